@@ -1,0 +1,1 @@
+"""Ring 1, the mathematics: arrays in, arrays out; numpy and torch only."""

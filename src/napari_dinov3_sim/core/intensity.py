@@ -1,0 +1,190 @@
+"""From any real image to RGB in [0, 1]: one window for the whole image, never per tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+PERCENTILES = (0.1, 99.9)
+"""Percentiles that bound the intensity window, of the finite values of the whole image."""
+
+MAX_WINDOW_SAMPLES = 2**24
+"""Above this many values the percentiles are taken from an evenly strided sample."""
+
+
+@dataclass(frozen=True)
+class IntensityWindow:
+    """The intensities drawn black (`low`) and white (`high`).
+
+    Equal bounds belong to a constant image, which is drawn black.
+
+    Raises
+    ------
+    ImageError
+        A bound is not finite, or `low` is above `high`.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low <= self.high):
+            raise ImageError(
+                f"The intensity window ({self.low}, {self.high}) cannot be used; give two finite "
+                "numbers, the smaller one first."
+            )
+
+
+def check_image(image: ArrayLike) -> NDArray[Any]:
+    """Return the image as an array, or say why it cannot be embedded.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W), (H, W, 3) or (H, W, 4)
+        Grayscale, RGB or RGBA pixels of any real dtype.
+
+    Raises
+    ------
+    ImageError
+        Wrong number of axes or channels, no pixels, or a dtype that is not real.
+    """
+    array = np.asarray(image)
+    check_shape(array.shape)
+    check_dtype(array.dtype)
+    return array
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise `ImageError` unless `shape` is (H, W), (H, W, 3) or (H, W, 4) with pixels in it."""
+    if len(shape) not in (2, 3):
+        raise ImageError(
+            f"An image of shape {shape} cannot be embedded; give one plane of shape (H, W), "
+            "(H, W, 3) or (H, W, 4)."
+        )
+    if 0 in shape:
+        raise ImageError(f"The image has no pixels (shape {shape}); open an image with pixels.")
+    if len(shape) == 3 and shape[2] not in (3, 4):
+        raise ImageError(
+            f"The image has {shape[2]} channels; give grayscale (H, W), RGB (H, W, 3) or RGBA "
+            "(H, W, 4), or split the channels into single images."
+        )
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Raise `ImageError` unless `dtype` is bool, integer or real floating point."""
+    if dtype.kind == "c":
+        raise ImageError(
+            "A complex image has no single brightness; take its magnitude or phase first, "
+            "for example numpy.abs(image)."
+        )
+    if dtype.kind not in "buif":
+        raise ImageError(
+            f"Pixels of dtype {dtype} are not numbers; convert the image to integers or floats."
+        )
+
+
+def compute_window(
+    image: NDArray[Any] | Iterable[NDArray[Any]],
+    percentiles: tuple[float, float] = PERCENTILES,
+) -> IntensityWindow:
+    """Return the intensity window of a whole image, or of all sampled planes of a stack.
+
+    Parameters
+    ----------
+    image : ndarray or iterable of ndarray
+        Intensities of any real dtype and shape (no alpha channel). NaN and infinity are ignored.
+    percentiles : tuple of float, optional
+        The two percentiles, in [0, 100].
+
+    Returns
+    -------
+    IntensityWindow
+        Where the two percentiles fall together (a few bright pixels on a constant ground) the
+        window spans minimum to maximum; with no finite value at all it is (0, 0).
+    """
+    parts = [image] if isinstance(image, np.ndarray) else list(image)
+    budget = MAX_WINDOW_SAMPLES // max(len(parts), 1)
+    values = np.concatenate([_finite_sample(part, budget) for part in parts] or [np.empty(0)])
+    if values.size == 0:
+        return IntensityWindow(0.0, 0.0)
+    low, high = _percentiles(values, percentiles)
+    if not low < high:
+        low, high = float(values.min()), float(values.max())
+    return IntensityWindow(low, high)
+
+
+def _finite_sample(part: NDArray[Any], budget: int) -> NDArray[Any]:
+    flat = part.reshape(-1)
+    flat = flat[:: max(1, -(-flat.size // max(budget, 1)))]
+    if flat.dtype.kind == "b":
+        return flat.astype(np.uint8)
+    if flat.dtype.kind != "f":
+        return flat
+    flat = flat.astype(np.promote_types(flat.dtype, np.float32), copy=False)
+    return flat[np.isfinite(flat)]
+
+
+def _percentiles(values: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = (float(value) for value in np.percentile(values, percentiles))
+    if not (np.isfinite(low) and np.isfinite(high)):  # the interpolation overflowed
+        return float(values.min()), float(values.max())
+    return low, high
+
+
+def uses_window(dtype: np.dtype[Any], channels: int) -> bool:
+    """Whether such pixels are drawn through a window; 8-bit RGB and RGBA are used as they are."""
+    return not (dtype == np.uint8 and channels in (3, 4))
+
+
+def window_of(image: NDArray[Any]) -> IntensityWindow | None:
+    """Return the window an image is drawn through, or None where it is used as it is."""
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if not uses_window(image.dtype, channels):
+        return None
+    return compute_window(image[..., :3] if image.ndim == 3 else image)
+
+
+def convert_to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
+    """Return an image, or a part of one, as RGB.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
+        Pixels of any real dtype. Alpha is dropped, grayscale is repeated.
+    window : IntensityWindow or None
+        Window of the *whole* image; None divides by 255.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 3)
+        Values in [0, 1]; NaN and infinity are black.
+    """
+    colour = image[..., :3] if image.ndim == 3 else image[..., np.newaxis]
+    scaled = _divide_by_255(colour) if window is None else _apply_window(colour, window)
+    return np.ascontiguousarray(np.broadcast_to(scaled, (*image.shape[:2], 3)))
+
+
+def _divide_by_255(colour: NDArray[Any]) -> NDArray[np.float32]:
+    return colour.astype(np.float32) / np.float32(255)
+
+
+def _apply_window(colour: NDArray[Any], window: IntensityWindow) -> NDArray[np.float32]:
+    if window.low == window.high:
+        return np.zeros(colour.shape, np.float32)
+    wide = np.promote_types(colour.dtype, np.float64)
+    # Halves keep high - low finite for the whole float64 range.
+    values = colour.astype(wide) / 2
+    low, high = window.low / 2, window.high / 2
+    finite = np.isfinite(values)
+    values = np.clip(np.where(finite, values, low), low, high)
+    return ((values - low) / (high - low)).astype(np.float32)

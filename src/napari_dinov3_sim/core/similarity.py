@@ -1,0 +1,180 @@
+"""From clicked patches to maps of cosine similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
+from napari_dinov3_sim.core.state import EPSILON, PatchImageState, normalize_embeddings
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+Point = tuple[float, float]
+"""Pixel column x and row y, counted from the top left of the image."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarityMap:
+    """How similar each patch of one image is to the query.
+
+    Attributes
+    ----------
+    cosine : ndarray of float32, shape (rows, columns)
+        Raw cosine, in [-1, 1].
+    grid : PatchGrid
+        The patch grid of the image.
+    """
+
+    cosine: NDArray[np.float32]
+    grid: PatchGrid
+
+    @property
+    def display(self) -> NDArray[np.float32]:
+        """The cosine, min-max normalised to [0, 1] over this map."""
+        return min_max_normalize(self.cosine)
+
+    def full_resolution(
+        self, values: Literal["cosine", "display"] = "cosine"
+    ) -> NDArray[np.float32]:
+        """Return the map at the resolution of the image.
+
+        Parameters
+        ----------
+        values : {'cosine', 'display'}, optional
+            The raw cosine, or its min-max normalisation.
+
+        Returns
+        -------
+        ndarray of float32, shape (H, W)
+            Nearest-neighbour upsampled, cropped to the unpadded image.
+        """
+        return upsample_nearest(self.cosine if values == "cosine" else self.display, self.grid)
+
+
+def min_max_normalize(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Map values to [0, 1] by ``(s - min) / (max - min + 1e-8)``."""
+    low, high = values.min(), values.max()
+    return ((values - low) / (high - low + np.float32(EPSILON))).astype(np.float32)
+
+
+def upsample_nearest(values: NDArray[np.float32], grid: PatchGrid) -> NDArray[np.float32]:
+    """Repeat each patch's value over its P × P pixels and crop the padding.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, columns)
+    grid : PatchGrid
+
+    Returns
+    -------
+    ndarray, shape (H, W)
+    """
+    height, width = grid.image_shape
+    rows = np.arange(height) // grid.patch_size
+    columns = np.arange(width) // grid.patch_size
+    return values[np.ix_(rows, columns)]
+
+
+def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
+    """Return the mean of the unit vectors of clicked patches, normalised again.
+
+    Parameters
+    ----------
+    picks : sequence of (PatchImageState, (x, y))
+        Clicked pixels, each in its own image.
+
+    Returns
+    -------
+    torch.Tensor, shape (D,)
+
+    Raises
+    ------
+    PointError
+        There is no point, or one lies outside its image.
+    StateError
+        The images were embedded by different models.
+    """
+    if not picks:
+        raise PointError("There is no query point; give at least one point (x, y).")
+    check_same_model([state for state, _ in picks])
+    total = sum(_vector_at(state, point) for state, point in picks)
+    return normalize_embeddings(cast("torch.Tensor", total) / len(picks))
+
+
+def _vector_at(state: PatchImageState, point: Point) -> torch.Tensor:
+    index = convert_pixel_coordinates_to_patch_index(*point, state.grid)
+    return state.embeddings_normalized[index]
+
+
+def check_same_model(states: Sequence[PatchImageState]) -> None:
+    """Raise `StateError` unless all states come from the same weights and arithmetic."""
+    if len({state.fingerprint for state in states}) > 1:
+        raise StateError(
+            "The images were embedded by different models, so their embeddings cannot be "
+            "compared; embed all of them with the same model."
+        )
+
+
+def similarity_map(query: torch.Tensor, state: PatchImageState) -> SimilarityMap:
+    """Return the cosine of one query vector with every patch of an image.
+
+    Parameters
+    ----------
+    query : torch.Tensor, shape (D,)
+        Unit vector, for example from `query_vector`.
+    state : PatchImageState
+
+    Returns
+    -------
+    SimilarityMap
+    """
+    cosine = (state.embeddings_normalized @ query).reshape(state.grid.shape).numpy()
+    # Rounding can carry a product of unit vectors past 1 by an ulp or two.
+    return SimilarityMap(np.clip(cosine, -1.0, 1.0), state.grid)
+
+
+def create_similarity_images(
+    query_state: PatchImageState,
+    points: Point | Sequence[Point],
+    targets: Sequence[PatchImageState],
+) -> list[SimilarityMap]:
+    """Return, for each target image, how similar its patches are to the clicked ones.
+
+    Parameters
+    ----------
+    query_state : PatchImageState
+        The image that was clicked.
+    points : (x, y) or sequence of (x, y)
+        Clicked pixels; several are answered by the mean of their unit vectors.
+    targets : sequence of PatchImageState
+        Images to search, the clicked one among them if wanted.
+
+    Returns
+    -------
+    list of SimilarityMap
+        One per target, in order.
+
+    Raises
+    ------
+    PointError
+        There is no point, or one lies outside the image.
+    StateError
+        The images were embedded by different models.
+    """
+    check_same_model([query_state, *targets])
+    query = query_vector([(query_state, point) for point in _as_points(points)])
+    return [similarity_map(query, target) for target in targets]
+
+
+def _as_points(points: Point | Sequence[Point]) -> list[Point]:
+    array = np.asarray(points, dtype=float)
+    if array.size and (array.ndim > 2 or array.shape[-1] != 2):
+        raise PointError("Points must be (x, y) or a list of (x, y), in pixels.")
+    return [(float(x), float(y)) for x, y in array.reshape(-1, 2)]

@@ -1,0 +1,102 @@
+"""How an image larger than one tile is cut: equal, overlapping tiles that own disjoint patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from napari_dinov3_sim.core.geometry import PatchGrid
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Side and overlap of tiles, in pixels.
+
+    Parameters
+    ----------
+    side : int, optional
+        Longest side that goes through the model in one piece.
+    overlap : int, optional
+        Least overlap of neighbouring tiles; each gives up half of it at the joint, where the
+        patches of a tile have seen least of their surroundings.
+
+    Raises
+    ------
+    ImageError
+        `overlap` is negative or not smaller than `side`.
+    """
+
+    side: int = 1024
+    overlap: int = 128
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.side:
+            raise ImageError(
+                f"Tiles of {self.side} pixels cannot overlap by {self.overlap}; "
+                "choose an overlap from 0 to less than the side."
+            )
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis, in patches: what it reads and which of it is kept."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+    @property
+    def keep(self) -> slice:
+        """The kept patches, in the patches of the whole image."""
+        return slice(self.keep_start, self.keep_stop)
+
+    @property
+    def keep_local(self) -> slice:
+        """The kept patches, in the patches of the tile."""
+        return slice(self.keep_start - self.start, self.keep_stop - self.start)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile: a span of patch rows and a span of patch columns."""
+
+    rows: Span
+    columns: Span
+
+
+def plan_spans(length: int, side: int, overlap: int) -> tuple[Span, ...]:
+    """Cover `length` patches with spans of at most `side` patches.
+
+    Parameters
+    ----------
+    length, side, overlap : int
+        In patches.
+
+    Returns
+    -------
+    tuple of Span
+        All of the same size, evenly spaced, overlapping by at least `overlap`; the kept parts
+        meet without gap in the middle of each overlap.
+    """
+    if length <= side:
+        return (Span(0, length, 0, length),)
+    count = -(-(length - overlap) // (side - overlap))
+    starts = np.linspace(0, length - side, count).round().astype(int).tolist()
+    joints = [(left + side + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    bounds = zip(starts, [0, *joints], [*joints, length], strict=True)
+    return tuple(Span(start, start + side, first, last) for start, first, last in bounds)
+
+
+def plan_tiles(grid: PatchGrid, tiling: Tiling) -> tuple[Tile, ...]:
+    """Return the tiles of a grid, row by row; a single one where the image fits a tile."""
+    side = max(1, tiling.side // grid.patch_size)
+    overlap = min(-(-tiling.overlap // grid.patch_size), side - 1)
+    rows = plan_spans(grid.rows, side, overlap)
+    columns = plan_spans(grid.columns, side, overlap)
+    return tuple(Tile(row, column) for row in rows for column in columns)
