@@ -22,6 +22,10 @@ class StateError(SimilarityError, ValueError):
     """Patch states that do not belong together, for example from two models."""
 
 
+class StoreError(SimilarityError):
+    """Stored embeddings that cannot be written, or cannot be used."""
+
+
 class BackboneError(SimilarityError):
     """A model cannot be had or does not answer as a DINOv3 model does."""
 

@@ -127,10 +127,16 @@ def _finite_sample(part: NDArray[Any], budget: int) -> NDArray[Any]:
     flat = flat[:: max(1, -(-flat.size // max(budget, 1)))]
     if flat.dtype.kind == "b":
         return flat.astype(np.uint8)
+    if flat.dtype.kind == "i":  # the percentiles subtract, which wraps around in signed integers
+        return flat.astype(np.float64)
     if flat.dtype.kind != "f":
         return flat
     flat = flat.astype(np.promote_types(flat.dtype, np.float32), copy=False)
-    return flat[np.isfinite(flat)]
+    flat = flat[np.isfinite(flat)]
+    if flat.dtype.itemsize > 8:  # extended precision reaches beyond what a window can hold
+        limit = np.finfo(np.float64).max
+        flat = np.clip(flat, -limit, limit).astype(np.float64)
+    return flat
 
 
 def _percentiles(values: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
@@ -171,7 +177,7 @@ def convert_to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArr
     """
     colour = image[..., :3] if image.ndim == 3 else image[..., np.newaxis]
     scaled = _divide_by_255(colour) if window is None else _apply_window(colour, window)
-    return np.ascontiguousarray(np.broadcast_to(scaled, (*image.shape[:2], 3)))
+    return np.array(np.broadcast_to(scaled, (*image.shape[:2], 3)), order="C")
 
 
 def _divide_by_255(colour: NDArray[Any]) -> NDArray[np.float32]:
@@ -182,9 +188,11 @@ def _apply_window(colour: NDArray[Any], window: IntensityWindow) -> NDArray[np.f
     if window.low == window.high:
         return np.zeros(colour.shape, np.float32)
     wide = np.promote_types(colour.dtype, np.float64)
-    # Halves keep high - low finite for the whole float64 range.
-    values = colour.astype(wide) / 2
-    low, high = window.low / 2, window.high / 2
+    low, high = float(window.low), float(window.high)
+    # Halves where high - low would overflow; not always, for the smallest numbers have none.
+    factor = 1.0 if np.isfinite(high - low) else 0.5
+    values = colour.astype(wide) * factor
+    low, high = low * factor, high * factor
     finite = np.isfinite(values)
     values = np.clip(np.where(finite, values, low), low, high)
     return ((values - low) / (high - low)).astype(np.float32)

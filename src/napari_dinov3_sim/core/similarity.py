@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,6 +12,8 @@ from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates
 from napari_dinov3_sim.core.state import EPSILON, PatchImageState, normalize_embeddings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from numpy.typing import NDArray
 
@@ -61,7 +62,8 @@ class SimilarityMap:
 def min_max_normalize(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Map values to [0, 1] by ``(s - min) / (max - min + 1e-8)``."""
     low, high = values.min(), values.max()
-    return ((values - low) / (high - low + np.float32(EPSILON))).astype(np.float32)
+    scaled: NDArray[np.float32] = (values - low) / (high - low + np.float32(EPSILON))
+    return scaled
 
 
 def upsample_nearest(values: NDArray[np.float32], grid: PatchGrid) -> NDArray[np.float32]:
@@ -175,6 +177,6 @@ def create_similarity_images(
 
 def _as_points(points: Point | Sequence[Point]) -> list[Point]:
     array = np.asarray(points, dtype=float)
-    if array.size and (array.ndim > 2 or array.shape[-1] != 2):
+    if array.size and (array.ndim not in (1, 2) or array.shape[-1] != 2):
         raise PointError("Points must be (x, y) or a list of (x, y), in pixels.")
     return [(float(x), float(y)) for x, y in array.reshape(-1, 2)]

@@ -132,7 +132,8 @@ def normalize_embeddings(embeddings: torch.Tensor) -> torch.Tensor:
     -------
     torch.Tensor, shape (..., D)
     """
-    return embeddings / (torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True) + EPSILON)
+    norms: torch.Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
+    return embeddings / (norms + EPSILON)
 
 
 def create_patch_image_state(
@@ -171,7 +172,7 @@ def create_patch_image_state(
         The model returned values that are not finite, or the wrong number of them.
     """
     array = check_image(image)
-    if isinstance(window, tuple):
+    if window is not None and not isinstance(window, IntensityWindow):
         window = IntensityWindow(*window)
     if window is None:
         window = window_of(array)
@@ -212,9 +213,7 @@ def _embed_tile(
     return patches[tile.rows.keep_local, tile.columns.keep_local]
 
 
-def _checked(
-    embeddings: torch.Tensor, shape: tuple[int, int], backbone: Backbone
-) -> torch.Tensor:
+def _checked(embeddings: torch.Tensor, shape: tuple[int, int], backbone: Backbone) -> torch.Tensor:
     expected = (1, shape[0] * shape[1], backbone.dim)
     if embeddings.shape != expected:
         raise BackboneError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def plan_spans(length: int, side: int, overlap: int) -> tuple[Span, ...]:
         return (Span(0, length, 0, length),)
     count = -(-(length - overlap) // (side - overlap))
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
-    joints = [(left + side + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    joints = [(left + side + right) // 2 for left, right in itertools.pairwise(starts)]
     bounds = zip(starts, [0, *joints], [*joints, length], strict=True)
     return tuple(Span(start, start + side, first, last) for start, first, last in bounds)
 

@@ -1,1 +1,5 @@
-"""placeholder"""
+"""Ring 3, napari layers without Qt: targets, clicks, planes and their heatmaps."""
+
+from napari_dinov3_sim.session.session import SimilaritySession
+
+__all__ = ["SimilaritySession"]

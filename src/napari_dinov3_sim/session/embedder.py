@@ -1,0 +1,174 @@
+"""Which planes are embedded, by which model, and the one job that embeds the rest."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.jobs import EmbedJob, LoadModel
+from napari_dinov3_sim.session.messages import (
+    Failure,
+    Finished,
+    Message,
+    ModelLoaded,
+    PlaneEmbedded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.core.tiles import Tiling
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.runner import CancelToken, Runner
+    from napari_dinov3_sim.store import MemoryStore
+
+
+class Embedder:
+    """Holds the states of the planes in use, and runs at most one embedding job.
+
+    Parameters
+    ----------
+    runner : Runner
+    load_model : callable
+        Loads a backbone by name, in the worker.
+    store : MemoryStore
+        Where states outlive their use.
+    tiling : Tiling
+    notify : callable
+        Bound method, called on the main thread with `Progress`, `Failure`, `ModelLoaded`,
+        `PlaneEmbedded` and `Finished` messages that still matter.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        load_model: LoadModel,
+        store: MemoryStore,
+        tiling: Tiling,
+        notify: Callable[[Message], None],
+    ) -> None:
+        self._runner, self._load_model = runner, load_model
+        self._store, self._tiling, self._notify = store, tiling, notify
+        self.model = ""
+        self.backbone: Backbone | None = None
+        self._states: dict[PlaneKey, PatchImageState] = {}
+        self._digests: dict[PlaneKey, str] = {}
+        self._windows: dict[WindowKey, IntensityWindow | None] = {}
+        self._given_up: set[PlaneKey] = set()
+        self._model_failed = False
+        self._asked_for: dict[PlaneKey, Plane] = {}
+        self._job = 0
+        self._running: frozenset[PlaneKey] | None = None
+        self._token: CancelToken | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs whose results are wanted."""
+        return self._running is not None
+
+    def set_model(self, model: str, backbone: Backbone | None = None) -> None:
+        """Change the model; nothing embedded by another one is used any more."""
+        self.cancel()
+        self.model, self.backbone = model, backbone
+        self._model_failed = False
+        self._states.clear()
+        self._digests.clear()
+        self._given_up.clear()
+
+    def state(self, key: PlaneKey) -> PatchImageState | None:
+        """Return the state of a plane, from the memory store if it has been dropped here."""
+        state = self._states.get(key)
+        if state is None and key in self._digests:
+            state = self._store.get(self._digests[key])
+            if state is not None:
+                self._states[key] = state
+        return state
+
+    def retain(self, keys: Iterable[PlaneKey]) -> None:
+        """Let go of all other states; the store keeps them while its budget lasts."""
+        wanted = set(keys)
+        self._states = {key: state for key, state in self._states.items() if key in wanted}
+
+    def insist(self, planes: Iterable[Plane]) -> None:
+        """Embed planes that nothing has asked about yet, and retry what had failed."""
+        self._given_up.clear()
+        self._model_failed = False
+        self._asked_for = {plane.key: plane for plane in planes}
+        self.request([])
+
+    def retry(self) -> None:
+        """Forget which planes were cancelled or failed: the user has asked again."""
+        self._given_up.clear()
+
+    def request(self, planes: Iterable[Plane]) -> None:
+        """Embed the planes that have no state; a running job that will do so is left alone."""
+        wanted = {plane.key: plane for plane in planes} | self._asked_for
+        missing = {k: p for k, p in wanted.items() if self.state(k) is None} if wanted else {}
+        missing = {k: p for k, p in missing.items() if k not in self._given_up}
+        if not missing or self._model_failed or not self.model:
+            return
+        if self._running is not None and missing.keys() <= self._running:
+            return
+        self._submit(tuple(missing.values()))
+
+    def _submit(self, planes: tuple[Plane, ...]) -> None:
+        if self._token is not None:
+            self._token.cancel()
+        self._job += 1
+        self._running = frozenset(plane.key for plane in planes)
+        job = EmbedJob(
+            self.model,
+            self.backbone,
+            self._load_model,
+            planes,
+            dict(self._windows),
+            self._store,
+            self._tiling,
+        )
+        number = self._job
+        token = self._runner.submit("embed", job, partial(self._receive, number))
+        if self._job == number and self._running is not None:
+            self._token = token
+
+    def cancel(self) -> None:
+        """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
+        if self._token is not None:
+            self._token.cancel()
+        if self._running is not None:
+            self._given_up |= {key for key in self._running if self.state(key) is None}
+        self._asked_for.clear()
+        self._running, self._token = None, None
+        self._job += 1
+
+    def _receive(self, number: int, message: Message) -> None:
+        if isinstance(message, PlaneEmbedded):
+            self._accept(message)
+        elif number != self._job:
+            return
+        elif isinstance(message, ModelLoaded):
+            self.backbone = message.backbone
+        elif isinstance(message, Failure):
+            self._give_up(message)
+        elif isinstance(message, Finished):
+            self._running, self._token = None, None
+            self._asked_for.clear()
+        self._notify(message)
+
+    def _accept(self, message: PlaneEmbedded) -> None:
+        """Keep a state of the current model, whichever job it came from."""
+        if self.backbone is None or message.state.fingerprint != self.backbone.fingerprint:
+            return
+        self._states[message.plane] = message.state
+        self._digests[message.plane] = message.digest
+        self._windows[message.window_key] = message.window
+        self._asked_for.pop(message.plane, None)
+
+    def _give_up(self, failure: Failure) -> None:
+        if failure.plane is not None:
+            self._given_up.add(failure.plane)
+            self._asked_for.pop(failure.plane, None)
+        else:
+            self._model_failed = True
+            self._asked_for.clear()

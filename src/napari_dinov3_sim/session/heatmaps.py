@@ -1,0 +1,188 @@
+"""The heatmap layers: one per image, made once, kept exactly over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_dinov3_sim.session.placement import copy_transform
+from napari_dinov3_sim.session.queries import MARKER
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_dinov3_sim.session.heatmap_data import HeatmapData
+    from napari_dinov3_sim.session.planes import PlaneKey
+
+Scaling = Literal["shared", "each"]
+"""Contrast limits: the same for all maps, or each map's own minimum and maximum."""
+
+
+class Heatmaps:
+    """Makes, updates, places and removes heatmap layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    colormap : str
+    opacity : float
+    """
+
+    def __init__(self, viewer: ViewerModel, colormap: str, opacity: float) -> None:
+        self._viewer = viewer
+        self._layers: dict[Hashable, Image] = {}
+        self._shown: dict[Hashable, tuple[PlaneKey, HeatmapData]] = {}
+        self._limits_set: dict[Hashable, tuple[float, float]] = {}
+        self._pooled = (0.0, 1.0)
+        self._scaling: Scaling = "shared"
+        self._colormap, self._opacity = colormap, opacity
+        self._adopt()
+
+    def _adopt(self) -> None:
+        from napari.layers import Image
+
+        for layer in self._viewer.layers:
+            mark = layer.metadata.get(MARKER, {})
+            if mark.get("role") == "heatmap" and isinstance(layer, Image):
+                self._layers[mark["image"]] = layer
+
+    def items(self) -> dict[Hashable, Image]:
+        """Return the heatmap layers that are in the viewer, by the id of their image."""
+        present = {layer.unique_id for layer in self._viewer.layers}
+        self._layers = {k: v for k, v in self._layers.items() if v.unique_id in present}
+        return dict(self._layers)
+
+    def shown_planes(self) -> list[PlaneKey]:
+        """Return the planes whose maps are in the viewer."""
+        return [self._shown[i][0] for i in self.items() if i in self._shown]
+
+    def show(self, image: Image, plane: PlaneKey, heatmap: HeatmapData) -> None:
+        """Give an image its new heatmap, in the layer it already has if there is one."""
+        self._shown[image.unique_id] = (plane, heatmap)
+        layer = self.items().get(image.unique_id)
+        if layer is not None and (layer.ndim, layer.multiscale) == (
+            image.ndim,
+            heatmap.multiscale,
+        ):
+            layer.data = heatmap.data
+            return
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        self._make(image, heatmap)
+
+    def _make(self, image: Image, heatmap: HeatmapData) -> None:
+        from napari.layers import Image as ImageLayer
+
+        limits = self._limits(heatmap)
+        layer = ImageLayer(
+            heatmap.data,
+            multiscale=heatmap.multiscale,
+            name=f"{image.name} similarity",
+            colormap=self._colormap,
+            opacity=self._opacity,
+            blending="additive",
+            contrast_limits=limits,
+            interpolation2d="nearest",
+            interpolation3d="nearest",
+            visible=image.visible,
+            metadata={MARKER: {"role": "heatmap", "image": image.unique_id}},
+        )
+        copy_transform(image, layer)
+        layer.contrast_limits_range = (-1.0, 1.0)
+        layer.contrast_limits = limits
+        self._layers[image.unique_id] = layer
+        self._limits_set[image.unique_id] = limits
+        self._insert_above(image, layer)
+
+    def _insert_above(self, image: Image, layer: Image) -> None:
+        """Directly above its own image, so that another image over both hides both.
+
+        Inserting selects the layer; the user's selection is put back.
+        """
+        layers = self._viewer.layers
+        selected, active = set(layers.selection), layers.selection.active
+        layers.insert(layers.index(image) + 1, layer)
+        layers.selection = selected
+        layers.selection.active = active
+
+    def follow(self, image: Image) -> None:
+        """Lay an image's heatmap over it again."""
+        layer = self.items().get(image.unique_id)
+        if layer is not None and layer.ndim == image.ndim:
+            copy_transform(image, layer)
+
+    def follow_visibility(self, image: Image) -> None:
+        """Show or hide an image's heatmap with it: it would lie over what was covered."""
+        layer = self.items().get(image.unique_id)
+        if layer is not None:
+            layer.visible = image.visible
+
+    def keep_only(self, image_ids: set[Hashable]) -> None:
+        """Remove the heatmaps of all other images."""
+        for image_id in set(self.items()) - image_ids:
+            self.remove(image_id)
+
+    def remove(self, image_id: Hashable) -> None:
+        """Remove one heatmap layer."""
+        layer = self._layers.pop(image_id, None)
+        self._shown.pop(image_id, None)
+        self._limits_set.pop(image_id, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    @property
+    def scaling(self) -> Scaling:
+        """How contrast limits are chosen."""
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        self._scaling = scaling
+        self._limits_set.clear()
+        for image_id, layer in self.items().items():
+            self._apply_limits(image_id, layer)
+
+    def _limits(self, heatmap: HeatmapData) -> tuple[float, float]:
+        """Contrast limits must differ, also for a map of one value."""
+        low, high = self._pooled if self._scaling == "shared" else heatmap.limits
+        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
+
+    def _apply_limits(self, image_id: Hashable, layer: Image) -> None:
+        """Set the limits, unless the user has set others since."""
+        shown = self._shown.get(image_id)
+        ours = self._limits_set.get(image_id)
+        if shown is None or (ours is not None and not np.allclose(layer.contrast_limits, ours)):
+            return
+        limits = self._limits(shown[1])
+        layer.contrast_limits = limits
+        self._limits_set[image_id] = limits
+
+    def rescale(self, pooled: tuple[float, float]) -> None:
+        """Use one scale for all maps after some of them have changed."""
+        self._pooled = pooled
+        for image_id, layer in self.items().items():
+            self._apply_limits(image_id, layer)
+
+    def style(self, *, colormap: str | None = None, opacity: float | None = None) -> None:
+        """Change colormap or opacity of all heatmaps, and of those still to come."""
+        self._colormap = self._colormap if colormap is None else colormap
+        self._opacity = self._opacity if opacity is None else opacity
+        for layer in self.items().values():
+            if colormap is not None:
+                layer.colormap = colormap
+            if opacity is not None:
+                layer.opacity = opacity
+
+    @property
+    def colormap(self) -> str:
+        """Name of the colormap of new heatmaps."""
+        return self._colormap
+
+    @property
+    def opacity(self) -> float:
+        """Opacity of new heatmaps."""
+        return self._opacity

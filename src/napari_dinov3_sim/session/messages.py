@@ -1,0 +1,97 @@
+"""What workers send to the main thread: frozen values, errors among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.session.heatmap_data import HeatmapData
+    from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error that travels as a value.
+
+    Attributes
+    ----------
+    kind : {'model', 'plane', 'internal'}
+        What failed: loading the model, embedding one plane, or the program itself.
+    message : str
+        One sentence with the cure.
+    plane : PlaneKey or None
+        The plane concerned.
+    error : Exception or None
+        What was raised, for logs and for scripts that want it.
+    """
+
+    kind: Literal["model", "plane", "internal"]
+    message: str
+    plane: PlaneKey | None = None
+    error: Exception | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        error: Exception,
+        kind: Literal["model", "plane", "internal"],
+        plane: PlaneKey | None = None,
+    ) -> Failure:
+        """Describe an exception: a user's error by its sentence, any other by its type too."""
+        if isinstance(error, SimilarityError):
+            return cls(kind, str(error), plane, error)
+        message = f"{type(error).__name__}: {error}. Please report this with the steps before it."
+        return cls("internal" if kind != "plane" else kind, message, plane, error)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; `total` 0 means that the end is not known."""
+
+    description: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ModelLoaded:
+    """The backbone that a job loaded, under the name it was asked for."""
+
+    model: str
+    backbone: Backbone
+
+
+@dataclass(frozen=True)
+class PlaneEmbedded:
+    """One plane's patch state, the digest it is stored under, and the window it used."""
+
+    plane: PlaneKey
+    digest: str
+    state: PatchImageState
+    window_key: WindowKey
+    window: IntensityWindow | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The heatmaps for one question, ready to be shown."""
+
+    maps: Mapping[PlaneKey, HeatmapData]
+    limits: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job has ended, by itself or because it was cancelled."""
+
+    cancelled: bool = False
+
+
+Message = Failure | Progress | ModelLoaded | PlaneEmbedded | Answer | Finished

@@ -1,0 +1,228 @@
+"""From a napari image layer to the frozen description of the plane that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import ImageError, SimilarityError
+from napari_dinov3_sim.core.intensity import (
+    IntensityWindow,
+    check_dtype,
+    check_image,
+    check_shape,
+    compute_window,
+    uses_window,
+)
+from napari_dinov3_sim.session.placement import world_to_data
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+MAX_LEVEL_PIXELS = 4096**2
+"""The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
+
+WINDOW_PLANES = 32
+"""At most this many evenly spaced planes of a stack are sampled for its intensity window."""
+
+WindowKey = tuple[Hashable, int]
+"""Layer id and version of its data: one window for a whole layer."""
+
+
+@dataclass(frozen=True)
+class PlaneKey:
+    """Identity of one plane of one layer.
+
+    Attributes
+    ----------
+    layer_id : hashable
+        ``layer.unique_id``; names and objects are no identity in napari.
+    version : int
+        Counts how often the layer's data were replaced.
+    axes : tuple of int
+        The data axes of the plane's rows and columns, ascending.
+    position : tuple of (axis, index)
+        Where the plane lies along the other axes, at level 0.
+    """
+
+    layer_id: Hashable
+    version: int
+    axes: tuple[int, int]
+    position: tuple[tuple[int, int], ...]
+
+    @property
+    def window_key(self) -> WindowKey:
+        """Which window the plane is drawn through."""
+        return self.layer_id, self.version
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane and the arrays it is read from; holds no layer, so it may travel to a worker.
+
+    Attributes
+    ----------
+    key : PlaneKey
+    name : str
+        Name of the layer, for messages only.
+    shape : tuple of int
+        Shape of the layer at level 0, without channels.
+    data : array_like
+        The level that is embedded: NumPy, dask or zarr, with channels if `rgb`.
+    rgb : bool
+    level : int
+        Number of the level, 0 the finest.
+    """
+
+    key: PlaneKey
+    name: str
+    shape: tuple[int, ...]
+    data: Any = field(repr=False)
+    rgb: bool
+    level: int
+
+    @property
+    def level_shape(self) -> tuple[int, ...]:
+        """Shape of the embedded level, without channels."""
+        return tuple(self.data.shape[: len(self.shape)])
+
+    @property
+    def embedded_shape(self) -> tuple[int, int]:
+        """Height and width of what goes through the model, in pixels."""
+        rows, columns = self.key.axes
+        return self.level_shape[rows], self.level_shape[columns]
+
+
+def shown_plane(layer: Image, viewer: ViewerModel, version: int) -> Plane | None:
+    """Return the plane of a layer that the viewer shows.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+    viewer : napari.Viewer or napari.components.ViewerModel
+    version : int
+        Counts how often the layer's data were replaced.
+
+    Returns
+    -------
+    Plane or None
+        None where the slider is outside the layer, or the view shows it edge on.
+    """
+    axes = shown_axes(layer, viewer)
+    if axes is None:
+        return None
+    point = world_to_data(layer, np.asarray(viewer.dims.point, float), viewer.layers.units)
+    return plane_at(layer, axes, point, version)
+
+
+def shown_axes(layer: Image, viewer: ViewerModel) -> tuple[int, int] | None:
+    """Return the layer's data axes that span the view, ascending; None if it is seen edge on."""
+    offset = viewer.dims.ndim - layer.ndim
+    axes = sorted(axis - offset for axis in viewer.dims.order[-2:])
+    return (axes[0], axes[1]) if axes[0] >= 0 else None
+
+
+def plane_at(
+    layer: Image, axes: tuple[int, int], coordinates: NDArray[np.float64], version: int
+) -> Plane | None:
+    """Return the plane along `axes` through data coordinates at level 0, or None outside."""
+    level, data = _choose_level(layer, axes)
+    shape = tuple(int(n) for n in _levels(layer)[0].shape[: layer.ndim])
+    others = [axis for axis in range(layer.ndim) if axis not in axes]
+    # np.round, as napari itself picks the slice.
+    position = tuple((axis, int(np.round(coordinates[axis]))) for axis in others)
+    if any(not 0 <= index < shape[axis] for axis, index in position):
+        return None
+    key = PlaneKey(layer.unique_id, version, axes, position)
+    return Plane(key, layer.name, shape, data, bool(layer.rgb), level)
+
+
+def _levels(layer: Image) -> list[Any]:
+    return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def _choose_level(layer: Image, axes: tuple[int, int]) -> tuple[int, Any]:
+    levels = _levels(layer)
+    for number, data in enumerate(levels):
+        if data.shape[axes[0]] * data.shape[axes[1]] <= MAX_LEVEL_PIXELS:
+            return number, data
+    return len(levels) - 1, levels[-1]
+
+
+def refusal(layer: Image) -> str | None:
+    """Say why a layer can never be embedded, or None if it can."""
+    data = _levels(layer)[0]
+    try:
+        check_dtype(np.dtype(data.dtype))
+        check_shape((*data.shape[:2], data.shape[-1]) if layer.rgb else data.shape[-2:])
+    except ImageError as error:
+        return f"{layer.name}: {error}"
+    return None
+
+
+def read_plane(plane: Plane) -> NDArray[Any]:
+    """Read a copy of a plane's pixels; lazy arrays are computed here, in the worker.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+
+    Raises
+    ------
+    ImageError
+        The source cannot be read any more, or its pixels cannot be embedded.
+    """
+    pixels = _read(plane, dict(plane.key.position))
+    try:
+        return check_image(pixels)
+    except ImageError as error:
+        raise ImageError(f"{plane.name}: {error}") from error
+
+
+def _read(plane: Plane, position: dict[int, int]) -> NDArray[Any]:
+    index: list[int | slice] = []
+    for axis, (full, size) in enumerate(zip(plane.shape, plane.level_shape, strict=True)):
+        at = position.get(axis)
+        index.append(slice(None) if at is None else (2 * at + 1) * size // (2 * full))
+    try:
+        return np.array(plane.data[tuple(index)])
+    except SimilarityError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            f"The pixels of {plane.name} cannot be read ({type(error).__name__}: {error}); "
+            "open the image again."
+        ) from error
+
+
+def read_window(plane: Plane, pixels: NDArray[Any]) -> IntensityWindow | None:
+    """Return the window of the *whole* layer that a plane belongs to.
+
+    A stack is sampled on evenly spaced planes, so that the noise of an empty plane is not
+    stretched to full contrast.
+
+    Parameters
+    ----------
+    plane : Plane
+    pixels : ndarray
+        The plane's own pixels, as read.
+    """
+    channels = pixels.shape[2] if plane.rgb else 1
+    if not uses_window(pixels.dtype, channels):
+        return None
+    planes = [pixels] if not plane.key.position else _sampled_planes(plane)
+    return compute_window([part[..., :3] if plane.rgb else part for part in planes])
+
+
+def _sampled_planes(plane: Plane) -> list[NDArray[Any]]:
+    axes = [axis for axis, _ in plane.key.position]
+    shape = tuple(plane.shape[axis] for axis in axes)
+    count = int(np.prod(shape))
+    flat = np.unique(np.linspace(0, count - 1, min(count, WINDOW_PLANES)).round().astype(int))
+    positions = np.stack(np.unravel_index(flat, shape), axis=1)
+    return [_read(plane, dict(zip(axes, at, strict=True))) for at in positions.tolist()]

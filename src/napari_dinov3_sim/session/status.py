@@ -1,0 +1,81 @@
+"""The one line that says what is going on and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the status line depends on.
+
+    Attributes
+    ----------
+    images, targets, planes : int
+        Image layers, ticked ones, and ticked ones that show a plane.
+    points, outside, ignored : int
+        Query points, those on no target, and those set in the 3-D view.
+    embedded : int
+        Shown planes that have a state.
+    levels : tuple of str
+        Sentences about multiscale layers that are embedded at a coarser level.
+    model : str
+        Name of the model, empty if none is chosen.
+    three_d, busy, answered : bool
+    """
+
+    images: int
+    targets: int
+    planes: int
+    points: int
+    outside: int
+    ignored: int
+    embedded: int
+    levels: tuple[str, ...]
+    model: str
+    three_d: bool
+    busy: bool
+    answered: int
+
+
+def describe(now: Situation) -> str:
+    """Return the status line.
+
+    Examples
+    --------
+    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, 0))
+    'Open an image to begin.'
+    """
+    return " ".join([_main(now), *_remarks(now)])
+
+
+def _main(now: Situation) -> str:
+    if not now.images:
+        return "Open an image to begin."
+    if not now.targets:
+        return "Tick at least one image to search."
+    if not now.model:
+        return "Choose a model."
+    if not now.points - now.outside - now.ignored:
+        return "Click on a structure in an image."
+    if now.busy:
+        return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
+    if not now.answered:
+        return "Nothing is embedded; press Embed."
+    points = _count(now.points - now.outside - now.ignored, "point")
+    return f"{_count(now.answered, 'heatmap')} for {points}."
+
+
+def _remarks(now: Situation) -> list[str]:
+    remarks = list(now.levels)
+    if now.targets and now.planes < now.targets:
+        remarks.append(f"{_count(now.targets - now.planes, 'image')} outside the shown plane.")
+    if now.outside:
+        remarks.append(f"{_count(now.outside, 'point')} on no searched image.")
+    if now.three_d or now.ignored:
+        remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
+    return remarks
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

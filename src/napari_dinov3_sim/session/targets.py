@@ -1,0 +1,192 @@
+"""Which image layers are searched, and everything that can happen to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.geometry import pixel_from_coordinate
+from napari_dinov3_sim.session.placement import TRANSFORMS, world_to_data
+from napari_dinov3_sim.session.planes import Plane, plane_at, refusal, shown_axes, shown_plane
+from napari_dinov3_sim.session.queries import is_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
+
+
+@dataclass(eq=False)
+class Target:
+    """An image layer, whether it is ticked, and how often its data were replaced."""
+
+    layer: Image
+    ticked: bool
+    refused: str | None
+    version: int = 0
+
+
+class Targets:
+    """Keeps one record per image layer of the viewer, by unique id.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    listed : callable
+        Bound method, called when images come, go, are renamed, ticked or refused.
+    moved : callable
+        Bound method, called with an image and the name of the attribute (a transform, the
+        visibility) that changed.
+    changed : callable
+        Bound method, called when the pixels or the planes to be shown have changed.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        listed: Callable[[], None],
+        moved: Callable[[Image, str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._viewer = viewer
+        self._listed, self._moved, self._changed = listed, moved, changed
+        self._records: dict[Hashable, Target] = {}
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
+        for layer in viewer.layers:
+            self._add(layer)
+
+    def close(self) -> None:
+        """Stop listening to the viewer and to every layer."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for record in self._records.values():
+            self._unfollow(record.layer)
+        self._records.clear()
+
+    def _on_inserted(self, event: Any) -> None:
+        if self._add(event.value):
+            self._listed()
+            self._changed()
+
+    def _on_removed(self, event: Any) -> None:
+        record = self._records.pop(event.value.unique_id, None)
+        if record is not None:
+            self._unfollow(record.layer)
+            self._listed()
+        self._changed()
+
+    def _add(self, layer: Layer) -> bool:
+        from napari.layers import Image
+
+        if not isinstance(layer, Image) or is_ours(layer):
+            return False
+        reason = refusal(layer)
+        self._records[layer.unique_id] = Target(layer, reason is None, reason)
+        for name in FOLLOWED:
+            getattr(layer.events, name).connect(getattr(self, _HANDLERS.get(name, "_on_moved")))
+        return True
+
+    def _unfollow(self, layer: Image) -> None:
+        for name in FOLLOWED:
+            getattr(layer.events, name).disconnect(getattr(self, _HANDLERS.get(name, "_on_moved")))
+
+    def _on_moved(self, event: Any) -> None:
+        record = self._records.get(event.source.unique_id)
+        if record is not None:
+            self._moved(record.layer, event.type)
+            self._changed()
+
+    def _on_renamed(self, event: Any) -> None:
+        del event
+        self._listed()
+
+    def _on_replaced(self, event: Any) -> None:
+        record = self._records.get(event.source.unique_id)
+        if record is None:
+            return
+        record.version += 1
+        reason = refusal(record.layer)
+        if reason != record.refused:
+            record.refused, record.ticked = reason, reason is None
+            self._listed()
+        self._changed()
+
+    def records(self) -> list[Target]:
+        """Return the records in the order of the layer list, the bottom one first."""
+        ids = [layer.unique_id for layer in self._viewer.layers]
+        return [self._records[i] for i in ids if i in self._records]
+
+    def get(self, layer_id: Hashable | None) -> Target | None:
+        """Return the record of a layer, or None."""
+        return self._records.get(layer_id)
+
+    def layers(self) -> list[Image]:
+        """Return the ticked image layers."""
+        return [record.layer for record in self.records() if record.ticked]
+
+    def tick(self, layer: Image, ticked: bool) -> None:
+        """Search an image, or leave it out."""
+        record = self._records.get(layer.unique_id)
+        if record is None or record.refused or record.ticked == ticked:
+            return
+        record.ticked = ticked
+        self._listed()
+        self._changed()
+
+    def reread(self) -> None:
+        """Treat all pixels as new: data that were changed in place tell nobody."""
+        for record in self._records.values():
+            record.version += 1
+
+    def planes(self) -> list[Plane]:
+        """Return the shown plane of each ticked image that shows one."""
+        shown = (
+            shown_plane(record.layer, self._viewer, record.version)
+            for record in self.records()
+            if record.ticked
+        )
+        return [plane for plane in shown if plane is not None]
+
+    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
+        """Return the image a point belongs to: the one it was set on, else the topmost below."""
+        record = self._records.get(remembered)
+        if record is not None and record.ticked and self.pixel(record, world) is not None:
+            return remembered
+        for record in reversed(self.records()):
+            visible = record.ticked and record.layer.visible
+            if visible and self.pixel(record, world) is not None:
+                found: Hashable = record.layer.unique_id
+                return found
+        return None
+
+    def pixel(self, record: Target, world: NDArray[np.float64]) -> tuple[Plane, int, int] | None:
+        """Return the plane, the column x and the row y of the embedded pixel under a point."""
+        axes = shown_axes(record.layer, self._viewer)
+        if axes is None:
+            return None
+        data = world_to_data(record.layer, world, self._viewer.layers.units)
+        plane = plane_at(record.layer, axes, data, record.version)
+        if plane is None:
+            return None
+        y, x = (
+            _embedded_pixel(data[axis], plane.shape[axis], plane.level_shape[axis])
+            for axis in axes
+        )
+        return (plane, x, y) if x is not None and y is not None else None
+
+
+_HANDLERS = {"name": "_on_renamed", "data": "_on_replaced"}
+
+
+def _embedded_pixel(coordinate: float, size: int, embedded: int) -> int | None:
+    pixel = pixel_from_coordinate(coordinate) if np.isfinite(coordinate) else -1
+    if not 0 <= pixel < size:
+        return None
+    return (2 * pixel + 1) * embedded // (2 * size)
