@@ -132,11 +132,13 @@ def _finite_sample(part: NDArray[Any], budget: int) -> NDArray[Any]:
     if flat.dtype.kind != "f":
         return flat
     flat = flat.astype(np.promote_types(flat.dtype, np.float32), copy=False)
-    flat = flat[np.isfinite(flat)]
-    if flat.dtype.itemsize > 8:  # extended precision reaches beyond what a window can hold
-        limit = np.finfo(np.float64).max
-        flat = np.clip(flat, -limit, limit).astype(np.float64)
-    return flat
+    finite: NDArray[Any] = flat[np.isfinite(flat)]
+    if finite.dtype.itemsize <= 8:
+        return finite
+    # Extended precision reaches beyond what a window can hold.
+    limit = np.finfo(np.float64).max
+    within: NDArray[Any] = np.clip(finite, -limit, limit)
+    return within.astype(np.float64)
 
 
 def _percentiles(values: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:

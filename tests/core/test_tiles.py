@@ -1,0 +1,265 @@
+"""Tiles: how a grid is cut, and that cutting changes nothing that it must not."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
+from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.state import create_patch_image_state
+from napari_dinov3_sim.core.tiles import Span, Tiling, plan_spans, plan_tiles
+
+from .backbones import FakeBackbone, LinearBackbone, MeanColourBackbone
+
+relaxed = settings(deadline=None, max_examples=50)
+
+
+@st.composite
+def span_requests(draw, longest=300):
+    side = draw(st.integers(1, 40))
+    return draw(st.integers(1, longest)), side, draw(st.integers(0, side - 1))
+
+
+@st.composite
+def tilings(draw, most=100):
+    side = draw(st.integers(1, most))
+    return Tiling(side, draw(st.integers(0, side - 1)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(span_requests())
+@example((41, 40, 39))
+@example((7, 4, 2))
+def test_spans(request):
+    length, side, overlap = request
+    spans = plan_spans(length, side, overlap)
+
+    kept = [patch for span in spans for patch in range(span.keep_start, span.keep_stop)]
+    assert kept == list(range(length)), "the kept parts are not a partition"
+    for span in spans:
+        assert 0 <= span.start <= span.keep_start < span.keep_stop <= span.stop <= length
+        assert span.stop - span.start == min(length, side)
+        assert (
+            list(range(length))[span.keep] == list(range(span.start, span.stop))[span.keep_local]
+        )
+    for left, right in pairwise(spans):
+        shared = left.stop - right.start
+        assert shared >= overlap
+        # Each neighbour gives up half of the overlap, to within the odd patch.
+        assert abs((left.stop - left.keep_stop) - (right.keep_start - right.start)) <= 1
+
+    if length <= side:
+        assert spans == (Span(0, length, 0, length),)
+    else:  # no tile more than needed
+        assert (len(spans) - 1) * (side - overlap) + overlap < length
+    gaps = np.diff([span.start for span in spans])
+    assert gaps.size == 0 or np.ptp(gaps) <= 1, "not evenly spaced"
+
+
+def test_spans_written_out():
+    assert plan_spans(5, 8, 2) == (Span(0, 5, 0, 5),)
+    assert plan_spans(8, 8, 2) == (Span(0, 8, 0, 8),)
+    assert plan_spans(10, 8, 2) == (Span(0, 8, 0, 5), Span(2, 10, 5, 10))
+    assert plan_spans(14, 8, 2) == (Span(0, 8, 0, 7), Span(6, 14, 7, 14))
+
+
+@relaxed
+@given(st.tuples(st.integers(1, 120), st.integers(1, 120)), st.integers(1, 20), tilings())
+def test_tiles_of_a_grid(shape, patch_size, tiling):
+    grid = PatchGrid(shape, patch_size)
+    tiles = plan_tiles(grid, tiling)
+    owners = np.zeros(grid.shape, int)
+    sizes = set()
+    for tile in tiles:
+        assert owners[tile.rows.keep, tile.columns.keep].size > 0
+        owners[tile.rows.keep, tile.columns.keep] += 1
+        size = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start)
+        sizes.add(size)
+        assert max(size) * patch_size <= max(tiling.side, patch_size)
+    assert (owners == 1).all()
+    assert len(sizes) == 1
+    order = [(tile.rows.start, tile.columns.start) for tile in tiles]
+    assert order == sorted(order)
+    if max(grid.padded_shape) <= tiling.side:
+        assert len(tiles) == 1
+
+
+@relaxed
+@given(st.integers(1, 600), st.integers(1, 20), tilings())
+def test_tiles_overlap_by_at_least_the_pixels_asked_for(width, patch_size, tiling):
+    tiles = plan_tiles(PatchGrid((1, width), patch_size), tiling)
+    patches_in_side = max(1, tiling.side // patch_size)
+    for left, right in pairwise(tiles):
+        shared = left.columns.stop - right.columns.start
+        # A tile that has to move on can share all its patches but one.
+        assert shared * patch_size >= tiling.overlap or shared == patches_in_side - 1
+
+
+def test_the_default_tiling():
+    assert Tiling() == Tiling(side=1024, overlap=128)
+    assert len(plan_tiles(PatchGrid((1024, 1009), 16), Tiling())) == 1
+    assert len(plan_tiles(PatchGrid((1024, 1025), 16), Tiling())) == 2
+    assert len(plan_tiles(PatchGrid((2048, 2048), 16), Tiling())) == 9
+
+
+@pytest.mark.parametrize(("side", "overlap"), [(64, 64), (64, 65), (64, -1), (0, 0), (-16, 0)])
+def test_tilings_that_cannot_be(side, overlap):
+    with pytest.raises(ImageError, match="overlap"):
+        Tiling(side, overlap)
+
+
+def random_image(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@relaxed
+@given(
+    st.tuples(st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3, 4])),
+    tilings(40),
+    st.integers(0, 2**32 - 1),
+)
+def test_tiled_equals_whole_for_a_model_that_sees_one_patch_at_a_time(shape, tiling, seed):
+    image = random_image(shape, seed)
+    image = image[..., 0] if shape[2] == 1 else image
+    whole = create_patch_image_state(image, LinearBackbone(), tiling=Tiling(64, 0))
+    backbone = LinearBackbone()
+    tiled = create_patch_image_state(image, backbone, tiling=tiling)
+    assert torch.equal(tiled.embeddings_normalized, whole.embeddings_normalized)
+    assert tiled.grid == whole.grid
+    assert tiled.window == whole.window
+    assert len({batch.shape for batch in backbone.seen}) == 1
+
+
+def test_an_image_of_one_tile_goes_through_the_model_whole():
+    backbone = LinearBackbone()
+    create_patch_image_state(random_image((30, 37, 3)), backbone, tiling=Tiling(40, 8))
+    assert [tuple(batch.shape) for batch in backbone.seen] == [(1, 3, 32, 40)]
+
+
+class WhereaboutsBackbone(FakeBackbone):
+    """Answers with (1, number of the call, row in the tile, column in the tile)."""
+
+    def __init__(self):
+        super().__init__(dim=4)
+
+    def embed(self, pixel_values):
+        rows, columns = (size // self.patch_size for size in pixel_values.shape[2:])
+        row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        one = torch.ones(rows, columns)
+        answer = torch.stack([one, one * (len(self.seen) - 1), row, column], -1)
+        return answer.reshape(1, -1, 4).float()
+
+
+@relaxed
+@given(st.tuples(st.integers(1, 60), st.integers(1, 60)), tilings(40))
+def test_each_patch_comes_from_its_own_place_in_its_own_tile(shape, tiling):
+    backbone = WhereaboutsBackbone()
+    state = create_patch_image_state(random_image(shape), backbone, tiling=tiling)
+    answers = state.embeddings_normalized.reshape(*state.grid.shape, 4)
+    answers = (answers / answers[..., :1]).numpy()
+    tiles = plan_tiles(state.grid, tiling)
+    assert len(backbone.seen) == len(tiles)
+    for row in range(state.grid.rows):
+        for column in range(state.grid.columns):
+            _, call, local_row, local_column = answers[row, column]
+            tile = tiles[round(float(call))]
+            assert tile.rows.keep_start <= row < tile.rows.keep_stop
+            assert tile.columns.keep_start <= column < tile.columns.keep_stop
+            assert local_row == pytest.approx(row - tile.rows.start, abs=1e-3)
+            assert local_column == pytest.approx(column - tile.columns.start, abs=1e-3)
+
+
+def test_tiles_read_the_pixels_at_their_place():
+    """Every tile sees its crop; only the last ones see black, where the image ends."""
+    image = random_image((30, 41, 3))  # 8 × 11 patches of 4
+    padded = np.zeros((32, 44, 3), np.float32)
+    padded[:30, :41] = image.astype(np.float32) / np.float32(255)
+    backbone = MeanColourBackbone()
+    tiling = Tiling(20, 8)
+    state = create_patch_image_state(image, backbone, tiling=tiling)
+    tiles = plan_tiles(state.grid, tiling)
+    assert len(tiles) == 6
+    for tile, batch in zip(tiles, backbone.seen, strict=True):
+        rows = slice(tile.rows.start * 4, tile.rows.stop * 4)
+        columns = slice(tile.columns.start * 4, tile.columns.stop * 4)
+        np.testing.assert_array_equal(batch[0].permute(1, 2, 0), padded[rows, columns])
+
+
+def test_the_window_is_that_of_the_whole_image():
+    """A dark half and a bright half in two tiles: a window per tile would draw both the same."""
+    rng = np.random.default_rng(0)
+    dark, bright = rng.integers(0, 100, (16, 16)), rng.integers(900, 1001, (16, 16))
+    image = np.concatenate([dark, bright], axis=1).astype(np.uint16)
+    backbone = MeanColourBackbone()
+    state = create_patch_image_state(image, backbone, tiling=Tiling(16, 0))
+    assert state.window.low < 5
+    assert state.window.high > 995
+    assert len(backbone.seen) == 2
+    assert backbone.seen[0].max() < 0.11
+    assert backbone.seen[1].min() > 0.88
+
+
+def test_a_tile_depends_on_the_rest_of_the_image_only_through_the_window():
+    image = random_image((16, 48)).astype(np.uint16)
+    other = image.copy()
+    other[:, 40:] *= 50
+    tiling = Tiling(16, 0)  # three tiles
+
+    def states(**options):
+        return [
+            create_patch_image_state(
+                plane, MeanColourBackbone(), tiling=tiling, **options
+            ).embeddings_normalized.reshape(4, 12, 3)
+            for plane in (image, other)
+        ]
+
+    def first_tiles(**options):
+        seen = []
+        for plane in (image, other):
+            backbone = MeanColourBackbone()
+            create_patch_image_state(plane, backbone, tiling=tiling, **options)
+            seen.append(backbone.seen[0])
+        return seen
+
+    fixed = IntensityWindow(0, 255)
+    before, after = states(window=fixed)
+    assert torch.equal(before[:, :8], after[:, :8])
+    assert torch.equal(*first_tiles(window=fixed))
+    assert not torch.equal(*first_tiles())
+
+
+@pytest.mark.parametrize(
+    ("shape", "tiling", "total"),
+    [((16, 16), Tiling(16, 0), 1), ((16, 33), Tiling(16, 4), 3), ((33, 33), Tiling(16, 4), 9)],
+)
+def test_progress_counts_from_0_to_all(shape, tiling, total):
+    calls, backbone = [], LinearBackbone()
+
+    def progress(done, tiles):
+        assert done == len(backbone.seen), "reported before or after the tile was done"
+        calls.append((done, tiles))
+
+    create_patch_image_state(random_image(shape), backbone, tiling=tiling, progress=progress)
+    assert calls == [(done, total) for done in range(total + 1)]
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 3])
+def test_cancelling_from_progress_stops_at_once(stop_at):
+    backbone = LinearBackbone()
+
+    def progress(done, tiles):
+        if done == stop_at:
+            raise EmbeddingCancelled
+
+    with pytest.raises(EmbeddingCancelled):
+        create_patch_image_state(
+            random_image((33, 33)), backbone, tiling=Tiling(16, 4), progress=progress
+        )
+    assert len(backbone.seen) == stop_at

@@ -1,0 +1,228 @@
+"""The four rings: what importing each may load, and whom each may know.
+
+Every module of a ring is found by walking the package, so that a new one is covered unasked.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import napari_dinov3_sim
+
+PACKAGE = "napari_dinov3_sim"
+ROOT = Path(napari_dinov3_sim.__file__).parent
+
+QT = ("PySide6", "PyQt6", "PySide2", "PyQt5", "qtpy", "superqt", "shiboken6", "napari._qt")
+RING_OF = {
+    "core": 1,
+    "backbones": 2,
+    "store": 2,
+    "session": 3,
+    "widget": 4,
+    "cli": 4,
+    "sample_data": 4,
+    "__main__": 4,
+}
+"""Every module and package directly in the package belongs to a ring."""
+
+LAZY = {
+    "": ("torch", "napari", "transformers", *QT),
+    "core": ("napari", "transformers", *QT),
+    "backbones": ("napari", *QT),
+    "store": ("napari", *QT),
+    "session": QT,
+    # Start-up: opening the dock, or asking the command line for help, waits for no model library.
+    "widget": ("torch", "transformers"),
+    "cli": ("torch", "napari", *QT),
+    "sample_data": ("torch", "transformers", *QT),
+}
+"""What must not be in ``sys.modules`` after importing all modules of the parts named."""
+
+WALK = """
+import importlib, json, pkgutil, sys
+
+package, parts = sys.argv[1], sys.argv[2:]
+walked = [package]
+root = importlib.import_module(package)
+for info in pkgutil.iter_modules(root.__path__, package + "."):
+    if info.name.removeprefix(package + ".") not in parts:
+        continue
+    walked.append(info.name)
+    module = importlib.import_module(info.name)
+    if info.ispkg:
+        for inner in pkgutil.walk_packages(module.__path__, info.name + "."):
+            importlib.import_module(inner.name)
+            walked.append(inner.name)
+print(json.dumps({"walked": walked, "loaded": sorted(sys.modules)}))
+"""
+
+
+@functools.cache
+def import_in_fresh_interpreter(*parts: str) -> dict[str, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", WALK, PACKAGE, *parts],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def loaded_of(forbidden: tuple[str, ...], loaded: list[str]) -> list[str]:
+    return [
+        module
+        for module in loaded
+        for name in forbidden
+        if module == name or module.startswith(f"{name}.")
+    ]
+
+
+def modules_on_disk(part: str) -> set[str]:
+    """Names of the modules of a part, taken from the files rather than from pkgutil."""
+    files = [ROOT / f"{part}.py", *(ROOT / part).rglob("*.py")]
+    return {module_name(path) for path in files if path.exists()}
+
+
+def module_name(path: Path) -> str:
+    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# backbones and store are one ring and cost one interpreter.
+RINGS = [(), ("core",), ("backbones", "store"), ("session",), ("widget",), ("cli",)]
+RINGS += [("sample_data",)]
+
+
+@pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
+def test_importing_a_ring_loads_nothing_it_must_not(parts):
+    result = import_in_fresh_interpreter(*parts)
+    expected = {PACKAGE}.union(*(modules_on_disk(part) for part in parts))
+    assert set(result["walked"]) == expected
+    for part in parts or ("",):
+        assert loaded_of(LAZY[part], result["loaded"]) == []
+
+
+@pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
+def test_importing_a_ring_loads_no_outer_ring(parts):
+    ring = min((RING_OF[part] for part in parts), default=0)
+    outer = tuple(f"{PACKAGE}.{part}" for part, other in RING_OF.items() if other > ring)
+    assert loaded_of(outer, import_in_fresh_interpreter(*parts)["loaded"]) == []
+
+
+def test_the_mathematics_needs_torch_and_would_be_seen_to_load_it():
+    """Guards the tests above: a walk that imported nothing would pass them all."""
+    loaded = import_in_fresh_interpreter("core")["loaded"]
+    assert loaded_of(("torch",), loaded)
+    assert f"{PACKAGE}.core.similarity" in loaded
+
+
+def test_every_module_belongs_to_a_ring():
+    found = {
+        path.stem
+        for path in ROOT.iterdir()
+        if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+    }
+    assert found - {"__init__"} <= set(RING_OF), "say in RING_OF and LAZY what these may import"
+
+
+# --- whom each module names, even within a function or for type checking ------------------------
+
+FOREIGN = {
+    "core": ("napari", "transformers", "skimage", "safetensors", "huggingface_hub", *QT),
+    "backbones": ("napari", *QT),
+    "store": ("napari", *QT),
+    "session": QT,
+}
+
+
+def imported_names(source: str, module: str, is_package: bool) -> set[str]:
+    """Every module that a source names in an import, absolute; the public API by its home."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                here = module.split(".") if is_package else module.split(".")[:-1]
+                here = here[: len(here) - node.level + 1]
+                base = ".".join([*here, base] if base else here)
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            function = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            target = node.args[0]
+            if function in ("import_module", "__import__") and isinstance(target, ast.Constant):
+                found.add(str(target.value))
+    homes = napari_dinov3_sim._HOMES
+    api = {f"{PACKAGE}.{name}": f"{PACKAGE}.{home}" for name, home in homes.items()}
+    return {api.get(name, name) for name in found}
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    part = module.removeprefix(f"{PACKAGE}.").split(".")[0]
+    outer = [f"{PACKAGE}.{name}" for name, ring in RING_OF.items() if ring > RING_OF[part]]
+    forbidden = (*outer, *FOREIGN.get(part, ()))
+    return loaded_of(forbidden, sorted(imported_names(source, module, is_package)))
+
+
+SOURCES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_point_inward(path):
+    module = module_name(path)
+    source = path.read_text(encoding="utf-8")
+    assert violations(source, module, path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core.state", "import napari_dinov3_sim.backbones"),
+        ("core.state", "from napari_dinov3_sim import store"),
+        ("core.state", "from napari_dinov3_sim import load_backbone"),
+        ("core.state", "from napari_dinov3_sim.session import SimilaritySession"),
+        ("core.state", "from ..cli import main"),
+        ("core.state", "from .. import widget"),
+        ("core.state", "def f():\n    import transformers"),
+        ("core.state", "if TYPE_CHECKING:\n    from napari_dinov3_sim.widget import dock"),
+        ("core.state", "importlib.import_module('napari_dinov3_sim.backbones.registry')"),
+        ("backbones.registry", "from napari_dinov3_sim.session import jobs"),
+        ("backbones.registry", "from napari.layers import Image"),
+        ("store", "from .widget import dock"),
+        ("store", "from qtpy.QtCore import QObject"),
+        ("session.jobs", "from napari_dinov3_sim.cli import main"),
+        ("session.jobs", "import PySide6.QtCore"),
+        ("session.jobs", "import_module('napari_dinov3_sim.widget.runner')"),
+    ],
+)
+def test_an_import_that_points_outward_is_found(module, source):
+    assert violations(source, f"{PACKAGE}.{module}")
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core.state", "from napari_dinov3_sim.core.tiles import Tiling\nimport torch, numpy"),
+        ("core.state", "from .tiles import Tiling\nfrom . import errors"),
+        ("backbones.registry", "from napari_dinov3_sim.core import errors\nimport transformers"),
+        ("store", "from napari_dinov3_sim.backbones import registry"),
+        ("session.jobs", "import napari\nfrom napari_dinov3_sim import load_backbone"),
+        ("widget.dock", "from napari_dinov3_sim.session import jobs\nfrom qtpy import QtCore"),
+        ("cli", "from napari_dinov3_sim.session import SimilaritySession"),
+    ],
+)
+def test_an_import_that_points_inward_is_not(module, source):
+    assert violations(source, f"{PACKAGE}.{module}") == []
