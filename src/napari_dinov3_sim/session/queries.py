@@ -42,6 +42,7 @@ class QueryPoints:
         self._layer: Points | None = None
         self._coordinates: NDArray[np.float64] = np.empty((0, 0))
         self._sources: list[Hashable | None] = []
+        self._interrupted = False
 
     @property
     def layer(self) -> Points | None:
@@ -103,6 +104,20 @@ class QueryPoints:
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.selection.active = self._layer
             self._layer.mode = "add"
+
+    def interrupted(self) -> None:
+        """Note whether the user was querying when an image was opened.
+
+        napari selects the new image after it has told everybody of it.
+        """
+        active = self._viewer.layers.selection.active
+        self._interrupted = self._layer is not None and active == self._layer
+
+    def resume(self) -> None:
+        """Give the layer back the activity that a newly opened image has taken."""
+        if self._interrupted:
+            self._interrupted = False
+            self.activate()
 
     def forget(self) -> None:
         """Stop listening; the layer stays the user's."""

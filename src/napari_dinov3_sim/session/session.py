@@ -102,7 +102,7 @@ class SimilaritySession:
         self._queries = QueryPoints(viewer, self._on_points)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
         viewer.dims.events.connect(self._on_dims)
-        self.set_model(backbone)
+        self._choose(backbone)
         self._schedule()
 
     # -- what a script uses ---------------------------------------------------------------
@@ -156,13 +156,16 @@ class SimilaritySession:
             A loaded model, the name of one to load when needed, or None.
         """
         self._heatmaps.keep_only(set())
+        self._answers.forget()
+        self._choose(backbone)
+        self.model_changed.emit()
+        self._schedule()
+
+    def _choose(self, backbone: Backbone | str | None) -> None:
         if backbone is None or isinstance(backbone, str):
             self._embedder.set_model(backbone or "")
         else:
             self._embedder.set_model(backbone.name, backbone)
-        self._answers.forget()
-        self.model_changed.emit()
-        self._schedule()
 
     def embed(self) -> None:
         """Embed the shown plane of every target, in the background; see `wait`."""
@@ -283,7 +286,9 @@ class SimilaritySession:
 
     def _on_listed(self) -> None:
         known, self._images_known = self._images_known, len(self._targets.records())
-        self._queries_due = self._queries_due or self._images_known > known
+        if self._images_known > known:
+            self._queries_due = True
+            self._queries.interrupted()
         self.listed.emit()
 
     def _on_moved(self, image: Image, what: str) -> None:
@@ -312,6 +317,7 @@ class SimilaritySession:
             self._queries.forget()
         if self._queries_due:
             self._make_queries()
+            self._queries.resume()
         planes = {plane.key: plane for plane in self._targets.planes()}
         picks = self._find_picks()
         self._drop_untrue(planes, picks)
@@ -351,10 +357,13 @@ class SimilaritySession:
     ) -> None:
         """Remove heatmaps that no longer say anything about their image.
 
-        One of another plane of a stack stays: it is drawn on that plane only.
+        One of another plane of a stack stays: it is drawn on that plane only. One that an
+        earlier session left stays until its answer comes.
         """
-        shown = self._heatmaps.shown_planes() if picks else []
-        self._heatmaps.keep_only({key.layer_id for key in shown if self._is_true(key, planes)})
+        shown = self._heatmaps.shown_planes()
+        false = {key.layer_id for key in shown if not self._is_true(key, planes)}
+        ticked = {layer.unique_id for layer in self.targets}
+        self._heatmaps.keep_only(ticked - false if picks else set())
 
     def _is_true(self, key: PlaneKey, planes: Mapping[PlaneKey, Plane]) -> bool:
         record = self._targets.get(key.layer_id)
