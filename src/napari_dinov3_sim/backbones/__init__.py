@@ -1,1 +1,72 @@
-"""placeholder"""
+"""Where an encoder comes from: the registry of DINOv3 models and the loading of their weights.
+
+Importing this package imports neither torch nor transformers, so that a list of models can be
+shown at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.backbones.errors import (
+    CorruptWeightsError,
+    DeviceError,
+    DownloadError,
+    GatedModelError,
+    ModelError,
+    ModelNotFoundError,
+    OfflineError,
+    WrongModelError,
+)
+from napari_dinov3_sim.backbones.registry import (
+    BUILTIN,
+    DEFAULT_MODEL,
+    MODELS,
+    ModelRecord,
+    Source,
+    find_model,
+    list_models,
+)
+
+if TYPE_CHECKING:
+    from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
+    from napari_dinov3_sim.backbones.loading import is_available, load_backbone
+
+__all__ = [
+    "BUILTIN",
+    "DEFAULT_MODEL",
+    "MODELS",
+    "CorruptWeightsError",
+    "DINOv3Backbone",
+    "DeviceError",
+    "DownloadError",
+    "GatedModelError",
+    "ModelError",
+    "ModelNotFoundError",
+    "ModelRecord",
+    "OfflineError",
+    "Source",
+    "WrongModelError",
+    "find_model",
+    "is_available",
+    "list_models",
+    "load_backbone",
+]
+
+_HOMES = {
+    "DINOv3Backbone": "backbone",
+    "is_available": "loading",
+    "load_backbone": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,118 @@
+"""Which device, and which arithmetic on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.backbones.errors import DeviceError
+from napari_dinov3_sim.backbones.registry import BUILTIN
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16")
+
+
+def choose_device(device: str, model: str) -> torch.device:
+    """Return the device to use.
+
+    Parameters
+    ----------
+    device : str
+        "auto" (CUDA, then MPS, then CPU), or "cpu", "cuda", "cuda:1", "mps".
+    model : str
+        Name of the model, for the message.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown or this computer does not have it.
+    """
+    if device == "auto":
+        return _best_device()
+    chosen = _parsed(device, model)
+    if not _is_there(chosen):
+        raise DeviceError(
+            model, f'this PyTorch finds no device "{device}"', 'use device="auto" or device="cpu"'
+        )
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device, model: str) -> str:
+    """Return the arithmetic to use: "float32" or "bfloat16" (autocast over float32 weights).
+
+    "auto" is bfloat16 on CUDA where the card has it, except for the built-in network, and float32
+    everywhere else. Measured with `benchmarks/bench_dtype.py` on two cores of an EPYC with
+    AVX-512 bf16 (torch 2.13): bfloat16 gains 1.6 times at 512² with ViT-S and 1.1 to 1.3 times
+    with the built-in network, nothing at 1024² (1.0 times). It moves a cosine map by up to 0.7
+    steps of 256 colours with random weights, but by 1.4 to 1.9 steps with the built-in network,
+    whose trained weights are the more telling ones. More than one step can be seen, so a CPU
+    computes in float32 unless asked otherwise. CUDA was not measured with this benchmark.
+
+    Parameters
+    ----------
+    dtype : str
+        "auto", "float32" or "bfloat16". float16 is refused: the model leaves its range.
+    device : torch.device
+        From `choose_device`.
+    model : str
+        Name of the model, for the message.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DeviceError
+        The arithmetic is unknown, or the device cannot do it.
+    """
+    if dtype == "auto":
+        return "float32" if model == BUILTIN else _best_dtype(device)
+    if dtype not in DTYPES:
+        raise DeviceError(
+            model, f'there is no dtype "{dtype}"', 'use dtype="auto", "float32" or "bfloat16"'
+        )
+    return dtype
+
+
+def _best_device() -> torch.device:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _parsed(device: str, model: str) -> torch.device:
+    import torch
+
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(
+            model, f'there is no device "{device}"', 'use device="auto", "cpu", "cuda" or "mps"'
+        )
+    return chosen
+
+
+def _is_there(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    return device.type != "mps" or torch.backends.mps.is_available()
+
+
+def _best_dtype(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return "bfloat16"
+    return "float32"

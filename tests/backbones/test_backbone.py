@@ -1,0 +1,186 @@
+"""What a loaded backbone promises: tokens, device, arithmetic and clear refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from napari_dinov3_sim.backbones import (
+    DeviceError,
+    DINOv3Backbone,
+    architecture,
+    devices,
+    load_backbone,
+)
+from napari_dinov3_sim.core.errors import BackboneError
+
+from .factories import official, pixels, save, tiny_model, tokens_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return save(official(tiny_model()), tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture
+def backbone(weights: Path) -> DINOv3Backbone:
+    return load_backbone(weights, device="cpu")
+
+
+@pytest.mark.parametrize("registers", [0, 1, 4])
+def test_patches_begin_after_cls_and_registers(tmp_path: Path, registers: int) -> None:
+    model = tiny_model(registers=registers)
+    path = save(official(model), tmp_path / "weights.safetensors")
+    found = load_backbone(path, device="cpu")
+    expected = tokens_of(model, pixels())
+    assert found.num_register_tokens == registers
+    assert expected.shape[1] == 15 + 1 + registers
+    torch.testing.assert_close(
+        found.embed_patches(pixels()), expected[:, 1 + registers :], rtol=0, atol=1e-5
+    )
+
+
+def test_attributes(backbone: DINOv3Backbone) -> None:
+    assert (backbone.name, backbone.patch_size, backbone.dim) == ("tiny", 16, 64)
+    assert (backbone.device, backbone.dtype) == ("cpu", "float32")
+    assert not backbone.is_builtin
+    assert len(backbone.fingerprint) == 64
+    assert "unknown" in backbone.licence
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        backbone.device = "cuda"  # type: ignore[misc]
+
+
+def test_result_is_an_ordinary_tensor(backbone: DINOv3Backbone) -> None:
+    found = backbone.embed_patches(pixels())
+    assert not found.is_inference()
+    assert found.is_contiguous()
+    assert not found.requires_grad
+
+
+def test_model_is_in_evaluation_mode_and_on_no_meta_device(backbone: DINOv3Backbone) -> None:
+    network = backbone._model
+    tensors = [*network.parameters(), *network.buffers()]
+    assert not any(module.training for module in network.modules())
+    assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_both_names_of_the_blocks(nested: bool) -> None:
+    """Releases of transformers disagree on `layer.N` and `model.layer.N`."""
+    prefix = "model." if nested else ""
+    expected = {f"{prefix}layer.0.norm1.bias": torch.zeros(1), "norm.bias": torch.zeros(1)}
+    state = {"layer.0.norm1.bias": torch.zeros(1), "norm.bias": torch.zeros(1)}
+    assert architecture._named_as(expected, state).keys() == expected.keys()
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 40, 64), (3, 64, 64), (1, 3, 0, 16), (0, 3, 16, 16)])
+def test_pixels_that_are_not_padded(backbone: DINOv3Backbone, shape: tuple[int, ...]) -> None:
+    with pytest.raises(BackboneError, match=r"tiny cannot embed pixels .* multiples of 16\.$"):
+        backbone.embed_patches(torch.zeros(shape))
+
+
+def test_wrong_number_of_tokens(backbone: DINOv3Backbone) -> None:
+    model = SimpleNamespace(last_hidden_state=torch.zeros(1, 16, 64))
+    broken = dataclasses.replace(backbone, _model=lambda _: model)
+    with pytest.raises(BackboneError, match="returned 16 tokens for 15 patches instead of 20"):
+        broken.embed_patches(pixels())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 6 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory(backbone: DINOv3Backbone, error: Exception) -> None:
+    def explode(_: torch.Tensor) -> None:
+        raise error
+
+    # The pixels go to "meta", which every machine has and which is not the CPU.
+    broken = dataclasses.replace(backbone, _model=explode, device="meta")
+    with pytest.raises(BackboneError) as caught:
+        broken.embed_patches(pixels())
+    assert str(caught.value) == (
+        "The model tiny ran out of memory on meta with 48 × 80 pixels; use smaller tiles or a "
+        'smaller model, or load the model with device="cpu".'
+    )
+
+
+def test_other_errors_pass(backbone: DINOv3Backbone) -> None:
+    def explode(_: torch.Tensor) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        dataclasses.replace(backbone, _model=explode).embed_patches(pixels())
+
+
+def test_bfloat16_is_close_and_says_so(weights: Path, backbone: DINOv3Backbone) -> None:
+    low = load_backbone(weights, device="cpu", dtype="bfloat16")
+    found, exact = low.embed_patches(pixels()), backbone.embed_patches(pixels())
+    assert low.dtype == "bfloat16"
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    assert torch.nn.functional.cosine_similarity(found, exact, dim=-1).min() > 0.999
+
+
+@pytest.mark.parametrize("device", ["tpu", "meta", "cuda:x", "xla"])
+def test_unknown_device(weights: Path, device: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        load_backbone(weights, device=device)
+    assert "tiny.safetensors" in str(caught.value)
+    assert f'there is no device "{device}"' in str(caught.value)
+    assert 'use device="auto", "cpu", "cuda" or "mps".' in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps"])
+def test_device_that_is_not_there(
+    weights: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match=f'finds no device "{device}"; use device="auto"'):
+        load_backbone(weights, device=device)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", ""])
+def test_unknown_dtype(weights: Path, dtype: str) -> None:
+    with pytest.raises(DeviceError, match=f'no dtype "{dtype}"; use dtype="auto", "float32" or'):
+        load_backbone(weights, device="cpu", dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_order_of_devices(
+    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert devices.choose_device("auto", "any").type == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "capable", "model", "expected"),
+    [
+        ("cuda", True, "dinov3-vitl16", "bfloat16"),
+        ("cuda", True, "builtin", "float32"),
+        ("cuda", False, "dinov3-vitl16", "float32"),
+        ("mps", True, "dinov3-vitl16", "float32"),
+        ("cpu", True, "dinov3-vitl16", "float32"),
+    ],
+)
+def test_automatic_dtype(
+    device: str, capable: bool, model: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: capable)
+    assert devices.choose_dtype("auto", torch.device(device), model) == expected
