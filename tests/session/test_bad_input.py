@@ -37,7 +37,7 @@ def test_every_real_image_is_searched(session, viewer, data):
     limits = (0, 1) if data.dtype == bool else None
     image = viewer.add_image(data, contrast_limits=limits)
     session.add_query(image, 0, 0)
-    heatmap = np.asarray(session.heatmaps[image].data)
+    heatmap = np.array(session.heatmaps[image].data)
     assert heatmap.shape == data.shape
     assert np.isfinite(heatmap).all()
     assert heatmap[0, 0] == pytest.approx(1, abs=1e-5)
@@ -49,7 +49,7 @@ def test_nan_and_infinity_stay_where_they_are(session, viewer, rng, value):
     data[:16, :16] = value
     image = viewer.add_image(data, contrast_limits=(-1, 1))
     session.add_query(image, 40, 40)
-    assert np.isfinite(np.asarray(session.heatmaps[image].data)).all()
+    assert np.isfinite(np.array(session.heatmaps[image].data)).all()
 
 
 def test_rgb_and_rgba_are_searched(session, viewer, rng):
@@ -58,7 +58,7 @@ def test_rgb_and_rgba_are_searched(session, viewer, rng):
     first = viewer.add_image(rgb, rgb=True)
     second = viewer.add_image(rgba, rgb=True, translate=(0, 100))
     session.add_query(first, 10, 10)
-    one, two = (np.asarray(session.heatmaps[layer].data) for layer in (first, second))
+    one, two = (np.array(session.heatmaps[layer].data) for layer in (first, second))
     assert one.shape == (40, 50)
     np.testing.assert_allclose(one, two, atol=1e-6)
 
@@ -122,7 +122,7 @@ def test_no_array_breaks_a_session(data):
     image = viewer.add_image(data, contrast_limits=(0, 1), rgb=False)
     session.add_query(image, 0, 0)
     session.wait(1)
-    heatmap = np.asarray(session.heatmaps[image].data)
+    heatmap = np.array(session.heatmaps[image].data)
     assert heatmap.shape == data.shape
     assert np.isfinite(heatmap).all()
     session.close()

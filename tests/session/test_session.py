@@ -71,7 +71,7 @@ def click(session, layer, x, y):
 def test_a_click_lights_up_every_image_over_its_own_pixels(session, three):
     click(session, three[1], 40, 33)
     check(session, [(three[1], 40, 33)], three)
-    assert np.asarray(session.heatmaps[three[1]].data)[33, 40] == pytest.approx(1, abs=1e-5)
+    assert np.array(session.heatmaps[three[1]].data)[33, 40] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("offset", [-0.5, -0.49, 0.0, 0.49])
@@ -231,7 +231,7 @@ def test_nothing_of_the_users_changes(session, three, viewer):
 
 def test_one_scale_for_all_images_or_one_each(session, three):
     click(session, three[0], 5, 5)
-    maps = {image: np.asarray(layer.data) for image, layer in session.heatmaps.items()}
+    maps = {image: np.array(layer.data) for image, layer in session.heatmaps.items()}
     low, high = min(m.min() for m in maps.values()), max(m.max() for m in maps.values())
     for layer in session.heatmaps.values():
         assert layer.contrast_limits == pytest.approx([low, high], abs=1e-6)
@@ -263,9 +263,9 @@ def test_style_reaches_present_and_later_heatmaps(session, three, viewer, rng):
 
 def test_another_model_answers_anew(session, three, viewer):
     click(session, three[0], 5, 5)
-    first = np.asarray(session.heatmaps[three[1]].data)
+    first = np.array(session.heatmaps[three[1]].data)
     session.set_model(PatchProjection("projection-2", sign=-3.0))
-    second = np.asarray(session.heatmaps[three[1]].data)
+    second = np.array(session.heatmaps[three[1]].data)
     assert np.abs(first - second).max() > 0.01
     assert set(session.heatmaps) == set(three)
 
@@ -317,7 +317,7 @@ def test_a_second_session_adopts_what_the_first_left(session, three, viewer, bac
 
 def test_a_closed_session_does_not_react(session, three, viewer):
     click(session, three[0], 5, 5)
-    before = np.asarray(session.heatmaps[three[0]].data).copy()
+    before = np.array(session.heatmaps[three[0]].data).copy()
     points, heatmap = session.queries, session.heatmaps[three[0]]
     session.close()
     session.close()

@@ -33,14 +33,14 @@ def test_the_plane_shown_is_answered_and_drawn_on_that_plane(session, stack, vie
     viewer.dims.set_current_step(0, 3)
     session.add_query(stack, 50, 20)
     window = reference_window(stack.data)
-    volume = np.asarray(session.heatmaps[stack].data)
+    volume = np.array(session.heatmaps[stack].data)
     wanted = plane_map(stack.data[3], (50, 20), stack.data[3], window, window)
     np.testing.assert_allclose(volume[3], wanted, atol=1e-5)
     assert (np.delete(volume, 3, axis=0) == -1).all()
     assert volume.shape == stack.data.shape
 
     viewer.dims.set_current_step(0, 1)
-    volume = np.asarray(session.heatmaps[stack].data)
+    volume = np.array(session.heatmaps[stack].data)
     wanted = plane_map(stack.data[3], (50, 20), stack.data[1], window, window)
     np.testing.assert_allclose(volume[1], wanted, atol=1e-5)
     np.testing.assert_allclose(
@@ -71,7 +71,7 @@ def test_a_query_on_a_stack_stays_on_the_plane_it_was_set_on(session, stack, vie
     viewer.dims.set_current_step(0, 4)
     windows = reference_window(stack.data), reference_window(flat.data)
     right, wrong = (plane_map(stack.data[z], (50, 20), flat.data, *windows) for z in (2, 4))
-    np.testing.assert_allclose(np.asarray(session.heatmaps[flat].data), right, atol=1e-5)
+    np.testing.assert_allclose(np.array(session.heatmaps[flat].data), right, atol=1e-5)
     assert np.abs(right - wrong).max() > 1e-3
 
 
@@ -88,7 +88,7 @@ def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
     viewer.dims.set_current_step(1, 7)
     session.add_query(stack, 50, 4)
     window = reference_window(stack.data)
-    volume = np.asarray(session.heatmaps[stack].data)
+    volume = np.array(session.heatmaps[stack].data)
     row = session._targets.planes()[0].key.position
     assert row[0][0] == 1
     at = row[0][1]
@@ -98,13 +98,13 @@ def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
 
 def test_clicks_in_the_3d_view_are_ignored_and_it_is_said(session, stack, viewer):
     session.add_query(stack, 5, 5)
-    before = np.asarray(session.heatmaps[stack].data)
+    before = np.array(session.heatmaps[stack].data)
     viewer.dims.ndisplay = 3
     session.queries.add((1, 20, 60))
-    np.testing.assert_array_equal(np.asarray(session.heatmaps[stack].data), before)
+    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
     assert "3-D view are not queries" in session.status
     viewer.dims.ndisplay = 2
-    np.testing.assert_array_equal(np.asarray(session.heatmaps[stack].data), before)
+    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
     assert "1 heatmap for 1 point." in session.status
 
 
@@ -113,7 +113,7 @@ def test_outside_the_stack_there_is_no_plane(session, stack, viewer, rng):
     session.add_query(stack, 5, 5)
     viewer.dims.set_current_step(0, viewer.dims.nsteps[0] - 1)
     assert "1 image outside the shown plane." in session.status
-    assert (np.asarray(session.heatmaps[long].data).max((1, 2)) > -1).sum() == 1
+    assert (np.array(session.heatmaps[long].data).max((1, 2)) > -1).sum() == 1
 
 
 def test_a_four_dimensional_stack(session, viewer, rng):
@@ -121,7 +121,7 @@ def test_a_four_dimensional_stack(session, viewer, rng):
     layer = viewer.add_image(data, scale=(1, 4, 1, 1))
     viewer.dims.set_current_step((0, 1), (1, 2))
     session.add_query(layer, 39, 32)
-    volume = np.asarray(session.heatmaps[layer].data)
+    volume = np.array(session.heatmaps[layer].data)
     window = reference_window(data)
     np.testing.assert_allclose(
         volume[1, 2], plane_map(data[1, 2], (39, 32), data[1, 2], window, window), atol=1e-5
@@ -141,7 +141,7 @@ def test_dask_is_read_plane_by_plane(session, viewer, rng):
     layer = viewer.add_image(lazy, contrast_limits=(-1, 1))
     session.add_query(layer, 5, 5)
     window = reference_window(data)
-    got = np.asarray(session.heatmaps[layer].data)
+    got = np.array(session.heatmaps[layer].data)
     at = session._targets.planes()[0].key.position[0][1]
     np.testing.assert_allclose(
         got[at], plane_map(data[at], (5, 5), data[at], window, window), atol=1e-5
@@ -154,7 +154,7 @@ def test_multiscale_embeds_the_level_that_fits_and_says_so(session, viewer, rng,
     half = full[::2, ::2].copy()
     layer = viewer.add_image([full, half], multiscale=True, name="pyramid")
     session.add_query(layer, 99, 90)
-    got = np.asarray(session.heatmaps[layer].data)
+    got = np.array(session.heatmaps[layer].data)
     assert got.shape == full.shape
     assert "pyramid is searched at level 1." in session.status
     embeddings = reference_embeddings(half, *reference_window(half))
@@ -177,7 +177,7 @@ def test_units_that_differ_are_converted(session, viewer, rng):
     points.add(points.world_to_data(world))
     window = reference_window(micro.data)
     wanted = plane_map(micro.data, (50, 20), micro.data, window, window)
-    np.testing.assert_allclose(np.asarray(session.heatmaps[micro].data), wanted, atol=1e-5)
+    np.testing.assert_allclose(np.array(session.heatmaps[micro].data), wanted, atol=1e-5)
     assert session.heatmaps[nano].units == nano.units
     assert session.heatmaps[micro].units == micro.units
 
@@ -185,8 +185,8 @@ def test_units_that_differ_are_converted(session, viewer, rng):
 def test_a_points_layer_made_first_follows_the_units_of_the_world(session, viewer, rng):
     micro = viewer.add_image(rng.normal(size=(60, 60)), scale=(0.5, 0.5), units="um")
     session.add_query(micro, 50, 20)
-    before = np.asarray(session.heatmaps[micro].data)
+    before = np.array(session.heatmaps[micro].data)
     viewer.add_image(rng.normal(size=(60, 60)), scale=(500, 500), translate=(0, 90000), units="nm")
-    np.testing.assert_array_equal(np.asarray(session.heatmaps[micro].data), before)
+    np.testing.assert_array_equal(np.array(session.heatmaps[micro].data), before)
     assert session.queries.units == viewer.layers.units
     assert len(session.heatmaps) == 2

@@ -52,7 +52,7 @@ def test_embed_returns_at_once_and_wait_waits(session, viewer, rng, backbone):
     backbone.gate.set()
     session.wait(20)
     assert not session.busy
-    np.testing.assert_allclose(np.asarray(session.heatmaps[image].data), own_map(image), atol=1e-5)
+    np.testing.assert_allclose(np.array(session.heatmaps[image].data), own_map(image), atol=1e-5)
 
 
 def test_progress_counts_the_tiles_of_all_images(session, viewer, rng):
@@ -115,7 +115,7 @@ def test_pixels_that_change_while_they_are_embedded_are_embedded_again(
     image.data = rng.normal(size=(50, 40))
     backbone.gate.set()
     session.wait(20)
-    np.testing.assert_allclose(np.asarray(session.heatmaps[image].data), own_map(image), atol=1e-5)
+    np.testing.assert_allclose(np.array(session.heatmaps[image].data), own_map(image), atol=1e-5)
 
 
 def test_a_model_chosen_while_another_embeds_gives_the_answer(session, viewer, rng, backbone):
@@ -144,7 +144,7 @@ def test_only_the_last_of_many_questions_is_shown(session, viewer, rng):
         points.data = np.array([[step, step]])
     points.data = np.array([[0, 0]])
     session.wait(20)
-    np.testing.assert_allclose(np.asarray(session.heatmaps[image].data), own_map(image), atol=1e-5)
+    np.testing.assert_allclose(np.array(session.heatmaps[image].data), own_map(image), atol=1e-5)
     assert len(shown) == 1, "stale answers fall away"
 
 
@@ -256,9 +256,7 @@ def test_one_bad_image_does_not_stop_the_others(session, viewer, rng):
     viewer.add_layer(bad)
     bad._data = lazy
     session.add_query(good, 0, 0)
-    with pytest.raises(
-        ImageError, match=r"pixels of bad cannot be read.*open the image again"
-    ):
+    with pytest.raises(ImageError, match=r"pixels of bad cannot be read.*open the image again"):
         session.wait(20)
     assert len(failures) == 1
     assert set(session.heatmaps) == {good}

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.jobs import AnswerJob, Pick
-from napari_dinov3_sim.session.messages import Answer, Failure, Finished, Message
+from napari_dinov3_sim.session.messages import Finished, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,19 +22,13 @@ class Answers:
     Parameters
     ----------
     runner : Runner
-    apply : callable
-        Bound method, called on the main thread with each `Answer` that is still true.
-    fail : callable
-        Bound method, called with a `Failure`.
+    notify : callable
+        Bound method, called on the main thread with each `MapReady`, `Answered`, `Failure` and
+        `Finished` that is still true.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        apply: Callable[[Answer], None],
-        fail: Callable[[Failure], None],
-    ) -> None:
-        self._runner, self._apply, self._fail = runner, apply, fail
+    def __init__(self, runner: Runner, notify: Callable[[Message], None]) -> None:
+        self._runner, self._notify = runner, notify
         self._generation = 0
         self._asked: object = None
         self._token: CancelToken | None = None
@@ -83,10 +77,6 @@ class Answers:
     def _receive(self, generation: int, message: Message) -> None:
         if generation != self._generation:
             return
-        if isinstance(message, Answer):
-            self._pending = False
-            self._apply(message)
-        elif isinstance(message, Failure):
-            self._fail(message)
-        elif isinstance(message, Finished):
+        if isinstance(message, Finished):
             self._pending, self._token = False, None
+        self._notify(message)

@@ -78,23 +78,27 @@ class HeatmapArray:
 
     def _values(self, pixels: list[NDArray[np.intp]]) -> NDArray[np.float32]:
         """Evaluate at the outer product of level-0 pixel indices, one array per axis."""
+        rows, columns = self._patches(pixels)
+        # Rows first: a gather of both at once costs four times as much.
+        values = self.similarity.cosine[rows][:, columns]
+        if not self.plane.position:
+            return values
         out = np.full([len(axis) for axis in pixels], NOT_COMPUTED, np.float32)
         where = [np.arange(len(axis)) for axis in pixels]
         for axis, index in self.plane.position:
             where[axis] = np.flatnonzero(pixels[axis] == index)
-        shape = [1] * len(pixels)
-        for axis, patches in self._patches(pixels).items():
-            shape[axis] = len(patches)
-        rows, columns = self._patches(pixels).values()
-        values = self.similarity.cosine[np.ix_(rows, columns)].reshape(shape)
-        out[np.ix_(*where)] = values
+        spread = [1] * len(pixels)
+        for axis, patches in zip(self.plane.axes, (rows, columns), strict=True):
+            spread[axis] = len(patches)
+        out[np.ix_(*where)] = values.reshape(spread)
         return out
 
-    def _patches(self, pixels: list[NDArray[np.intp]]) -> dict[int, NDArray[np.intp]]:
-        grid, patches = self.similarity.grid, {}
+    def _patches(self, pixels: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+        """Return the patch row and the patch column over pixels of the plane's two axes."""
+        grid, patches = self.similarity.grid, []
         for axis, embedded in zip(self.plane.axes, grid.image_shape, strict=True):
             full = self.full_shape[axis]
-            patches[axis] = (2 * pixels[axis] + 1) * embedded // (2 * full) // grid.patch_size
+            patches.append((2 * pixels[axis] + 1) * embedded // (2 * full) // grid.patch_size)
         return patches
 
 

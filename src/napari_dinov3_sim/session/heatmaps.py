@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Heatmaps:
             image.ndim,
             heatmap.multiscale,
         ):
-            layer.data = heatmap.data
+            _update(layer, heatmap.data)
             return
         if layer is not None:
             self._viewer.layers.remove(layer)
@@ -186,3 +186,16 @@ class Heatmaps:
     def opacity(self) -> float:
         """Opacity of new heatmaps."""
         return self._opacity
+
+
+def _update(layer: Image, data: Any) -> None:
+    """Show new values; in place where that is possible.
+
+    Assigning ``layer.data`` makes napari measure every layer of the viewer again, which costs
+    8 ms with 20 layers; values of the same shape cannot have changed any extent.
+    """
+    if type(layer.data) is type(data) is np.ndarray and layer.data.shape == data.shape:
+        layer.data[...] = data
+        layer.refresh(extent=False)
+    else:
+        layer.data = data

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
 from napari_dinov3_sim.session.messages import (
-    Answer,
+    Answered,
     Failure,
+    MapReady,
     ModelLoaded,
     PlaneEmbedded,
     Progress,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.core.tiles import Tiling
-    from napari_dinov3_sim.session.heatmap_data import HeatmapData
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
     from napari_dinov3_sim.store import MemoryStore
@@ -172,20 +172,17 @@ class AnswerJob:
     shapes: Mapping[PlaneKey, tuple[int, ...]] = field(repr=False)
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send one `Answer`, unless a newer question has cancelled this one."""
+        """Send a `MapReady` for each target, then `Answered`, unless a newer question came."""
         from napari_dinov3_sim.core.similarity import query_vector, similarity_map
         from napari_dinov3_sim.session.heatmap_data import create_heatmap_data
 
         query = query_vector(self.picks)
-        maps: dict[PlaneKey, HeatmapData] = {}
+        limits = []
         for key, state in self.targets.items():
             if token.cancelled:
                 return
-            maps[key] = create_heatmap_data(similarity_map(query, state), key, self.shapes[key])
-        post(Answer(maps, pooled_limits(maps)))
-
-
-def pooled_limits(maps: Mapping[PlaneKey, HeatmapData]) -> tuple[float, float]:
-    """Return the least and the greatest cosine over all maps: one scale for all of them."""
-    lows, highs = zip(*(heatmap.limits for heatmap in maps.values()), strict=True)
-    return min(lows), max(highs)
+            heatmap = create_heatmap_data(similarity_map(query, state), key, self.shapes[key])
+            limits.append(heatmap.limits)
+            post(MapReady(key, heatmap))
+        lows, highs = zip(*limits, strict=True)
+        post(Answered((min(lows), max(highs))))

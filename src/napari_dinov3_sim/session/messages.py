@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from napari_dinov3_sim.core.errors import SimilarityError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.session.heatmap_data import HeatmapData
@@ -80,10 +78,17 @@ class PlaneEmbedded:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The heatmaps for one question, ready to be shown."""
+class MapReady:
+    """One target's heatmap; each comes by itself, so that the window can breathe between two."""
 
-    maps: Mapping[PlaneKey, HeatmapData]
+    plane: PlaneKey
+    heatmap: HeatmapData
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All heatmaps of a question have been sent; `limits` are pooled over all of them."""
+
     limits: tuple[float, float]
 
 
@@ -94,4 +99,4 @@ class Finished:
     cancelled: bool = False
 
 
-Message = Failure | Progress | ModelLoaded | PlaneEmbedded | Answer | Finished
+Message = Failure | Progress | ModelLoaded | PlaneEmbedded | MapReady | Answered | Finished

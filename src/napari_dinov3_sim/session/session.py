@@ -15,9 +15,10 @@ from napari_dinov3_sim.session.embedder import Embedder
 from napari_dinov3_sim.session.heatmaps import Heatmaps, Scaling
 from napari_dinov3_sim.session.jobs import LoadModel, Pick
 from napari_dinov3_sim.session.messages import (
-    Answer,
+    Answered,
     Failure,
     Finished,
+    MapReady,
     Message,
     ModelLoaded,
     PlaneEmbedded,
@@ -93,7 +94,7 @@ class SimilaritySession:
             self._runner, load_model or _load, self.store, tiling or Tiling(), self._on_message
         )
         self._closed = self._dirty = False
-        self._answers = Answers(self._runner, self._on_answer, self._on_failure)
+        self._answers = Answers(self._runner, self._on_answer)
         self._images_known = 0
         self._queries_due = True
         self._status = ""
@@ -383,15 +384,20 @@ class SimilaritySession:
 
     # -- from workers back to layers --------------------------------------------------------
 
-    def _on_answer(self, answer: Answer) -> None:
-        for key, heatmap in answer.maps.items():
-            record = self._targets.get(key.layer_id)
-            if record is not None and record.ticked and record.version == key.version:
-                self._heatmaps.show(record.layer, key, heatmap)
-        self._heatmaps.rescale(answer.limits)
-        self._queries.raise_to_top()
-        self.answered.emit()
-        self._announce()
+    def _on_answer(self, message: Message) -> None:
+        if isinstance(message, MapReady):
+            record = self._targets.get(message.plane.layer_id)
+            # The pixels may have been replaced since, and the refresh may still be due.
+            if record is not None and record.version == message.plane.version:
+                self._heatmaps.show(record.layer, message.plane, message.heatmap)
+        elif isinstance(message, Answered):
+            self._heatmaps.rescale(message.limits)
+            self._queries.raise_to_top()
+        elif isinstance(message, Failure):
+            self._on_failure(message)
+        elif isinstance(message, Finished):
+            self.answered.emit()
+            self._announce()
 
     def _on_failure(self, failure: Failure) -> None:
         self._failures.append(failure)

@@ -1,0 +1,81 @@
+"""A ViT-S/16 with random weights, real pictures of any size, and the plain recipe beside them."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from skimage import data, transform
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+from napari_dinov3_sim.backbones import DINOv3Backbone, load_backbone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+STD = np.array((0.229, 0.224, 0.225), np.float32)
+
+
+def random_vits16() -> tuple[DINOv3ViTModel, DINOv3Backbone]:
+    """Return the same seeded ViT-S/16 as a plain transformers model and as a backbone."""
+    torch.manual_seed(0)
+    model = DINOv3ViTModel(DINOv3ViTConfig(num_register_tokens=4)).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random-vits16.safetensors"
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+        return model, load_backbone(path, dtype="float32")
+
+
+def picture(side: int, seed: int = 0) -> np.ndarray:
+    """Return a real picture as uint8 RGB of side × side pixels, another view for each seed."""
+    source = np.rot90(data.immunohistochemistry(), seed)[seed * 8 :]
+    return (transform.resize(source, (side, side), order=1) * 255).astype(np.uint8)
+
+
+def plain_embed(model: DINOv3ViTModel, image: np.ndarray) -> torch.Tensor:
+    """Embed an image whole, as the seed's recipe says: pad, normalise, one forward pass."""
+    height, width = image.shape[:2]
+    padded = np.zeros((-(-height // 16) * 16, -(-width // 16) * 16, 3), np.float32)
+    padded[:height, :width] = image / 255
+    pixels = torch.from_numpy(((padded - MEAN) / STD).transpose(2, 0, 1)[None])
+    with torch.inference_mode():
+        hidden = model(pixels).last_hidden_state[0, 5:]
+        return hidden / (hidden.norm(dim=-1, keepdim=True) + 1e-8)
+
+
+def plain_click(
+    model: DINOv3ViTModel, images: list[np.ndarray], x: int, y: int
+) -> list[np.ndarray]:
+    """Answer one click as the seed's recipe does: embed every image again, then the maps."""
+    states = [plain_embed(model, image) for image in images]
+    query = states[0][y // 16 * -(-images[0].shape[1] // 16) + x // 16]
+    maps = []
+    for image, state in zip(images, states, strict=True):
+        rows, columns = (-(-n // 16) for n in image.shape[:2])
+        cosine = (state @ query).reshape(rows, columns).numpy()
+        shown = (cosine - cosine.min()) / (cosine.max() - cosine.min() + 1e-8)
+        maps.append(np.kron(shown, np.ones((16, 16)))[: image.shape[0], : image.shape[1]])
+    return maps
+
+
+def median_seconds(call: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a call, after one that does not count."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def machine() -> str:
+    """Describe what the numbers were taken on."""
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32 on the CPU"
