@@ -59,7 +59,7 @@ class Embedder:
         self._given_up: set[PlaneKey] = set()
         self._model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
-        self._job = 0
+        self._job = self._trusted_from = 0
         self._running: frozenset[PlaneKey] | None = None
         self._token: CancelToken | None = None
 
@@ -92,10 +92,19 @@ class Embedder:
         self._states = {key: state for key, state in self._states.items() if key in wanted}
 
     def insist(self, planes: Iterable[Plane]) -> None:
-        """Embed planes that nothing has asked about yet, and retry what had failed."""
+        """Read planes again and embed what is new in them, also where nothing has been asked.
+
+        Pixels that were changed in place tell nobody; the store knows those that were not.
+        """
         self._given_up.clear()
         self._model_failed = False
         self._asked_for = {plane.key: plane for plane in planes}
+        for key in self._asked_for:
+            self._states.pop(key, None)
+            self._digests.pop(key, None)
+            self._windows.pop(key.window_key, None)
+        self._trusted_from = self._job + 1
+        self._running = None
         self.request([])
 
     def retry(self) -> None:
@@ -144,7 +153,8 @@ class Embedder:
 
     def _receive(self, number: int, message: Message) -> None:
         if isinstance(message, PlaneEmbedded):
-            self._accept(message)
+            if number >= self._trusted_from:
+                self._accept(message)
         elif number != self._job:
             return
         elif isinstance(message, ModelLoaded):

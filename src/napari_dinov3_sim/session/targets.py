@@ -140,11 +140,6 @@ class Targets:
         self._listed()
         self._changed()
 
-    def reread(self) -> None:
-        """Treat all pixels as new: data that were changed in place tell nobody."""
-        for record in self._records.values():
-            record.version += 1
-
     def planes(self) -> list[Plane]:
         """Return the shown plane of each ticked image that shows one."""
         shown = (

@@ -1,0 +1,288 @@
+"""Keeps heatmaps true to what is open, shown and clicked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_dinov3_sim.session.answers import Answers
+from napari_dinov3_sim.session.embedder import Embedder
+from napari_dinov3_sim.session.jobs import LoadModel, Pick
+from napari_dinov3_sim.session.messages import (
+    Answered,
+    Failure,
+    Finished,
+    MapReady,
+    Message,
+    ModelLoaded,
+    PlaneEmbedded,
+    Progress,
+)
+from napari_dinov3_sim.session.queries import IGNORED, QueryPoints
+from napari_dinov3_sim.session.status import Situation, describe
+from napari_dinov3_sim.session.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    import numpy as np
+    from napari.components import ViewerModel
+    from napari.layers import Image, Points
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.tiles import Tiling
+    from napari_dinov3_sim.session.heatmaps import Heatmaps
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.store import MemoryStore
+
+
+class Coordinator:
+    """Turns what happens in the viewer into questions, and answers into heatmap layers.
+
+    Everything here runs on the thread that owns the layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    runner : Runner
+    store : MemoryStore
+    tiling : Tiling
+    load_model : callable
+        Loads a backbone by name, in the worker.
+    heatmaps : Heatmaps
+    """
+
+    status_changed = Signal(str)
+    progressed = Signal(object)
+    failed = Signal(object)
+    listed = Signal()
+    answered = Signal()
+    model_changed = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        *,
+        runner: Runner,
+        store: MemoryStore,
+        tiling: Tiling,
+        load_model: LoadModel,
+        heatmaps: Heatmaps,
+    ) -> None:
+        self._viewer, self._runner, self._heatmaps = viewer, runner, heatmaps
+        self._closed = self._dirty = False
+        self._images_known = 0
+        self._queries_due = True
+        self._status = ""
+        self._failures: list[Failure] = []
+        self._embedder = Embedder(runner, load_model, store, tiling, self._on_message)
+        self._answers = Answers(runner, self._on_answer)
+        self._queries = QueryPoints(viewer, self._on_points)
+        self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
+        viewer.dims.events.connect(self._on_dims)
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The loaded model, or None before it is first needed."""
+        return self._embedder.backbone
+
+    @property
+    def model(self) -> str:
+        """Name of the model, loaded or not; empty if none is chosen."""
+        return self._embedder.model
+
+    @property
+    def queries(self) -> Points | None:
+        """The Points layer that is listened to; None before the first image is opened."""
+        return self._queries.layer
+
+    @property
+    def images(self) -> list[Image]:
+        """All image layers of the viewer that could be searched, the bottom one first."""
+        return [record.layer for record in self._targets.records()]
+
+    @property
+    def targets(self) -> list[Image]:
+        """The image layers that are searched."""
+        return self._targets.layers()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being embedded or answered."""
+        return not self._closed and (self._embedder.busy or self._answers.pending)
+
+    @property
+    def status(self) -> str:
+        """One line that says what is going on and what to do next."""
+        return self._status
+
+    # -- what happens in the viewer -------------------------------------------------------
+
+    def _on_points(self) -> None:
+        self._embedder.retry()
+        self._schedule()
+
+    def _on_listed(self) -> None:
+        known, self._images_known = self._images_known, len(self._targets.records())
+        if self._images_known > known:
+            self._queries_due = True
+            self._queries.interrupted()
+        self.listed.emit()
+
+    def _on_moved(self, image: Image, what: str) -> None:
+        if what == "visible":
+            self._heatmaps.follow_visibility(image)
+        else:
+            self._heatmaps.follow(image)
+
+    def _on_dims(self, event: Any) -> None:
+        if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._closed:
+            self._dirty = True
+            self._runner.call_soon(self._refresh)
+
+    # -- from the state of the viewer to a question ----------------------------------------
+
+    def _refresh(self) -> None:
+        """Bring everything in line with what is open, shown and clicked now."""
+        if self._closed or not self._dirty:
+            return
+        self._dirty = False
+        if self.queries is not None and self.queries not in self._viewer.layers:
+            self._queries.forget()
+        if self._queries_due:
+            self._make_queries()
+            self._queries.resume()
+        planes = {plane.key: plane for plane in self._targets.planes()}
+        picks = self._find_picks()
+        self._drop_untrue(planes, picks)
+        needed = {plane.key: plane for _, plane in picks} | planes
+        self._embedder.retain(needed)
+        if picks:
+            self._embedder.request(needed.values())
+        self._ask(picks, planes)
+        self._announce()
+
+    def _make_queries(self) -> None:
+        targets = self.targets
+        if targets:
+            self._queries_due = False
+            self._queries.ensure(targets[-1])
+            self._queries.raise_to_top()
+
+    def _find_picks(self) -> list[tuple[Pick, Plane]]:
+        """Return the pixel of each point that lies on a target."""
+        picks = []
+        sources = self._queries.sources(self._locate)
+        for world, source in zip(self._queries.world_points(), sources, strict=True):
+            record = self._targets.get(source)
+            found = None if record is None else self._targets.pixel(record, world)
+            if found is not None:
+                plane, x, y = found
+                picks.append((Pick(plane.key, x, y), plane))
+        return picks
+
+    def _locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
+        if remembered is IGNORED or (remembered is None and self._viewer.dims.ndisplay == 3):
+            return IGNORED
+        return self._targets.locate(world, remembered)
+
+    def _drop_untrue(
+        self, planes: Mapping[PlaneKey, Plane], picks: Sequence[tuple[Pick, Plane]]
+    ) -> None:
+        """Remove heatmaps that no longer say anything about their image.
+
+        One of another plane of a stack stays: it is drawn on that plane only. One that an
+        earlier session left stays until its answer comes.
+        """
+        shown = self._heatmaps.shown_planes()
+        false = {key.layer_id for key in shown if not self._is_true(key, planes)}
+        ticked = {layer.unique_id for layer in self.targets}
+        self._heatmaps.keep_only(ticked - false if picks else set())
+
+    def _is_true(self, key: PlaneKey, planes: Mapping[PlaneKey, Plane]) -> bool:
+        record = self._targets.get(key.layer_id)
+        if record is None or not record.ticked or record.version != key.version:
+            return False
+        return key in planes or bool(key.position)
+
+    def _ask(self, picks: Sequence[tuple[Pick, Plane]], planes: Mapping[PlaneKey, Plane]) -> None:
+        found = [(pick, self._embedder.state(pick.plane)) for pick, _ in picks]
+        known = tuple((pick, state) for pick, state in found if state is not None)
+        states = {key: self._embedder.state(key) for key in planes}
+        targets = {key: state for key, state in states.items() if state is not None}
+        if not known or len(known) < len(picks) or not targets:
+            self._answers.forget()
+            return
+        self._answers.ask(known, targets, {key: planes[key].shape for key in targets})
+
+    # -- from workers back to layers --------------------------------------------------------
+
+    def _on_answer(self, message: Message) -> None:
+        if isinstance(message, MapReady):
+            record = self._targets.get(message.plane.layer_id)
+            # The pixels may have been replaced since, and the refresh may still be due.
+            if record is not None and record.version == message.plane.version:
+                self._heatmaps.show(record.layer, message.plane, message.heatmap)
+        elif isinstance(message, Answered):
+            self._heatmaps.rescale(message.limits)
+            self._queries.raise_to_top()
+        elif isinstance(message, Failure):
+            self._on_failure(message)
+        elif isinstance(message, Finished):
+            self.answered.emit()
+            self._announce()
+
+    def _on_failure(self, failure: Failure) -> None:
+        # For `wait`; in a window nobody waits, and the list must not grow for ever.
+        self._failures = [*self._failures[-9:], failure]
+        self.failed.emit(failure)
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, Progress):
+            self.progressed.emit(message)
+        elif isinstance(message, Failure):
+            self._on_failure(message)
+        elif isinstance(message, ModelLoaded):
+            self.model_changed.emit()
+        elif isinstance(message, PlaneEmbedded):
+            self._schedule()
+        elif isinstance(message, Finished):
+            if not self._embedder.busy:
+                self.progressed.emit(None)
+            self._announce()
+
+    def _announce(self) -> None:
+        if self._closed:
+            return
+        status = describe(self._situation())
+        if status != self._status:
+            self._status = status
+            self.status_changed.emit(status)
+
+    def _situation(self) -> Situation:
+        planes, sources = self._targets.planes(), self._queries.remembered
+        return Situation(
+            images=len(self.images),
+            targets=len(self.targets),
+            planes=len(planes),
+            points=len(sources),
+            outside=sources.count(None),
+            ignored=sources.count(IGNORED),
+            embedded=sum(self._embedder.state(plane.key) is not None for plane in planes),
+            levels=tuple(
+                f"{plane.name} is searched at level {plane.level}."
+                for plane in planes
+                if plane.level
+            ),
+            model=self.model,
+            three_d=self._viewer.dims.ndisplay == 3,
+            busy=self.busy,
+            answered=len(self._heatmaps.items()),
+        )
