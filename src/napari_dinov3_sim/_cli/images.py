@@ -1,0 +1,158 @@
+"""Reading one plane from a file: PNG, JPEG, TIFF, whatever else Pillow knows, or .npy."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim._cli.errors import InputError
+from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.intensity import check_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAX_CHANNELS = 16
+"""A last axis up to this long, and shorter than the others, is taken for channels."""
+
+_PLAIN_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
+
+# tifffile logs what it then raises; the user gets one line.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read an image that can be embedded.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG, JPEG, TIFF or .npy file, or another format that Pillow reads.
+
+    Returns
+    -------
+    ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
+        Axes of length 1 around one plane are dropped; so is the alpha of grayscale.
+
+    Raises
+    ------
+    InputError
+        The file is missing, not an image, or not one plane; the message names it and the cure.
+    """
+    _check_file(path)
+    try:
+        image = _squeeze(_pixels(path))
+    except PermissionError as error:
+        raise InputError(
+            f"{path} may not be read ({error.strerror}); change its permissions, or copy it."
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # every format fails in its own way
+        raise InputError(
+            f"{path} is not an image that can be read ({_brief(error)}); save it as PNG, JPEG, "
+            "TIFF or .npy."
+        ) from error
+    _check_stack(path, image)
+    try:
+        return check_image(image)
+    except ImageError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_all_once(paths: Iterable[Path]) -> None:
+    """Read every image and forget it, so that a bad one is told before the long work starts."""
+    for path in paths:
+        read_image(path)
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the spelling and the folder.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return _read_npy(path)
+    if suffix in (".tif", ".tiff"):
+        return _read_tiff(path)
+    return _read_pillow(path)
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    # Not numpy.load, which would open an archive or a pickle under the name of an array.
+    with path.open("rb") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    from tifffile import PHOTOMETRIC, TiffFile
+
+    try:
+        with TiffFile(path) as tiff:
+            page, series = tiff.pages.first, tiff.series[0]
+            if page.photometric in (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+                pixels: NDArray[Any] = series.asarray()
+                samples_first = series.axes.startswith("S") and pixels.ndim == 3
+                return np.moveaxis(pixels, 0, -1) if samples_first else pixels
+    except ValueError as error:
+        # Without imagecodecs some compressions are beyond tifffile, but not beyond Pillow.
+        if "imagecodecs" not in str(error):
+            raise
+    return _read_pillow(path)
+
+
+def _read_pillow(path: Path) -> NDArray[Any]:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1:
+                raise _stack(path, (frames, picture.height, picture.width))
+            if picture.mode in _PLAIN_MODES or picture.mode.startswith("I;16"):
+                return np.asarray(picture)
+            return np.asarray(picture.convert("L" if picture.mode in ("LA", "La") else "RGB"))
+
+
+def _squeeze(image: NDArray[Any]) -> NDArray[Any]:
+    """Drop axes of length 1, but none that makes up a plane."""
+    while image.ndim > 2 and image.shape[0] == 1 and not _is_colour(image):
+        image = image[0]
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+
+
+def _is_colour(image: NDArray[Any]) -> bool:
+    return image.ndim == 3 and image.shape[2] in (3, 4)
+
+
+def _check_stack(path: Path, image: NDArray[Any]) -> None:
+    if image.ndim < 3 or 0 in image.shape or _is_colour(image):
+        return
+    height, width, last = image.shape[-3:]
+    if image.ndim > 3 or last > min(MAX_CHANNELS, height, width):
+        raise _stack(path, image.shape)
+
+
+def _stack(path: Path, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"{path} is a stack of shape {shape}, not one plane; save the plane you mean as an image "
+        "of its own (in napari: extract a slice), or open the stack in the plugin."
+    )
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."

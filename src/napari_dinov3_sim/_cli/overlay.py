@@ -1,0 +1,124 @@
+"""Pictures of a heatmap over its image."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
+
+OPACITY = 0.6
+OUTLINE = (0, 255, 255)
+"""Cyan, the colour that magma is farthest from."""
+
+LEAST_RANGE = 1e-8
+"""Maps that differ by less are drawn black; the least range that the formulas divide by."""
+
+GAP = 8
+STRIP = 512
+"""Rows drawn at a time: a large image as floats would take eight times its memory."""
+
+Limits = tuple[float, float]
+"""The cosines drawn black and bright."""
+
+
+def pooled_limits(maps: Iterable[SimilarityMap]) -> Limits:
+    """Return the least and the greatest cosine of all maps: one scale, comparable pictures."""
+    values = [similarity.cosine for similarity in maps]
+    return float(min(v.min() for v in values)), float(max(v.max() for v in values))
+
+
+def draw_image(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.uint8]:
+    """Return an image as RGB, as the model saw it."""
+    picture = np.empty((*image.shape[:2], 3), np.uint8)
+    for rows in _strips(image.shape[0]):
+        picture[rows] = (convert_to_rgb(image[rows], window) * 255 + 0.5).astype(np.uint8)
+    return picture
+
+
+def draw_heatmap(
+    image: NDArray[Any],
+    window: IntensityWindow | None,
+    similarity: SimilarityMap,
+    limits: Limits,
+) -> NDArray[np.uint8]:
+    """Return an image under its heatmap.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
+    window : IntensityWindow or None
+        The window the image was embedded through.
+    similarity : SimilarityMap
+    limits : tuple of float
+        Cosines at the ends of the colormap.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+    """
+    picture = draw_image(image, window)
+    colours = _colours(similarity.cosine, limits)
+    side = similarity.grid.patch_size
+    columns = np.arange(picture.shape[1]) // side
+    for rows in _strips(picture.shape[0]):
+        heat = colours[np.ix_(np.arange(rows.start, rows.stop) // side, columns)]
+        mixed = (1 - OPACITY) * picture[rows] + OPACITY * heat
+        picture[rows] = (mixed + 0.5).astype(np.uint8)
+    return picture
+
+
+def outline_patches(
+    picture: NDArray[np.uint8], grid: PatchGrid, points: Sequence[Point]
+) -> NDArray[np.uint8]:
+    """Return a picture with a frame around each clicked patch."""
+    framed, side = picture.copy(), grid.patch_size
+    thickness = max(1, side // 8)
+    for x, y in points:
+        top, left = int(y // side) * side, int(x // side) * side
+        patch = framed[top : top + side, left : left + side]
+        inner = patch[thickness:-thickness, thickness:-thickness].copy()
+        patch[:] = OUTLINE
+        patch[thickness:-thickness, thickness:-thickness] = inner
+    return framed
+
+
+def side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return pictures in a row on white, their tops aligned."""
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] for picture in pictures) + GAP * (len(pictures) - 1)
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    left = 0
+    for picture in pictures:
+        sheet[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + GAP
+    return sheet
+
+
+def _strips(height: int) -> list[slice]:
+    return [slice(start, min(start + STRIP, height)) for start in range(0, height, STRIP)]
+
+
+def _colours(cosine: NDArray[np.float32], limits: Limits) -> NDArray[np.float32]:
+    low, high = limits
+    shown = np.clip((cosine - low) / max(high - low, LEAST_RANGE), 0, 1)
+    colours: NDArray[np.float32] = _magma()[np.round(shown * 255).astype(int)]
+    return colours
+
+
+@functools.cache
+def _magma() -> NDArray[np.float32]:
+    from napari.utils.colormaps import ensure_colormap
+
+    colours: NDArray[Any] = np.asarray(ensure_colormap("magma").map(np.linspace(0, 1, 256)))
+    return colours[:, :3].astype(np.float32) * np.float32(255)

@@ -1,0 +1,189 @@
+"""The command line: `napari-dinov3-sim similarity`, `embed`, `models` and `demo`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from napari_dinov3_sim import __version__
+from napari_dinov3_sim._cli.errors import UsageError, one_line
+from napari_dinov3_sim._cli.terminal import PROGRAM, note
+from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; anything unforeseen; a user's mistake; Ctrl-C."""
+
+_MODEL_HELP = (
+    "a name that `models` lists, a folder, a weights file or a hub id; "
+    f"{BUILTIN} needs no download (default: %(default)s)"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 done, 2 wrong usage or unreadable input, 1 anything else, 130 interrupted.
+    """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as finished:  # --help and --version
+        return int(finished.code or DONE)
+    except SimilarityError as error:
+        note(f"error: {one_line(error)}")
+        return REFUSED
+    except KeyboardInterrupt:
+        note("interrupted; files already written are whole.")
+        return INTERRUPTED
+    except Exception as error:
+        note(f"error: unexpected {type(error).__name__}: {one_line(error)}")
+        return FAILED
+
+
+def _run(argv: list[str]) -> int:
+    if argv and argv[0] in _COMMANDS:
+        parser = _Parser(prog=f"{PROGRAM} {argv[0]}", description=_SUMMARIES[argv[0]])
+        run = _COMMANDS[argv[0]](parser)
+        # Images may stand before and after the options, which subparsers do not allow.
+        return run(parser.parse_intermixed_args(argv[1:]))
+    _main_parser().parse_args(argv)
+    return DONE
+
+
+def _main_parser() -> _Parser:
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in _SUMMARIES.items())
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Click on something in one image; see where the same kind is in every image.",
+        epilog=f"commands:\n{commands}\n\nEach has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("command", choices=list(_COMMANDS), help="what to do, see below")
+    return parser
+
+
+def _coordinate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
+    return value
+
+
+def _add_model(parser: _Parser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL_HELP)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument("query", metavar="QUERY", type=Path, help="the image that is clicked")
+    parser.add_argument(
+        "targets", metavar="TARGET", type=Path, nargs="*", help="other images to search"
+    )
+    parser.add_argument(
+        "--at",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=_coordinate,
+        action="append",
+        required=True,
+        help="a clicked pixel of QUERY: column and row from the top left; may be repeated",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+    )
+    parser.add_argument(
+        "--embeddings", metavar="DIR", type=Path, help="folder that `embed` filled"
+    )
+    _add_model(parser)
+    return _run_similarity
+
+
+def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
+    )
+    _add_model(parser)
+    return _run_embed
+
+
+def _models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return _run_models
+
+
+def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("demo-output"),
+        help="folder for the pictures (default: %(default)s)",
+    )
+    parser.add_argument("--model", default=BUILTIN, help=_MODEL_HELP)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--gui",
+        action=argparse.BooleanOptionalAction,
+        help="open napari with the first pair, or do not (default: where there is a screen)",
+    )
+    return _run_demo
+
+
+def _run_similarity(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim._cli import similarity
+
+    return similarity.run(arguments)
+
+
+def _run_embed(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim._cli import embed
+
+    return embed.run(arguments)
+
+
+def _run_models(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim._cli import models
+
+    return models.run(arguments)
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim import demo
+
+    return demo.run(arguments.out, arguments.model, arguments.device, gui=arguments.gui)
+
+
+_COMMANDS = {"similarity": _similarity, "embed": _embed, "models": _models, "demo": _demo}
+
+_SUMMARIES = {
+    "similarity": "Write cosine maps and heatmaps of what is like the clicked pixels.",
+    "embed": "Embed images once, for many searches.",
+    "models": "List the models and say which are here.",
+    "demo": "Show the plugin on pictures that ship with scikit-image.",
+}
