@@ -28,6 +28,8 @@ RING_OF = {
     "session": 3,
     "widget": 4,
     "cli": 4,
+    "_cli": 4,
+    "demo": 4,
     "sample_data": 4,
     "__main__": 4,
 }
@@ -42,6 +44,8 @@ LAZY = {
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers"),
     "cli": ("torch", "napari", *QT),
+    "_cli": ("torch", "napari", *QT),
+    "demo": ("torch", "napari", *QT),
     "sample_data": ("torch", "transformers", *QT),
 }
 """What must not be in ``sys.modules`` after importing all modules of the parts named."""
@@ -101,7 +105,7 @@ def module_name(path: Path) -> str:
 
 # backbones and store are one ring and cost one interpreter.
 RINGS = [(), ("core",), ("backbones", "store"), ("session",), ("widget",), ("cli",)]
-RINGS += [("sample_data",)]
+RINGS += [("_cli",), ("demo",), ("sample_data",)]
 
 
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")

@@ -12,7 +12,6 @@ from napari_dinov3_sim._cli.overlay import (
     draw_heatmap,
     draw_image,
     outline_patches,
-    pooled_limits,
     side_by_side,
 )
 from napari_dinov3_sim._cli.terminal import Bars, note, say
@@ -79,13 +78,13 @@ def write_pair(pair: DemoPair, backbone: DINOv3Backbone, folder: OutputFolder) -
     list of str
         Names of the files.
     """
-    from napari_dinov3_sim.core.similarity import create_similarity_images
+    from napari_dinov3_sim.core.similarity import create_similarity_images, shared_limits
     from napari_dinov3_sim.core.state import create_patch_image_state
 
     images = pair.images
     states = [create_patch_image_state(image, backbone) for image in images]
     maps = create_similarity_images(states[0], pair.click, states)
-    limits = pooled_limits(maps)
+    limits = shared_limits(similarity.cosine for similarity in maps)
     heatmaps = [
         draw_heatmap(image, state.window, similarity, limits)
         for image, state, similarity in zip(images, states, maps, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -30,12 +30,6 @@ STRIP = 512
 
 Limits = tuple[float, float]
 """The cosines drawn black and bright."""
-
-
-def pooled_limits(maps: Iterable[SimilarityMap]) -> Limits:
-    """Return the least and the greatest cosine of all maps: one scale, comparable pictures."""
-    values = [similarity.cosine for similarity in maps]
-    return float(min(v.min() for v in values)), float(max(v.max() for v in values))
 
 
 def draw_image(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from napari_dinov3_sim._cli.outputs import (
     unique_stems,
     without_repeats,
 )
-from napari_dinov3_sim._cli.overlay import Limits, draw_heatmap, outline_patches, pooled_limits
+from napari_dinov3_sim._cli.overlay import Limits, draw_heatmap, outline_patches
 from napari_dinov3_sim._cli.terminal import Bars, note, say, table
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 
@@ -61,6 +61,8 @@ class Result:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from napari_dinov3_sim.core.similarity import shared_limits
+
     images = without_repeats([arguments.query, *arguments.targets])
     points = tuple((float(x), float(y)) for x, y in arguments.at)
     stems = unique_stems(images)
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         backbone = load_model(arguments.model, arguments.device, arguments.dtype, bars)
         store = DiskStore(arguments.embeddings, note) if arguments.embeddings else None
         results = _search(images, points, ImageEmbedder(backbone, store, bars))
-    limits = pooled_limits(result.similarity for result in results)
+    limits = shared_limits(result.similarity.cosine for result in results)
     entries = [
         _write(result, stem, limits, folder) for result, stem in zip(results, stems, strict=True)
     ]

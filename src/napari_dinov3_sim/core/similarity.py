@@ -12,7 +12,7 @@ from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates
 from napari_dinov3_sim.core.state import EPSILON, PatchImageState, normalize_embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -64,6 +64,25 @@ def min_max_normalize(values: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = values.min(), values.max()
     scaled: NDArray[np.float32] = (values - low) / (high - low + np.float32(EPSILON))
     return scaled
+
+
+def shared_limits(maps: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
+    """Return one pair of contrast limits for all maps, so that their brightness compares.
+
+    Parameters
+    ----------
+    maps : iterable of ndarray of float32
+        Raw cosines; at least one map.
+
+    Returns
+    -------
+    tuple of float
+        From cosine 0, which means unrelated, or the least cosine of all maps where none is
+        below 0, to the greatest cosine of all maps.
+    """
+    ends = [(float(values.min()), float(values.max())) for values in maps]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return (max(low, 0.0) if high > 0 else low), high
 
 
 def upsample_nearest(values: NDArray[np.float32], grid: PatchGrid) -> NDArray[np.float32]:

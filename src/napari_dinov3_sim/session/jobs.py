@@ -173,16 +173,19 @@ class AnswerJob:
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send a `MapReady` for each target, then `Answered`, unless a newer question came."""
-        from napari_dinov3_sim.core.similarity import query_vector, similarity_map
+        from napari_dinov3_sim.core.similarity import (
+            query_vector,
+            shared_limits,
+            similarity_map,
+        )
         from napari_dinov3_sim.session.heatmap_data import create_heatmap_data
 
         query = query_vector(self.picks)
-        limits = []
+        maps = []
         for key, state in self.targets.items():
             if token.cancelled:
                 return
-            heatmap = create_heatmap_data(similarity_map(query, state), key, self.shapes[key])
-            limits.append(heatmap.limits)
-            post(MapReady(key, heatmap))
-        lows, highs = zip(*limits, strict=True)
-        post(Answered((min(lows), max(highs))))
+            similarity = similarity_map(query, state)
+            maps.append(similarity.cosine)
+            post(MapReady(key, create_heatmap_data(similarity, key, self.shapes[key])))
+        post(Answered(shared_limits(maps)))

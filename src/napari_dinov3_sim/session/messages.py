@@ -87,7 +87,7 @@ class MapReady:
 
 @dataclass(frozen=True)
 class Answered:
-    """All heatmaps of a question have been sent; `limits` are pooled over all of them."""
+    """All heatmaps of a question have been sent; `limits` are one scale for all of them."""
 
     limits: tuple[float, float]
 
