@@ -1,1 +1,18 @@
-"""placeholder"""
+"""Ring 4, Qt: the dock. It shows what the session says and calls it; it computes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_dinov3_sim.widget.dock import SimilarityWidget
+
+__all__ = ["SimilarityWidget"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "SimilarityWidget":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napari_dinov3_sim.widget.dock import SimilarityWidget
+
+    return SimilarityWidget

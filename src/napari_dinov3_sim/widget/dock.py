@@ -1,0 +1,104 @@
+"""The dock: DINOv3 similarity."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.widget.controller import Controller
+from napari_dinov3_sim.widget.heatmap_style import COLORMAPS
+from napari_dinov3_sim.widget.loading import ModelLoader
+from napari_dinov3_sim.widget.preferences import read_preferences
+from napari_dinov3_sim.widget.runner import QtRunner
+from napari_dinov3_sim.widget.views import Views
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.session.jobs import LoadModel
+    from napari_dinov3_sim.session.runner import Runner
+
+OPACITY = 0.7
+
+
+class SimilarityWidget(QWidget):
+    """Click on something in one image; every ticked image lights up where the same kind is.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer or napari.components.ViewerModel
+        napari injects it by this name.
+    model : str or Backbone, optional
+        What to start with; by default what the preferences say.
+    load_model : callable, optional
+        Replaces `load_backbone`.
+    runner : Runner, optional
+        How work runs; by default on threads, delivered by Qt.
+
+    Attributes
+    ----------
+    session : SimilaritySession
+        Does all the work; scripts may use it.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: ViewerModel,
+        *,
+        model: str | Backbone | None = None,
+        load_model: LoadModel | None = None,
+        runner: Runner | None = None,
+    ) -> None:
+        super().__init__()
+        preferences = read_preferences()
+        runner = QtRunner() if runner is None else runner
+        self.views = Views()
+        self.views.lay_out(self)
+        self.views.style.show_style(colormap=COLORMAPS[0], opacity=OPACITY, scaling="shared")
+        self.session = SimilaritySession(
+            napari_viewer,
+            backbone=preferences.model if model is None else model,
+            runner=runner,
+            memory_budget=preferences.memory_budget,
+            load_model=load_model or ModelLoader(preferences.device),
+            colormap=COLORMAPS[0],
+            opacity=OPACITY,
+        )
+        self.controller = Controller(
+            napari_viewer, self.session, self.views, call_soon=runner.call_soon
+        )
+        # closeEvent never comes to a docked widget. The partial keeps the controller, which
+        # knows nothing of this widget, until then.
+        self.destroyed.connect(partial(_close, self.controller))
+        self._docked = False
+        self._undocking = QTimer(self)
+        self._undocking.setSingleShot(True)
+        self._undocking.timeout.connect(self._on_undocked)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Notice when the dock lets go of this widget.
+
+        Closing a dock in napari deletes the dock and leaves its content without a parent, alive
+        for as long as anything refers to it.
+        """
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self._undocking.start(0)
+        super().changeEvent(event)
+
+    def _on_undocked(self) -> None:
+        """Go, unless another dock has taken this widget in the meantime."""
+        if self.parent() is None and not self.isVisible():
+            self.controller.close()
+            self.deleteLater()
+
+
+def _close(controller: Controller, *_: object) -> None:
+    controller.close()

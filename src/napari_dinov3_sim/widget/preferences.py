@@ -1,0 +1,76 @@
+"""What the user has chosen in napari's preferences, checked, with a fallback for each value."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from napari_dinov3_sim.backbones import DEFAULT_MODEL, MODELS
+
+PLUGIN = "napari-dinov3-sim"
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+GIB = 2**30
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Start values of the dock.
+
+    Attributes
+    ----------
+    model : str
+        Name in the registry.
+    device : str
+        Where models run; "auto" takes the best there is.
+    memory_gib : float
+        GiB of embeddings to keep for planes that are not shown.
+    """
+
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    memory_gib: float = 2.0
+
+    @property
+    def memory_budget(self) -> int:
+        """The memory in bytes."""
+        return int(self.memory_gib * GIB)
+
+
+def read_preferences() -> Preferences:
+    """Read napari's preferences for this plugin; a value that is missing or wrong is replaced."""
+    default = Preferences()
+    settings = _settings()
+    model = getattr(settings, "model", default.model)
+    device = getattr(settings, "device", default.device)
+    memory = getattr(settings, "memory_gib", default.memory_gib)
+    return Preferences(
+        _checked("model", model, model in MODELS, default.model),
+        _checked("device", device, device in DEVICES, default.device),
+        _checked("memory", memory, _is_memory(memory), default.memory_gib),
+    )
+
+
+def _settings() -> Any:
+    from napari.settings import get_plugin_settings
+
+    try:
+        return get_plugin_settings(PLUGIN).start
+    # The widget also works where the plugin is disabled or not installed as one.
+    except (KeyError, AttributeError):
+        return None
+
+
+def _is_memory(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1024
+
+
+def _checked(name: str, value: Any, valid: bool, default: Any) -> Any:
+    if valid:
+        return value
+    _logger.warning(
+        "The preference %s of DINOv3 similarity is %r; %r is used.", name, value, default
+    )
+    return default

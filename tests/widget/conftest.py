@@ -1,0 +1,83 @@
+"""A dock on a viewer model offscreen, and on a real viewer where there is a display."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+if sys.platform.startswith("linux") and not HAS_DISPLAY:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal") and (
+    HAS_DISPLAY or not sys.platform.startswith("linux")
+)
+
+
+def pytest_collection_modifyitems(items):
+    skip = pytest.mark.skip(reason="a real viewer needs a display: run under xvfb-run, Qt on xcb")
+    for item in items:
+        if item.get_closest_marker("gui") and not CAN_SHOW:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_the_test_only(tmp_path, monkeypatch):
+    """Preferences are neither read from nor written to the user's own."""
+    from napari import settings
+
+    settings._clear_plugin_settings_cache()
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    yield
+    settings._clear_plugin_settings_cache()
+
+
+@pytest.fixture(autouse=True)
+def _threads_end():
+    """Whatever happens to a dock, its workers end."""
+    yield
+    from dock_helpers import workers
+
+    for thread in workers():
+        thread.join(10)
+    assert workers() == []
+
+
+@pytest.fixture
+def viewer_model():
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def notified():
+    """Notifications that were sent during the test."""
+    from napari.utils.notifications import notification_manager
+
+    records = []
+
+    def record(notification):
+        records.append(notification)
+
+    notification_manager.notification_ready.connect(record)
+    yield records
+    notification_manager.notification_ready.disconnect(record)
+
+
+@pytest.fixture
+def make_dock(qtbot, viewer_model):
+    """Make a dock on a viewer model, with a loader that counts and can be told to fail."""
+    from dock_helpers import Loader
+
+    from napari_dinov3_sim.widget.dock import SimilarityWidget
+
+    def make(viewer=None, loader=None, model="tiny", **kwargs):
+        dock = SimilarityWidget(
+            viewer or viewer_model, model=model, load_model=loader or Loader(), **kwargs
+        )
+        qtbot.addWidget(dock, before_close_func=lambda dock: dock.controller.close())
+        return dock
+
+    return make

@@ -1,0 +1,155 @@
+"""The parts of the dock alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from napari.utils import progress as napari_progress
+from napari.utils.colormaps import AVAILABLE_COLORMAPS
+from qtpy.QtCore import Qt
+
+from napari_dinov3_sim.backbones import MODELS
+from napari_dinov3_sim.session.messages import Progress
+from napari_dinov3_sim.widget import model_picker
+from napari_dinov3_sim.widget.activity import Activity
+from napari_dinov3_sim.widget.embed_row import EmbedRow
+from napari_dinov3_sim.widget.heatmap_style import COLORMAPS, SCALINGS, HeatmapStyle
+from napari_dinov3_sim.widget.image_list import ImageEntry, ImageList
+from napari_dinov3_sim.widget.model_picker import OTHER_FILE, OTHER_FOLDER, ModelPicker
+
+
+@pytest.fixture
+def picker(qtbot):
+    picker = ModelPicker()
+    qtbot.addWidget(picker)
+    return picker
+
+
+def test_every_model_is_offered_with_its_licence(picker):
+    combo = picker.combo
+    assert [combo.itemData(row) for row in range(combo.count())] == [*MODELS, None, None]
+    for row, record in enumerate(MODELS.values()):
+        assert record.licence in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert "not a DINOv3 checkpoint" in combo.itemText(0)
+    picker.show_model("dinov3-vits16plus")
+    assert MODELS["dinov3-vits16plus"].licence in picker.licence.text()
+    assert combo.currentText() == "DINOv3 ViT-S+/16"
+
+
+def test_showing_a_model_is_not_choosing_it(qtbot, picker):
+    with qtbot.assertNotEmitted(picker.picked):
+        picker.show_model("dinov3-vitb16")
+        picker.show_model("owner/other")
+        picker.show_model("")
+    assert picker.combo.currentIndex() == -1
+
+
+@pytest.mark.parametrize(
+    ("entry", "dialog"), [(OTHER_FILE, "ask_for_file"), (OTHER_FOLDER, "ask_for_folder")]
+)
+def test_other_asks_for_a_file_or_a_folder(qtbot, picker, monkeypatch, entry, dialog):
+    monkeypatch.setattr(model_picker, dialog, lambda parent: "/weights/mine")
+    with qtbot.waitSignal(picker.picked) as picked:
+        picker.combo.activated.emit(picker.combo.findText(entry))
+    assert picked.args == ["/weights/mine"]
+    assert picker.combo.currentText() == "mine"
+
+
+def test_other_cancelled_leaves_the_model(qtbot, picker, monkeypatch):
+    monkeypatch.setattr(model_picker, "ask_for_file", lambda parent: "")
+    picker.show_model("dinov3-vitb16")
+    picker.combo.setCurrentIndex(picker.combo.findText(OTHER_FILE))
+    with qtbot.assertNotEmitted(picker.picked):
+        picker.combo.activated.emit(picker.combo.currentIndex())
+    assert picker.combo.currentData() == "dinov3-vitb16"
+
+
+def test_progress_beyond_32_bits(qtbot):
+    row = EmbedRow()
+    qtbot.addWidget(row)
+    row.show_progress(Progress("Downloading", 27 * 2**29, 27 * 2**30))
+    assert row.bar.value() == row.bar.maximum() / 2
+    row.show_progress(Progress("Loading", 0, 0))
+    assert (row.bar.minimum(), row.bar.maximum()) == (0, 0)
+
+
+def test_a_tick_may_change_the_list_while_qt_handles_it(qtbot):
+    images = ImageList()
+    qtbot.addWidget(images)
+    entries = [ImageEntry(number, f"image {number}", True) for number in range(3)]
+    images.show_entries(entries)
+    seen = []
+
+    def again(layer_id, ticked):
+        seen.append((layer_id, ticked))
+        images.show_entries([replace(e, ticked=e.layer_id != layer_id) for e in entries])
+
+    images.ticked.connect(again)
+    images.item(1).setCheckState(Qt.CheckState.Unchecked)
+    assert seen == [(1, False)]
+    assert images.item(1).checkState() == Qt.CheckState.Unchecked
+
+
+def test_colormaps_exist_and_start_dark():
+    for name in COLORMAPS:
+        assert AVAILABLE_COLORMAPS[name].map([0.0])[0, :3].max() < 0.4, name
+
+
+def test_showing_a_style_is_not_choosing_it(qtbot):
+    style = HeatmapStyle()
+    qtbot.addWidget(style)
+    signals = [style.opacity_changed, style.colormap_changed, style.scaling_changed]
+    with qtbot.assertNotEmitted(signals[0]), qtbot.assertNotEmitted(signals[1]):
+        style.show_style(colormap="bop blue", opacity=0.4, scaling="each")
+    assert style.colormap.currentText() == "bop blue"
+    assert style.opacity.value() == 40
+    assert style.scaling.currentText() == SCALINGS["each"]
+
+
+def test_the_activity_has_one_bar_and_none_at_the_end(qapp):
+    before, activity = set(napari_progress._all_instances), Activity()
+    for progress in [Progress("load", 0, 0), Progress("embed", 1, 4), Progress("embed", 3, 4)]:
+        activity.show(progress)
+        (bar,) = set(napari_progress._all_instances) - before
+        assert (bar.n, bar.total) == (progress.done, progress.total)
+    activity.show(None)
+    activity.close()
+    assert set(napari_progress._all_instances) == before
+
+
+def test_the_dock_is_no_wider_than_a_dock(make_dock):
+    dock = make_dock(model="dinov3-vitl16-sat493m")
+    dock.views.status.show_text("A status " * 40)
+    dock.views.offer.offer("A reason " * 40)
+    assert dock.minimumSizeHint().width() < 400
+    assert dock.sizeHint().width() < 450
+
+
+OPEN = """
+import sys
+from dataclasses import replace
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+application = QApplication([])
+from napari_dinov3_sim.widget import SimilarityWidget
+dock = SimilarityWidget(ViewerModel())
+application.processEvents()
+dock.controller.close()
+print([name for name in ("torch", "transformers") if name in sys.modules])
+"""
+
+
+def test_opening_the_dock_waits_for_no_model_library(tmp_path):
+    environment = {
+        **os.environ,
+        "QT_QPA_PLATFORM": "offscreen",
+        "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.strip() == "[]", done.stderr
