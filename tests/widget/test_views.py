@@ -13,6 +13,7 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.backbones import MODELS
+from napari_dinov3_sim.session.heatmaps import Look
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.widget import model_picker
 from napari_dinov3_sim.widget.activity import Activity
@@ -104,7 +105,8 @@ def test_showing_a_style_is_not_choosing_it(qtbot):
     qtbot.addWidget(style)
     signals = [style.opacity_changed, style.colormap_changed, style.scaling_changed]
     with qtbot.assertNotEmitted(signals[0]), qtbot.assertNotEmitted(signals[1]):
-        style.show_style(colormap="bop blue", opacity=0.4, scaling="each")
+        style.show_style(Look("bop blue", 0.4, "translucent"), "each")
+    assert style.blending.currentData() == "translucent"
     assert style.colormap.currentText() == "bop blue"
     assert style.opacity.value() == 40
     assert style.scaling.currentText() == SCALINGS["each"]

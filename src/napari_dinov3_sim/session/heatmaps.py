@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,24 +23,43 @@ Scaling = Literal["shared", "each"]
 """Contrast limits: the same for all maps, or each map's own minimum and maximum."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """How heatmap layers are drawn.
+
+    Attributes
+    ----------
+    colormap : str
+    opacity : float
+        In [0, 1].
+    blending : str
+        'additive' adds light, which shows on dark images; 'translucent' covers, which also shows
+        on bright ones.
+    """
+
+    colormap: str = "magma"
+    opacity: float = 0.7
+    blending: str = "additive"
+
+
 class Heatmaps:
     """Makes, updates, places and removes heatmap layers.
 
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
-    colormap : str
-    opacity : float
+    look : Look
+        How new layers are drawn; layers of an earlier session keep theirs and pass it on.
     """
 
-    def __init__(self, viewer: ViewerModel, colormap: str, opacity: float) -> None:
+    def __init__(self, viewer: ViewerModel, look: Look) -> None:
         self._viewer = viewer
         self._layers: dict[Hashable, Image] = {}
         self._shown: dict[Hashable, tuple[PlaneKey, HeatmapData]] = {}
         self._limits_set: dict[Hashable, tuple[float, float]] = {}
         self._pooled = (0.0, 1.0)
         self._scaling: Scaling = "shared"
-        self._colormap, self._opacity = colormap, opacity
+        self._look = look
         self._adopt()
 
     def _adopt(self) -> None:
@@ -49,6 +69,7 @@ class Heatmaps:
             mark = layer.metadata.get(MARKER, {})
             if mark.get("role") == "heatmap" and isinstance(layer, Image):
                 self._layers[mark["image"]] = layer
+                self._look = Look(layer.colormap.name, layer.opacity, str(layer.blending))
 
     def items(self) -> dict[Hashable, Image]:
         """Return the heatmap layers that are in the viewer, by the id of their image."""
@@ -82,9 +103,9 @@ class Heatmaps:
             heatmap.data,
             multiscale=heatmap.multiscale,
             name=f"{image.name} similarity",
-            colormap=self._colormap,
-            opacity=self._opacity,
-            blending="additive",
+            colormap=self._look.colormap,
+            opacity=self._look.opacity,
+            blending=self._look.blending,
             contrast_limits=limits,
             interpolation2d="nearest",
             interpolation3d="nearest",
@@ -167,25 +188,17 @@ class Heatmaps:
         for image_id, layer in self.items().items():
             self._apply_limits(image_id, layer)
 
-    def style(self, *, colormap: str | None = None, opacity: float | None = None) -> None:
-        """Change colormap or opacity of all heatmaps, and of those still to come."""
-        self._colormap = self._colormap if colormap is None else colormap
-        self._opacity = self._opacity if opacity is None else opacity
+    @property
+    def look(self) -> Look:
+        """How new heatmaps are drawn."""
+        return self._look
+
+    def style(self, **changes: Any) -> None:
+        """Change attributes of `Look` in all heatmaps, and in those still to come."""
+        self._look = replace(self._look, **changes)
         for layer in self.items().values():
-            if colormap is not None:
-                layer.colormap = colormap
-            if opacity is not None:
-                layer.opacity = opacity
-
-    @property
-    def colormap(self) -> str:
-        """Name of the colormap of new heatmaps."""
-        return self._colormap
-
-    @property
-    def opacity(self) -> float:
-        """Opacity of new heatmaps."""
-        return self._opacity
+            for name, value in changes.items():
+                setattr(layer, name, value)
 
 
 def _update(layer: Image, data: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.session.coordinator import Coordinator
-from napari_dinov3_sim.session.heatmaps import Heatmaps, Scaling
+from napari_dinov3_sim.session.heatmaps import Heatmaps, Look, Scaling
 from napari_dinov3_sim.session.placement import data_to_world
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, MemoryStore
@@ -42,6 +42,8 @@ class SimilaritySession(Coordinator):
         Images up to one tile go through the model whole.
     load_model : callable, optional
         Replaces `load_backbone`.
+    look : Look, optional
+        Colormap, opacity and blending of the heatmaps.
 
     Attributes
     ----------
@@ -60,8 +62,7 @@ class SimilaritySession(Coordinator):
         memory_budget: int = DEFAULT_BUDGET,
         tiling: Tiling | None = None,
         load_model: LoadModel | None = None,
-        colormap: str = "magma",
-        opacity: float = 0.7,
+        look: Look | None = None,
     ) -> None:
         self.store = MemoryStore(memory_budget)
         super().__init__(
@@ -70,7 +71,7 @@ class SimilaritySession(Coordinator):
             store=self.store,
             tiling=tiling or Tiling(),
             load_model=load_model or _load,
-            heatmaps=Heatmaps(viewer, colormap, opacity),
+            heatmaps=Heatmaps(viewer, look or Look()),
         )
         self._choose(backbone)
         self._schedule()
@@ -153,9 +154,21 @@ class SimilaritySession(Coordinator):
         self._make_queries()
         self._queries.activate()
 
-    def style(self, *, colormap: str | None = None, opacity: float | None = None) -> None:
-        """Change colormap or opacity of all heatmaps."""
-        self._heatmaps.style(colormap=colormap, opacity=opacity)
+    @property
+    def look(self) -> Look:
+        """Colormap, opacity and blending of new heatmaps."""
+        return self._heatmaps.look
+
+    def style(
+        self,
+        *,
+        colormap: str | None = None,
+        opacity: float | None = None,
+        blending: str | None = None,
+    ) -> None:
+        """Change how all heatmaps are drawn; see `Look`."""
+        wanted = {"colormap": colormap, "opacity": opacity, "blending": blending}
+        self._heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
 
     @property
     def scaling(self) -> Scaling:

@@ -53,13 +53,7 @@ class Controller:
         self._connect_session()
 
     def _load(self) -> None:
-        heatmaps = list(self._session.heatmaps.values())
-        if heatmaps:
-            self._views.style.show_style(
-                colormap=heatmaps[0].colormap.name,
-                opacity=heatmaps[0].opacity,
-                scaling=self._session.scaling,
-            )
+        self._views.style.show_style(self._session.look, self._session.scaling)
         self._on_listed()
         self._on_model_changed()
         self._on_status(self._session.status)
@@ -74,6 +68,7 @@ class Controller:
         views.queries.clicked.connect(self.start_clicking)
         views.style.opacity_changed.connect(self._on_opacity)
         views.style.colormap_changed.connect(self._on_colormap)
+        views.style.blending_changed.connect(self._on_blending)
         views.style.scaling_changed.connect(self._on_scaling)
 
     def _connect_session(self) -> None:
@@ -124,6 +119,9 @@ class Controller:
 
     def _on_colormap(self, colormap: str) -> None:
         self._session.style(colormap=colormap)
+
+    def _on_blending(self, blending: str) -> None:
+        self._session.style(blending=blending)
 
     def _on_scaling(self, scaling: str) -> None:
         self._session.scaling = "each" if scaling == "each" else "shared"

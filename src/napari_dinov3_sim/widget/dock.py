@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QWidget
 
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.widget.controller import Controller
-from napari_dinov3_sim.widget.heatmap_style import COLORMAPS
 from napari_dinov3_sim.widget.loading import ModelLoader
 from napari_dinov3_sim.widget.preferences import read_preferences
 from napari_dinov3_sim.widget.runner import QtRunner
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.jobs import LoadModel
     from napari_dinov3_sim.session.runner import Runner
-
-OPACITY = 0.7
 
 
 class SimilarityWidget(QWidget):
@@ -59,15 +56,12 @@ class SimilarityWidget(QWidget):
         runner = QtRunner() if runner is None else runner
         self.views = Views()
         self.views.lay_out(self)
-        self.views.style.show_style(colormap=COLORMAPS[0], opacity=OPACITY, scaling="shared")
         self.session = SimilaritySession(
             napari_viewer,
             backbone=preferences.model if model is None else model,
             runner=runner,
             memory_budget=preferences.memory_budget,
             load_model=load_model or ModelLoader(preferences.device),
-            colormap=COLORMAPS[0],
-            opacity=OPACITY,
         )
         self.controller = Controller(
             napari_viewer, self.session, self.views, call_soon=runner.call_soon
