@@ -57,9 +57,14 @@ def click(viewer: napari.Viewer, layer: Any, pixel: tuple[int, ...]) -> None:
     QTest.mouseMove(canvas, QPoint(5, 5))
 
 
-def shoot(name: str, sample: str, source: int, pixel: tuple[int, ...]) -> None:
+def shoot(
+    name: str, sample: str, source: int, pixel: tuple[int, ...], *, bright: bool = True
+) -> None:
     """Open a sample, click once, and write the window when every heatmap is there."""
     viewer, dock = open_viewer(sample)
+    if bright:
+        blending = dock.views.style.blending
+        blending.setCurrentIndex(blending.findData("translucent"))
     images = dock.session.images
     click(viewer, images[source], pixel)
     session = dock.session
@@ -92,7 +97,7 @@ def write(viewer: napari.Viewer, name: str) -> None:
 SHOTS: dict[str, Callable[[], None]] = {
     "dock": lambda: shoot("dock", "histology_pair", 0, (200, 100)),
     "turned": lambda: shoot("turned", "turned_pair", 0, (110, 180)),
-    "stereo": lambda: shoot("stereo", "stereo_pair", 0, (230, 373)),
+    "stereo": lambda: shoot("stereo", "stereo_pair", 0, (230, 373), bright=False),
     "stack": lambda: shoot("stack", "stack", 0, (0, 100, 100)),
     "offer": shoot_offer,
 }

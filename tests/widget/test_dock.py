@@ -279,6 +279,11 @@ def test_style_and_scale_reach_the_heatmaps(qtbot, make_dock, pair):
     assert {h.opacity for h in dock.session.heatmaps.values()} == {0.3}
     assert {h.colormap.name for h in dock.session.heatmaps.values()} == {"viridis"}
     assert dock.session.scaling == "each"
+    dock.session.style(colormap="inferno", blending="additive")
+    dock.session.scaling = "shared"
+    assert style.colormap.currentText() == "inferno"
+    assert style.blending.currentData() == "additive"
+    assert style.scaling.currentData() == "shared"
 
 
 def test_a_new_dock_adopts_points_and_heatmaps(qtbot, make_dock, viewer_model, pair):

@@ -61,6 +61,7 @@ class Coordinator:
     listed = Signal()
     answered = Signal()
     model_changed = Signal()
+    restyled = Signal()
 
     def __init__(
         self,

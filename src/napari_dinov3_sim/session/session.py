@@ -47,10 +47,10 @@ class SimilaritySession(Coordinator):
 
     Attributes
     ----------
-    status_changed, progressed, failed, listed, answered, model_changed : psygnal.Signal
+    status_changed, progressed, failed, listed, answered, model_changed, restyled : psygnal.Signal
         Emitted on the main thread: a line of text; a `Progress` or None at the end; a
         `Failure`; the image list or a tick has changed; heatmaps are up to date; the model
-        or its device has changed.
+        or its device has changed; the look or the scaling of heatmaps has changed.
     """
 
     def __init__(
@@ -169,6 +169,7 @@ class SimilaritySession(Coordinator):
         """Change how all heatmaps are drawn; see `Look`."""
         wanted = {"colormap": colormap, "opacity": opacity, "blending": blending}
         self._heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
+        self.restyled.emit()
 
     @property
     def scaling(self) -> Scaling:
@@ -178,6 +179,7 @@ class SimilaritySession(Coordinator):
     @scaling.setter
     def scaling(self, scaling: Scaling) -> None:
         self._heatmaps.scaling = scaling
+        self.restyled.emit()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until everything asked for is embedded and every heatmap is up to date.

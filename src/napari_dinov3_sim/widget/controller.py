@@ -53,7 +53,7 @@ class Controller:
         self._connect_session()
 
     def _load(self) -> None:
-        self._views.style.show_style(self._session.look, self._session.scaling)
+        self._on_restyled()
         self._on_listed()
         self._on_model_changed()
         self._on_status(self._session.status)
@@ -80,6 +80,10 @@ class Controller:
         session.listed.connect(self._on_listed)
         session.model_changed.connect(self._on_model_changed)
         session.answered.connect(self._on_answered)
+        session.restyled.connect(self._on_restyled)
+
+    def _on_restyled(self) -> None:
+        self._views.style.show_style(self._session.look, self._session.scaling)
 
     # -- what the user does ---------------------------------------------------------------
 
@@ -178,6 +182,7 @@ class Controller:
         session.listed.disconnect(self._on_listed, missing_ok=True)
         session.model_changed.disconnect(self._on_model_changed, missing_ok=True)
         session.answered.disconnect(self._on_answered, missing_ok=True)
+        session.restyled.disconnect(self._on_restyled, missing_ok=True)
         self._focus.close()
         session.close()
         self._activity.close()
