@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     )
     from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
     from napari_dinov3_sim.core.tiles import Tiling
-    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.session import Look, SimilaritySession
     from napari_dinov3_sim.store import load_state, save_state
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "IntensityWindow": "core.intensity",
+    "Look": "session",
     "PatchImageState": "core.state",
     "SimilarityError": "core.errors",
     "SimilarityMap": "core.similarity",
@@ -44,6 +45,7 @@ _HOMES = {
 
 __all__ = [
     "IntensityWindow",
+    "Look",
     "PatchImageState",
     "SimilarityError",
     "SimilarityMap",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; anything unforeseen; a user's mistake; Ctrl-C."""
 
+_IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file with one grayscale, RGB or RGBA plane"
+
 _MODEL_HELP = (
     "a name that `models` lists, a folder, a weights file or a hub id; "
     f"{BUILTIN} needs no download (default: %(default)s)"
@@ -95,12 +97,16 @@ def _coordinate(text: str) -> float:
 def _add_model(parser: _Parser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL_HELP)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
-    parser.add_argument("query", metavar="QUERY", type=Path, help="the image that is clicked")
+    parser.add_argument(
+        "query", metavar="QUERY", type=Path, help=f"the image that is clicked; {_IMAGE_HELP}"
+    )
     parser.add_argument(
         "targets", metavar="TARGET", type=Path, nargs="*", help="other images to search"
     )
@@ -124,7 +130,7 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 
 
 def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+")
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE_HELP)
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
     )

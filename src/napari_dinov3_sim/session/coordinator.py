@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.tiles import Tiling
     from napari_dinov3_sim.session.heatmaps import Heatmaps
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
-    from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
     from napari_dinov3_sim.store import MemoryStore
 
 
@@ -84,6 +86,9 @@ class Coordinator:
         self._queries = QueryPoints(viewer, self._on_points)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
         viewer.dims.events.connect(self._on_dims)
+        self._warm = "pandas" in sys.modules
+        if not self._warm:
+            runner.submit("answer", _warm_up, self._on_warm)
 
     @property
     def backbone(self) -> Backbone | None:
@@ -113,7 +118,8 @@ class Coordinator:
     @property
     def busy(self) -> bool:
         """Whether something is being embedded or answered."""
-        return not self._closed and (self._embedder.busy or self._answers.pending)
+        working = self._embedder.busy or self._answers.pending or not self._warm
+        return working and not self._closed
 
     @property
     def status(self) -> str:
@@ -157,7 +163,7 @@ class Coordinator:
         self._dirty = False
         if self.queries is not None and self.queries not in self._viewer.layers:
             self._queries.forget()
-        if self._queries_due:
+        if self._queries_due and self._warm:
             self._make_queries()
             self._queries.resume()
         planes = {plane.key: plane for plane in self._targets.planes()}
@@ -240,6 +246,11 @@ class Coordinator:
             self.answered.emit()
             self._announce()
 
+    def _on_warm(self, message: Message) -> None:
+        if isinstance(message, Finished):
+            self._warm = True
+            self._schedule()
+
     def _on_failure(self, failure: Failure) -> None:
         # For `wait`; in a window nobody waits, and the list must not grow for ever.
         self._failures = [*self._failures[-9:], failure]
@@ -287,3 +298,9 @@ class Coordinator:
             busy=self.busy,
             answered=len(self._heatmaps.items()),
         )
+
+
+def _warm_up(post: Receive, token: CancelToken) -> None:
+    """Import what napari imports at its first Points layer: half a second, off the window."""
+    del post, token
+    import_module("pandas")

@@ -119,7 +119,11 @@ def ask_for_folder(parent: QWidget) -> str:
 def _note(record: ModelRecord | None) -> str:
     if record is None:
         return "Weights of your own."
-    return BUILTIN_NOTE if record.is_builtin else record.note
+    if record.is_builtin:
+        return BUILTIN_NOTE
+    # Weights are stored as float32. Whether they are here already is not asked: looking into
+    # the cache imports the hub's library, which would hold up the window.
+    return f"Downloaded at first use ({4e-6 * record.parameters:,.0f} MB) unless it is here."
 
 
 def describe(record: ModelRecord) -> str:
