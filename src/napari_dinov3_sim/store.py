@@ -104,8 +104,10 @@ class MemoryStore:
             return state
 
     def put(self, digest: str, state: PatchImageState) -> None:
-        """Keep a state, at the expense of those used longest ago."""
+        """Keep a state, at the expense of those used longest ago, unless it is over the budget."""
         with self._lock:
+            if state.nbytes > self._budget:
+                return
             old = self._states.pop(digest, None)
             self._nbytes += state.nbytes - (old.nbytes if old is not None else 0)
             self._states[digest] = state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from brute_force import (
     PATCH,
@@ -11,7 +13,7 @@ from brute_force import (
     reference_query,
     reference_window,
 )
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -135,6 +137,36 @@ class Session(RuleBasedStateMachine):
         points.data = data
         self.settle()
 
+    @precondition(lambda self: len(self.owner) > 1)
+    @rule()
+    def reverse_points(self):
+        points = self.session.queries
+        points.data = points.data[::-1].copy()
+        distinct = len({tuple(point) for point in points.data}) == len(points.data)
+        self.owner = self.owner[::-1] if distinct else self.session_owner()
+        self.settle()
+
+    @precondition(lambda self: len(self.owner))
+    @rule(move=st.tuples(st.floats(-30, 30), st.floats(-30, 30)))
+    def move_points_layer(self, move):
+        self.session.queries.translate = move
+        self.settle()
+
+    @precondition(lambda self: self.images)
+    @rule(number=PICK, seed=PICK)
+    def take_out_change_and_put_back(self, number, seed):
+        image = self.pick(number)
+        self.viewer.layers.remove(image)
+        self.images.remove(image)
+        self.settle()
+        image.data = np.random.default_rng(seed).normal(size=image.data.shape)
+        self.pixels[image] = image.data.copy()
+        self.seen.pop(image, None)
+        self.viewer.layers.insert(seed % (len(self.viewer.layers) + 1), image)
+        self.images.append(image)
+        self.ticked.add(image)
+        self.settle()
+
     @precondition(lambda self: self.images)
     @rule(
         number=PICK,
@@ -152,7 +184,7 @@ class Session(RuleBasedStateMachine):
 
     def session_owner(self):
         by_id = {image.unique_id: image for image in self.images}
-        return [by_id.get(source) for source in self.session._queries.remembered]
+        return [by_id.get(source.image) for source in self.session._queries._sources]
 
     @precondition(lambda self: self.images)
     @rule(number=PICK, seed=PICK)
@@ -260,6 +292,8 @@ class Session(RuleBasedStateMachine):
                 heatmap.data_to_world(corner), image.data_to_world(corner), atol=1e-6
             )
         assert heatmap.visible == image.visible
+        layers = self.viewer.layers
+        assert layers.index(heatmap) > layers.index(image)
 
     @invariant()
     def one_heatmap_layer_an_image_and_no_other(self):
@@ -280,9 +314,11 @@ class Session(RuleBasedStateMachine):
 
 TestSession = Session.TestCase
 TestSession.settings = settings(
-    max_examples=40,
+    max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "40")),
     stateful_step_count=50,
     deadline=None,
     derandomize=True,
+    # Shrinking a failure takes minutes; add Phase.shrink to have it.
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

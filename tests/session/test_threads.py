@@ -276,4 +276,7 @@ def test_a_gpu_that_runs_out_of_memory_leaves_a_usable_session(session, viewer, 
     backbone.embed_patches = working
     session.add_query(image, 1, 1)
     session.wait(20)
+    assert session.heatmaps == {}, "not tried again at every click"
+    session.embed()
+    session.wait(20)
     assert set(session.heatmaps) == {image}

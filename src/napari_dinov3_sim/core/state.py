@@ -225,4 +225,4 @@ def _checked(embeddings: torch.Tensor, shape: tuple[int, int], backbone: Backbon
             f"The model {backbone.name} returned values that are not finite; load it with "
             'dtype="float32".'
         )
-    return embeddings.reshape(*shape, backbone.dim)
+    return embeddings.detach().reshape(*shape, backbone.dim)

@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_dinov3_sim.session.answers import Answers
 from napari_dinov3_sim.session.embedder import Embedder
+from napari_dinov3_sim.session.heatmaps import Shown
 from napari_dinov3_sim.session.jobs import LoadModel, Pick
 from napari_dinov3_sim.session.messages import (
     Answered,
@@ -21,12 +22,13 @@ from napari_dinov3_sim.session.messages import (
     PlaneEmbedded,
     Progress,
 )
-from napari_dinov3_sim.session.queries import IGNORED, QueryPoints
+from napari_dinov3_sim.session.queries import QueryPoints
+from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
-from napari_dinov3_sim.session.targets import Targets
+from napari_dinov3_sim.session.targets import Target, Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping
 
     import numpy as np
     from napari.components import ViewerModel
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.core.tiles import Tiling
     from napari_dinov3_sim.session.heatmaps import Heatmaps
-    from napari_dinov3_sim.session.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
     from napari_dinov3_sim.store import MemoryStore
 
@@ -81,6 +83,8 @@ class Coordinator:
         self._queries_due = True
         self._status = ""
         self._failures: list[Failure] = []
+        self._told: set[tuple[str, WindowKey | None]] = set()
+        self._picks: tuple[Pick, ...] = ()
         self._embedder = Embedder(runner, load_model, store, tiling, self._on_message)
         self._answers = Answers(runner, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points)
@@ -136,7 +140,6 @@ class Coordinator:
         known, self._images_known = self._images_known, len(self._targets.records())
         if self._images_known > known:
             self._queries_due = True
-            self._queries.interrupted()
         self.listed.emit()
 
     def _on_moved(self, image: Image, what: str) -> None:
@@ -161,19 +164,19 @@ class Coordinator:
         if self._closed or not self._dirty:
             return
         self._dirty = False
-        if self.queries is not None and self.queries not in self._viewer.layers:
-            self._queries.forget()
+        self._queries.check_layer()
         if self._queries_due and self._warm:
             self._make_queries()
-            self._queries.resume()
         planes = {plane.key: plane for plane in self._targets.planes()}
         picks = self._find_picks()
-        self._drop_untrue(planes, picks)
+        self._picks = tuple(pick for pick, _ in picks)
         needed = {plane.key: plane for _, plane in picks} | planes
-        self._embedder.retain(needed)
+        self._embedder.retain(needed, self._targets.versions())
         if picks:
             self._embedder.request(needed.values())
-        self._ask(picks, planes)
+        self._ask(planes)
+        self._drop_untrue()
+        self._heatmaps.restack({image.unique_id: image for image in self.images})
         self._announce()
 
     def _make_queries(self) -> None:
@@ -186,48 +189,55 @@ class Coordinator:
     def _find_picks(self) -> list[tuple[Pick, Plane]]:
         """Return the pixel of each point that lies on a target."""
         picks = []
-        sources = self._queries.sources(self._locate)
-        for world, source in zip(self._queries.world_points(), sources, strict=True):
-            record = self._targets.get(source)
+        for world, image in self._queries.locate(self._image_of):
+            record = self._targets.get(image)
             found = None if record is None else self._targets.pixel(record, world)
             if found is not None:
                 plane, x, y = found
                 picks.append((Pick(plane.key, x, y), plane))
         return picks
 
-    def _locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
-        if remembered is IGNORED or (remembered is None and self._viewer.dims.ndisplay == 3):
+    def _image_of(
+        self, world: NDArray[np.float64], remembered: Hashable | None
+    ) -> Hashable | None:
+        if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
             return IGNORED
         return self._targets.locate(world, remembered)
 
-    def _drop_untrue(
-        self, planes: Mapping[PlaneKey, Plane], picks: Sequence[tuple[Pick, Plane]]
-    ) -> None:
-        """Remove heatmaps that no longer say anything about their image.
+    @property
+    def _clicks_mean_nothing(self) -> bool:
+        """In 3-D a click lands mid-plane; in the grid all images lie at the same place."""
+        return self._viewer.dims.ndisplay == 3 or bool(self._viewer.canvas.grid.enabled)
 
-        One of another plane of a stack stays: it is drawn on that plane only. One that an
-        earlier session left stays until its answer comes.
-        """
-        shown = self._heatmaps.shown_planes()
-        false = {key.layer_id for key in shown if not self._is_true(key, planes)}
-        ticked = {layer.unique_id for layer in self.targets}
-        self._heatmaps.keep_only(ticked - false if picks else set())
-
-    def _is_true(self, key: PlaneKey, planes: Mapping[PlaneKey, Plane]) -> bool:
-        record = self._targets.get(key.layer_id)
-        if record is None or not record.ticked or record.version != key.version:
-            return False
-        return key in planes or bool(key.position)
-
-    def _ask(self, picks: Sequence[tuple[Pick, Plane]], planes: Mapping[PlaneKey, Plane]) -> None:
-        found = [(pick, self._embedder.state(pick.plane)) for pick, _ in picks]
-        known = tuple((pick, state) for pick, state in found if state is not None)
-        states = {key: self._embedder.state(key) for key in planes}
-        targets = {key: state for key, state in states.items() if state is not None}
-        if not known or len(known) < len(picks) or not targets:
+    def _ask(self, planes: Mapping[PlaneKey, Plane]) -> None:
+        states = {pick: self._embedder.state(pick.plane) for pick in self._picks}
+        known = tuple((p, s) for p in self._picks if (s := states[p]) is not None)
+        found = {key: self._embedder.state(key) for key in planes}
+        targets = {key: state for key, state in found.items() if state is not None}
+        if not known or len(known) < len(self._picks) or not targets:
             self._answers.forget()
             return
         self._answers.ask(known, targets, {key: planes[key].shape for key in targets})
+
+    def _drop_untrue(self) -> None:
+        """Remove heatmaps that no longer say anything about their image.
+
+        While work is under way, those of an earlier question stay until their answer comes, and
+        so do those that an earlier session left.
+        """
+        shown = self._heatmaps.shown()
+        keep = {
+            image.unique_id
+            for image in self.targets
+            if self._is_true(shown.get(image.unique_id), self._targets.get(image.unique_id))
+        }
+        self._heatmaps.keep_only(keep if self._picks else set())
+
+    def _is_true(self, shown: Shown | None, record: Target | None) -> bool:
+        if shown is None or record is None:
+            return self.busy
+        current = shown.plane.version == record.version
+        return current and (shown.picks == self._picks or self.busy)
 
     # -- from workers back to layers --------------------------------------------------------
 
@@ -236,13 +246,15 @@ class Coordinator:
             record = self._targets.get(message.plane.layer_id)
             # The pixels may have been replaced since, and the refresh may still be due.
             if record is not None and record.version == message.plane.version:
-                self._heatmaps.show(record.layer, message.plane, message.heatmap)
+                shown = Shown(message.plane, self._picks, message.heatmap)
+                self._heatmaps.show(record.layer, shown)
         elif isinstance(message, Answered):
             self._heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
         elif isinstance(message, Failure):
             self._on_failure(message)
         elif isinstance(message, Finished):
+            self._drop_untrue()
             self.answered.emit()
             self._announce()
 
@@ -254,7 +266,11 @@ class Coordinator:
     def _on_failure(self, failure: Failure) -> None:
         # For `wait`; in a window nobody waits, and the list must not grow for ever.
         self._failures = [*self._failures[-9:], failure]
-        self.failed.emit(failure)
+        told = (failure.message, failure.plane.window_key if failure.plane else None)
+        # Every plane of a broken stack fails alike; once is enough.
+        if told not in self._told:
+            self._told.add(told)
+            self.failed.emit(failure)
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, Progress):
@@ -268,7 +284,7 @@ class Coordinator:
         elif isinstance(message, Finished):
             if not self._embedder.busy:
                 self.progressed.emit(None)
-            self._announce()
+            self._schedule()
 
     def _announce(self) -> None:
         if self._closed:
@@ -279,14 +295,14 @@ class Coordinator:
             self.status_changed.emit(status)
 
     def _situation(self) -> Situation:
-        planes, sources = self._targets.planes(), self._queries.remembered
+        planes = self._targets.planes()
         return Situation(
             images=len(self.images),
             targets=len(self.targets),
             planes=len(planes),
-            points=len(sources),
-            outside=sources.count(None),
-            ignored=sources.count(IGNORED),
+            points=len(self._queries),
+            outside=self._queries.outside,
+            ignored=self._queries.ignored,
             embedded=sum(self._embedder.state(plane.key) is not None for plane in planes),
             levels=tuple(
                 f"{plane.name} is searched at level {plane.level}."
@@ -295,6 +311,7 @@ class Coordinator:
             ),
             model=self.model,
             three_d=self._viewer.dims.ndisplay == 3,
+            grid=bool(self._viewer.canvas.grid.enabled),
             busy=self.busy,
             answered=len(self._heatmaps.items()),
         )

@@ -56,7 +56,8 @@ class Embedder:
         self._states: dict[PlaneKey, PatchImageState] = {}
         self._digests: dict[PlaneKey, str] = {}
         self._windows: dict[WindowKey, IntensityWindow | None] = {}
-        self._given_up: set[PlaneKey] = set()
+        self._failed: set[PlaneKey] = set()
+        self._cancelled: set[PlaneKey] = set()
         self._model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
@@ -75,7 +76,8 @@ class Embedder:
         self._model_failed = False
         self._states.clear()
         self._digests.clear()
-        self._given_up.clear()
+        self._failed.clear()
+        self._cancelled.clear()
 
     def state(self, key: PlaneKey) -> PatchImageState | None:
         """Return the state of a plane, from the memory store if it has been dropped here."""
@@ -86,37 +88,59 @@ class Embedder:
                 self._states[key] = state
         return state
 
-    def retain(self, keys: Iterable[PlaneKey]) -> None:
-        """Let go of all other states; the store keeps them while its budget lasts."""
-        wanted = set(keys)
+    def retain(self, keys: Iterable[PlaneKey], alive: Iterable[WindowKey]) -> None:
+        """Let go of all other states; the store keeps them while its budget lasts.
+
+        Parameters
+        ----------
+        keys : iterable of PlaneKey
+            Planes that are shown or picked.
+        alive : iterable of WindowKey
+            Layers and versions of pixels that still exist; of others, everything is forgotten.
+        """
+        wanted, present = set(keys), set(alive)
         self._states = {key: state for key, state in self._states.items() if key in wanted}
+        self._digests = {k: v for k, v in self._digests.items() if k.window_key in present}
+        self._windows = {k: v for k, v in self._windows.items() if k in present}
+        self._failed = {key for key in self._failed if key.window_key in present}
+        self._cancelled = {key for key in self._cancelled if key.window_key in present}
 
     def insist(self, planes: Iterable[Plane]) -> None:
         """Read planes again and embed what is new in them, also where nothing has been asked.
 
         Pixels that were changed in place tell nobody; the store knows those that were not.
         """
-        self._given_up.clear()
+        self._failed.clear()
+        self._cancelled.clear()
         self._model_failed = False
         self._asked_for = {plane.key: plane for plane in planes}
-        for key in self._asked_for:
-            self._states.pop(key, None)
-            self._digests.pop(key, None)
-            self._windows.pop(key.window_key, None)
+        again = {key.window_key for key in self._asked_for}
+        self._states = {k: v for k, v in self._states.items() if k.window_key not in again}
+        self._digests = {k: v for k, v in self._digests.items() if k.window_key not in again}
+        self._windows = {k: v for k, v in self._windows.items() if k not in again}
         self._trusted_from = self._job + 1
-        self._running = None
+        if not self._is_loading:
+            self._running = None
         self.request([])
 
+    @property
+    def _is_loading(self) -> bool:
+        return self._running is not None and self.backbone is None
+
     def retry(self) -> None:
-        """Forget which planes were cancelled or failed: the user has asked again."""
-        self._given_up.clear()
+        """Forget which planes were cancelled: the user has clicked again."""
+        self._cancelled.clear()
 
     def request(self, planes: Iterable[Plane]) -> None:
         """Embed the planes that have no state; a running job that will do so is left alone."""
         wanted = {plane.key: plane for plane in planes} | self._asked_for
         missing = {k: p for k, p in wanted.items() if self.state(k) is None} if wanted else {}
-        missing = {k: p for k, p in missing.items() if k not in self._given_up}
+        missing = {k: p for k, p in missing.items() if k not in self._failed | self._cancelled}
         if not missing or self._model_failed or not self.model:
+            return
+        if self._is_loading:
+            # Superseding would load the model anew; it is asked again when it is there.
+            self._asked_for |= missing
             return
         if self._running is not None and missing.keys() <= self._running:
             return
@@ -146,7 +170,7 @@ class Embedder:
         if self._token is not None:
             self._token.cancel()
         if self._running is not None:
-            self._given_up |= {key for key in self._running if self.state(key) is None}
+            self._cancelled |= {key for key in self._running if self.state(key) is None}
         self._asked_for.clear()
         self._running, self._token = None, None
         self._job += 1
@@ -155,16 +179,22 @@ class Embedder:
         if isinstance(message, PlaneEmbedded):
             if number >= self._trusted_from:
                 self._accept(message)
+        elif isinstance(message, ModelLoaded):
+            self._take_model(message)
         elif number != self._job:
             return
-        elif isinstance(message, ModelLoaded):
-            self.backbone = message.backbone
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
             self._running, self._token = None, None
             self._asked_for.clear()
         self._notify(message)
+
+    def _take_model(self, message: ModelLoaded) -> None:
+        """Take the model, also from a job that was cancelled: loading it was the same work."""
+        if message.model == self.model and self.backbone is None:
+            self.backbone = message.backbone
+            self.request([])
 
     def _accept(self, message: PlaneEmbedded) -> None:
         """Keep a state of the current model, whichever job it came from."""
@@ -177,7 +207,7 @@ class Embedder:
 
     def _give_up(self, failure: Failure) -> None:
         if failure.plane is not None:
-            self._given_up.add(failure.plane)
+            self._failed.add(failure.plane)
             self._asked_for.pop(failure.plane, None)
         else:
             self._model_failed = True

@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import copy_transform
-from napari_dinov3_sim.session.queries import MARKER
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Image
 
     from napari_dinov3_sim.session.heatmap_data import HeatmapData
+    from napari_dinov3_sim.session.jobs import Pick
     from napari_dinov3_sim.session.planes import PlaneKey
 
 Scaling = Literal["shared", "each"]
 """Contrast limits: the same for all maps, or each map's own minimum and maximum."""
+
+
+BLENDINGS = ("additive", "translucent", "translucent_no_depth", "minimum", "opaque")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,41 @@ class Look:
     opacity: float = 0.7
     blending: str = "additive"
 
+    def check(self) -> None:
+        """Raise `SimilarityError` unless napari can draw like this."""
+        from napari.utils.colormaps import ensure_colormap
+
+        try:
+            ensure_colormap(self.colormap)
+        except (KeyError, TypeError) as error:
+            raise SimilarityError(
+                f"There is no colormap {self.colormap!r}; choose one of napari's, such as magma."
+            ) from error
+        if not 0 <= self.opacity <= 1:
+            raise SimilarityError(f"Opacity goes from 0 to 1, not {self.opacity}.")
+        if self.blending not in BLENDINGS:
+            raise SimilarityError(
+                f"There is no blending {self.blending!r}; choose one of {', '.join(BLENDINGS)}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a heatmap layer shows.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+        The plane whose map it is.
+    picks : tuple of Pick
+        The question that it answers.
+    heatmap : HeatmapData
+    """
+
+    plane: PlaneKey
+    picks: tuple[Pick, ...]
+    heatmap: HeatmapData
+
 
 class Heatmaps:
     """Makes, updates, places and removes heatmap layers.
@@ -55,8 +95,9 @@ class Heatmaps:
     def __init__(self, viewer: ViewerModel, look: Look) -> None:
         self._viewer = viewer
         self._layers: dict[Hashable, Image] = {}
-        self._shown: dict[Hashable, tuple[PlaneKey, HeatmapData]] = {}
+        self._shown: dict[Hashable, Shown] = {}
         self._limits_set: dict[Hashable, tuple[float, float]] = {}
+        self._hidden: set[Hashable] = set()
         self._pooled = (0.0, 1.0)
         self._scaling: Scaling = "shared"
         self._look = look
@@ -66,9 +107,9 @@ class Heatmaps:
         from napari.layers import Image
 
         for layer in self._viewer.layers:
-            mark = layer.metadata.get(MARKER, {})
-            if mark.get("role") == "heatmap" and isinstance(layer, Image):
-                self._layers[mark["image"]] = layer
+            found = marked_as(layer, "heatmap")
+            if found is not None and isinstance(layer, Image):
+                self._layers[found["image"]] = layer
                 self._look = Look(layer.colormap.name, layer.opacity, str(layer.blending))
 
     def items(self) -> dict[Hashable, Image]:
@@ -77,13 +118,14 @@ class Heatmaps:
         self._layers = {k: v for k, v in self._layers.items() if v.unique_id in present}
         return dict(self._layers)
 
-    def shown_planes(self) -> list[PlaneKey]:
-        """Return the planes whose maps are in the viewer."""
-        return [self._shown[i][0] for i in self.items() if i in self._shown]
+    def shown(self) -> dict[Hashable, Shown]:
+        """Return what the heatmap layers in the viewer show, by the id of their image."""
+        return {i: self._shown[i] for i in self.items() if i in self._shown}
 
-    def show(self, image: Image, plane: PlaneKey, heatmap: HeatmapData) -> None:
+    def show(self, image: Image, shown: Shown) -> None:
         """Give an image its new heatmap, in the layer it already has if there is one."""
-        self._shown[image.unique_id] = (plane, heatmap)
+        heatmap = shown.heatmap
+        self._shown[image.unique_id] = shown
         layer = self.items().get(image.unique_id)
         if layer is not None and (layer.ndim, layer.multiscale) == (
             image.ndim,
@@ -110,13 +152,15 @@ class Heatmaps:
             interpolation2d="nearest",
             interpolation3d="nearest",
             visible=image.visible,
-            metadata={MARKER: {"role": "heatmap", "image": image.unique_id}},
         )
+        mark(layer, "heatmap", image=image.unique_id)
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
         self._layers[image.unique_id] = layer
         self._limits_set[image.unique_id] = limits
+        if not image.visible:
+            self._hidden.add(image.unique_id)
         self._insert_above(image, layer)
 
     def _insert_above(self, image: Image, layer: Image) -> None:
@@ -137,10 +181,24 @@ class Heatmaps:
             copy_transform(image, layer)
 
     def follow_visibility(self, image: Image) -> None:
-        """Show or hide an image's heatmap with it: it would lie over what was covered."""
+        """Hide an image's heatmap with it, and show it again if it was hidden for that."""
         layer = self.items().get(image.unique_id)
-        if layer is not None:
-            layer.visible = image.visible
+        if layer is None:
+            return
+        if not image.visible and layer.visible:
+            self._hidden.add(image.unique_id)
+            layer.visible = False
+        elif image.visible and image.unique_id in self._hidden:
+            self._hidden.discard(image.unique_id)
+            layer.visible = True
+
+    def restack(self, images: Mapping[Hashable, Image]) -> None:
+        """Put heatmaps that have come to lie below their image above it again."""
+        layers = self._viewer.layers
+        for image_id, layer in self.items().items():
+            image = images.get(image_id)
+            if image is not None and layers.index(layer) < layers.index(image):
+                layers.move(layers.index(layer), layers.index(image) + 1)
 
     def keep_only(self, image_ids: set[Hashable]) -> None:
         """Remove the heatmaps of all other images."""
@@ -152,6 +210,7 @@ class Heatmaps:
         layer = self._layers.pop(image_id, None)
         self._shown.pop(image_id, None)
         self._limits_set.pop(image_id, None)
+        self._hidden.discard(image_id)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
@@ -178,7 +237,7 @@ class Heatmaps:
         ours = self._limits_set.get(image_id)
         if shown is None or (ours is not None and not np.allclose(layer.contrast_limits, ours)):
             return
-        limits = self._limits(shown[1])
+        limits = self._limits(shown.heatmap)
         layer.contrast_limits = limits
         self._limits_set[image_id] = limits
 
@@ -195,20 +254,23 @@ class Heatmaps:
 
     def style(self, **changes: Any) -> None:
         """Change attributes of `Look` in all heatmaps, and in those still to come."""
-        self._look = replace(self._look, **changes)
+        look = replace(self._look, **changes)
+        look.check()
+        self._look = look
         for layer in self.items().values():
             for name, value in changes.items():
                 setattr(layer, name, value)
 
 
 def _update(layer: Image, data: Any) -> None:
-    """Show new values; in place where that is possible.
+    """Show new values.
 
-    Assigning ``layer.data`` makes napari measure every layer of the viewer again, which costs
-    8 ms with 20 layers; values of the same shape cannot have changed any extent.
+    The data event makes napari measure every layer of the viewer again, which costs 8 ms with
+    20 layers and is blocked where the extent cannot have changed; ``set_data`` still tells.
+    The array is a new one each time: scripts and other layers may hold the old.
     """
-    if type(layer.data) is type(data) is np.ndarray and layer.data.shape == data.shape:
-        layer.data[...] = data
-        layer.refresh(extent=False)
+    if layer.data.shape == data[0].shape if layer.multiscale else layer.data.shape == data.shape:
+        with layer.events.data.blocker():
+            layer.data = data
     else:
         layer.data = data

@@ -26,19 +26,19 @@ class Failure:
         One sentence with the cure.
     plane : PlaneKey or None
         The plane concerned.
-    error : Exception or None
+    error : BaseException or None
         What was raised, for logs and for scripts that want it.
     """
 
     kind: Literal["model", "plane", "internal"]
     message: str
     plane: PlaneKey | None = None
-    error: Exception | None = field(default=None, repr=False)
+    error: BaseException | None = field(default=None, repr=False)
 
     @classmethod
     def of(
         cls,
-        error: Exception,
+        error: BaseException,
         kind: Literal["model", "plane", "internal"],
         plane: PlaneKey | None = None,
     ) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,27 +44,48 @@ def unit_factors(source: Units | None, target: Units | None, ndim: int) -> NDArr
     return factors
 
 
-def world_to_data(
-    layer: Layer, world: NDArray[np.float64], units: Units | None
-) -> NDArray[np.float64]:
-    """Return data coordinates of a layer for a point of the world given in `units`."""
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """How napari lays a plane of a layer into the world.
+
+    napari draws a plane with the block of data-to-world that belongs to the axes shown, and finds
+    which one to draw with the block of world-to-data that belongs to the others. For a layer
+    rotated or sheared across both, neither is what the whole transform says.
+
+    Attributes
+    ----------
+    linear : ndarray, shape (ndim, ndim)
+        From the world to data, block by block; the mixed blocks are zero.
+    offset : ndarray, shape (ndim,)
+    """
+
+    linear: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def to_data(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the data coordinates of a point of the world, which may have more axes."""
+        return np.asarray(self.linear @ world[-len(self.offset) :] + self.offset)
+
+    def to_world(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the point of the world of data coordinates."""
+        return np.asarray(np.linalg.pinv(self.linear) @ (data - self.offset))
+
+
+def placement_of(layer: Layer, shown: tuple[int, int], units: Units | None) -> Placement:
+    """Return how a layer's planes along two data axes lie in a world of given units."""
     ndim = layer.ndim
-    scaled = world[-ndim:] * unit_factors(units, layer.units, ndim)
-    return np.asarray(layer.world_to_data(scaled), dtype=float)
-
-
-def data_to_world(
-    layer: Layer, data: NDArray[np.float64], units: Units | None
-) -> NDArray[np.float64]:
-    """Return the point of the world, in `units`, of data coordinates of a layer."""
-    world = np.asarray(layer.data_to_world(data), dtype=float)
-    return world * unit_factors(layer.units, units, layer.ndim)
-
-
-def lift(world: NDArray[np.float64], ndim: int, shown: Sequence[float]) -> NDArray[np.float64]:
-    """Give a point the leading coordinates it lacks: those of the plane that is shown."""
-    missing = ndim - len(world)
-    return np.concatenate([np.asarray(shown, float)[:missing], world]) if missing > 0 else world
+    corners = np.vstack([np.zeros(ndim), np.eye(ndim)])
+    world = np.array([layer.data_to_world(corner) for corner in corners], dtype=float)
+    world *= unit_factors(layer.units, units, ndim)
+    origin, forward = world[0], (world[1:] - world[0]).T
+    linear = np.linalg.inv(forward)
+    offset = -linear @ origin
+    drawn = np.ix_(list(shown), list(shown))
+    linear[drawn] = np.linalg.inv(forward[drawn])
+    offset[list(shown)] = -linear[drawn] @ origin[list(shown)]
+    in_plane = np.isin(np.arange(ndim), shown)
+    linear[in_plane[:, np.newaxis] != in_plane] = 0
+    return Placement(linear, offset)
 
 
 def copy_transform(source: Layer, target: Layer) -> None:

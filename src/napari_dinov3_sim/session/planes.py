@@ -17,7 +17,7 @@ from napari_dinov3_sim.core.intensity import (
     compute_window,
     uses_window,
 )
-from napari_dinov3_sim.session.placement import world_to_data
+from napari_dinov3_sim.session.placement import placement_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -116,7 +116,7 @@ def shown_plane(layer: Image, viewer: ViewerModel, version: int) -> Plane | None
     axes = shown_axes(layer, viewer)
     if axes is None:
         return None
-    point = world_to_data(layer, np.asarray(viewer.dims.point, float), viewer.layers.units)
+    point = placement_of(layer, axes, viewer.layers.units).to_data(np.array(viewer.dims.point))
     return plane_at(layer, axes, point, version)
 
 
@@ -134,6 +134,8 @@ def plane_at(
     level, data = _choose_level(layer, axes)
     shape = tuple(int(n) for n in _levels(layer)[0].shape[: layer.ndim])
     others = [axis for axis in range(layer.ndim) if axis not in axes]
+    if not np.isfinite(coordinates[others]).all():
+        return None
     # np.round, as napari itself picks the slice.
     position = tuple((axis, int(np.round(coordinates[axis]))) for axis in others)
     if any(not 0 <= index < shape[axis] for axis, index in position):
@@ -158,11 +160,19 @@ def refusal(layer: Image) -> str | None:
     """Say why a layer can never be embedded, or None if it can."""
     data = _levels(layer)[0]
     try:
-        check_dtype(np.dtype(data.dtype))
+        check_dtype(_dtype_of(data))
         check_shape((*data.shape[:2], data.shape[-1]) if layer.rgb else data.shape[-2:])
     except ImageError as error:
         return f"{layer.name}: {error}"
     return None
+
+
+def _dtype_of(data: Any) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(data.dtype)
+    except TypeError:  # a tensor's dtype, for example, is none of NumPy's
+        dtype = np.asarray(data[(slice(0, 1),) * len(data.shape)]).dtype
+    return dtype
 
 
 def read_plane(plane: Plane) -> NDArray[Any]:
@@ -190,7 +200,8 @@ def _read(plane: Plane, position: dict[int, int]) -> NDArray[Any]:
         at = position.get(axis)
         index.append(slice(None) if at is None else (2 * at + 1) * size // (2 * full))
     try:
-        return np.array(plane.data[tuple(index)])
+        # asarray first: not every array-like knows how to be asked for a copy.
+        return np.asarray(plane.data[tuple(index)]).copy()
     except SimilarityError:
         raise
     except Exception as error:
@@ -215,12 +226,13 @@ def read_window(plane: Plane, pixels: NDArray[Any]) -> IntensityWindow | None:
     channels = pixels.shape[2] if plane.rgb else 1
     if not uses_window(pixels.dtype, channels):
         return None
-    planes = [pixels] if not plane.key.position else _sampled_planes(plane)
+    planes = [pixels] if len(plane.shape) == 2 else _sampled_planes(plane)
     return compute_window([part[..., :3] if plane.rgb else part for part in planes])
 
 
 def _sampled_planes(plane: Plane) -> list[NDArray[Any]]:
-    axes = [axis for axis, _ in plane.key.position]
+    # Always across the last two axes: the window must not depend on what was looked at first.
+    axes = range(len(plane.shape) - 2)
     shape = tuple(plane.shape[axis] for axis in axes)
     count = int(np.prod(shape))
     flat = np.unique(np.linspace(0, count - 1, min(count, WINDOW_PLANES)).round().astype(int))

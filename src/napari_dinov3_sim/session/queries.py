@@ -1,26 +1,23 @@
-"""The Points layer that is listened to, and which image each of its points belongs to."""
+"""The Points layer that is listened to, and where its points lie in the world."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.placement import adopt_units, data_to_world, lift
+from napari_dinov3_sim.session.marks import mark, marked_as
+from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units, unit_factors
+from napari_dinov3_sim.session.sources import IGNORED, Source, carry_over
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer, Points
+    from napari.layers import Image, Points
     from numpy.typing import NDArray
 
-MARKER = "napari_dinov3_sim"
-"""Key in ``layer.metadata`` of the layers this package makes."""
-
 NAME = "DINOv3 query"
-
-Locate = Callable[["NDArray[np.float64]", Hashable | None], Hashable | None]
-"""Given a world point and the image it belonged to, the image it belongs to now, or None."""
 
 
 class QueryPoints:
@@ -41,33 +38,54 @@ class QueryPoints:
         self._changed = changed
         self._layer: Points | None = None
         self._coordinates: NDArray[np.float64] = np.empty((0, 0))
-        self._sources: list[Hashable | None] = []
-        self._interrupted = False
+        self._sources: list[Source] = []
 
     @property
     def layer(self) -> Points | None:
         """The Points layer, or None before the first image is opened."""
         return self._layer
 
+    @property
+    def outside(self) -> int:
+        """How many points lie on no target."""
+        return sum(source.image is None for source in self._sources)
+
+    @property
+    def ignored(self) -> int:
+        """How many points were set where a click means nothing."""
+        return sum(source.image is IGNORED for source in self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    # -- the layer ---------------------------------------------------------------------------
+
+    def check_layer(self) -> None:
+        """Let go of a layer that has left the viewer; take one of ours that has come back."""
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            self.forget()
+        if self._layer is None:
+            self._adopt()
+
     def ensure(self, image: Image) -> Points:
         """Return the Points layer, made for `image` if there is none that fits.
 
-        An empty layer with too few axes for the viewer is replaced: its clicks would not know
-        the plane they were made on.
+        An empty layer with too few axes for the viewer is replaced: its points would be seen on
+        every plane, and mean one.
         """
-        layer = self._layer if self._layer is not None else self._adopt()
+        self.check_layer()
+        layer = self._layer
         if layer is not None and not len(layer.data) and layer.ndim < self._viewer.dims.ndim:
             self.forget()
             self._viewer.layers.remove(layer)
             layer = None
         return layer if layer is not None else self._make(image)
 
-    def _adopt(self) -> Points | None:
+    def _adopt(self) -> None:
         for layer in reversed(self._viewer.layers):
-            if layer.metadata.get(MARKER, {}).get("role") == "query":
+            if marked_as(layer, "query") is not None:
                 self._listen(layer)
-                return self._layer
-        return None
+                return
 
     def _make(self, image: Image) -> Points:
         ndim = self._viewer.dims.ndim
@@ -84,8 +102,8 @@ class QueryPoints:
             border_color="cyan",
             border_width=0.2,
             canvas_size_limits=(9, 18),
-            metadata={MARKER: {"role": "query"}},
         )
+        mark(layer, "query")
         if len(image.units) == ndim:
             layer.units = image.units
         adopt_units(layer, units if len(units) == ndim else None)
@@ -98,6 +116,20 @@ class QueryPoints:
         layer.events.data.connect(self._on_data)
         # A pasted point comes with no data event at all.
         layer.events.set_data.connect(self._on_set_data)
+        for name in TRANSFORMS:
+            getattr(layer.events, name).connect(self._on_moved)
+
+    def forget(self) -> None:
+        """Stop listening; the layer stays the user's."""
+        layer = self._layer
+        if layer is None:
+            return
+        layer.events.data.disconnect(self._on_data)
+        layer.events.set_data.disconnect(self._on_set_data)
+        for name in TRANSFORMS:
+            getattr(layer.events, name).disconnect(self._on_moved)
+        self._layer = None
+        self._coordinates, self._sources = np.empty((0, 0)), []
 
     def activate(self) -> None:
         """Make the layer active and ready to add: the user's next click is a query."""
@@ -105,34 +137,13 @@ class QueryPoints:
             self._viewer.layers.selection.active = self._layer
             self._layer.mode = "add"
 
-    def interrupted(self) -> None:
-        """Note whether the user was querying when an image was opened.
-
-        napari selects the new image after it has told everybody of it.
-        """
-        active = self._viewer.layers.selection.active
-        self._interrupted = self._layer is not None and active == self._layer
-
-    def resume(self) -> None:
-        """Give the layer back the activity that a newly opened image has taken."""
-        if self._interrupted:
-            self._interrupted = False
-            self.activate()
-
-    def forget(self) -> None:
-        """Stop listening; the layer stays the user's."""
-        if self._layer is None:
-            return
-        self._layer.events.data.disconnect(self._on_data)
-        self._layer.events.set_data.disconnect(self._on_set_data)
-        self._layer = None
-        self._coordinates, self._sources = np.empty((0, 0)), []
-
     def raise_to_top(self) -> None:
         """Put the layer above everything, so that points stay visible and clickable."""
         layers = self._viewer.layers
         if self._layer is not None and self._layer in layers and layers[-1] != self._layer:
             layers.move(layers.index(self._layer), len(layers))
+
+    # -- what happens to it --------------------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
         if str(getattr(event.action, "value", event.action)) in ("added", "removed", "changed"):
@@ -142,68 +153,65 @@ class QueryPoints:
         del event
         layer = self._layer
         # napari fires this at every redraw as well; only new coordinates are news.
-        if layer is not None and not np.array_equal(layer.data, self._coordinates):
+        if layer is not None and not np.array_equal(layer.data, self._coordinates, equal_nan=True):
             self._changed()
 
-    def world_points(self) -> list[NDArray[np.float64]]:
-        """Return each point in the viewer's world, with the leading axes of the shown plane."""
+    def _on_moved(self, event: Any) -> None:
+        del event
+        self._changed()
+
+    # -- where its points are ------------------------------------------------------------------
+
+    def locate(
+        self, image_of: Callable[[NDArray[np.float64], Hashable | None], Hashable | None]
+    ) -> list[tuple[NDArray[np.float64], Hashable | None]]:
+        """Return where each point lies in the viewer's world, and on which image.
+
+        Parameters
+        ----------
+        image_of : callable
+            Given a point of the world and the id of the image it was on before, returns that of
+            the image it is on now, or None.
+        """
         if self._layer is None:
             return []
-        units = self._viewer.layers.units
-        adopt_units(self._layer, units)
-        shown, ndim = self._viewer.dims.point, self._viewer.dims.ndim
-        points = np.asarray(self._layer.data, float)
-        return [lift(data_to_world(self._layer, p, units), ndim, shown) for p in points]
-
-    @property
-    def remembered(self) -> list[Hashable | None]:
-        """The image of each point as last determined."""
-        return list(self._sources)
-
-    def sources(self, locate: Locate) -> list[Hashable | None]:
-        """Return the image of each point, remembered from the time it was set."""
-        if self._layer is None:
-            return []
+        adopt_units(self._layer, self._viewer.layers.units)
         coordinates = np.array(self._layer.data, float)
-        remembered = _carry_over(self._coordinates, self._sources, coordinates)
-        world = self.world_points()
-        self._sources = [locate(w, old) for w, old in zip(world, remembered, strict=True)]
+        carried = carry_over(self._coordinates, self._sources, coordinates)
+        leads = [self._lead(source) for source in carried]
+        worlds = self._worlds(coordinates, leads)
+        images = [image_of(w, source.image) for w, source in zip(worlds, carried, strict=True)]
+        self._sources = [Source(i, lead) for i, lead in zip(images, leads, strict=True)]
         self._coordinates = coordinates
-        return list(self._sources)
+        return list(zip(worlds, images, strict=True))
 
-    def append(self, world: NDArray[np.float64], source: Hashable) -> None:
-        """Add a point at a world position and attach it to an image."""
-        if self._layer is None:
+    def _lead(self, source: Source) -> tuple[float, ...]:
+        """Return a point's place along the axes its layer lacks, that of the slider when set."""
+        assert self._layer is not None  # noqa: S101
+        missing = max(0, self._viewer.dims.ndim - self._layer.ndim)
+        if len(source.lead) == missing:
+            return source.lead
+        return tuple(float(value) for value in self._viewer.dims.point[:missing])
+
+    def _worlds(
+        self, coordinates: NDArray[np.float64], leads: list[tuple[float, ...]]
+    ) -> list[NDArray[np.float64]]:
+        layer = self._layer
+        assert layer is not None  # noqa: S101
+        factors = unit_factors(layer.units, self._viewer.layers.units, layer.ndim)
+        worlds = [np.asarray(layer.data_to_world(point), float) for point in coordinates]
+        return [np.concatenate([lead, w * factors]) for lead, w in zip(leads, worlds, strict=True)]
+
+    def append(self, world: NDArray[np.float64], image: Hashable) -> None:
+        """Add a point at a place of the world and attach it to an image."""
+        layer = self._layer
+        if layer is None:
             return
-        layer, ndim = self._layer, self._layer.ndim
-        data = np.asarray(layer.world_to_data(lift(world, ndim, self._viewer.dims.point)[-ndim:]))
+        ndim = layer.ndim
+        shown = np.array(self._viewer.dims.point, float)
+        full = np.concatenate([shown[: max(0, len(shown) - len(world))], world])
+        data = np.asarray(layer.world_to_data(full[-ndim:]), float)
+        lead = tuple(full[: max(0, len(full) - ndim)].tolist())
         self._coordinates = np.vstack([self._coordinates.reshape(-1, ndim), data])
-        self._sources.append(source)
+        self._sources.append(Source(image, lead))
         layer.add(data)
-
-
-class Ignored:
-    """Takes the place of the image of a point that was set where a click means nothing."""
-
-
-IGNORED = Ignored()
-
-
-def _carry_over(
-    old: NDArray[np.float64], sources: Sequence[Hashable | None], new: NDArray[np.float64]
-) -> list[Hashable | None]:
-    """Match points to their former selves: by index while none came or went, else by place."""
-    if len(old) == len(new):
-        moved = [not np.array_equal(a, b) for a, b in zip(old, new, strict=True)]
-        return [None if s is IGNORED and m else s for s, m in zip(sources, moved, strict=True)]
-    pool = [(tuple(point), source) for point, source in zip(old, sources, strict=True)]
-    carried: list[Hashable | None] = []
-    for point in new:
-        at = next((i for i, (place, _) in enumerate(pool) if place == tuple(point)), None)
-        carried.append(None if at is None else pool.pop(at)[1])
-    return carried
-
-
-def is_ours(layer: Layer) -> bool:
-    """Whether this package made the layer."""
-    return MARKER in layer.metadata

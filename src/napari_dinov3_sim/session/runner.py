@@ -45,7 +45,10 @@ class Runner(Protocol):
         """Start a job behind the earlier ones of its lane; its last message is `Finished`."""
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call back on the main thread; a callback that already waits is not added again."""
+        """Call back on the main thread, at once where there is no event loop.
+
+        A callback that already waits is not added again.
+        """
 
     def deliver(self, timeout: float = 0.0) -> bool:
         """Deliver what is waiting, on the main thread; wait up to `timeout` s for it.
@@ -65,9 +68,12 @@ def run_guarded(job: Job, receive: Receive, token: CancelToken) -> None:
     try:
         if not token.cancelled:
             job(receive, token)
-    except Exception as error:
+    except BaseException as error:  # a lazy array may raise asyncio's CancelledError, say
         receive(Failure.of(error, "internal"))
-    receive(Finished(cancelled=token.cancelled))
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+    finally:
+        receive(Finished(cancelled=token.cancelled))
 
 
 class InlineRunner:
@@ -138,7 +144,7 @@ class ThreadRunner:
         self._wake = wake
         self._queue: SimpleQueue[tuple[Receive, Message]] = SimpleQueue()
         self._lanes: dict[Lane, ThreadPoolExecutor] = {}
-        self._tokens: list[CancelToken] = []
+        self._tokens: set[CancelToken] = set()
         self._closed = False
 
     def submit(self, lane: Lane, job: Job, receive: Receive) -> CancelToken:
@@ -146,13 +152,15 @@ class ThreadRunner:
         token = CancelToken()
         if self._closed:
             return token
-        self._tokens = [*[old for old in self._tokens if not old.cancelled][-64:], token]
+        self._tokens.add(token)
         pool = self._lanes.get(lane)
         if pool is None:
             pool = ThreadPoolExecutor(1, thread_name_prefix=f"napari-dinov3-sim-{lane}")
             self._lanes[lane] = pool
 
         def post(message: Message) -> None:
+            if isinstance(message, Finished):
+                self._tokens.discard(token)
             self._queue.put((receive, message))
             if self._wake is not None and not self._closed:
                 self._wake()
@@ -179,11 +187,15 @@ class ThreadRunner:
             delivered = True
         return delivered
 
+    def cancel_all(self) -> None:
+        """Ask every job to stop."""
+        for token in list(self._tokens):
+            token.cancel()
+
     def close(self) -> None:
         """Cancel all jobs; the threads end by themselves after the tile they are at."""
         self._closed = True
-        for token in self._tokens:
-            token.cancel()
+        self.cancel_all()
         for pool in self._lanes.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -11,7 +11,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.heatmaps import Heatmaps, Look, Scaling
-from napari_dinov3_sim.session.placement import data_to_world
+from napari_dinov3_sim.session.placement import placement_of
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, MemoryStore
 
@@ -92,13 +92,15 @@ class SimilaritySession(Coordinator):
         self._targets.tick(layer, ticked)
 
     def set_model(self, backbone: Backbone | str | None) -> None:
-        """Change the model; heatmaps of the old one are removed.
+        """Change the model; heatmaps of the old one are removed. Its own name changes nothing.
 
         Parameters
         ----------
         backbone : Backbone or str or None
             A loaded model, the name of one to load when needed, or None.
         """
+        if self._closed or (isinstance(backbone, str) and self._has_loaded(backbone)):
+            return
         self._heatmaps.keep_only(set())
         self._answers.forget()
         self._choose(backbone)
@@ -109,6 +111,8 @@ class SimilaritySession(Coordinator):
         """Embed the shown plane of every target, in the background; see `wait`."""
         self._require_model()
         self._queries_due = True
+        self._told.clear()
+        self._answers.forget()
         self._embedder.insist(self._targets.planes())
         self._schedule()
 
@@ -116,7 +120,7 @@ class SimilaritySession(Coordinator):
         """Stop embedding; what is done stays, and the next click asks again."""
         self._embedder.cancel()
         self.progressed.emit(None)
-        self._announce()
+        self._schedule()
 
     def add_query(self, layer: Image, x: float, y: float) -> None:
         """Add a query point at a pixel of the plane of an image that is shown.
@@ -141,7 +145,8 @@ class SimilaritySession(Coordinator):
         for axis, index in plane.key.position:
             data[axis] = index
         data[list(plane.key.axes)] = y, x
-        world = data_to_world(layer, data, self._viewer.layers.units)
+        units = self._viewer.layers.units
+        world = placement_of(layer, plane.key.axes, units).to_world(data)
         if self._targets.pixel(record, world) is None:
             raise PointError(
                 f"The point (x={x:g}, y={y:g}) lies outside {layer.name}; choose a pixel inside."
@@ -197,13 +202,15 @@ class SimilaritySession(Coordinator):
             Time is up; the work goes on.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while self._dirty or self.busy:
+        while not self._closed and (self._dirty or self.busy):
             if self._dirty:
                 self._refresh()
             self._runner.deliver(0.05)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Embedding takes longer than {timeout} s; it goes on.")
         failures, self._failures = self._failures, []
+        alive = self._targets.versions()
+        failures = [f for f in failures if f.plane is None or f.plane.window_key in alive]
         if failures:
             first = failures[0]
             if isinstance(first.error, SimilarityError):
@@ -215,6 +222,7 @@ class SimilaritySession(Coordinator):
         if self._closed:
             return
         self._closed = True
+        self._dirty = False
         self._embedder.cancel()
         self._answers.forget()
         self._runner.close()
@@ -227,6 +235,9 @@ class SimilaritySession(Coordinator):
             self._embedder.set_model(backbone or "")
         else:
             self._embedder.set_model(backbone.name, backbone)
+
+    def _has_loaded(self, model: str) -> bool:
+        return model == self.model and self.backbone is not None
 
     def _require_model(self) -> None:
         if not self.model:

@@ -14,14 +14,17 @@ class Situation:
     images, targets, planes : int
         Image layers, ticked ones, and ticked ones that show a plane.
     points, outside, ignored : int
-        Query points, those on no target, and those set in the 3-D view.
+        Query points, those on no target, and those set where a click means nothing.
     embedded : int
         Shown planes that have a state.
     levels : tuple of str
         Sentences about multiscale layers that are embedded at a coarser level.
     model : str
         Name of the model, empty if none is chosen.
-    three_d, busy, answered : bool
+    three_d, grid, busy : bool
+        Whether the view is in 3-D, whether it is napari's grid, whether work is under way.
+    answered : int
+        Heatmaps.
     """
 
     images: int
@@ -34,6 +37,7 @@ class Situation:
     levels: tuple[str, ...]
     model: str
     three_d: bool
+    grid: bool
     busy: bool
     answered: int
 
@@ -43,7 +47,7 @@ def describe(now: Situation) -> str:
 
     Examples
     --------
-    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, 0))
+    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, 0))
     'Open an image to begin.'
     """
     return " ".join([_main(now), *_remarks(now)])
@@ -61,7 +65,7 @@ def _main(now: Situation) -> str:
     if now.busy:
         return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
     if not now.answered:
-        return "Nothing is embedded; press Embed."
+        return "Not every image that was clicked is embedded; press Embed."
     points = _count(now.points - now.outside - now.ignored, "point")
     return f"{_count(now.answered, 'heatmap')} for {points}."
 
@@ -72,8 +76,12 @@ def _remarks(now: Situation) -> list[str]:
         remarks.append(f"{_count(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
         remarks.append(f"{_count(now.outside, 'point')} on no searched image.")
-    if now.three_d or now.ignored:
+    if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
+    if now.grid:
+        remarks.append("Clicks in the grid are not queries; leave the grid and click.")
+    if now.ignored and not (now.three_d or now.grid):
+        remarks.append(f"{_count(now.ignored, 'point')} set in 3-D or in the grid not used.")
     return remarks
 
 

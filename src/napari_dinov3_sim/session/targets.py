@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import pixel_from_coordinate
-from napari_dinov3_sim.session.placement import TRANSFORMS, world_to_data
+from napari_dinov3_sim.session.marks import is_derived
+from napari_dinov3_sim.session.placement import TRANSFORMS, placement_of
 from napari_dinov3_sim.session.planes import Plane, plane_at, refusal, shown_axes, shown_plane
-from napari_dinov3_sim.session.queries import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.session.planes import WindowKey
+
 FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
 
 
 @dataclass(eq=False)
 class Target:
-    """An image layer, whether it is ticked, and how often its data were replaced."""
+    """An image layer, whether it is ticked, and a number that its pixels share with no others."""
 
     layer: Image
     ticked: bool
     refused: str | None
-    version: int = 0
+    version: int
 
 
 class Targets:
@@ -57,8 +60,11 @@ class Targets:
         self._viewer = viewer
         self._listed, self._moved, self._changed = listed, moved, changed
         self._records: dict[Hashable, Target] = {}
+        # Never the same for two sets of pixels, also when a layer leaves and comes back.
+        self._versions = count()
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
+        viewer.layers.events.reordered.connect(self._on_reordered, position="last")
         for layer in viewer.layers:
             self._add(layer)
 
@@ -66,6 +72,7 @@ class Targets:
         """Stop listening to the viewer and to every layer."""
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.layers.events.reordered.disconnect(self._on_reordered)
         for record in self._records.values():
             self._unfollow(record.layer)
         self._records.clear()
@@ -73,7 +80,13 @@ class Targets:
     def _on_inserted(self, event: Any) -> None:
         if self._add(event.value):
             self._listed()
-            self._changed()
+        # Any layer may bring axes and units that move the others.
+        self._changed()
+
+    def _on_reordered(self, event: Any) -> None:
+        del event
+        self._listed()
+        self._changed()
 
     def _on_removed(self, event: Any) -> None:
         record = self._records.pop(event.value.unique_id, None)
@@ -85,10 +98,12 @@ class Targets:
     def _add(self, layer: Layer) -> bool:
         from napari.layers import Image
 
-        if not isinstance(layer, Image) or is_ours(layer):
+        if not isinstance(layer, Image) or is_derived(layer):
             return False
         reason = refusal(layer)
-        self._records[layer.unique_id] = Target(layer, reason is None, reason)
+        self._records[layer.unique_id] = Target(
+            layer, reason is None, reason, next(self._versions)
+        )
         for name in FOLLOWED:
             getattr(layer.events, name).connect(getattr(self, _HANDLERS.get(name, "_on_moved")))
         return True
@@ -111,7 +126,7 @@ class Targets:
         record = self._records.get(event.source.unique_id)
         if record is None:
             return
-        record.version += 1
+        record.version = next(self._versions)
         reason = refusal(record.layer)
         if reason != record.refused:
             record.refused, record.ticked = reason, reason is None
@@ -126,6 +141,10 @@ class Targets:
     def get(self, layer_id: Hashable | None) -> Target | None:
         """Return the record of a layer, or None."""
         return self._records.get(layer_id)
+
+    def versions(self) -> set[WindowKey]:
+        """Return id and version of the pixels of every image."""
+        return {(image_id, record.version) for image_id, record in self._records.items()}
 
     def layers(self) -> list[Image]:
         """Return the ticked image layers."""
@@ -151,7 +170,7 @@ class Targets:
 
     def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
         """Return the image a point belongs to: the one it was set on, else the topmost below."""
-        record = self._records.get(remembered)
+        record = self.get(remembered)
         if record is not None and record.ticked and self.pixel(record, world) is not None:
             return remembered
         for record in reversed(self.records()):
@@ -166,7 +185,8 @@ class Targets:
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
-        data = world_to_data(record.layer, world, self._viewer.layers.units)
+        units = self._viewer.layers.units
+        data = placement_of(record.layer, axes, units).to_data(world)
         plane = plane_at(record.layer, axes, data, record.version)
         if plane is None:
             return None

@@ -117,21 +117,17 @@ class QtRunner(ThreadRunner):
                 self._arm()
 
     def _run_until(self, deadline: float) -> None:
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            if not self._closed:
-                callback()
+        # One at a time, so that one that raises does not take the others along; those that
+        # are added meanwhile wait for the next turn.
+        for _ in range(len(self._callbacks)):
+            if self._callbacks and not self._closed:
+                self._callbacks.pop(0)()
         while not self._closed and time.monotonic() < deadline:
             try:
                 receive, message = self._queue.get_nowait()
             except Empty:
                 return
             receive(message)
-
-    def cancel_all(self) -> None:
-        """Ask every job to stop; the application may yet go on, as consoles do."""
-        for token in self._tokens:
-            token.cancel()
 
     def close(self) -> None:
         """Cancel everything; nothing is delivered and no Qt object is touched any more."""

@@ -1,0 +1,31 @@
+"""How the layers that this package makes are told from the user's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+MARKER = "napari_dinov3_sim"
+"""Key in ``layer.metadata``."""
+
+Role = Literal["query", "heatmap"]
+
+
+def mark(layer: Layer, role: Role, **details: Any) -> None:
+    """Mark a layer as ours; the mark names the layer, because duplicates copy it."""
+    layer.metadata[MARKER] = {"role": role, "layer": layer.unique_id, **details}
+
+
+def marked_as(layer: Layer, role: Role) -> dict[str, Any] | None:
+    """Return the mark of a layer made for a role, or None; a copy of one is the user's."""
+    found = layer.metadata.get(MARKER)
+    if not isinstance(found, dict) or found.get("role") != role:
+        return None
+    return found if found.get("layer") == layer.unique_id else None
+
+
+def is_derived(layer: Layer) -> bool:
+    """Whether a layer is one of ours or a copy of one: no image to be searched."""
+    return MARKER in layer.metadata

@@ -1,0 +1,84 @@
+"""Which image each query point belongs to, remembered from the time it was set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from numpy.typing import NDArray
+
+
+class _Sentinel:
+    """Takes the place of an image's id."""
+
+
+NEW = _Sentinel()
+"""The image of a point that nobody has looked at yet."""
+
+IGNORED = _Sentinel()
+"""The image of a point that was set where a click means nothing."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is remembered of a point.
+
+    Attributes
+    ----------
+    image : hashable or None
+        Id of the image that the point was set on; None on no image, or `NEW` or `IGNORED`.
+    lead : tuple of float
+        Where the viewer's slider was along the axes that the point does not have.
+    """
+
+    image: Hashable | None = NEW
+    lead: tuple[float, ...] = ()
+
+
+def carry_over(
+    old: NDArray[np.float64], sources: Sequence[Source], new: NDArray[np.float64]
+) -> list[Source]:
+    """Match points to their former selves.
+
+    Parameters
+    ----------
+    old, new : ndarray, shape (N, D) and (M, D)
+        Coordinates before and after an edit.
+    sources : sequence of Source
+        One for each old point.
+
+    Returns
+    -------
+    list of Source
+        One for each new point: that of the old point at its index and place, else of one at its
+        place, else, while none came or went, of the one at its index, which has been moved.
+    """
+    left = dict(enumerate(sources))
+    found: list[Source | None] = [None] * len(new)
+    for index, point in enumerate(new):
+        if index in left and _same(old[index], point):
+            found[index] = left.pop(index)
+    places = {tuple(old[index]): index for index in reversed(left)}
+    for index, point in enumerate(new):
+        at = places.get(tuple(point))
+        if found[index] is None and at in left:
+            found[index] = left.pop(at)
+    if len(old) == len(new):
+        for index, source in enumerate(found):
+            if source is None and index in left:
+                found[index] = _moved(left.pop(index))
+    return [Source() if source is None else source for source in found]
+
+
+def _same(left: NDArray[np.float64], right: NDArray[np.float64]) -> bool:
+    return left.shape == right.shape and bool(np.array_equal(left, right, equal_nan=True))
+
+
+def _moved(source: Source) -> Source:
+    """A point that is moved is set anew on the plane that is shown, and counts again."""
+    return replace(source, lead=(), image=NEW if source.image is IGNORED else source.image)
