@@ -124,7 +124,9 @@ def test_no_array_breaks_a_session(data):
     session.wait(1)
     heatmap = np.array(session.heatmaps[image].data)
     assert heatmap.shape == data.shape
-    assert np.isfinite(heatmap).all()
+    planes = np.isfinite(heatmap).all((-2, -1))
+    assert planes.sum() == 1
+    assert np.isnan(heatmap).all((-2, -1)).sum() == planes.size - 1
     session.close()
 
 

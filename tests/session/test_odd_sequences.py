@@ -237,7 +237,7 @@ def test_a_nan_coordinate_is_a_point_on_no_image(session, viewer, rng):
     before = shown(session, stack)
     session.queries.add([np.nan, 5, 5])
     np.testing.assert_array_equal(shown(session, stack), before)
-    assert "1 point on no searched image." in session.status
+    assert "1 point outside all ticked images." in session.status
 
 
 def test_a_tensor_as_image(session, viewer):

@@ -189,7 +189,7 @@ def test_removed_and_unticked_images_take_their_heatmap_along(session, three, vi
     check(session, [(three[0], 5, 5)], three[:2])
     viewer.layers.remove(three[0])
     assert session.heatmaps == {}
-    assert "on no searched image" in session.status
+    assert "outside all ticked images" in session.status
 
 
 def test_replaced_pixels_are_embedded_again(session, three, rng):

@@ -246,7 +246,7 @@ class Coordinator:
             record = self._targets.get(message.plane.layer_id)
             # The pixels may have been replaced since, and the refresh may still be due.
             if record is not None and record.version == message.plane.version:
-                shown = Shown(message.plane, self._picks, message.heatmap)
+                shown = Shown(message.plane, self._picks, message.heatmap, self.model)
                 self._heatmaps.show(record.layer, shown)
         elif isinstance(message, Answered):
             self._heatmaps.rescale(message.limits)
@@ -313,6 +313,7 @@ class Coordinator:
             three_d=self._viewer.dims.ndisplay == 3,
             grid=bool(self._viewer.canvas.grid.enabled),
             busy=self.busy,
+            model_failed=self._embedder.model_failed,
             answered=len(self._heatmaps.items()),
         )
 

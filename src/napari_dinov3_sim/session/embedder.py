@@ -58,7 +58,7 @@ class Embedder:
         self._windows: dict[WindowKey, IntensityWindow | None] = {}
         self._failed: set[PlaneKey] = set()
         self._cancelled: set[PlaneKey] = set()
-        self._model_failed = False
+        self.model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._running: frozenset[PlaneKey] | None = None
@@ -73,7 +73,7 @@ class Embedder:
         """Change the model; nothing embedded by another one is used any more."""
         self.cancel()
         self.model, self.backbone = model, backbone
-        self._model_failed = False
+        self.model_failed = False
         self._states.clear()
         self._digests.clear()
         self._failed.clear()
@@ -112,7 +112,7 @@ class Embedder:
         """
         self._failed.clear()
         self._cancelled.clear()
-        self._model_failed = False
+        self.model_failed = False
         self._asked_for = {plane.key: plane for plane in planes}
         again = {key.window_key for key in self._asked_for}
         self._states = {k: v for k, v in self._states.items() if k.window_key not in again}
@@ -136,7 +136,7 @@ class Embedder:
         wanted = {plane.key: plane for plane in planes} | self._asked_for
         missing = {k: p for k, p in wanted.items() if self.state(k) is None} if wanted else {}
         missing = {k: p for k, p in missing.items() if k not in self._failed | self._cancelled}
-        if not missing or self._model_failed or not self.model:
+        if not missing or self.model_failed or not self.model:
             return
         if self._is_loading:
             # Superseding would load the model anew; it is asked again when it is there.
@@ -210,5 +210,5 @@ class Embedder:
             self._failed.add(failure.plane)
             self._asked_for.pop(failure.plane, None)
         else:
-            self._model_failed = True
+            self.model_failed = True
             self._asked_for.clear()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.similarity import SimilarityMap
     from napari_dinov3_sim.session.planes import PlaneKey
 
-NOT_COMPUTED = -1.0
-"""Value of planes without a map: the least cosine, black and so invisible when added."""
+NOT_COMPUTED = float("nan")
+"""Value of planes without a map, which napari draws as nothing under any blending."""
 
 MAX_PLAIN = 2**22
 """Up to this many elements a heatmap is a plain array; above it is computed where it is seen."""

@@ -75,11 +75,14 @@ class Shown:
     picks : tuple of Pick
         The question that it answers.
     heatmap : HeatmapData
+    model : str
+        Name of the model that answered.
     """
 
     plane: PlaneKey
     picks: tuple[Pick, ...]
     heatmap: HeatmapData
+    model: str
 
 
 class Heatmaps:
@@ -132,12 +135,13 @@ class Heatmaps:
             heatmap.multiscale,
         ):
             _update(layer, heatmap.data)
-            return
-        if layer is not None:
-            self._viewer.layers.remove(layer)
-        self._make(image, heatmap)
+        else:
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            layer = self._make(image, heatmap)
+        mark(layer, "heatmap", image=image.unique_id, model=shown.model)
 
-    def _make(self, image: Image, heatmap: HeatmapData) -> None:
+    def _make(self, image: Image, heatmap: HeatmapData) -> Image:
         from napari.layers import Image as ImageLayer
 
         limits = self._limits(heatmap)
@@ -153,7 +157,6 @@ class Heatmaps:
             interpolation3d="nearest",
             visible=image.visible,
         )
-        mark(layer, "heatmap", image=image.unique_id)
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
@@ -161,7 +164,10 @@ class Heatmaps:
         self._limits_set[image.unique_id] = limits
         if not image.visible:
             self._hidden.add(image.unique_id)
+        # Marked before it is seen: an unmarked image would be searched.
+        mark(layer, "heatmap", image=image.unique_id)
         self._insert_above(image, layer)
+        return layer
 
     def _insert_above(self, image: Image, layer: Image) -> None:
         """Directly above its own image, so that another image over both hides both.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Layer
 
 MARKER = "napari_dinov3_sim"
@@ -29,3 +31,12 @@ def marked_as(layer: Layer, role: Role) -> dict[str, Any] | None:
 def is_derived(layer: Layer) -> bool:
     """Whether a layer is one of ours or a copy of one: no image to be searched."""
     return MARKER in layer.metadata
+
+
+def model_in_use(layers: Iterable[Layer]) -> str | None:
+    """Return the model of the heatmaps that an earlier session has left, or None."""
+    for layer in layers:
+        found = marked_as(layer, "heatmap")
+        if found is not None:
+            return found.get("model")
+    return None

@@ -21,8 +21,9 @@ class Situation:
         Sentences about multiscale layers that are embedded at a coarser level.
     model : str
         Name of the model, empty if none is chosen.
-    three_d, grid, busy : bool
-        Whether the view is in 3-D, whether it is napari's grid, whether work is under way.
+    three_d, grid, busy, model_failed : bool
+        Whether the view is in 3-D, whether it is napari's grid, whether work is under way,
+        whether the model could not be loaded.
     answered : int
         Heatmaps.
     """
@@ -39,6 +40,7 @@ class Situation:
     three_d: bool
     grid: bool
     busy: bool
+    model_failed: bool
     answered: int
 
 
@@ -47,7 +49,7 @@ def describe(now: Situation) -> str:
 
     Examples
     --------
-    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, 0))
+    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
     'Open an image to begin.'
     """
     return " ".join([_main(now), *_remarks(now)])
@@ -64,6 +66,8 @@ def _main(now: Situation) -> str:
         return "Click on a structure in an image."
     if now.busy:
         return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
+    if now.model_failed:
+        return f"{now.model} could not be loaded; choose another model."
     if not now.answered:
         return "Not every image that was clicked is embedded; press Embed."
     points = _count(now.points - now.outside - now.ignored, "point")
@@ -75,7 +79,7 @@ def _remarks(now: Situation) -> list[str]:
     if now.targets and now.planes < now.targets:
         remarks.append(f"{_count(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
-        remarks.append(f"{_count(now.outside, 'point')} on no searched image.")
+        remarks.append(f"{_count(now.outside, 'point')} outside all ticked images.")
     if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:

@@ -92,6 +92,9 @@ class Controller:
 
         Now and not when it is done: whoever works in another layer by then keeps it.
         """
+        if not self._session.model:
+            show_warning("Choose a model first.")
+            return
         self._embed_wanted = True
         self._session.embed()
         self._session.new_queries()
@@ -149,7 +152,7 @@ class Controller:
             return
         show_error(failure.message)
         if failure.kind == "model" and self._session.model != BUILTIN:
-            self._views.offer.offer(f"{self._session.model} could not be loaded.")
+            self._views.offer.offer(failure.message)
 
     def _on_listed(self) -> None:
         entries = [self._entry(image) for image in reversed(self._session.images)]

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.marks import model_in_use
 from napari_dinov3_sim.widget.controller import Controller
 from napari_dinov3_sim.widget.loading import ModelLoader
 from napari_dinov3_sim.widget.preferences import read_preferences
@@ -31,7 +32,8 @@ class SimilarityWidget(QWidget):
     napari_viewer : napari.Viewer or napari.components.ViewerModel
         napari injects it by this name.
     model : str or Backbone, optional
-        What to start with; by default what the preferences say.
+        What to start with; by default the model of the heatmaps that are open, else what the
+        preferences say.
     load_model : callable, optional
         Replaces `load_backbone`.
     runner : Runner, optional
@@ -58,7 +60,7 @@ class SimilarityWidget(QWidget):
         self.views.lay_out(self)
         self.session = SimilaritySession(
             napari_viewer,
-            backbone=preferences.model if model is None else model,
+            backbone=model or model_in_use(napari_viewer.layers) or preferences.model,
             runner=runner,
             memory_budget=preferences.memory_budget,
             load_model=load_model or ModelLoader(preferences.device),

@@ -39,7 +39,7 @@ class EmbedRow(QWidget):
         self.embed_button.setToolTip(
             "Compute the patch embeddings of all ticked images now; a click does so too"
         )
-        self.cancel_button.setToolTip("Stop; what is done is kept")
+        self.cancel_button.setToolTip("Stop; images that are finished are kept")
         row = QHBoxLayout()
         for widget in (self.embed_button, self.bar, self.cancel_button):
             row.addWidget(widget)

@@ -1,13 +1,13 @@
-"""A line of text that gives way: it never makes the dock wider, and says all in its tooltip."""
+"""Text that gives way: it never makes the dock wider."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 from superqt import QElidingLabel
 
 
 class Line(QElidingLabel):
-    """An eliding label whose length asks for no width."""
+    """One line, with all of it in the tooltip."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -18,3 +18,18 @@ class Line(QElidingLabel):
         """Show a text, as much of it as fits."""
         self.setText(text)
         self.setToolTip(text)
+
+
+class Paragraph(QLabel):
+    """Text that wraps instead of making the dock wider."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setWordWrap(True)
+        policy = self.sizePolicy()
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(policy)
+
+    def show_text(self, text: str) -> None:
+        """Show a text."""
+        self.setText(text)

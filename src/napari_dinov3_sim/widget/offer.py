@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_dinov3_sim.widget.line import Paragraph
 
 LOSS = (
     "The built-in model needs no download: it is a small network of our own for a first look, "
@@ -24,17 +26,13 @@ class BuiltinOffer(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.reason = QLabel()
-        self.loss = QLabel(LOSS)
+        self.reason = Paragraph()
+        self.loss = Paragraph(LOSS)
         self.button = QPushButton("Use the built-in model")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for label in (self.reason, self.loss):
-            label.setWordWrap(True)
-            policy = label.sizePolicy()
-            policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
-            label.setSizePolicy(policy)
-            layout.addWidget(label)
+        layout.addWidget(self.reason)
+        layout.addWidget(self.loss)
         layout.addWidget(self.button)
         self.button.clicked.connect(self.accepted)
         self.hide()

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_dinov3_sim.widget.embed_row import EmbedRow
 from napari_dinov3_sim.widget.heatmap_style import HeatmapStyle
 from napari_dinov3_sim.widget.image_list import ImageList
-from napari_dinov3_sim.widget.line import Line
+from napari_dinov3_sim.widget.line import Paragraph
 from napari_dinov3_sim.widget.model_picker import ModelPicker
 from napari_dinov3_sim.widget.offer import BuiltinOffer
 from napari_dinov3_sim.widget.query_row import QueryRow
@@ -23,7 +23,7 @@ class Views:
         self.embed = EmbedRow()
         self.queries = QueryRow()
         self.style = HeatmapStyle()
-        self.status = Line()
+        self.status = Paragraph()
 
     def lay_out(self, dock: QWidget) -> None:
         """Put the parts into the dock, in the order in which they are used."""
