@@ -45,7 +45,7 @@ def test_spans(request):
     assert kept == list(range(length)), "the kept parts are not a partition"
     for span in spans:
         assert 0 <= span.start <= span.keep_start < span.keep_stop <= span.stop <= length
-        assert span.stop - span.start == min(length, side)
+        assert span.stop - span.start == spans[0].stop
         assert (
             list(range(length))[span.keep] == list(range(span.start, span.stop))[span.keep_local]
         )
@@ -59,6 +59,10 @@ def test_spans(request):
         assert spans == (Span(0, length, 0, length),)
     else:  # no tile more than needed
         assert (len(spans) - 1) * (side - overlap) + overlap < length
+        # and no tile larger than needed
+        smaller = spans[0].stop - 1
+        assert spans[0].stop <= side
+        assert len(spans) * (smaller - overlap) + overlap < length
     gaps = np.diff([span.start for span in spans])
     assert gaps.size == 0 or np.ptp(gaps) <= 1, "not evenly spaced"
 
@@ -66,7 +70,7 @@ def test_spans(request):
 def test_spans_written_out():
     assert plan_spans(5, 8, 2) == (Span(0, 5, 0, 5),)
     assert plan_spans(8, 8, 2) == (Span(0, 8, 0, 8),)
-    assert plan_spans(10, 8, 2) == (Span(0, 8, 0, 5), Span(2, 10, 5, 10))
+    assert plan_spans(10, 8, 2) == (Span(0, 6, 0, 5), Span(4, 10, 5, 10))
     assert plan_spans(14, 8, 2) == (Span(0, 8, 0, 7), Span(6, 14, 7, 14))
 
 

@@ -82,12 +82,15 @@ def plan_spans(length: int, side: int, overlap: int) -> tuple[Span, ...]:
     Returns
     -------
     tuple of Span
-        All of the same size, evenly spaced, overlapping by at least `overlap`; the kept parts
-        meet without gap in the middle of each overlap.
+        All of the same size, evenly spaced, as few and then as small as overlapping by at least
+        `overlap` allows; the kept parts meet without gap in the middle of each overlap.
     """
     if length <= side:
         return (Span(0, length, 0, length),)
     count = -(-(length - overlap) // (side - overlap))
+    # As small as `count` tiles can be: attention costs the square of a tile, and what tiles
+    # overlap by more than asked is embedded for nothing.
+    side = -(-(length + (count - 1) * overlap) // count)
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
     joints = [(left + side + right) // 2 for left, right in itertools.pairwise(starts)]
     bounds = zip(starts, [0, *joints], [*joints, length], strict=True)
