@@ -66,6 +66,7 @@ def test_indexing_equals_indexing_the_whole(case):
     np.testing.assert_array_equal(np.asarray(lazy), whole)
     np.testing.assert_array_equal(lazy[key], whole[key])
     np.testing.assert_array_equal(lazy[..., 0], whole[..., 0])
+    np.testing.assert_array_equal(lazy[np.isfinite(whole)], whole[np.isfinite(whole)])
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (2048, 2048), (2049, 100), (10_000, 7_001)])

@@ -64,6 +64,8 @@ class HeatmapArray:
         return int(np.prod(self.shape))
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        if isinstance(key, np.ndarray) and key.ndim > 1:  # a mask: napari's data range uses one
+            return np.asarray(self)[key]
         indices, dropped = _expand(key, self.shape)
         pixels = [
             resample_indices(size, full)[index]

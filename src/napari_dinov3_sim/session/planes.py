@@ -17,12 +17,13 @@ from napari_dinov3_sim.core.intensity import (
     compute_window,
     uses_window,
 )
-from napari_dinov3_sim.session.placement import placement_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
     from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.placement import Placement
 
 MAX_LEVEL_PIXELS = 4096**2
 """The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
@@ -98,26 +99,33 @@ class Plane:
         return self.level_shape[rows], self.level_shape[columns]
 
 
-def shown_plane(layer: Image, viewer: ViewerModel, version: int) -> Plane | None:
-    """Return the plane of a layer that the viewer shows.
+def shown_plane(
+    layer: Image,
+    axes: tuple[int, int],
+    placement: Placement,
+    point: NDArray[np.float64],
+    version: int,
+) -> Plane | None:
+    """Return the plane of a layer that is shown where the viewer's sliders are.
 
     Parameters
     ----------
     layer : napari.layers.Image
-    viewer : napari.Viewer or napari.components.ViewerModel
+    axes : tuple of int
+        The data axes that span the view.
+    placement : Placement
+        How the layer's planes along `axes` lie in the viewer's world.
+    point : ndarray
+        ``viewer.dims.point``.
     version : int
         Counts how often the layer's data were replaced.
 
     Returns
     -------
     Plane or None
-        None where the slider is outside the layer, or the view shows it edge on.
+        None where the slider is outside the layer.
     """
-    axes = shown_axes(layer, viewer)
-    if axes is None:
-        return None
-    point = placement_of(layer, axes, viewer.layers.units).to_data(np.array(viewer.dims.point))
-    return plane_at(layer, axes, point, version)
+    return plane_at(layer, axes, placement.to_data(point), version)
 
 
 def shown_axes(layer: Image, viewer: ViewerModel) -> tuple[int, int] | None:

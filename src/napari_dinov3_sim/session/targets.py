@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.session.placement import Placement
     from napari_dinov3_sim.session.planes import WindowKey
 
 FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
@@ -62,6 +63,7 @@ class Targets:
         self._records: dict[Hashable, Target] = {}
         # Never the same for two sets of pixels, also when a layer leaves and comes back.
         self._versions = count()
+        self._placements: dict[Hashable, Placement] = {}
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
         viewer.layers.events.reordered.connect(self._on_reordered, position="last")
@@ -90,6 +92,7 @@ class Targets:
 
     def _on_removed(self, event: Any) -> None:
         record = self._records.pop(event.value.unique_id, None)
+        self._placements.clear()
         if record is not None:
             self._unfollow(record.layer)
             self._listed()
@@ -113,6 +116,7 @@ class Targets:
             getattr(layer.events, name).disconnect(getattr(self, _HANDLERS.get(name, "_on_moved")))
 
     def _on_moved(self, event: Any) -> None:
+        self._placements.clear()
         record = self._records.get(event.source.unique_id)
         if record is not None:
             self._moved(record.layer, event.type)
@@ -127,6 +131,7 @@ class Targets:
         if record is None:
             return
         record.version = next(self._versions)
+        self._placements.clear()
         reason = refusal(record.layer)
         if reason != record.refused:
             record.refused, record.ticked = reason, reason is None
@@ -161,12 +166,25 @@ class Targets:
 
     def planes(self) -> list[Plane]:
         """Return the shown plane of each ticked image that shows one."""
-        shown = (
-            shown_plane(record.layer, self._viewer, record.version)
-            for record in self.records()
-            if record.ticked
-        )
-        return [plane for plane in shown if plane is not None]
+        point = np.array(self._viewer.dims.point, float)
+        planes = []
+        for record in self.records():
+            axes = shown_axes(record.layer, self._viewer) if record.ticked else None
+            if axes is not None:
+                placement = self._placement(record.layer, axes)
+                planes.append(shown_plane(record.layer, axes, placement, point, record.version))
+        return [plane for plane in planes if plane is not None]
+
+    def _placement(self, layer: Image, axes: tuple[int, int]) -> Placement:
+        """Return how a layer lies in the world; measured once until something moves.
+
+        With hundreds of points, measuring it for each takes most of a refresh.
+        """
+        units = self._viewer.layers.units
+        key = (layer.unique_id, axes, units)
+        if key not in self._placements:
+            self._placements[key] = placement_of(layer, axes, units)
+        return self._placements[key]
 
     def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
         """Return the image a point belongs to: the one it was set on, else the topmost below."""
@@ -185,8 +203,7 @@ class Targets:
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
-        units = self._viewer.layers.units
-        data = placement_of(record.layer, axes, units).to_data(world)
+        data = self._placement(record.layer, axes).to_data(world)
         plane = plane_at(record.layer, axes, data, record.version)
         if plane is None:
             return None
