@@ -401,3 +401,71 @@ def test_a_backbone_that_tracks_gradients(rng):
     backbone.embed_patches = lambda pixels: plain(pixels).requires_grad_()
     state = create_patch_image_state(rng.normal(size=(40, 40)), backbone)
     assert not state.embeddings_normalized.requires_grad
+
+
+def loading(viewer, backbone):
+    """A session whose model loads for as long as the gate of the backbone is closed."""
+    loads = []
+
+    def load(name, report):
+        loads.append(name)
+        backbone.gate.wait(10)
+        report("loading", 0, 0)
+        return backbone
+
+    backbone.gate.clear()
+    session = SimilaritySession(viewer, backbone="x", runner=ThreadRunner(), load_model=load)
+    return session, loads
+
+
+def test_cancel_while_the_model_loads_starts_no_second_load(viewer, rng, backbone):
+    session, loads = loading(viewer, backbone)
+    stack = viewer.add_image(rng.normal(size=(5, 40, 40)))
+    session.add_query(stack, 5, 5)
+    viewer.dims.set_current_step(0, 3)
+    session.cancel()
+    backbone.gate.set()
+    session.wait(20)
+    assert len(loads) == 1
+    assert not session.busy
+    session.close()
+
+
+def test_embed_pressed_twice_while_the_model_loads(viewer, image, backbone):
+    session, loads = loading(viewer, backbone)
+    session.embed()
+    session.embed()
+    backbone.gate.set()
+    session.wait(20)
+    assert len(loads) == 1
+    assert len(session._embedder._states) == 1
+    session.close()
+
+
+def test_a_listener_that_raises_does_not_stop_the_session(session, image):
+    def broken(message):
+        raise ZeroDivisionError
+
+    session.progressed.connect(broken)
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        session.add_query(image, 5, 5)
+    session.progressed.disconnect(broken)
+    session.wait(5)
+    session.queries.add((20, 20))
+    session.wait(5)
+    assert list(session.heatmaps) == [image]
+    assert not session.busy
+
+
+def test_a_change_of_units_moves_no_point_to_another_image(viewer, rng, backbone):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    place = {"scale": (0.5, 0.5), "translate": (100, 100), "units": "um"}
+    lower = viewer.add_image(rng.normal(size=(64, 64)), **place)
+    upper = viewer.add_image(rng.normal(size=(64, 64)), **place)
+    session.add_query(lower, 5, 40)
+    session.wait(20)
+    before = shown(session, upper)
+    viewer.add_labels(np.zeros((64, 64), int), scale=(500, 500), units="nm")
+    session.wait(20)
+    np.testing.assert_allclose(shown(session, upper), before, atol=1e-5)
+    session.close()

@@ -78,7 +78,7 @@ class Coordinator:
         heatmaps: Heatmaps,
     ) -> None:
         self._viewer, self._runner, self._heatmaps = viewer, runner, heatmaps
-        self._closed = self._dirty = False
+        self._closed = self._dirty = self._refreshing = False
         self._images_known = 0
         self._queries_due = True
         self._status = ""
@@ -160,10 +160,22 @@ class Coordinator:
     # -- from the state of the viewer to a question ----------------------------------------
 
     def _refresh(self) -> None:
-        """Bring everything in line with what is open, shown and clicked now."""
-        if self._closed or not self._dirty:
+        """Bring everything in line with what is open, shown and clicked now.
+
+        What a refresh itself changes (units of the Points layer, say) tells of several changes
+        one by one; they are looked at together, when it is done.
+        """
+        if self._refreshing:
             return
-        self._dirty = False
+        self._refreshing = True
+        try:
+            while self._dirty and not self._closed:
+                self._dirty = False
+                self._refresh_once()
+        finally:
+            self._refreshing = False
+
+    def _refresh_once(self) -> None:
         self._queries.check_layer()
         if self._queries_due and self._warm:
             self._make_queries()

@@ -118,13 +118,14 @@ class Embedder:
         self._states = {k: v for k, v in self._states.items() if k.window_key not in again}
         self._digests = {k: v for k, v in self._digests.items() if k.window_key not in again}
         self._windows = {k: v for k, v in self._windows.items() if k not in again}
-        self._trusted_from = self._job + 1
-        if not self._is_loading:
+        if not self.is_loading:  # a job that is loading has read nothing yet
+            self._trusted_from = self._job + 1
             self._running = None
         self.request([])
 
     @property
-    def _is_loading(self) -> bool:
+    def is_loading(self) -> bool:
+        """Whether a job is loading the model."""
         return self._running is not None and self.backbone is None
 
     def retry(self) -> None:
@@ -138,7 +139,7 @@ class Embedder:
         missing = {k: p for k, p in missing.items() if k not in self._failed | self._cancelled}
         if not missing or self.model_failed or not self.model:
             return
-        if self._is_loading:
+        if self.is_loading:
             # Superseding would load the model anew; it is asked again when it is there.
             self._asked_for |= missing
             return
@@ -169,8 +170,8 @@ class Embedder:
         """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
         if self._token is not None:
             self._token.cancel()
-        if self._running is not None:
-            self._cancelled |= {key for key in self._running if self.state(key) is None}
+        waiting = set(self._running or ()) | self._asked_for.keys()
+        self._cancelled |= {key for key in waiting if self.state(key) is None}
         self._asked_for.clear()
         self._running, self._token = None, None
         self._job += 1
@@ -209,6 +210,6 @@ class Embedder:
         if failure.plane is not None:
             self._failed.add(failure.plane)
             self._asked_for.pop(failure.plane, None)
-        else:
+        elif failure.kind == "model":
             self.model_failed = True
             self._asked_for.clear()

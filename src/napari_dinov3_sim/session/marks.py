@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from napari_dinov3_sim.backbones import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,9 +37,10 @@ def is_derived(layer: Layer) -> bool:
 
 
 def model_in_use(layers: Iterable[Layer]) -> str | None:
-    """Return the model of the heatmaps that an earlier session has left, or None."""
+    """Return the model of the heatmaps that an earlier session left, if it can be had by name."""
     for layer in layers:
         found = marked_as(layer, "heatmap")
-        if found is not None:
-            return found.get("model")
+        model = None if found is None else found.get("model")
+        if model is not None and (model in MODELS or Path(model).exists()):
+            return str(model)
     return None

@@ -96,13 +96,22 @@ class InlineRunner:
 
         def run() -> None:
             run_guarded(job, messages.append, token)
-            for message in messages:
-                if not self._closed:
-                    receive(message)
+            errors = [error for message in messages if (error := self._hand(message, receive))]
+            if errors:
+                raise errors[0]
 
         self._pending.append(run)
         self._pump()
         return token
+
+    def _hand(self, message: Message, receive: Receive) -> Exception | None:
+        """Deliver a message; a listener that raises must not keep the next ones from coming."""
+        try:
+            if not self._closed:
+                receive(message)
+        except Exception as error:
+            return error
+        return None
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call back now, or after the job that is running."""

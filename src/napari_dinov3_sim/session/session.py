@@ -237,7 +237,7 @@ class SimilaritySession(Coordinator):
             self._embedder.set_model(backbone.name, backbone)
 
     def _has_loaded(self, model: str) -> bool:
-        return model == self.model and self.backbone is not None
+        return model == self.model and (self.backbone is not None or self._embedder.is_loading)
 
     def _require_model(self) -> None:
         if not self.model:
