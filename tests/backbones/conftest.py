@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from huggingface_hub import close_session, constants
 
 from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source
+from napari_dinov3_sim.backbones.progress import THREAD_NAME
 
 from .fake_hub import FakeHub, serve
 
@@ -35,7 +37,17 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         close_session()
         yield hub
+        hub.pause = 0.0
+        _let_downloads_end()
         close_session()
+
+
+def _let_downloads_end() -> None:
+    """Wait for downloads that a test cancelled: they must not meet the next test's network."""
+    for thread in threading.enumerate():
+        if thread.name == THREAD_NAME:
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with (description, bytes done, bytes in all); may raise `EmbeddingCancelled`."""
 
+THREAD_NAME = "napari-dinov3-sim-download"
+"""Of the thread of a download, which ends on its own after it was cancelled."""
+
 _INTERVAL = 0.1
 
 
@@ -74,7 +77,7 @@ def _watched(work: Callable[[], str], meter: _Meter, report: Callable[[], None])
     # On its own thread, because hf_xet calls the bar from a thread of its own, where an exception
     # would be lost, and because a stalled connection must not keep the user from cancelling.
     outcome: list[str | BaseException] = []
-    thread = threading.Thread(target=_run, args=(work, outcome), daemon=True)
+    thread = threading.Thread(target=_run, args=(work, outcome), name=THREAD_NAME, daemon=True)
     thread.start()
     try:
         while thread.is_alive():
