@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.state import PatchImageState, normalize_embeddings
 from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.store import (
@@ -31,7 +32,7 @@ from napari_dinov3_sim.store import (
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6)
 WINDOW = IntensityWindow(0, 23)
-ARGUMENTS = (PIXELS, "model:1", WINDOW, Tiling())
+ARGUMENTS = (PIXELS, "model:1", WINDOW, Recipe())
 
 
 def make_state(height=40, width=50, *, dim=8, patch_size=16, window=WINDOW, seed=0):
@@ -72,8 +73,8 @@ def changed(array, index):
         (2, IntensityWindow(0, 24)),
         (2, IntensityWindow(1, 23)),
         (2, None),
-        (3, Tiling(side=512)),
-        (3, Tiling(overlap=64)),
+        (3, Recipe(Tiling(side=512))),
+        (3, Recipe(Tiling(overlap=64))),
     ],
 )
 def test_the_digest_depends_on(position, value):

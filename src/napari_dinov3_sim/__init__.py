@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import list_models, load_backbone
     from napari_dinov3_sim.core.errors import SimilarityError
     from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.similarity import (
         SimilarityMap,
         create_similarity_images,
@@ -32,6 +33,7 @@ _HOMES = {
     "SimilarityError": "core.errors",
     "SimilarityMap": "core.similarity",
     "SimilaritySession": "session",
+    "Recipe": "core.recipe",
     "Tiling": "core.tiles",
     "create_patch_image_state": "core.state",
     "create_similarity_images": "core.similarity",
@@ -47,6 +49,7 @@ __all__ = [
     "IntensityWindow",
     "Look",
     "PatchImageState",
+    "Recipe",
     "SimilarityError",
     "SimilarityMap",
     "SimilaritySession",

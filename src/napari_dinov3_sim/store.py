@@ -20,8 +20,8 @@ from napari_dinov3_sim.core.intensity import IntensityWindow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.core.tiles import Tiling
 
 FORMAT = "napari-dinov3-sim/1"
 SUFFIX = ".embeddings.safetensors"
@@ -33,7 +33,7 @@ def digest_of(
     pixels: NDArray[Any],
     fingerprint: str,
     window: IntensityWindow | None,
-    tiling: Tiling,
+    recipe: Recipe,
 ) -> str:
     """Return the key an embedding is stored under.
 
@@ -44,7 +44,7 @@ def digest_of(
     fingerprint : str
         Fingerprint of the backbone.
     window : IntensityWindow or None
-    tiling : Tiling
+    recipe : Recipe
 
     Returns
     -------
@@ -52,7 +52,7 @@ def digest_of(
         SHA-256, in hexadecimal, of everything that decides the result.
     """
     sha = hashlib.sha256()
-    head = (FORMAT, pixels.shape, pixels.dtype.str, fingerprint, window, tiling)
+    head = (FORMAT, pixels.shape, pixels.dtype.str, fingerprint, window, recipe)
     sha.update(repr(head).encode())
     # A boolean or long-double array has no buffer of its own format; bytes always have.
     sha.update(np.ascontiguousarray(pixels).reshape(-1).view(np.uint8).data)

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.similarity import create_similarity_images
 from napari_dinov3_sim.core.state import create_patch_image_state, pad_and_normalize_image
 from napari_dinov3_sim.core.tiles import Tiling
@@ -144,7 +145,7 @@ def test_tiles_are_crops_of_the_whole_with_their_own_coordinates(tiny):
     """Each tile goes through the model as an image of its own, in the window of the whole."""
     backbone, arrays, heads = tiny
     image = make_image((75, 100), "gray", seed=6)  # 5 × 7 patches, in tiles of 4 × 4
-    state = create_patch_image_state(image, backbone, tiling=Tiling(side=64, overlap=32))
+    state = create_patch_image_state(image, backbone, recipe=Recipe(Tiling(side=64, overlap=32)))
     rgb = reference.to_rgb(image)
     found = state.embeddings_normalized.reshape(5, 7, -1)
     # Rows: tiles [0, 4) and [1, 5), which meet at 2 (of the overlap 1..4 half each);

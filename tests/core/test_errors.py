@@ -16,6 +16,7 @@ from napari_dinov3_sim.core.errors import (
     StateError,
 )
 from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.similarity import create_similarity_images, query_vector
 from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
 from napari_dinov3_sim.core.tiles import Tiling
@@ -184,7 +185,7 @@ def test_every_tile_is_checked():
 
     backbone = LateBackbone()
     with pytest.raises(BackboneError, match="not finite"):
-        create_patch_image_state(IMAGE, backbone, tiling=Tiling(4, 0))
+        create_patch_image_state(IMAGE, backbone, recipe=Recipe(Tiling(4, 0)))
     assert len(backbone.seen) == 4
 
 

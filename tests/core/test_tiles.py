@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.state import create_patch_image_state
 from napari_dinov3_sim.core.tiles import Span, Tiling, plan_spans, plan_tiles
 
@@ -132,9 +133,9 @@ def random_image(shape, seed=0):
 def test_tiled_equals_whole_for_a_model_that_sees_one_patch_at_a_time(shape, tiling, seed):
     image = random_image(shape, seed)
     image = image[..., 0] if shape[2] == 1 else image
-    whole = create_patch_image_state(image, LinearBackbone(), tiling=Tiling(64, 0))
+    whole = create_patch_image_state(image, LinearBackbone(), recipe=Recipe(Tiling(64, 0)))
     backbone = LinearBackbone()
-    tiled = create_patch_image_state(image, backbone, tiling=tiling)
+    tiled = create_patch_image_state(image, backbone, recipe=Recipe(tiling))
     assert torch.equal(tiled.embeddings_normalized, whole.embeddings_normalized)
     assert tiled.grid == whole.grid
     assert tiled.window == whole.window
@@ -143,7 +144,7 @@ def test_tiled_equals_whole_for_a_model_that_sees_one_patch_at_a_time(shape, til
 
 def test_an_image_of_one_tile_goes_through_the_model_whole():
     backbone = LinearBackbone()
-    create_patch_image_state(random_image((30, 37, 3)), backbone, tiling=Tiling(40, 8))
+    create_patch_image_state(random_image((30, 37, 3)), backbone, recipe=Recipe(Tiling(40, 8)))
     assert [tuple(batch.shape) for batch in backbone.seen] == [(1, 3, 32, 40)]
 
 
@@ -165,7 +166,7 @@ class WhereaboutsBackbone(FakeBackbone):
 @given(st.tuples(st.integers(1, 60), st.integers(1, 60)), tilings(40))
 def test_each_patch_comes_from_its_own_place_in_its_own_tile(shape, tiling):
     backbone = WhereaboutsBackbone()
-    state = create_patch_image_state(random_image(shape), backbone, tiling=tiling)
+    state = create_patch_image_state(random_image(shape), backbone, recipe=Recipe(tiling))
     answers = state.embeddings_normalized.reshape(*state.grid.shape, 4)
     answers = (answers / answers[..., :1]).numpy()
     tiles = plan_tiles(state.grid, tiling)
@@ -187,7 +188,7 @@ def test_tiles_read_the_pixels_at_their_place():
     padded[:30, :41] = image.astype(np.float32) / np.float32(255)
     backbone = MeanColourBackbone()
     tiling = Tiling(20, 8)
-    state = create_patch_image_state(image, backbone, tiling=tiling)
+    state = create_patch_image_state(image, backbone, recipe=Recipe(tiling))
     tiles = plan_tiles(state.grid, tiling)
     assert len(tiles) == 6
     for tile, batch in zip(tiles, backbone.seen, strict=True):
@@ -202,7 +203,7 @@ def test_the_window_is_that_of_the_whole_image():
     dark, bright = rng.integers(0, 100, (16, 16)), rng.integers(900, 1001, (16, 16))
     image = np.concatenate([dark, bright], axis=1).astype(np.uint16)
     backbone = MeanColourBackbone()
-    state = create_patch_image_state(image, backbone, tiling=Tiling(16, 0))
+    state = create_patch_image_state(image, backbone, recipe=Recipe(Tiling(16, 0)))
     assert state.window.low < 5
     assert state.window.high > 995
     assert len(backbone.seen) == 2
@@ -219,7 +220,7 @@ def test_a_tile_depends_on_the_rest_of_the_image_only_through_the_window():
     def states(**options):
         return [
             create_patch_image_state(
-                plane, MeanColourBackbone(), tiling=tiling, **options
+                plane, MeanColourBackbone(), recipe=Recipe(tiling), **options
             ).embeddings_normalized.reshape(4, 12, 3)
             for plane in (image, other)
         ]
@@ -228,7 +229,7 @@ def test_a_tile_depends_on_the_rest_of_the_image_only_through_the_window():
         seen = []
         for plane in (image, other):
             backbone = MeanColourBackbone()
-            create_patch_image_state(plane, backbone, tiling=tiling, **options)
+            create_patch_image_state(plane, backbone, recipe=Recipe(tiling), **options)
             seen.append(backbone.seen[0])
         return seen
 
@@ -250,7 +251,10 @@ def test_progress_counts_from_0_to_all(shape, tiling, total):
         assert done == len(backbone.seen), "reported before or after the tile was done"
         calls.append((done, tiles))
 
-    create_patch_image_state(random_image(shape), backbone, tiling=tiling, progress=progress)
+    recipe = Recipe(tiling)
+    create_patch_image_state(random_image(shape), backbone, recipe=recipe, progress=progress)
+        random_image(shape), backbone, recipe=Recipe(tiling), progress=progress
+    )
     assert calls == [(done, total) for done in range(total + 1)]
 
 
@@ -264,6 +268,6 @@ def test_cancelling_from_progress_stops_at_once(stop_at):
 
     with pytest.raises(EmbeddingCancelled):
         create_patch_image_state(
-            random_image((33, 33)), backbone, tiling=Tiling(16, 4), progress=progress
+            random_image((33, 33)), backbone, recipe=Recipe(Tiling(16, 4)), progress=progress
         )
     assert len(backbone.seen) == stop_at

@@ -12,6 +12,7 @@ from brute_force import PatchProjection, reference_embeddings, reference_map, re
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.errors import BackboneError, ImageError, SimilarityError
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.messages import Progress
@@ -21,7 +22,7 @@ from napari_dinov3_sim.session.runner import ThreadRunner
 @pytest.fixture
 def session(viewer, backbone):
     session = SimilaritySession(
-        viewer, backbone=backbone, runner=ThreadRunner(), tiling=Tiling(32, 0)
+        viewer, backbone=backbone, runner=ThreadRunner(), recipe=Recipe(Tiling(32, 0))
     )
     yield session
     backbone.gate.set()

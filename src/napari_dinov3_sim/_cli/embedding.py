@@ -9,7 +9,7 @@ from napari_dinov3_sim._cli.disk import DiskStore, Key
 from napari_dinov3_sim._cli.images import read_image
 from napari_dinov3_sim._cli.terminal import say
 from napari_dinov3_sim.core.intensity import window_of
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.store import digest_of
 
 if TYPE_CHECKING:
@@ -62,15 +62,15 @@ class ImageEmbedder:
         from napari_dinov3_sim.core.state import create_patch_image_state
 
         image = read_image(path)
-        window, tiling = window_of(image), Tiling()
-        digest = digest_of(image, self.backbone.fingerprint, window, tiling)
+        window, recipe = window_of(image), Recipe()
+        digest = digest_of(image, self.backbone.fingerprint, window, recipe)
         key = Key.of(digest, image.shape, self.backbone)
         found = self.store.get(key) if self.store is not None else None
         if found is not None:
             return Embedded(path, found[1], key, found[0])
         progress = self.bars.tiles(f"Embedding {path.name}")
         state = create_patch_image_state(
-            image, self.backbone, window=window, tiling=tiling, progress=progress
+            image, self.backbone, window=window, recipe=recipe, progress=progress
         )
         return Embedded(path, state, key, None)
 

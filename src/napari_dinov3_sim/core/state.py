@@ -17,7 +17,8 @@ from napari_dinov3_sim.core.intensity import (
     convert_to_rgb,
     window_of,
 )
-from napari_dinov3_sim.core.tiles import Tile, Tiling, plan_tiles
+from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.tiles import Tile, plan_tiles
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -141,7 +142,7 @@ def create_patch_image_state(
     backbone: Backbone,
     *,
     window: IntensityWindow | tuple[float, float] | None = None,
-    tiling: Tiling | None = None,
+    recipe: Recipe | None = None,
     progress: Progress | None = None,
 ) -> PatchImageState:
     """Embed the patches of an image.
@@ -155,7 +156,7 @@ def create_patch_image_state(
     window : IntensityWindow or tuple of float, optional
         Intensities drawn black and white. By default 8-bit RGB is divided by 255 and everything
         else is drawn from percentile 0.1 to 99.9 of the whole image.
-    tiling : Tiling, optional
+    recipe : Recipe, optional
         Images up to one tile go through the model whole, larger ones in overlapping tiles.
     progress : callable, optional
         Called with (tiles done, tiles in all) before the first and after each tile.
@@ -177,7 +178,7 @@ def create_patch_image_state(
     if window is None:
         window = window_of(array)
     grid = PatchGrid((array.shape[0], array.shape[1]), backbone.patch_size)
-    tiles = plan_tiles(grid, tiling or Tiling())
+    tiles = plan_tiles(grid, (recipe or Recipe()).tiling)
     embeddings = torch.empty((*grid.shape, backbone.dim), dtype=torch.float32)
     _report(progress, 0, len(tiles))
     for done, tile in enumerate(tiles, start=1):

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone
-    from napari_dinov3_sim.core.tiles import Tiling
     from napari_dinov3_sim.session.heatmaps import Heatmaps
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
@@ -53,7 +53,7 @@ class Coordinator:
     viewer : napari.Viewer or napari.components.ViewerModel
     runner : Runner
     store : MemoryStore
-    tiling : Tiling
+    recipe : Recipe
     load_model : callable
         Loads a backbone by name, in the worker.
     heatmaps : Heatmaps
@@ -73,7 +73,7 @@ class Coordinator:
         *,
         runner: Runner,
         store: MemoryStore,
-        tiling: Tiling,
+        recipe: Recipe,
         load_model: LoadModel,
         heatmaps: Heatmaps,
     ) -> None:
@@ -85,7 +85,7 @@ class Coordinator:
         self._failures: list[Failure] = []
         self._told: set[tuple[str, WindowKey | None]] = set()
         self._picks: tuple[Pick, ...] = ()
-        self._embedder = Embedder(runner, load_model, store, tiling, self._on_message)
+        self._embedder = Embedder(runner, load_model, store, recipe, self._on_message)
         self._answers = Answers(runner, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)

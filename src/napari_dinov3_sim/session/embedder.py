@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
-    from napari_dinov3_sim.core.tiles import Tiling
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import MemoryStore
@@ -35,7 +35,7 @@ class Embedder:
         Loads a backbone by name, in the worker.
     store : MemoryStore
         Where states outlive their use.
-    tiling : Tiling
+    recipe : Recipe
     notify : callable
         Bound method, called on the main thread with `Progress`, `Failure`, `ModelLoaded`,
         `PlaneEmbedded` and `Finished` messages that still matter.
@@ -46,11 +46,11 @@ class Embedder:
         runner: Runner,
         load_model: LoadModel,
         store: MemoryStore,
-        tiling: Tiling,
+        recipe: Recipe,
         notify: Callable[[Message], None],
     ) -> None:
         self._runner, self._load_model = runner, load_model
-        self._store, self._tiling, self._notify = store, tiling, notify
+        self._store, self._recipe, self._notify = store, recipe, notify
         self.model = ""
         self.backbone: Backbone | None = None
         self._states: dict[PlaneKey, PatchImageState] = {}
@@ -159,7 +159,7 @@ class Embedder:
             planes,
             dict(self._windows),
             self._store,
-            self._tiling,
+            self._recipe,
         )
         number = self._job
         token = self._runner.submit("embed", job, partial(self._receive, number))

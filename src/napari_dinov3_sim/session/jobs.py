@@ -19,8 +19,8 @@ from napari_dinov3_sim.session.planes import read_plane, read_window
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
-    from napari_dinov3_sim.core.tiles import Tiling
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
     from napari_dinov3_sim.store import MemoryStore
@@ -49,7 +49,7 @@ class EmbedJob:
     planes: tuple[Plane, ...]
     windows: Mapping[WindowKey, IntensityWindow | None]
     store: MemoryStore
-    tiling: Tiling
+    recipe: Recipe
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `ModelLoaded`, `Progress`, and `PlaneEmbedded` or `Failure` for each plane."""
@@ -98,7 +98,9 @@ class EmbedJob:
 
         if min(plane.embedded_shape) < 1:
             return 1
-        return len(plan_tiles(PatchGrid(plane.embedded_shape, backbone.patch_size), self.tiling))
+        return len(
+            plan_tiles(PatchGrid(plane.embedded_shape, backbone.patch_size), self.recipe.tiling)
+        )
 
     def _embed(
         self,
@@ -113,11 +115,11 @@ class EmbedJob:
         pixels = read_plane(plane)
         key = plane.key.window_key
         window = windows[key] if key in windows else read_window(plane, pixels)
-        digest = digest_of(pixels, backbone.fingerprint, window, self.tiling)
+        digest = digest_of(pixels, backbone.fingerprint, window, self.recipe)
         state = self.store.get(digest)
         if state is None:
             state = create_patch_image_state(
-                pixels, backbone, window=window, tiling=self.tiling, progress=meter
+                pixels, backbone, window=window, recipe=self.recipe, progress=meter
             )
             self.store.put(digest, state)
         return PlaneEmbedded(plane.key, digest, state, key, window)

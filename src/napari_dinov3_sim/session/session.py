@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.heatmaps import Heatmaps, Look, Scaling
 from napari_dinov3_sim.session.placement import placement_of
@@ -38,7 +38,7 @@ class SimilaritySession(Coordinator):
         one and by `wait` everywhere.
     memory_budget : int, optional
         Bytes of embeddings to keep for planes that are not shown.
-    tiling : Tiling, optional
+    recipe : Recipe, optional
         Images up to one tile go through the model whole.
     load_model : callable, optional
         Replaces `load_backbone`.
@@ -60,7 +60,7 @@ class SimilaritySession(Coordinator):
         backbone: Backbone | str | None = None,
         runner: Runner | None = None,
         memory_budget: int = DEFAULT_BUDGET,
-        tiling: Tiling | None = None,
+        recipe: Recipe | None = None,
         load_model: LoadModel | None = None,
         look: Look | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class SimilaritySession(Coordinator):
             viewer,
             runner=runner if runner is not None else default_runner(),
             store=self.store,
-            tiling=tiling or Tiling(),
+            recipe=recipe or Recipe(),
             load_model=load_model or _load,
             heatmaps=Heatmaps(viewer, look or Look()),
         )
