@@ -253,8 +253,6 @@ def test_progress_counts_from_0_to_all(shape, tiling, total):
 
     recipe = Recipe(tiling)
     create_patch_image_state(random_image(shape), backbone, recipe=recipe, progress=progress)
-        random_image(shape), backbone, recipe=Recipe(tiling), progress=progress
-    )
     assert calls == [(done, total) for done in range(total + 1)]
 
 
