@@ -30,5 +30,9 @@ class BackboneError(SimilarityError):
     """A model cannot be had or does not answer as a DINOv3 model does."""
 
 
+class OutOfMemoryError(BackboneError):
+    """The memory of the device did not suffice; a smaller batch, or the CPU, may still do."""
+
+
 class EmbeddingCancelled(Exception):
     """Raised by a progress callback to stop embedding; not an error of the user's."""
