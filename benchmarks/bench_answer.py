@@ -43,7 +43,7 @@ def row(patches: int, dim: int, repeats: int) -> str:
     # In turns, so that a busy machine disturbs all alike.
     read, one, four, plain = medians(
         [
-            lambda: words.sum(),
+            words.sum,
             lambda: dot(kept, queries[:, :1]),
             lambda: dot(kept, queries),
             lambda: exact @ queries[:, :1],

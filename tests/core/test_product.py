@@ -1,4 +1,4 @@
-"""The fast product gives what the plain one gives, in every dtype and for any number of vectors."""
+"""The fast product gives what the plain one gives, in every dtype, for any number of vectors."""
 
 from __future__ import annotations
 

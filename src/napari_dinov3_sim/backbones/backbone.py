@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.core.errors import BackboneError
+from napari_dinov3_sim.backbones.devices import batch_size_for
+from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +77,11 @@ class DINOv3Backbone:
 
         Raises
         ------
+        OutOfMemoryError
+            The memory of the device did not suffice.
         BackboneError
-            The sides are not multiples of the patch size, the model returned another number of
-            tokens, or the memory of the device did not suffice.
+            The sides are not multiples of the patch size, or the model returned another number
+            of tokens.
         """
         import torch
 
@@ -91,6 +95,71 @@ class DINOv3Backbone:
         skip = self._check_tokens(tokens, patches)
         # A copy outside inference mode is an ordinary tensor, which callers may use freely.
         return tokens[:, skip:].to("cpu", torch.float32, copy=True).contiguous()
+
+    def suggest_batch_size(self, height: int, width: int) -> int:
+        """Return how many images of `height` × `width` pixels to embed at a time.
+
+        Parameters
+        ----------
+        height, width : int
+            Multiples of the patch size.
+
+        Returns
+        -------
+        int
+            At least 1; see `devices.batch_size_for`.
+        """
+        import torch
+
+        tokens = (height // self.patch_size) * (width // self.patch_size)
+        return batch_size_for(torch.device(self.device), tokens, self._bytes_per_token())
+
+    def stage(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Bring pixels to a CUDA device, on a stream of their own, while the model runs.
+
+        Meant for the thread that prepares the next batch. On other devices, and where the memory
+        does not suffice, the pixels come back as they are: `embed_patches` moves them.
+
+        Parameters
+        ----------
+        pixel_values : torch.Tensor, shape (B, 3, H', W'), float32
+
+        Returns
+        -------
+        torch.Tensor
+            The same pixels.
+        """
+        import torch
+
+        if torch.device(self.device).type != "cuda":
+            return pixel_values
+        try:
+            return _upload(pixel_values, self.device)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            return pixel_values
+
+    def on_cpu(self) -> DINOv3Backbone:
+        """Return the same weights in the same arithmetic on the CPU; the model itself if it is.
+
+        Returns
+        -------
+        DINOv3Backbone
+            With the same fingerprint: states of both may be compared.
+        """
+        if self.device == "cpu":
+            return self
+        tensors = [*self._model.parameters(), *self._model.buffers()]
+        # What is in the memo is taken for copied: nothing is copied on the device that is full.
+        memo: dict[int, Any] = {id(tensor): _to_cpu(tensor) for tensor in tensors}
+        return replace(self, device="cpu", _model=copy.deepcopy(self._model, memo))
+
+    def _bytes_per_token(self) -> int:
+        config = getattr(self._model, "config", None)
+        inner = getattr(config, "intermediate_size", 4 * self.dim)
+        # Residual, normed, query, key, value, attention and their copies; both sides of the MLP.
+        return 4 * (8 * self.dim + 2 * inner)
 
     def _count_patches(self, pixel_values: torch.Tensor) -> int:
         side = self.patch_size
@@ -111,7 +180,9 @@ class DINOv3Backbone:
             torch.inference_mode(),
             torch.autocast(kind, torch.bfloat16) if low else nullcontext(),
         ):
-            tokens: torch.Tensor = self._model(pixel_values.to(self.device)).last_hidden_state
+            # Never without blocking to the CPU: it would compute before all pixels are there.
+            pixels = pixel_values.to(self.device, non_blocking=kind == "cuda")
+            tokens: torch.Tensor = self._model(pixels).last_hidden_state
         return tokens
 
     def _check_tokens(self, tokens: torch.Tensor, patches: int) -> int:
@@ -124,11 +195,11 @@ class DINOv3Backbone:
             )
         return skip
 
-    def _out_of_memory(self, pixel_values: torch.Tensor) -> BackboneError:
+    def _out_of_memory(self, pixel_values: torch.Tensor) -> OutOfMemoryError:
         _free(self.device)
         height, width = pixel_values.shape[-2:]
         elsewhere = "" if self.device == "cpu" else ', or load the model with device="cpu"'
-        return BackboneError(
+        return OutOfMemoryError(
             f"The model {self.name} ran out of memory on {self.device} with {height} × {width} "
             f"pixels; use smaller tiles or a smaller model{elsewhere}."
         )
@@ -142,6 +213,26 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         hint in text for hint in _OUT_OF_MEMORY
     )
+
+
+def _upload(pixel_values: torch.Tensor, device: str) -> torch.Tensor:
+    import torch
+
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(stream):
+        uploaded = pixel_values.pin_memory().to(device, non_blocking=True)
+    # Waits on this thread only: the pixels are there before the model is given them.
+    stream.synchronize()
+    return uploaded
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    moved = tensor.detach().to("cpu", copy=True)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(moved, requires_grad=tensor.requires_grad)
+    return moved
 
 
 def _free(device: str) -> None:

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16")
 
+CPU_TOKENS = 1024
+"""Tokens that keep the cores of a CPU busy; more at a time only take memory."""
+
+CUDA_TOKENS = 2**16
+"""Tokens that keep any GPU busy."""
+
+MPS_TOKENS = 2**13
+"""Tokens at a time on Apple's GPUs, whose free memory cannot be asked for."""
+
 
 def choose_device(device: str, model: str) -> torch.device:
     """Return the device to use.
@@ -78,6 +87,34 @@ def choose_dtype(dtype: str, device: torch.device, model: str) -> str:
             model, f'there is no dtype "{dtype}"', 'use dtype="auto", "float32" or "bfloat16"'
         )
     return dtype
+
+
+def batch_size_for(device: torch.device, tokens: int, bytes_per_token: int) -> int:
+    """Return how many images of `tokens` patches go through a model together.
+
+    On CUDA as many as fit into half of the free memory, up to `CUDA_TOKENS` in all; elsewhere
+    `CPU_TOKENS` or `MPS_TOKENS`. Measured on two CPU cores with `benchmarks/bench_tiles.py`:
+    batches of tiles of 512 pixels or more are no faster than single ones.
+
+    Parameters
+    ----------
+    device : torch.device
+    tokens : int
+        Patches of one image.
+    bytes_per_token : int
+        Estimate of what the activations of a forward pass take for each patch.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if device.type != "cuda":
+        return max(1, (MPS_TOKENS if device.type == "mps" else CPU_TOKENS) // tokens)
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(CUDA_TOKENS // tokens, free // 2 // (tokens * bytes_per_token)))
 
 
 def _best_device() -> torch.device:

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
-from napari_dinov3_sim.core.errors import BackboneError
+from napari_dinov3_sim.core.embedding import embed_source
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import (
-    IntensityWindow,
-    check_image,
-    convert_to_rgb,
-    window_of,
-)
+from napari_dinov3_sim.core.intensity import IntensityWindow
 from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.tiles import Tile, plan_tiles
+from napari_dinov3_sim.core.sampling import source_window
+from napari_dinov3_sim.core.sources import as_source
+from napari_dinov3_sim.core.vectors import EPSILON, normalize_embeddings, normalize_pixels
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import ArrayLike, NDArray
 
-EPSILON = 1e-8
-"""Added to a norm or a range before dividing by it."""
+    from napari_dinov3_sim.core.batches import Notice
+    from napari_dinov3_sim.core.embedding import TileCache
+    from napari_dinov3_sim.core.sources import PixelSource
+
+__all__ = [
+    "EPSILON",
+    "Backbone",
+    "PatchImageState",
+    "Progress",
+    "create_patch_image_state",
+    "normalize_embeddings",
+    "pad_and_normalize_image",
+]
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all); may raise `EmbeddingCancelled`."""
@@ -67,10 +75,12 @@ class PatchImageState:
 
     Attributes
     ----------
-    embeddings_normalized : torch.Tensor, shape (rows * columns, D), float32
-        Unit rows, in row-major patch order.
+    embeddings_normalized : torch.Tensor, shape (rows * columns, D)
+        Unit rows, in row-major patch order: float32 up to 2**24 numbers, float16 above (see
+        `core.product.storage_dtype`).
     grid : PatchGrid
-        The patch grid; padded pixels belong to it, wholly padded patches do not exist.
+        The cells that have a vector: squares of P / (factor · shifts) pixels of the image.
+        Padded pixels belong to it, wholly padded cells do not exist.
     fingerprint : str
         Fingerprint of the backbone.
     window : IntensityWindow or None
@@ -118,48 +128,48 @@ def pad_and_normalize_image(
     height, width = PatchGrid((image.shape[0], image.shape[1]), patch_size).padded_shape
     padded = np.zeros((height, width, 3), np.float32)
     padded[: image.shape[0], : image.shape[1]] = image
-    normalized = (padded - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
-    return torch.from_numpy(np.ascontiguousarray(normalized.transpose(2, 0, 1)[np.newaxis]))
-
-
-def normalize_embeddings(embeddings: torch.Tensor) -> torch.Tensor:
-    """Divide each row by its Euclidean norm plus 1e-8.
-
-    Parameters
-    ----------
-    embeddings : torch.Tensor, shape (..., D)
-
-    Returns
-    -------
-    torch.Tensor, shape (..., D)
-    """
-    norms: torch.Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
-    return embeddings / (norms + EPSILON)
+    return normalize_pixels(padded, mean, std)[None]
 
 
 def create_patch_image_state(
-    image: ArrayLike,
+    image: ArrayLike | PixelSource,
     backbone: Backbone,
     *,
     window: IntensityWindow | tuple[float, float] | None = None,
     recipe: Recipe | None = None,
     progress: Progress | None = None,
+    tiles: TileCache | None = None,
+    batch_size: int | None = None,
+    notice: Notice | None = None,
 ) -> PatchImageState:
     """Embed the patches of an image.
 
+    The image is read tile by tile, row by row of tiles. In memory are the embeddings, a batch of
+    tiles, the next one, and at most 128 MiB of chunks.
+
     Parameters
     ----------
-    image : array_like, shape (H, W), (H, W, 3) or (H, W, 4)
-        Grayscale, RGB or RGBA of any real dtype.
+    image : array_like or PixelSource, shape (H, W), (H, W, 3) or (H, W, 4)
+        Grayscale, RGB or RGBA of any real dtype. Dask, zarr and HDF5 arrays stay lazy.
     backbone : Backbone
         For example from `load_backbone`.
     window : IntensityWindow or tuple of float, optional
         Intensities drawn black and white. By default 8-bit RGB is divided by 255 and everything
-        else is drawn from percentile 0.1 to 99.9 of the whole image.
+        else is drawn from percentile 0.1 to 99.9 of the whole image, which is read once for it.
     recipe : Recipe, optional
-        Images up to one tile go through the model whole, larger ones in overlapping tiles.
+        Tiling, resolution, padding and debiasing. By default images up to one tile go through
+        the model whole, larger ones in overlapping tiles.
     progress : callable, optional
         Called with (tiles done, tiles in all) before the first and after each tile.
+    tiles : TileCache, optional
+        Keeps tiles of this very image, model, window and recipe, so that a run that was stopped
+        can be resumed.
+    batch_size : int, optional
+        Tiles that go through the model together; by default what suits the device. The result
+        does not depend on it beyond rounding.
+    notice : callable, optional
+        Called with a sentence when memory ran out and the work goes on with smaller batches or
+        on the CPU.
 
     Returns
     -------
@@ -168,62 +178,25 @@ def create_patch_image_state(
     Raises
     ------
     ImageError
-        The pixels cannot be embedded.
+        The pixels cannot be embedded, or cannot be read any more.
+    OutOfMemoryError
+        Not even the CPU has the memory for one tile.
     BackboneError
         The model returned values that are not finite, or the wrong number of them.
     """
-    array = check_image(image)
-    if window is not None and not isinstance(window, IntensityWindow):
-        window = IntensityWindow(*window)
+    source = as_source(image)
     if window is None:
-        window = window_of(array)
-    grid = PatchGrid((array.shape[0], array.shape[1]), backbone.patch_size)
-    tiles = plan_tiles(grid, (recipe or Recipe()).tiling)
-    embeddings = torch.empty((*grid.shape, backbone.dim), dtype=torch.float32)
-    _report(progress, 0, len(tiles))
-    for done, tile in enumerate(tiles, start=1):
-        patches = _embed_tile(array, window, tile, grid, backbone)
-        embeddings[tile.rows.keep, tile.columns.keep] = patches
-        _report(progress, done, len(tiles))
-    rows = embeddings.reshape(len(grid), backbone.dim)
-    return PatchImageState(normalize_embeddings(rows), grid, backbone.fingerprint, window)
-
-
-def _report(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
-
-
-def _embed_tile(
-    array: NDArray[Any],
-    window: IntensityWindow | None,
-    tile: Tile,
-    grid: PatchGrid,
-    backbone: Backbone,
-) -> torch.Tensor:
-    side = grid.patch_size
-    region = array[
-        tile.rows.start * side : tile.rows.stop * side,
-        tile.columns.start * side : tile.columns.stop * side,
-    ]
-    pixels = pad_and_normalize_image(
-        convert_to_rgb(region, window), side, backbone.mean, backbone.std
+        window = source_window(source)
+    elif not isinstance(window, IntensityWindow):
+        window = IntensityWindow(*window)
+    vectors, grid, fingerprint = embed_source(
+        source,
+        backbone,
+        window,
+        recipe or Recipe(),
+        progress=progress,
+        tiles=tiles,
+        batch_size=batch_size,
+        notice=notice,
     )
-    shape = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start)
-    patches = _checked(backbone.embed_patches(pixels), shape, backbone)
-    return patches[tile.rows.keep_local, tile.columns.keep_local]
-
-
-def _checked(embeddings: torch.Tensor, shape: tuple[int, int], backbone: Backbone) -> torch.Tensor:
-    expected = (1, shape[0] * shape[1], backbone.dim)
-    if embeddings.shape != expected:
-        raise BackboneError(
-            f"The model {backbone.name} returned embeddings of shape {tuple(embeddings.shape)} "
-            f"instead of {expected}; it is not a DINOv3 ViT, choose another model."
-        )
-    if not bool(torch.isfinite(embeddings).all()):
-        raise BackboneError(
-            f"The model {backbone.name} returned values that are not finite; load it with "
-            'dtype="float32".'
-        )
-    return embeddings.detach().reshape(*shape, backbone.dim)
+    return PatchImageState(vectors, grid, fingerprint, window)

@@ -97,10 +97,20 @@ def plan_spans(length: int, side: int, overlap: int) -> tuple[Span, ...]:
     return tuple(Span(start, start + side, first, last) for start, first, last in bounds)
 
 
-def plan_tiles(grid: PatchGrid, tiling: Tiling) -> tuple[Tile, ...]:
-    """Return the tiles of a grid, row by row; a single one where the image fits a tile."""
-    side = max(1, tiling.side // grid.patch_size)
-    overlap = min(-(-tiling.overlap // grid.patch_size), side - 1)
+def plan_tiles(grid: PatchGrid, tiling: Tiling, patch_size: int | None = None) -> tuple[Tile, ...]:
+    """Return the tiles of a grid, row by row; a single one where the image fits a tile.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+    tiling : Tiling
+        In pixels of the model.
+    patch_size : int, optional
+        Side of a patch in pixels of the model, where that is not its side in the image.
+    """
+    patch_size = patch_size or grid.patch_size
+    side = max(1, tiling.side // patch_size)
+    overlap = min(-(-tiling.overlap // patch_size), side - 1)
     rows = plan_spans(grid.rows, side, overlap)
     columns = plan_spans(grid.columns, side, overlap)
     return tuple(Tile(row, column) for row in rows for column in columns)

@@ -1,0 +1,113 @@
+"""Chunks of a lazy array, kept for a while: neighbouring tiles overlap, and share them."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.sources import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.sources import Edges, PixelSource
+
+Interval = tuple[int, int]
+Chunk = tuple[Interval, Interval]
+"""The rows and the columns of a chunk."""
+
+CACHE_BYTES = 2**27
+"""Pixels kept of one image while it is embedded: 128 MiB."""
+
+
+class ChunkCache:
+    """A source that reads whole chunks and keeps the last ones; others are passed through.
+
+    Tiles go row by row. As long as the chunks under one row of tiles fit the budget, each chunk
+    is read once; beyond that, once for each row of tiles that touches it.
+
+    Parameters
+    ----------
+    source : PixelSource
+    budget : int, optional
+        Bytes of pixels to keep.
+    """
+
+    def __init__(self, source: PixelSource, budget: int = CACHE_BYTES) -> None:
+        self._source = source
+        self._budget = budget
+        self._held: OrderedDict[Chunk, NDArray[Any]] = OrderedDict()
+        self._nbytes = 0
+        # A chunk that does not fit is read in parts, as small as the tiles ask for.
+        self._edges = _edges_of_chunks_within(budget, source)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return self._source.shape
+
+    @property
+    def channels(self) -> int:
+        """1 for grayscale, 3 for RGB, 4 for RGBA."""
+        return self._source.channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self._source.dtype
+
+    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a region; see `PixelSource.read`."""
+        if self._edges is None:
+            return self._source.read(rows, columns)
+        down, across = (
+            _overlapping(edges, part)
+            for edges, part in zip(self._edges, (rows, columns), strict=True)
+        )
+        colours = () if self.channels == 1 else (self.channels,)
+        region = np.empty(
+            (rows.stop - rows.start, columns.stop - columns.start, *colours), self.dtype
+        )
+        for chunk in itertools.product(down, across):
+            self._copy(chunk, region, rows.start, columns.start)
+        return region
+
+    def _copy(self, chunk: Chunk, region: NDArray[Any], top: int, left: int) -> None:
+        y, x = chunk
+        height, width = region.shape[:2]
+        y0, y1 = max(y[0], top), min(y[1], top + height)
+        x0, x1 = max(x[0], left), min(x[1], left + width)
+        pixels = self._chunk(chunk)[y0 - y[0] : y1 - y[0], x0 - x[0] : x1 - x[0]]
+        region[y0 - top : y1 - top, x0 - left : x1 - left] = pixels
+
+    def _chunk(self, chunk: Chunk) -> NDArray[Any]:
+        if chunk in self._held:
+            self._held.move_to_end(chunk)
+            return self._held[chunk]
+        pixels = self._source.read(slice(*chunk[0]), slice(*chunk[1]))
+        self._held[chunk] = pixels
+        self._nbytes += pixels.nbytes
+        while self._nbytes > self._budget:
+            self._nbytes -= self._held.popitem(last=False)[1].nbytes
+        return pixels
+
+
+def _overlapping(edges: Edges, part: slice) -> Iterator[Interval]:
+    """Yield the chunks along one axis that a part of it touches."""
+    first, stop = bisect_right(edges, part.start) - 1, bisect_left(edges, part.stop)
+    return itertools.pairwise(edges[first : stop + 1])
+
+
+def _edges_of_chunks_within(budget: int, source: PixelSource) -> tuple[Edges, Edges] | None:
+    edges = chunks_of(source)
+    if edges is None:
+        return None
+    height, width = (max(np.diff(axis).tolist()) for axis in edges)
+    fits = height * width * source.dtype.itemsize * source.channels <= budget
+    return edges if fits else None

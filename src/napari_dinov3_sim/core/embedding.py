@@ -1,0 +1,171 @@
+"""The way of an image through the model: tile by tile, into one array of unit vectors."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from napari_dinov3_sim.core.batches import (
+    ArithmeticChangedError,
+    Forward,
+    Notice,
+    Pass,
+    batched,
+    read_ahead,
+)
+from napari_dinov3_sim.core.chunks import ChunkCache
+from napari_dinov3_sim.core.plan import EmbeddingPlan, plan_embedding
+from napari_dinov3_sim.core.product import storage_dtype
+from napari_dinov3_sim.core.resampling import ResampledImage
+from napari_dinov3_sim.core.vectors import normalize_embeddings, normalize_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_dinov3_sim.core.batches import Batch
+    from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.state import Backbone, Progress
+
+
+class TileCache(Protocol):
+    """Keeps the tiles of one image, one model, one window and one recipe across runs."""
+
+    def get(self, number: int) -> torch.Tensor | None:
+        """Return what `put` was given for a tile, or None."""
+
+    def put(self, number: int, embeddings: torch.Tensor) -> None:
+        """Keep the unit vectors (rows, columns, D), float32 or float16, that a tile owns."""
+
+
+@dataclass(eq=False)
+class EmbeddingTask:
+    """Embeds one image, all of it in one arithmetic.
+
+    Attributes
+    ----------
+    image : ResampledImage
+    plan : EmbeddingPlan
+    forward : Forward
+    tiles : TileCache or None
+        Asked before a tile is computed, and given each that was.
+    progress : callable or None
+        Called with (tiles done, tiles in all).
+    """
+
+    image: ResampledImage
+    plan: EmbeddingPlan
+    forward: Forward
+    tiles: TileCache | None
+    progress: Progress | None
+    _done: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        dim, grid = self.forward.backbone.dim, self.plan.grid
+        self._embeddings = torch.empty((*grid.shape, dim), dtype=storage_dtype(len(grid), dim))
+
+    def run(self) -> torch.Tensor:
+        """Return the unit vectors of all cells, (rows * columns, D)."""
+        self._report()
+        missing = [number for number in range(len(self.plan.tiles)) if not self._recall(number)]
+        batches = batched(self._passes(missing), self.forward.batch_size)
+        # Closed on every way out, so that no thread outlives a cancel.
+        with closing(read_ahead(batches, self.forward.stage)) as ready:
+            self._collect(ready)
+        return self._embeddings.reshape(-1, self._embeddings.shape[-1])
+
+    def _collect(self, ready: Iterator[Batch]) -> None:
+        unfinished: dict[int, list[torch.Tensor]] = {}
+        for passes, pixels in ready:
+            for one, features in zip(passes, self.forward(pixels), strict=True):
+                parts = unfinished.setdefault(one.tile, [])
+                tile = self.plan.tiles[one.tile]
+                parts.append(features[tile.rows.keep_local, tile.columns.keep_local])
+                if len(parts) == self.plan.shifts**2:
+                    self._finish(one.tile, unfinished.pop(one.tile))
+
+    def _passes(self, numbers: list[int]) -> Iterator[tuple[Pass, torch.Tensor]]:
+        backbone, side = self.forward.backbone, self.plan.patch_size
+        height, width = (n * side for n in self.plan.tile_shape)
+        for number in numbers:
+            tile = self.plan.tiles[number]
+            rgb = self.image.read(self.plan.region(tile.rows), self.plan.region(tile.columns))
+            pixels = normalize_pixels(rgb, backbone.mean, backbone.std)
+            for row in range(self.plan.shifts):
+                for column in range(self.plan.shifts):
+                    top, left = row * self.plan.step, column * self.plan.step
+                    shifted = pixels[:, top : top + height, left : left + width]
+                    yield Pass(number, row, column), shifted.contiguous()
+
+    def _finish(self, number: int, parts: list[torch.Tensor]) -> None:
+        rows, columns = self.plan.cells(self.plan.tiles[number])
+        cells = _interleaved(parts, self.plan.shifts)
+        cells = cells[: rows.stop - rows.start, : columns.stop - columns.start]
+        vectors = normalize_embeddings(cells).to(self._embeddings.dtype)
+        self._embeddings[rows, columns] = vectors
+        if self.tiles is not None:
+            self.tiles.put(number, vectors)
+        self._done += 1
+        self._report()
+
+    def _recall(self, number: int) -> bool:
+        found = self.tiles.get(number) if self.tiles is not None else None
+        place = self._embeddings[self.plan.cells(self.plan.tiles[number])]
+        if found is None or found.shape != place.shape:
+            return False
+        place.copy_(found)
+        self._done += 1
+        self._report()
+        return True
+
+    def _report(self) -> None:
+        if self.progress is not None:
+            self.progress(self._done, len(self.plan.tiles))
+
+
+def _interleaved(parts: list[torch.Tensor], shifts: int) -> torch.Tensor:
+    """Turn `shifts`² maps of patches, in row-major order of their shift, into one of cells."""
+    rows, columns, dim = parts[0].shape
+    stacked = torch.stack(parts).reshape(shifts, shifts, rows, columns, dim)
+    return stacked.permute(2, 0, 3, 1, 4).reshape(rows * shifts, columns * shifts, dim)
+
+
+def embed_source(
+    source: PixelSource,
+    backbone: Backbone,
+    window: IntensityWindow | None,
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    tiles: TileCache | None = None,
+    batch_size: int | None = None,
+    notice: Notice | None = None,
+) -> tuple[torch.Tensor, PatchGrid, str]:
+    """Return the unit vectors of an image, their grid, and the fingerprint they belong to.
+
+    The parameters are those of `create_patch_image_state`.
+    """
+    plan = plan_embedding(source.shape, backbone.patch_size, recipe)
+    image = ResampledImage(ChunkCache(source), window, recipe.factor, recipe.padding)
+    size = batch_size or _suggested_batch_size(backbone, plan)
+    forward = Forward(backbone, size, notice, recipe.debias)
+    try:
+        vectors = EmbeddingTask(image, plan, forward, tiles, progress).run()
+    except ArithmeticChangedError as change:
+        # What the cache holds belongs to the first arithmetic, and must not be mixed with this.
+        forward = Forward(change.backbone, 1, notice, recipe.debias)
+        vectors = EmbeddingTask(image, plan, forward, None, progress).run()
+    return vectors, plan.grid, forward.backbone.fingerprint
+
+
+def _suggested_batch_size(backbone: Backbone, plan: EmbeddingPlan) -> int:
+    suggest = getattr(backbone, "suggest_batch_size", None)
+    if suggest is None:
+        return 1
+    height, width = (n * plan.patch_size for n in plan.tile_shape)
+    return max(1, min(int(suggest(height, width)), len(plan.tiles) * plan.shifts**2))

@@ -1,0 +1,236 @@
+"""One pass over the pixels of a source: their digest, and the window they are drawn through."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core import intensity
+from napari_dinov3_sim.core.intensity import IntensityWindow, compute_window, uses_window
+from napari_dinov3_sim.core.sources import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.sources import Edges, PixelSource
+    from napari_dinov3_sim.core.state import Progress
+
+WINDOW_PLANES = 32
+"""At most this many evenly spaced planes of a stack are sampled for its intensity window."""
+
+BLOCK_BYTES = 2**25
+"""A block that is read at once has about this many bytes, or is a single chunk."""
+
+Block = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over all pixels tells.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256, in hexadecimal, over shape, dtype and pixels; the same however they are chunked.
+    window : IntensityWindow or None
+        The intensity window of the plane; None for 8-bit colour, which is used as it is.
+    """
+
+    digest: str
+    window: IntensityWindow | None
+
+
+def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
+    """Read every pixel once, and each chunk once, in bounded memory.
+
+    Parameters
+    ----------
+    source : PixelSource
+    progress : callable, optional
+        Called with (blocks done, blocks in all); may raise `EmbeddingCancelled`.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    ImageError
+        The pixels cannot be read any more.
+    """
+    digest = _Digest(source)
+    sample = _Sample(source) if _is_windowed(source) else None
+    for block, pixels in _blocks(source, progress):
+        digest.add(block, pixels)
+        if sample is not None:
+            sample.add(block, pixels)
+    return Survey(digest.hexdigest(), None if sample is None else sample.window())
+
+
+def source_window(source: PixelSource, progress: Progress | None = None) -> IntensityWindow | None:
+    """Return the window of a plane, as `survey` does, without its digest.
+
+    Parameters
+    ----------
+    source : PixelSource
+    progress : callable, optional
+        Called with (blocks done, blocks in all).
+
+    Returns
+    -------
+    IntensityWindow or None
+        None for 8-bit colour.
+    """
+    return stack_window(lambda _: source, (), progress) if _is_windowed(source) else None
+
+
+def stack_window(
+    plane_at: Callable[[tuple[int, ...]], PixelSource],
+    shape: tuple[int, ...],
+    progress: Progress | None = None,
+) -> IntensityWindow | None:
+    """Return the window of a whole stack, from at most 32 evenly spaced planes.
+
+    Parameters
+    ----------
+    plane_at : callable
+        Returns the plane at a position along the leading axes.
+    shape : tuple of int
+        Lengths of the leading axes, all but the last two; empty for a single plane.
+    progress : callable, optional
+        Called with (blocks done, blocks in all); may raise `EmbeddingCancelled`.
+
+    Returns
+    -------
+    IntensityWindow or None
+        None for 8-bit colour.
+    """
+    positions = sampled_positions(shape)
+    budget = intensity.MAX_WINDOW_SAMPLES // len(positions)
+    values: list[NDArray[Any]] = []
+    for number, position in enumerate(positions):
+        plane = plane_at(position)
+        if not _is_windowed(plane):
+            return None
+        sample = _Sample(plane, budget)
+        for block, pixels in _blocks(plane, _part(progress, number, len(positions))):
+            sample.add(block, pixels)
+        values.append(sample.values())
+    return compute_window(np.concatenate(values))
+
+
+def _part(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Count the blocks of one of `count` equal planes as part of all."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, count * total)
+
+
+def sampled_positions(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return at most 32 evenly spaced positions along the leading axes of a stack."""
+    count = int(np.prod(shape))
+    flat = np.unique(np.linspace(0, count - 1, min(count, WINDOW_PLANES)).round().astype(int))
+    return [tuple(int(n) for n in np.unravel_index(at, shape)) for at in flat] if shape else [()]
+
+
+def _is_windowed(source: PixelSource) -> bool:
+    return uses_window(source.dtype, source.channels)
+
+
+class _Digest:
+    """A hash for every row, and a hash of these: blocks of any width may come in any order."""
+
+    def __init__(self, source: PixelSource) -> None:
+        self._rows = [hashlib.sha256() for _ in range(source.shape[0])]
+        self._head = repr((source.shape, source.channels, source.dtype.str)).encode()
+
+    def add(self, block: Block, pixels: NDArray[Any]) -> None:
+        # Booleans and long doubles have no buffer of their own format; bytes always have.
+        lines = np.ascontiguousarray(pixels).reshape(len(pixels), -1).view(np.uint8)
+        for row, line in zip(self._rows[block[0]], lines, strict=True):
+            row.update(line.data)
+
+    def hexdigest(self) -> str:
+        whole = hashlib.sha256(self._head)
+        for row in self._rows:
+            whole.update(row.digest())
+        return whole.hexdigest()
+
+
+@dataclass
+class _Sample:
+    """Every n-th value of a plane, counted along its rows, alpha left out."""
+
+    source: PixelSource
+    budget: int = field(default_factory=lambda: intensity.MAX_WINDOW_SAMPLES)
+    _parts: list[NDArray[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        height, width = self.source.shape
+        self._colours = min(self.source.channels, 3)
+        self._step = max(1, -(-height * width * self._colours // max(self.budget, 1)))
+
+    def add(self, block: Block, pixels: NDArray[Any]) -> None:
+        colour = pixels[..., : self._colours] if pixels.ndim == 3 else pixels
+        if self._step == 1:
+            self._parts.append(colour.ravel().copy())
+            return
+        for row, line in enumerate(colour, start=block[0].start):
+            first = (row * self.source.shape[1] + block[1].start) * self._colours
+            self._parts.append(line.reshape(-1)[-first % self._step :: self._step].copy())
+
+    def values(self) -> NDArray[Any]:
+        return np.concatenate(self._parts)
+
+    def window(self) -> IntensityWindow:
+        return compute_window(self.values())
+
+
+def _blocks(
+    source: PixelSource, progress: Progress | None
+) -> Iterator[tuple[Block, NDArray[Any]]]:
+    rows, columns = plan_blocks(source)
+    total = len(rows) * len(columns)
+    _report(progress, 0, total)
+    for done, block in enumerate(itertools.product(rows, columns), start=1):
+        yield block, source.read(*block)
+        _report(progress, done, total)
+
+
+def _report(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None:
+        progress(done, total)
+
+
+def plan_blocks(source: PixelSource) -> tuple[list[slice], list[slice]]:
+    """Return the rows and columns of blocks that read each chunk once.
+
+    Whole rows where they fit `BLOCK_BYTES`, whole chunks in any case.
+    """
+    height, width = source.shape
+    pixel = source.dtype.itemsize * source.channels
+    rows, columns = chunks_of(source) or (tuple(range(height + 1)), (0, width))
+    tallest = max(np.diff(rows).tolist())
+    columns = _grouped(columns, max(1, BLOCK_BYTES // (tallest * pixel)))
+    widest = max(np.diff(columns).tolist())
+    rows = _grouped(rows, max(1, BLOCK_BYTES // (widest * pixel)))
+    return _slices(rows), _slices(columns)
+
+
+def _grouped(edges: Edges, most: int) -> Edges:
+    """Leave out edges as long as the parts between are no longer than `most`."""
+    kept = [edges[0]]
+    for edge, following in itertools.pairwise(edges[1:]):
+        if following - kept[-1] > most:
+            kept.append(edge)
+    return (*kept, edges[-1])
+
+
+def _slices(edges: Iterable[int]) -> list[slice]:
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
