@@ -207,9 +207,9 @@ def test_imports_point_inward(path):
         ("backbones.registry", "from napari.layers import Image"),
         ("store", "from .widget import dock"),
         ("store", "from qtpy.QtCore import QObject"),
-        ("session.jobs", "from napari_dinov3_sim.cli import main"),
-        ("session.jobs", "import PySide6.QtCore"),
-        ("session.jobs", "import_module('napari_dinov3_sim.widget.runner')"),
+        ("session.embed_job", "from napari_dinov3_sim.cli import main"),
+        ("session.embed_job", "import PySide6.QtCore"),
+        ("session.embed_job", "import_module('napari_dinov3_sim.widget.runner')"),
     ],
 )
 def test_an_import_that_points_outward_is_found(module, source):
@@ -223,7 +223,7 @@ def test_an_import_that_points_outward_is_found(module, source):
         ("core.state", "from .tiles import Tiling\nfrom . import errors"),
         ("backbones.registry", "from napari_dinov3_sim.core import errors\nimport transformers"),
         ("store", "from napari_dinov3_sim.backbones import registry"),
-        ("session.jobs", "import napari\nfrom napari_dinov3_sim import load_backbone"),
+        ("session.embed_job", "import napari\nfrom napari_dinov3_sim import load_backbone"),
         ("widget.dock", "from napari_dinov3_sim.session import jobs\nfrom qtpy import QtCore"),
         ("cli", "from napari_dinov3_sim.session import SimilaritySession"),
     ],

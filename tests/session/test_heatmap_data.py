@@ -11,17 +11,23 @@ from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.similarity import SimilarityMap
 from napari_dinov3_sim.session.heatmap_data import (
     NOT_COMPUTED,
-    HeatmapArray,
-    create_heatmap_data,
+    PatchwiseArray,
+    create_layer_data,
     pyramid_shapes,
 )
-from napari_dinov3_sim.session.planes import PlaneKey
+from napari_dinov3_sim.session.planes import LayerAxes
 
 
 def similarity(height, width, seed=0):
     grid = PatchGrid((height, width), 16)
     values = np.random.default_rng(seed).uniform(-0.9, 1, grid.shape).astype(np.float32)
     return SimilarityMap(values, grid)
+
+
+def flat_layer(height, width):
+    found = similarity(height, width)
+    layer = LayerAxes("id", 0, (0, 1))
+    return create_layer_data({(): found.cosine}, found.grid, layer, (height, width))
 
 
 def index(draw, size):
@@ -56,13 +62,12 @@ def cases(draw):
 @given(cases())
 def test_indexing_equals_indexing_the_whole(case):
     shape, axes, other, at, key = case
-    plane = PlaneKey("id", 0, axes, ((other, at),))
     values = similarity(shape[axes[0]], shape[axes[1]])
     whole = np.full(shape, NOT_COMPUTED, np.float32)
     where = [slice(None)] * 3
     where[other] = at
     whole[tuple(where)] = values.full_resolution()
-    lazy = HeatmapArray(shape, shape, values, plane)
+    lazy = PatchwiseArray(shape, shape, axes, values.grid, {(at,): values.cosine})
     np.testing.assert_array_equal(np.asarray(lazy), whole)
     np.testing.assert_array_equal(lazy[key], whole[key])
     np.testing.assert_array_equal(lazy[..., 0], whole[..., 0])
@@ -79,11 +84,11 @@ def test_a_pyramid_halves_until_a_level_is_small(shape):
 
 def test_every_level_shows_the_pixel_at_its_centre():
     shape = (5000, 4100)
-    data = create_heatmap_data(similarity(*shape), PlaneKey("id", 0, (0, 1), ()), shape)
+    data = flat_layer(*shape)
     assert data.multiscale
     full, coarse = data.data[0], data.data[-1]
     assert full.shape == shape
-    assert isinstance(full, HeatmapArray), "no full-size copy"
+    assert isinstance(full, PatchwiseArray), "no full-size copy"
     factor = np.array(shape) / coarse.shape
     for cell in [(0, 0), (17, 900), (coarse.shape[0] - 1, coarse.shape[1] - 1)]:
         row, column = np.floor((np.array(cell) + 0.5) * factor).astype(int)
@@ -92,6 +97,6 @@ def test_every_level_shows_the_pixel_at_its_centre():
 
 
 def test_small_heatmaps_are_plain_arrays():
-    data = create_heatmap_data(similarity(33, 40), PlaneKey("id", 0, (0, 1), ()), (33, 40))
+    data = flat_layer(33, 40)
     assert type(data.data) is np.ndarray
     assert not data.multiscale

@@ -8,43 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_dinov3_sim.session.answer_job import TargetPlane
 from napari_dinov3_sim.session.answers import Answers
 from napari_dinov3_sim.session.embedder import Embedder
-from napari_dinov3_sim.session.heatmaps import Shown
-from napari_dinov3_sim.session.jobs import LoadModel, Pick
 from napari_dinov3_sim.session.messages import (
     Answered,
     Failure,
     Finished,
-    MapReady,
+    LayerReady,
     Message,
     ModelLoaded,
     PlaneEmbedded,
     Progress,
+    StateGone,
 )
+from napari_dinov3_sim.session.overlays import Overlays
+from napari_dinov3_sim.session.palette import Palette
 from napari_dinov3_sim.session.queries import QueryPoints
+from napari_dinov3_sim.session.questions import Pick, Question
 from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
-from napari_dinov3_sim.session.targets import Target, Targets
+from napari_dinov3_sim.session.targets import Place, Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.combine import Combination
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone
-    from napari_dinov3_sim.session.heatmaps import Heatmaps
+    from napari_dinov3_sim.session.embed_job import LoadModel
+    from napari_dinov3_sim.session.look import Look
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.questions import AnyPick
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
-    from napari_dinov3_sim.store import MemoryStore
+    from napari_dinov3_sim.store import EmbeddingStore
 
 
 class Coordinator:
-    """Turns what happens in the viewer into questions, and answers into heatmap layers.
+    """Turns what happens in the viewer into questions, and answers into layers.
 
     Everything here runs on the thread that owns the layers.
 
@@ -52,11 +58,11 @@ class Coordinator:
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
     runner : Runner
-    store : MemoryStore
+    store : EmbeddingStore
     recipe : Recipe
     load_model : callable
         Loads a backbone by name, in the worker.
-    heatmaps : Heatmaps
+    look : Look
     """
 
     status_changed = Signal(str)
@@ -66,28 +72,35 @@ class Coordinator:
     answered = Signal()
     model_changed = Signal()
     restyled = Signal()
+    queried = Signal()
 
     def __init__(
         self,
         viewer: ViewerModel,
         *,
         runner: Runner,
-        store: MemoryStore,
+        store: EmbeddingStore,
         recipe: Recipe,
         load_model: LoadModel,
-        heatmaps: Heatmaps,
+        look: Look,
     ) -> None:
-        self._viewer, self._runner, self._heatmaps = viewer, runner, heatmaps
+        self._viewer, self._runner = viewer, runner
         self._closed = self._dirty = self._refreshing = False
         self._images_known = 0
         self._queries_due = True
         self._status = ""
         self._failures: list[Failure] = []
         self._told: set[tuple[str, WindowKey | None]] = set()
-        self._picks: tuple[Pick, ...] = ()
+        self._combination: Combination = "auto"
+        self._threshold: float | None = None
+        self._all_planes = False
+        self._picks: tuple[AnyPick, ...] = ()
+        self._histograms: Mapping[str, NDArray[np.intp]] = {}
+        self._palette = Palette()
+        self._overlays = Overlays(viewer, look, self._palette)
         self._embedder = Embedder(runner, load_model, store, recipe, self._on_message)
-        self._answers = Answers(runner, self._on_answer)
-        self._queries = QueryPoints(viewer, self._on_points)
+        self._answers = Answers(runner, store, self._on_answer)
+        self._queries = QueryPoints(viewer, self._on_points, self._palette)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
         viewer.dims.events.connect(self._on_dims)
         self._warm = "pandas" in sys.modules
@@ -144,9 +157,9 @@ class Coordinator:
 
     def _on_moved(self, image: Image, what: str) -> None:
         if what == "visible":
-            self._heatmaps.follow_visibility(image)
+            self._overlays.follow_visibility(image)
         else:
-            self._heatmaps.follow(image)
+            self._overlays.follow(image)
 
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
@@ -179,16 +192,17 @@ class Coordinator:
         self._queries.check_layer()
         if self._queries_due and self._warm:
             self._make_queries()
-        planes = {plane.key: plane for plane in self._targets.planes()}
-        picks = self._find_picks()
-        self._picks = tuple(pick for pick, _ in picks)
-        needed = {plane.key: plane for _, plane in picks} | planes
-        self._embedder.retain(needed, self._targets.versions())
-        if picks:
-            self._embedder.request(needed.values())
-        self._ask(planes)
+        shown = {plane.key: plane for plane in self._targets.planes()}
+        self._picks, picked = self._find_picks()
+        self._queries.draw()
+        hidden = self._hidden_planes(shown.values())
+        kept = picked | shown | hidden
+        self._embedder.retain(kept, self._targets.versions())
+        self._embedder.request(kept.values() if self._picks else ())
+        self._ask(picked, shown, hidden)
         self._drop_untrue()
-        self._heatmaps.restack({image.unique_id: image for image in self.images})
+        self._overlays.restack({image.unique_id: image for image in self.images})
+        self.queried.emit()
         self._announce()
 
     def _make_queries(self) -> None:
@@ -198,77 +212,111 @@ class Coordinator:
             self._queries.ensure(targets[-1])
             self._queries.raise_to_top()
 
-    def _find_picks(self) -> list[tuple[Pick, Plane]]:
-        """Return the pixel of each point that lies on a target."""
-        picks = []
-        for world, image in self._queries.locate(self._image_of):
-            record = self._targets.get(image)
-            found = None if record is None else self._targets.pixel(record, world)
-            if found is not None:
-                plane, x, y = found
-                picks.append((Pick(plane.key, x, y), plane))
-        return picks
+    def _hidden_planes(self, shown: Iterable[Plane]) -> dict[PlaneKey, Plane]:
+        """Return the planes out of sight that are to be answered and have not been yet."""
+        if not self._all_planes:
+            return {}
+        return {
+            plane.key: plane
+            for plane in self._targets.other_planes(shown)
+            if self._answers.known(plane.key) is None
+        }
 
-    def _image_of(
-        self, world: NDArray[np.float64], remembered: Hashable | None
-    ) -> Hashable | None:
-        if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
-            return IGNORED
-        return self._targets.locate(world, remembered)
+    def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
+        """Return the points that lie on targets, and the planes they lie on."""
+        places: dict[int, Place] = {}
+
+        def image_of(
+            number: int, world: NDArray[np.float64], remembered: Hashable | None
+        ) -> Hashable | None:
+            if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
+                return IGNORED
+            place = self._targets.locate(world, remembered)
+            if place is None:
+                return None
+            places[number] = place
+            return place.plane.key.layer_id
+
+        located = self._queries.locate(image_of)
+        picks = tuple(
+            Pick(
+                at.plane.key, at.x, at.y, located[number].role.kind, located[number].role.positive
+            )
+            for number, at in places.items()
+        )
+        return picks, {at.plane.key: at.plane for at in places.values()}
 
     @property
     def _clicks_mean_nothing(self) -> bool:
         """In 3-D a click lands mid-plane; in the grid all images lie at the same place."""
         return self._viewer.dims.ndisplay == 3 or bool(self._viewer.canvas.grid.enabled)
 
-    def _ask(self, planes: Mapping[PlaneKey, Plane]) -> None:
-        states = {pick: self._embedder.state(pick.plane) for pick in self._picks}
-        known = tuple((p, s) for p in self._picks if (s := states[p]) is not None)
-        found = {key: self._embedder.state(key) for key in planes}
-        targets = {key: state for key, state in found.items() if state is not None}
-        if not known or len(known) < len(self._picks) or not targets:
+    def _ask(
+        self,
+        picked: Mapping[PlaneKey, Plane],
+        shown: Mapping[PlaneKey, Plane],
+        hidden: Mapping[PlaneKey, Plane],
+    ) -> None:
+        states = tuple((key, self._embedder.handle(key)) for key in picked)
+        known = tuple((key, handle) for key, handle in states if handle is not None)
+        targets = tuple(self._target_planes(shown, visible=True))
+        targets += tuple(self._target_planes(hidden, visible=False))
+        if not self._picks or len(known) < len(states) or not targets:
             self._answers.forget()
             return
-        self._answers.ask(known, targets, {key: planes[key].shape for key in targets})
+        threshold = self._threshold if self._has_several_kinds() else None
+        self._answers.ask(Question(self._picks, known, self._combination, threshold), targets)
+
+    def _has_several_kinds(self) -> bool:
+        return len({getattr(pick, "kind", pick) for pick in self._picks}) > 1
+
+    def _target_planes(
+        self, planes: Mapping[PlaneKey, Plane], *, visible: bool
+    ) -> Iterable[TargetPlane]:
+        for key, plane in planes.items():
+            handle = self._embedder.handle(key)
+            if handle is not None:
+                yield TargetPlane(key, handle, plane.shape, visible)
 
     def _drop_untrue(self) -> None:
-        """Remove heatmaps that no longer say anything about their image.
+        """Remove layers that no longer say anything about their image.
 
         While work is under way, those of an earlier question stay until their answer comes, and
         so do those that an earlier session left.
         """
-        shown = self._heatmaps.shown()
-        keep = {
-            image.unique_id
-            for image in self.targets
-            if self._is_true(shown.get(image.unique_id), self._targets.get(image.unique_id))
-        }
-        self._heatmaps.keep_only(keep if self._picks else set())
-
-    def _is_true(self, shown: Shown | None, record: Target | None) -> bool:
-        if shown is None or record is None:
-            return self.busy
-        current = shown.plane.version == record.version
-        return current and (shown.picks == self._picks or self.busy)
+        records = {image.unique_id: self._targets.get(image.unique_id) for image in self.targets}
+        self._overlays.drop_untrue(
+            {image_id: record.version for image_id, record in records.items() if record},
+            self._answers.asked if self._picks else None,
+            asking=bool(self._picks),
+            busy=self.busy,
+        )
 
     # -- from workers back to layers --------------------------------------------------------
 
     def _on_answer(self, message: Message) -> None:
-        if isinstance(message, MapReady):
-            record = self._targets.get(message.plane.layer_id)
-            # The pixels may have been replaced since, and the refresh may still be due.
-            if record is not None and record.version == message.plane.version:
-                shown = Shown(message.plane, self._picks, message.heatmap, self.model)
-                self._heatmaps.show(record.layer, shown)
+        if isinstance(message, LayerReady):
+            self._show(message)
+        elif isinstance(message, StateGone):
+            self._embedder.lost(message.plane)
         elif isinstance(message, Answered):
-            self._heatmaps.rescale(message.limits)
+            self._histograms = message.histograms
+            self._overlays.heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
+            self.answered.emit()
         elif isinstance(message, Failure):
             self._on_failure(message)
         elif isinstance(message, Finished):
-            self._drop_untrue()
-            self.answered.emit()
+            self._schedule()
             self._announce()
+
+    def _show(self, message: LayerReady) -> None:
+        record = self._targets.get(message.layer.layer_id)
+        question = self._answers.question
+        # The pixels may have been replaced since, and the refresh may still be due.
+        if record is None or question is None or record.version != message.layer.version:
+            return
+        self._overlays.show(record.layer, message, question, self.model)
 
     def _on_warm(self, message: Message) -> None:
         if isinstance(message, Finished):
@@ -291,6 +339,7 @@ class Coordinator:
             self._on_failure(message)
         elif isinstance(message, ModelLoaded):
             self.model_changed.emit()
+            self._schedule()
         elif isinstance(message, PlaneEmbedded):
             self._schedule()
         elif isinstance(message, Finished):
@@ -315,7 +364,7 @@ class Coordinator:
             points=len(self._queries),
             outside=self._queries.outside,
             ignored=self._queries.ignored,
-            embedded=sum(self._embedder.state(plane.key) is not None for plane in planes),
+            embedded=sum(self._embedder.handle(plane.key) is not None for plane in planes),
             levels=tuple(
                 f"{plane.name} is searched at level {plane.level}."
                 for plane in planes
@@ -326,7 +375,7 @@ class Coordinator:
             grid=bool(self._viewer.canvas.grid.enabled),
             busy=self.busy,
             model_failed=self._embedder.model_failed,
-            answered=len(self._heatmaps.items()),
+            answered=len(self._overlays.heatmaps.items()),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.jobs import EmbedJob, LoadModel
+from napari_dinov3_sim.session.embed_job import EmbedJob, LoadModel, PlaneQueue
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
@@ -13,6 +13,7 @@ from napari_dinov3_sim.session.messages import (
     ModelLoaded,
     PlaneEmbedded,
 )
+from napari_dinov3_sim.session.questions import StateHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
-    from napari_dinov3_sim.store import MemoryStore
+    from napari_dinov3_sim.store import EmbeddingStore
 
 
 class Embedder:
@@ -33,7 +34,7 @@ class Embedder:
     runner : Runner
     load_model : callable
         Loads a backbone by name, in the worker.
-    store : MemoryStore
+    store : EmbeddingStore
         Where states outlive their use.
     recipe : Recipe
     notify : callable
@@ -45,7 +46,7 @@ class Embedder:
         self,
         runner: Runner,
         load_model: LoadModel,
-        store: MemoryStore,
+        store: EmbeddingStore,
         recipe: Recipe,
         notify: Callable[[Message], None],
     ) -> None:
@@ -61,13 +62,23 @@ class Embedder:
         self.model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
-        self._running: frozenset[PlaneKey] | None = None
+        self._queue: PlaneQueue | None = None
         self._token: CancelToken | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a job runs whose results are wanted."""
-        return self._running is not None
+        return self._queue is not None
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pixels become embeddings."""
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self.set_model(self.model, self.backbone)
 
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""
@@ -79,14 +90,23 @@ class Embedder:
         self._failed.clear()
         self._cancelled.clear()
 
-    def state(self, key: PlaneKey) -> PatchImageState | None:
-        """Return the state of a plane, from the memory store if it has been dropped here."""
+    def handle(self, key: PlaneKey) -> StateHandle | None:
+        """Return where a worker finds the state of a plane; None if it must be embedded."""
+        digest = self._digests.get(key)
+        if digest is None:
+            return None
         state = self._states.get(key)
-        if state is None and key in self._digests:
-            state = self._store.get(self._digests[key])
-            if state is not None:
-                self._states[key] = state
-        return state
+        if state is None:
+            # What the disk has is seen by the worker; asking it here would make the window wait.
+            state = self._store.get(digest)
+            if state is None and self._store.disk is None:
+                return None
+        return StateHandle(digest, state)
+
+    def lost(self, key: PlaneKey) -> None:
+        """Take note that no store has the state of a plane any more."""
+        if key not in self._states:
+            self._digests.pop(key, None)
 
     def retain(self, keys: Iterable[PlaneKey], alive: Iterable[WindowKey]) -> None:
         """Let go of all other states; the store keeps them while its budget lasts.
@@ -94,7 +114,7 @@ class Embedder:
         Parameters
         ----------
         keys : iterable of PlaneKey
-            Planes that are shown or picked.
+            Planes that are shown, picked, or not answered yet.
         alive : iterable of WindowKey
             Layers and versions of pixels that still exist; of others, everything is forgotten.
         """
@@ -102,6 +122,7 @@ class Embedder:
         self._states = {key: state for key, state in self._states.items() if key in wanted}
         self._digests = {k: v for k, v in self._digests.items() if k.window_key in present}
         self._windows = {k: v for k, v in self._windows.items() if k in present}
+        self._asked_for = {k: p for k, p in self._asked_for.items() if k.window_key in present}
         self._failed = {key for key in self._failed if key.window_key in present}
         self._cancelled = {key for key in self._cancelled if key.window_key in present}
 
@@ -120,60 +141,69 @@ class Embedder:
         self._windows = {k: v for k, v in self._windows.items() if k not in again}
         if not self.is_loading:  # a job that is loading has read nothing yet
             self._trusted_from = self._job + 1
-            self._running = None
+            self._stop()
         self.request([])
 
     @property
     def is_loading(self) -> bool:
         """Whether a job is loading the model."""
-        return self._running is not None and self.backbone is None
+        return self._queue is not None and self.backbone is None
 
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
         self._cancelled.clear()
 
     def request(self, planes: Iterable[Plane]) -> None:
-        """Embed the planes that have no state; a running job that will do so is left alone."""
+        """Embed the planes that have no state, in this order.
+
+        A running job goes on with the plane it is at, if that is still wanted, and then takes
+        these.
+        """
         wanted = {plane.key: plane for plane in planes} | self._asked_for
-        missing = {k: p for k, p in wanted.items() if self.state(k) is None} if wanted else {}
-        missing = {k: p for k, p in missing.items() if k not in self._failed | self._cancelled}
-        if not missing or self.model_failed or not self.model:
+        unwanted = self._failed | self._cancelled
+        missing = tuple(
+            plane
+            for key, plane in wanted.items()
+            if key not in unwanted and self.handle(key) is None
+        )
+        if self.model_failed or not self.model:
             return
-        if self.is_loading:
-            # Superseding would load the model anew; it is asked again when it is there.
-            self._asked_for |= missing
+        if self._queue is not None and self._queue.replace(missing):
             return
-        if self._running is not None and missing.keys() <= self._running:
-            return
-        self._submit(tuple(missing.values()))
+        if missing:
+            self._submit(missing)
 
     def _submit(self, planes: tuple[Plane, ...]) -> None:
-        if self._token is not None:
-            self._token.cancel()
+        self._stop()
         self._job += 1
-        self._running = frozenset(plane.key for plane in planes)
+        self._queue = queue = PlaneQueue(planes)
         job = EmbedJob(
             self.model,
             self.backbone,
             self._load_model,
-            planes,
+            queue,
             dict(self._windows),
             self._store,
             self._recipe,
         )
         number = self._job
         token = self._runner.submit("embed", job, partial(self._receive, number))
-        if self._job == number and self._running is not None:
+        if self._job == number and self._queue is not None:
             self._token = token
+
+    def _stop(self) -> None:
+        if self._token is not None:
+            self._token.cancel()
+        self._queue, self._token = None, None
 
     def cancel(self) -> None:
         """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
-        if self._token is not None:
-            self._token.cancel()
-        waiting = set(self._running or ()) | self._asked_for.keys()
-        self._cancelled |= {key for key in waiting if self.state(key) is None}
+        waiting = set(self._asked_for)
+        if self._queue is not None:
+            waiting |= self._queue.keys()
+        self._cancelled |= {key for key in waiting if self.handle(key) is None}
         self._asked_for.clear()
-        self._running, self._token = None, None
+        self._stop()
         self._job += 1
 
     def _receive(self, number: int, message: Message) -> None:
@@ -187,7 +217,7 @@ class Embedder:
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
-            self._running, self._token = None, None
+            self._queue, self._token = None, None
             self._asked_for.clear()
         self._notify(message)
 
@@ -195,7 +225,6 @@ class Embedder:
         """Take the model, also from a job that was cancelled: loading it was the same work."""
         if message.model == self.model and self.backbone is None:
             self.backbone = message.backbone
-            self.request([])
 
     def _accept(self, message: PlaneEmbedded) -> None:
         """Keep a state of the current model, whichever job it came from."""

@@ -1,8 +1,8 @@
-"""Heatmap data of the image's own shape, upsampled by index: no half-pixel can go astray."""
+"""Layer data of the image's own shape, upsampled by index: no half-pixel can go astray."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,26 +10,31 @@ import numpy as np
 from napari_dinov3_sim.core.geometry import resample_indices
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_dinov3_sim.core.similarity import SimilarityMap
-    from napari_dinov3_sim.session.planes import PlaneKey
+    from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.session.planes import LayerAxes
 
 NOT_COMPUTED = float("nan")
 """Value of planes without a map, which napari draws as nothing under any blending."""
 
 MAX_PLAIN = 2**22
-"""Up to this many elements a heatmap is a plain array; above it is computed where it is seen."""
+"""Up to this many elements the data are a plain array; above they are computed where seen."""
 
 MAX_LEVEL_SIDE = 2048
 MAX_LEVEL_ELEMENTS = 2**26
 
+Position = tuple[int, ...]
+"""Where a plane lies along the axes that it does not span, ascending."""
+
 
 @dataclass(frozen=True, eq=False)
-class HeatmapArray:
+class PatchwiseArray:
     """A read-only array in which each pixel has the value of the patch over it.
 
-    Implements what napari asks of layer data. Pixels of other planes are `NOT_COMPUTED`.
+    Implements what napari asks of layer data. Pixels of planes without values have `fill`.
 
     Attributes
     ----------
@@ -37,21 +42,26 @@ class HeatmapArray:
         Shape of this level of the pyramid.
     full_shape : tuple of int
         Shape of level 0, that of the image.
-    similarity : SimilarityMap
-        Values per patch of one plane.
-    plane : PlaneKey
-        Which plane that is.
+    axes : tuple of int
+        The two axes that planes span, ascending.
+    grid : PatchGrid
+        The patch grid of every plane.
+    values : mapping of tuple of int to ndarray, shape (rows, columns)
+        Values per patch of the planes that have some, by position.
+    fill : float or int
     """
 
     shape: tuple[int, ...]
     full_shape: tuple[int, ...]
-    similarity: SimilarityMap
-    plane: PlaneKey
+    axes: tuple[int, int]
+    grid: PatchGrid
+    values: Mapping[Position, NDArray[Any]] = field(repr=False)
+    fill: float = NOT_COMPUTED
 
     @property
-    def dtype(self) -> np.dtype[np.float32]:
-        """Always float32."""
-        return np.dtype(np.float32)
+    def dtype(self) -> np.dtype[Any]:
+        """That of the values."""
+        return next(iter(self.values.values())).dtype
 
     @property
     def ndim(self) -> int:
@@ -63,7 +73,7 @@ class HeatmapArray:
         """Number of elements."""
         return int(np.prod(self.shape))
 
-    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+    def __getitem__(self, key: Any) -> NDArray[Any]:
         if isinstance(key, np.ndarray) and key.ndim > 1:  # a mask: napari's data range uses one
             return np.asarray(self)[key]
         indices, dropped = _expand(key, self.shape)
@@ -71,37 +81,46 @@ class HeatmapArray:
             resample_indices(size, full)[index]
             for size, full, index in zip(self.shape, self.full_shape, indices, strict=True)
         ]
-        return self._values(pixels).squeeze(axis=dropped)
+        return self._at(pixels).squeeze(axis=dropped)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Compute the whole array."""
         del copy
         return self[(slice(None),) * self.ndim].astype(dtype or self.dtype, copy=False)
 
-    def _values(self, pixels: list[NDArray[np.intp]]) -> NDArray[np.float32]:
+    def _at(self, pixels: list[NDArray[np.intp]]) -> NDArray[Any]:
         """Evaluate at the outer product of level-0 pixel indices, one array per axis."""
         rows, columns = self._patches(pixels)
-        # Rows first: a gather of both at once costs four times as much.
-        values = self.similarity.cosine[rows][:, columns]
-        if not self.plane.position:
-            return values
-        out = np.full([len(axis) for axis in pixels], NOT_COMPUTED, np.float32)
-        where = [np.arange(len(axis)) for axis in pixels]
-        for axis, index in self.plane.position:
-            where[axis] = np.flatnonzero(pixels[axis] == index)
-        spread = [1] * len(pixels)
-        for axis, patches in zip(self.plane.axes, (rows, columns), strict=True):
+        others = [axis for axis in range(self.ndim) if axis not in self.axes]
+        if not others:
+            return _gather(self.values[()], rows, columns)
+        out = np.full([len(axis) for axis in pixels], self.fill, self.dtype)
+        spread = [1] * self.ndim
+        for axis, patches in zip(self.axes, (rows, columns), strict=True):
             spread[axis] = len(patches)
-        out[np.ix_(*where)] = values.reshape(spread)
+        for position, values in self.values.items():
+            where = [np.arange(len(axis)) for axis in pixels]
+            for axis, index in zip(others, position, strict=True):
+                where[axis] = np.flatnonzero(pixels[axis] == index)
+            if all(len(where[axis]) for axis in others):
+                out[np.ix_(*where)] = _gather(values, rows, columns).reshape(spread)
         return out
 
     def _patches(self, pixels: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
         """Return the patch row and the patch column over pixels of the plane's two axes."""
-        grid, patches = self.similarity.grid, []
-        for axis, embedded in zip(self.plane.axes, grid.image_shape, strict=True):
+        patches = []
+        for axis, embedded in zip(self.axes, self.grid.image_shape, strict=True):
             full = self.full_shape[axis]
-            patches.append((2 * pixels[axis] + 1) * embedded // (2 * full) // grid.patch_size)
+            patches.append((2 * pixels[axis] + 1) * embedded // (2 * full) // self.grid.patch_size)
         return patches
+
+
+def _gather(
+    values: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[Any]:
+    # Rows first: a gather of both at once costs four times as much.
+    gathered: NDArray[Any] = values[rows][:, columns]
+    return gathered
 
 
 def _expand(key: Any, shape: tuple[int, ...]) -> tuple[list[NDArray[np.intp]], tuple[int, ...]]:
@@ -117,41 +136,59 @@ def _expand(key: Any, shape: tuple[int, ...]) -> tuple[list[NDArray[np.intp]], t
 
 
 @dataclass(frozen=True, eq=False)
-class HeatmapData:
-    """What a heatmap layer is given: a plain array, one computed on demand, or a pyramid."""
+class LayerData:
+    """What a layer is given: a plain array, one computed on demand, or a pyramid.
+
+    Attributes
+    ----------
+    data : array_like, or list of array_like
+    multiscale : bool
+    limits : tuple of float
+        The least and the greatest value per patch.
+    """
 
     data: Any
     multiscale: bool
     limits: tuple[float, float]
 
 
-def create_heatmap_data(
-    similarity: SimilarityMap, plane: PlaneKey, shape: tuple[int, ...]
-) -> HeatmapData:
-    """Return the data of a heatmap layer for one plane of an image.
+def create_layer_data(
+    values: Mapping[Position, NDArray[Any]],
+    grid: PatchGrid,
+    layer: LayerAxes,
+    shape: tuple[int, ...],
+    fill: float = NOT_COMPUTED,
+) -> LayerData:
+    """Return the data of a layer that shows values per patch over an image.
 
     Parameters
     ----------
-    similarity : SimilarityMap
-        The plane's map.
-    plane : PlaneKey
+    values : mapping of tuple of int to ndarray, shape (rows, columns)
+        Values per patch, by the position of their plane.
+    grid : PatchGrid
+    layer : LayerAxes
+        The image, and the axes that its planes span.
     shape : tuple of int
         Shape of the image at level 0, without channels.
+    fill : float, optional
+        Value of planes that have none.
 
     Returns
     -------
-    HeatmapData
-        ``limits`` are the least and the greatest cosine of the map.
+    LayerData
     """
     levels = [
-        HeatmapArray(level, shape, similarity, plane)
-        for level in pyramid_shapes(shape, plane.axes)
+        PatchwiseArray(level, shape, layer.axes, grid, values, fill)
+        for level in pyramid_shapes(shape, layer.axes)
     ]
-    limits = (float(similarity.cosine.min()), float(similarity.cosine.max()))
+    limits = (
+        min(float(part.min()) for part in values.values()),
+        max(float(part.max()) for part in values.values()),
+    )
     if len(levels) > 1:
-        return HeatmapData(levels, True, limits)
+        return LayerData(levels, True, limits)
     plain = levels[0].size <= MAX_PLAIN
-    return HeatmapData(np.asarray(levels[0]) if plain else levels[0], False, limits)
+    return LayerData(np.asarray(levels[0]) if plain else levels[0], False, limits)
 
 
 def pyramid_shapes(shape: tuple[int, ...], axes: tuple[int, int]) -> list[tuple[int, ...]]:

@@ -1,67 +1,37 @@
-"""The heatmap layers: one per image, made once, kept exactly over it."""
+"""The layers over images: one heatmap per kind, and who wins; made once, kept exactly over it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.look import Look, kind_colormap
 from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import copy_transform
+from napari_dinov3_sim.session.questions import DEFAULT_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
-    from napari_dinov3_sim.session.heatmap_data import HeatmapData
-    from napari_dinov3_sim.session.jobs import Pick
-    from napari_dinov3_sim.session.planes import PlaneKey
+    from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.palette import Palette
+    from napari_dinov3_sim.session.planes import LayerAxes
+    from napari_dinov3_sim.session.questions import Question
 
-Scaling = Literal["shared", "each"]
-"""Contrast limits: the same for all maps, or each map's own minimum and maximum."""
-
-
-BLENDINGS = ("additive", "translucent", "translucent_no_depth", "minimum", "opaque")
+Scaling = Literal["shared", "each", "fixed"]
+"""Contrast limits: the same for all maps, each map's own minimum and maximum, or those given."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """How heatmap layers are drawn.
+class Place(NamedTuple):
+    """Which layer over which image: by the id of the image and the kind."""
 
-    Attributes
-    ----------
-    colormap : str
-    opacity : float
-        In [0, 1].
-    blending : str
-        'additive' adds light, which shows on dark images; 'translucent' covers, which also shows
-        on bright ones.
-    """
-
-    colormap: str = "magma"
-    opacity: float = 0.7
-    blending: str = "additive"
-
-    def check(self) -> None:
-        """Raise `SimilarityError` unless napari can draw like this."""
-        from napari.utils.colormaps import ensure_colormap
-
-        try:
-            ensure_colormap(self.colormap)
-        except (KeyError, TypeError) as error:
-            raise SimilarityError(
-                f"There is no colormap {self.colormap!r}; choose one of napari's, such as magma."
-            ) from error
-        if not 0 <= self.opacity <= 1:
-            raise SimilarityError(f"Opacity goes from 0 to 1, not {self.opacity}.")
-        if self.blending not in BLENDINGS:
-            raise SimilarityError(
-                f"There is no blending {self.blending!r}; choose one of {', '.join(BLENDINGS)}."
-            )
+    image: Hashable
+    kind: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +40,18 @@ class Shown:
 
     Attributes
     ----------
-    plane : PlaneKey
-        The plane whose map it is.
-    picks : tuple of Pick
+    layer : LayerAxes
+        The planes of the image whose maps it has.
+    question : Question
         The question that it answers.
-    heatmap : HeatmapData
+    data : LayerData
     model : str
         Name of the model that answered.
     """
 
-    plane: PlaneKey
-    picks: tuple[Pick, ...]
-    heatmap: HeatmapData
+    layer: LayerAxes
+    question: Question
+    data: LayerData
     model: str
 
 
@@ -93,15 +63,19 @@ class Heatmaps:
     viewer : napari.Viewer or napari.components.ViewerModel
     look : Look
         How new layers are drawn; layers of an earlier session keep theirs and pass it on.
+    palette : Palette
+        Colours of the kinds.
     """
 
-    def __init__(self, viewer: ViewerModel, look: Look) -> None:
-        self._viewer = viewer
-        self._layers: dict[Hashable, Image] = {}
-        self._shown: dict[Hashable, Shown] = {}
-        self._limits_set: dict[Hashable, tuple[float, float]] = {}
-        self._hidden: set[Hashable] = set()
-        self._pooled = (0.0, 1.0)
+    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+        self._viewer, self._palette = viewer, palette
+        self._layers: dict[Place, Image] = {}
+        self._shown: dict[Place, Shown] = {}
+        self._limits_set: dict[Place, tuple[float, float]] = {}
+        self._colormaps_set: dict[Place, str] = {}
+        self._hidden: set[Place] = set()
+        self._kinds: tuple[str, ...] = ()
+        self._pooled = self._fixed = (0.0, 1.0)
         self._scaling: Scaling = "shared"
         self._look = look
         self._adopt()
@@ -112,44 +86,59 @@ class Heatmaps:
         for layer in self._viewer.layers:
             found = marked_as(layer, "heatmap")
             if found is not None and isinstance(layer, Image):
-                self._layers[found["image"]] = layer
-                self._look = Look(layer.colormap.name, layer.opacity, str(layer.blending))
+                place = Place(found["image"], found.get("kind", DEFAULT_KIND))
+                self._layers[place] = layer
+                colormap = self._look.colormap
+                if not layer.colormap.name.startswith("kind #"):
+                    colormap = layer.colormap.name
+                self._colormaps_set[place] = layer.colormap.name
+                self._look = Look(colormap, layer.opacity, str(layer.blending))
 
-    def items(self) -> dict[Hashable, Image]:
-        """Return the heatmap layers that are in the viewer, by the id of their image."""
+    def items(self) -> dict[Place, Image]:
+        """Return the heatmap layers that are in the viewer."""
         present = {layer.unique_id for layer in self._viewer.layers}
-        self._layers = {k: v for k, v in self._layers.items() if v.unique_id in present}
+        gone = [k for k, v in self._layers.items() if v.unique_id not in present]
+        for place in gone:
+            self._forget(place)
         return dict(self._layers)
 
-    def shown(self) -> dict[Hashable, Shown]:
-        """Return what the heatmap layers in the viewer show, by the id of their image."""
-        return {i: self._shown[i] for i in self.items() if i in self._shown}
+    def shown(self) -> dict[Place, Shown]:
+        """Return what the heatmap layers in the viewer show."""
+        return {place: self._shown[place] for place in self.items() if place in self._shown}
 
-    def show(self, image: Image, shown: Shown) -> None:
-        """Give an image its new heatmap, in the layer it already has if there is one."""
-        heatmap = shown.heatmap
-        self._shown[image.unique_id] = shown
-        layer = self.items().get(image.unique_id)
-        if layer is not None and (layer.ndim, layer.multiscale) == (
-            image.ndim,
-            heatmap.multiscale,
-        ):
-            _update(layer, heatmap.data)
-        else:
-            if layer is not None:
-                self._viewer.layers.remove(layer)
-            layer = self._make(image, heatmap)
-        mark(layer, "heatmap", image=image.unique_id, model=shown.model)
+    def _forget(self, place: Place) -> None:
+        for kept in (self._layers, self._shown, self._limits_set, self._colormaps_set):
+            kept.pop(place, None)
+        self._hidden.discard(place)
 
-    def _make(self, image: Image, heatmap: HeatmapData) -> Image:
+    # -- showing -----------------------------------------------------------------------------
+
+    def show(self, image: Image, kind: str, shown: Shown) -> None:
+        """Give an image the heatmap of a kind, in the layer it already has if there is one."""
+        place, data = Place(image.unique_id, kind), shown.data
+        layer = self.items().get(place)
+        if layer is not None and (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
+            self._shown[place] = shown
+            update_data(layer, data.data)
+            self._mark(layer, place, shown.model)
+            return
+        if layer is not None:
+            self.remove(place)
+        self._shown[place] = shown
+        self._insert_above(image, self._make(image, place, shown))
+
+    def _mark(self, layer: Image, place: Place, model: str) -> None:
+        mark(layer, "heatmap", image=place.image, kind=place.kind, model=model)
+
+    def _make(self, image: Image, place: Place, shown: Shown) -> Image:
         from napari.layers import Image as ImageLayer
 
-        limits = self._limits(heatmap)
+        limits = self._limits(shown.data)
         layer = ImageLayer(
-            heatmap.data,
-            multiscale=heatmap.multiscale,
-            name=f"{image.name} similarity",
-            colormap=self._look.colormap,
+            shown.data.data,
+            multiscale=shown.data.multiscale,
+            name=self._name(image, place.kind),
+            colormap=self._colormap(place.kind),
             opacity=self._look.opacity,
             blending=self._look.blending,
             contrast_limits=limits,
@@ -160,65 +149,89 @@ class Heatmaps:
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
-        self._layers[image.unique_id] = layer
-        self._limits_set[image.unique_id] = limits
+        self._layers[place] = layer
+        self._limits_set[place] = limits
+        self._colormaps_set[place] = layer.colormap.name
         if not image.visible:
-            self._hidden.add(image.unique_id)
+            self._hidden.add(place)
         # Marked before it is seen: an unmarked image would be searched.
-        mark(layer, "heatmap", image=image.unique_id)
-        self._insert_above(image, layer)
+        self._mark(layer, place, shown.model)
         return layer
 
-    def _insert_above(self, image: Image, layer: Image) -> None:
-        """Directly above its own image, so that another image over both hides both.
+    def _name(self, image: Image, kind: str) -> str:
+        several = len(self._kinds) > 1 or kind != DEFAULT_KIND
+        return f"{image.name} similarity: {kind}" if several else f"{image.name} similarity"
 
-        Inserting selects the layer; the user's selection is put back.
-        """
-        layers = self._viewer.layers
-        selected, active = set(layers.selection), layers.selection.active
-        layers.insert(layers.index(image) + 1, layer)
-        layers.selection = selected
-        layers.selection.active = active
+    def _insert_above(self, image: Image, layer: Image) -> None:
+        over = [other for place, other in self._layers.items() if place.image == image.unique_id]
+        insert_above(self._viewer, image, layer, [o for o in over if o != layer])
+
+    # -- following the image -----------------------------------------------------------------
 
     def follow(self, image: Image) -> None:
-        """Lay an image's heatmap over it again."""
-        layer = self.items().get(image.unique_id)
-        if layer is not None and layer.ndim == image.ndim:
-            copy_transform(image, layer)
+        """Lay an image's heatmaps over it again."""
+        for place, layer in self.items().items():
+            if place.image == image.unique_id and layer.ndim == image.ndim:
+                copy_transform(image, layer)
 
     def follow_visibility(self, image: Image) -> None:
-        """Hide an image's heatmap with it, and show it again if it was hidden for that."""
-        layer = self.items().get(image.unique_id)
-        if layer is None:
-            return
-        if not image.visible and layer.visible:
-            self._hidden.add(image.unique_id)
-            layer.visible = False
-        elif image.visible and image.unique_id in self._hidden:
-            self._hidden.discard(image.unique_id)
-            layer.visible = True
+        """Hide an image's heatmaps with it, and show those again that were hidden for that."""
+        for place, layer in self.items().items():
+            if place.image != image.unique_id:
+                continue
+            if not image.visible and layer.visible:
+                self._hidden.add(place)
+                layer.visible = False
+            elif image.visible and place in self._hidden:
+                self._hidden.discard(place)
+                layer.visible = True
 
     def restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put heatmaps that have come to lie below their image above it again."""
-        layers = self._viewer.layers
-        for image_id, layer in self.items().items():
-            image = images.get(image_id)
-            if image is not None and layers.index(layer) < layers.index(image):
-                layers.move(layers.index(layer), layers.index(image) + 1)
+        for place, layer in self.items().items():
+            restack(self._viewer, images.get(place.image), layer)
 
-    def keep_only(self, image_ids: set[Hashable]) -> None:
-        """Remove the heatmaps of all other images."""
-        for image_id in set(self.items()) - image_ids:
-            self.remove(image_id)
+    # -- coming and going --------------------------------------------------------------------
 
-    def remove(self, image_id: Hashable) -> None:
+    def keep_only(self, places: Iterable[Place]) -> None:
+        """Remove all other heatmaps."""
+        for place in set(self.items()) - set(places):
+            self.remove(place)
+
+    def remove(self, place: Place) -> None:
         """Remove one heatmap layer."""
-        layer = self._layers.pop(image_id, None)
-        self._shown.pop(image_id, None)
-        self._limits_set.pop(image_id, None)
-        self._hidden.discard(image_id)
+        layer = self._layers.get(place)
+        self._forget(place)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    # -- colours ------------------------------------------------------------------------------
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds that have heatmaps."""
+        return self._kinds
+
+    def set_kinds(self, kinds: Sequence[str]) -> None:
+        """Say which kinds there are: with several, each is drawn in its own colour."""
+        if tuple(kinds) == self._kinds:
+            return
+        self._kinds = tuple(kinds)
+        for place, layer in self.items().items():
+            self._recolour(place, layer)
+
+    def _colormap(self, kind: str) -> Any:
+        if len(self._kinds) < 2 or kind not in self._kinds:
+            return self._look.colormap
+        return kind_colormap(self._palette.colour(kind))
+
+    def _recolour(self, place: Place, layer: Image) -> None:
+        """Give a layer the colormap of its kind, unless the user has given it another."""
+        if self._colormaps_set.get(place, layer.colormap.name) == layer.colormap.name:
+            layer.colormap = self._colormap(place.kind)
+            self._colormaps_set[place] = layer.colormap.name
+
+    # -- contrast -----------------------------------------------------------------------------
 
     @property
     def scaling(self) -> Scaling:
@@ -229,29 +242,43 @@ class Heatmaps:
     def scaling(self, scaling: Scaling) -> None:
         self._scaling = scaling
         self._limits_set.clear()
-        for image_id, layer in self.items().items():
-            self._apply_limits(image_id, layer)
+        self._apply_all_limits()
 
-    def _limits(self, heatmap: HeatmapData) -> tuple[float, float]:
-        """Contrast limits must differ, also for a map of one value."""
-        low, high = self._pooled if self._scaling == "shared" else heatmap.limits
-        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest where one scale holds for all maps."""
+        return self._fixed if self._scaling == "fixed" else self._pooled
 
-    def _apply_limits(self, image_id: Hashable, layer: Image) -> None:
-        """Set the limits, unless the user has set others since."""
-        shown = self._shown.get(image_id)
-        ours = self._limits_set.get(image_id)
-        if shown is None or (ours is not None and not np.allclose(layer.contrast_limits, ours)):
-            return
-        limits = self._limits(shown.heatmap)
-        layer.contrast_limits = limits
-        self._limits_set[image_id] = limits
+    @limits.setter
+    def limits(self, limits: tuple[float, float]) -> None:
+        self._fixed = limits
+        self.scaling = "fixed"
 
     def rescale(self, pooled: tuple[float, float]) -> None:
         """Use one scale for all maps after some of them have changed."""
         self._pooled = pooled
-        for image_id, layer in self.items().items():
-            self._apply_limits(image_id, layer)
+        self._apply_all_limits()
+
+    def _apply_all_limits(self) -> None:
+        for place, layer in self.items().items():
+            self._apply_limits(place, layer)
+
+    def _limits(self, data: LayerData) -> tuple[float, float]:
+        """Contrast limits must differ, also for a map of one value."""
+        low, high = data.limits if self._scaling == "each" else self.limits
+        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
+
+    def _apply_limits(self, place: Place, layer: Image) -> None:
+        """Set the limits, unless the user has set others since."""
+        shown = self._shown.get(place)
+        ours = self._limits_set.get(place)
+        if shown is None or (ours is not None and not np.allclose(layer.contrast_limits, ours)):
+            return
+        limits = self._limits(shown.data)
+        layer.contrast_limits = limits
+        self._limits_set[place] = limits
+
+    # -- look ---------------------------------------------------------------------------------
 
     @property
     def look(self) -> Look:
@@ -263,12 +290,40 @@ class Heatmaps:
         look = replace(self._look, **changes)
         look.check()
         self._look = look
-        for layer in self.items().values():
+        for place, layer in self.items().items():
             for name, value in changes.items():
-                setattr(layer, name, value)
+                if name == "colormap":
+                    layer.colormap = self._colormap(place.kind)
+                    self._colormaps_set[place] = layer.colormap.name
+                else:
+                    setattr(layer, name, value)
 
 
-def _update(layer: Image, data: Any) -> None:
+def insert_above(viewer: ViewerModel, image: Image, layer: Layer, over: Iterable[Layer]) -> None:
+    """Insert a layer directly above its own image and what lies over that already.
+
+    So another image over both hides both. Inserting selects the layer; the user's selection is
+    put back.
+    """
+    layers = viewer.layers
+    selected, active = set(layers.selection), layers.selection.active
+    top = max([layers.index(image), *(layers.index(o) for o in over if o in layers)])
+    between = layers[layers.index(image) + 1 : top + 1]
+    if any(other not in over for other in between):
+        top = layers.index(image)
+    layers.insert(top + 1, layer)
+    layers.selection = selected
+    layers.selection.active = active
+
+
+def restack(viewer: ViewerModel, image: Image | None, layer: Layer) -> None:
+    """Put a layer that has come to lie below its image above it again."""
+    layers = viewer.layers
+    if image is not None and layers.index(layer) < layers.index(image):
+        layers.move(layers.index(layer), layers.index(image) + 1)
+
+
+def update_data(layer: Any, data: Any) -> None:
     """Show new values.
 
     The data event makes napari measure every layer of the viewer again, which costs 8 ms with

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from napari_dinov3_sim.core.errors import SimilarityError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
-    from napari_dinov3_sim.session.heatmap_data import HeatmapData
-    from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
+    from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.questions import StateHandle
 
 
 @dataclass(frozen=True)
@@ -77,19 +84,60 @@ class PlaneEmbedded:
     window: IntensityWindow | None
 
 
+@dataclass(frozen=True, eq=False)
+class KindMaps:
+    """The maps of one plane: one for each kind.
+
+    Attributes
+    ----------
+    grid : PatchGrid
+    cosines : mapping of str to ndarray of float32, shape (rows, columns)
+        By kind.
+    """
+
+    grid: PatchGrid
+    cosines: Mapping[str, NDArray[np.float32]] = field(repr=False)
+
+
 @dataclass(frozen=True)
 class MapReady:
-    """One target's heatmap; each comes by itself, so that the window can breathe between two."""
+    """One target plane's maps; each comes by itself, so that the window can breathe."""
 
     plane: PlaneKey
-    heatmap: HeatmapData
+    handle: StateHandle
+    maps: KindMaps
 
 
 @dataclass(frozen=True)
+class LayerReady:
+    """What the layers over one image show now: heatmaps by kind, and the winning kind if any."""
+
+    layer: LayerAxes
+    heatmaps: Mapping[str, LayerData]
+    winner: LayerData | None
+
+
+@dataclass(frozen=True)
+class StateGone:
+    """A plane's state is in no store any more; it must be embedded again."""
+
+    plane: PlaneKey
+
+
+@dataclass(frozen=True, eq=False)
 class Answered:
-    """All heatmaps of a question have been sent; `limits` are one scale for all of them."""
+    """Everything that is shown has been answered.
+
+    Attributes
+    ----------
+    limits : tuple of float
+        One scale for all maps.
+    histograms : mapping of str to ndarray of int, shape (HISTOGRAM_BINS,)
+        How many patches have which cosine from -1 to 1, by kind.
+    """
 
     limits: tuple[float, float]
+    histograms: Mapping[str, NDArray[np.intp]] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -99,4 +147,14 @@ class Finished:
     cancelled: bool = False
 
 
-Message = Failure | Progress | ModelLoaded | PlaneEmbedded | MapReady | Answered | Finished
+Message = (
+    Failure
+    | Progress
+    | ModelLoaded
+    | PlaneEmbedded
+    | MapReady
+    | LayerReady
+    | StateGone
+    | Answered
+    | Finished
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,33 @@ class PlaneKey:
     def window_key(self) -> WindowKey:
         """Which window the plane is drawn through."""
         return self.layer_id, self.version
+
+    @property
+    def layer(self) -> LayerAxes:
+        """Which planes are shown together, in one heatmap layer."""
+        return LayerAxes(self.layer_id, self.version, self.axes)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Where the plane lies along the other axes, ascending."""
+        return tuple(index for _, index in self.position)
+
+
+@dataclass(frozen=True)
+class LayerAxes:
+    """All planes of a layer along two axes.
+
+    Attributes
+    ----------
+    layer_id : hashable
+    version : int
+    axes : tuple of int
+        See `PlaneKey`.
+    """
+
+    layer_id: Hashable
+    version: int
+    axes: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +177,28 @@ def plane_at(
         return None
     key = PlaneKey(layer.unique_id, version, axes, position)
     return Plane(key, layer.name, shape, data, bool(layer.rgb), level)
+
+
+def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
+    """Return all other planes of a stack along the same axes, the nearest ones first.
+
+    Returns
+    -------
+    list of (int, Plane)
+        With the distance: the greatest number of steps along any slider.
+    """
+    axes = [axis for axis, _ in plane.key.position]
+    here = np.array(plane.key.indices, int)
+    shape = [plane.shape[axis] for axis in axes]
+    grid = np.indices(shape).reshape(len(axes), -1).T
+    distances = np.abs(grid - here).max(axis=1, initial=0)
+    order = np.argsort(distances, kind="stable")
+    found = []
+    for index in order[distances[order] > 0].tolist():
+        position = tuple(zip(axes, grid[index].tolist(), strict=True))
+        key = replace(plane.key, position=position)
+        found.append((int(distances[index]), replace(plane, key=key)))
+    return found
 
 
 def _levels(layer: Image) -> list[Any]:

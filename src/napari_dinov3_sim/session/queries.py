@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.session.history import History, Snapshot
 from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units, unit_factors
+from napari_dinov3_sim.session.point_features import (
+    Role,
+    current_role,
+    draw_roles,
+    read_roles,
+    set_current_role,
+    write_roles,
+)
 from napari_dinov3_sim.session.sources import IGNORED, Source, carry_over
 
 if TYPE_CHECKING:
@@ -17,7 +27,18 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.session.palette import Palette
+
 NAME = "DINOv3 query"
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A query point: where it is in the viewer's world, what it says, on which image."""
+
+    world: NDArray[np.float64]
+    role: Role
+    image: Hashable | None
 
 
 class QueryPoints:
@@ -31,14 +52,20 @@ class QueryPoints:
     viewer : napari.Viewer or napari.components.ViewerModel
     changed : callable
         A bound method, called after every edit.
+    palette : Palette
+        Colours of the kinds.
     """
 
-    def __init__(self, viewer: ViewerModel, changed: Callable[[], None]) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
+        self._viewer, self._palette = viewer, palette
         self._changed = changed
         self._layer: Points | None = None
         self._coordinates: NDArray[np.float64] = np.empty((0, 0))
         self._sources: list[Source] = []
+        self._roles: list[Role] = []
+        self._role = Role()
+        self._history = History()
+        self._commit_due = True
 
     @property
     def layer(self) -> Points | None:
@@ -99,7 +126,9 @@ class QueryPoints:
             size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
             symbol="disc",
             face_color="#00000000",
-            border_color="cyan",
+            border_color=self._palette.colour(self._role.kind),
+            features={"kind": np.empty(0, object), "sign": np.empty(0, object)},
+            feature_defaults={"kind": self._role.kind, "sign": "positive"},
             border_width=0.2,
             canvas_size_limits=(9, 18),
         )
@@ -108,6 +137,7 @@ class QueryPoints:
             layer.units = image.units
         adopt_units(layer, units if len(units) == ndim else None)
         self._listen(layer)
+        self.set_role(self._role)
         self.activate()
         return layer
 
@@ -116,6 +146,7 @@ class QueryPoints:
         layer.events.data.connect(self._on_data)
         # A pasted point comes with no data event at all.
         layer.events.set_data.connect(self._on_set_data)
+        layer.events.features.connect(self._on_features)
         for name in TRANSFORMS:
             getattr(layer.events, name).connect(self._on_moved)
 
@@ -126,10 +157,12 @@ class QueryPoints:
             return
         layer.events.data.disconnect(self._on_data)
         layer.events.set_data.disconnect(self._on_set_data)
+        layer.events.features.disconnect(self._on_features)
         for name in TRANSFORMS:
             getattr(layer.events, name).disconnect(self._on_moved)
         self._layer = None
-        self._coordinates, self._sources = np.empty((0, 0)), []
+        self._coordinates, self._sources, self._roles = np.empty((0, 0)), [], []
+        self._history.clear()
 
     def activate(self) -> None:
         """Make the layer active and ready to add: the user's next click is a query."""
@@ -147,13 +180,26 @@ class QueryPoints:
 
     def _on_data(self, event: Any) -> None:
         if str(getattr(event.action, "value", event.action)) in ("added", "removed", "changed"):
+            self._commit_due = True
             self._changed()
 
     def _on_set_data(self, event: Any) -> None:
+        """Notice what comes without a data event: every step of a drag, and a paste."""
         del event
         layer = self._layer
         # napari fires this at every redraw as well; only new coordinates are news.
         if layer is not None and not np.array_equal(layer.data, self._coordinates, equal_nan=True):
+            # The steps of a drag are one edit, which ends with a data event.
+            self._commit_due |= len(layer.data) != len(self._coordinates)
+            self._changed()
+
+    def _on_features(self, event: Any) -> None:
+        del event
+        layer = self._layer
+        if layer is None or len(layer.features) != len(layer.data):
+            return
+        if read_roles(layer) != self._roles:
+            self._commit_due = True
             self._changed()
 
     def _on_moved(self, event: Any) -> None:
@@ -163,15 +209,15 @@ class QueryPoints:
     # -- where its points are ------------------------------------------------------------------
 
     def locate(
-        self, image_of: Callable[[NDArray[np.float64], Hashable | None], Hashable | None]
-    ) -> list[tuple[NDArray[np.float64], Hashable | None]]:
-        """Return where each point lies in the viewer's world, and on which image.
+        self, image_of: Callable[[int, NDArray[np.float64], Hashable | None], Hashable | None]
+    ) -> list[Located]:
+        """Return where each point lies in the viewer's world, what it says, and on which image.
 
         Parameters
         ----------
         image_of : callable
-            Given a point of the world and the id of the image it was on before, returns that of
-            the image it is on now, or None.
+            Given the number of a point, its place in the world and the id of the image it was on
+            before, returns that of the image it is on now, or None.
         """
         if self._layer is None:
             return []
@@ -180,10 +226,22 @@ class QueryPoints:
         carried = carry_over(self._coordinates, self._sources, coordinates)
         leads = [self._lead(source) for source in carried]
         worlds = self._worlds(coordinates, leads)
-        images = [image_of(w, source.image) for w, source in zip(worlds, carried, strict=True)]
+        images = [
+            image_of(number, world, source.image)
+            for number, (world, source) in enumerate(zip(worlds, carried, strict=True))
+        ]
         self._sources = [Source(i, lead) for i, lead in zip(images, leads, strict=True)]
-        self._coordinates = coordinates
-        return list(zip(worlds, images, strict=True))
+        self._coordinates, self._roles = coordinates, read_roles(self._layer)
+        self._commit()
+        found = zip(worlds, self._roles, images, strict=True)
+        return [Located(world, role, image) for world, role, image in found]
+
+    def _commit(self) -> None:
+        if self._commit_due:
+            self._commit_due = False
+            self._history.commit(
+                Snapshot(self._coordinates.copy(), tuple(self._roles), tuple(self._sources))
+            )
 
     def _lead(self, source: Source) -> tuple[float, ...]:
         """Return a point's place along the axes its layer lacks, that of the slider when set."""
@@ -202,7 +260,57 @@ class QueryPoints:
         worlds = [np.asarray(layer.data_to_world(point), float) for point in coordinates]
         return [np.concatenate([lead, w * factors]) for lead, w in zip(leads, worlds, strict=True)]
 
-    def append(self, world: NDArray[np.float64], image: Hashable) -> None:
+    # -- kinds and signs ----------------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        """What the next point will say."""
+        return self._role if self._layer is None else current_role(self._layer)
+
+    def set_role(self, role: Role) -> None:
+        """Choose what the next point will say; points that are there keep theirs."""
+        self._role = role
+        if self._layer is not None:
+            set_current_role(self._layer, role, self._palette)
+
+    def draw(self) -> None:
+        """Colour the points by kind and mark the negative ones."""
+        layer = self._layer
+        if layer is not None and len(self._roles) == len(layer.data):
+            draw_roles(layer, self._roles, self._palette)
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give all points of a kind another name."""
+        layer = self._layer
+        if layer is None:
+            return
+        renamed = [Role(new, r.positive) if r.kind == old else r for r in read_roles(layer)]
+        role = self.role
+        self._palette.rename(old, new)
+        write_roles(layer, renamed)
+        if role.kind == old:
+            self.set_role(Role(new, role.positive))
+
+    # -- edits by the program -------------------------------------------------------------------
+
+    def undo(self) -> bool:
+        """Take the last edit back; return whether there was one."""
+        before = self._history.undo()
+        layer = self._layer
+        if before is None or layer is None:
+            return False
+        self._coordinates = before.coordinates.copy()
+        self._sources, self._roles = list(before.sources), list(before.roles)
+        layer.selected_data = set()
+        with layer.events.data.blocker(), layer.events.features.blocker():
+            layer.data = before.coordinates.reshape(-1, layer.ndim).copy()
+        write_roles(layer, before.roles)
+        self._changed()
+        return True
+
+    def append(
+        self, world: NDArray[np.float64], image: Hashable, role: Role | None = None
+    ) -> None:
         """Add a point at a place of the world and attach it to an image."""
         layer = self._layer
         if layer is None:
@@ -214,4 +322,11 @@ class QueryPoints:
         lead = tuple(full[: max(0, len(full) - ndim)].tolist())
         self._coordinates = np.vstack([self._coordinates.reshape(-1, ndim), data])
         self._sources.append(Source(image, lead))
+        self._add(layer, data, role or self.role)
+
+    def _add(self, layer: Points, data: NDArray[np.float64], role: Role) -> None:
+        before = self.role
+        self.set_role(role)
         layer.add(data)
+        if role != before:
+            self.set_role(before)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session.coordinator import Coordinator
-from napari_dinov3_sim.session.heatmaps import Heatmaps, Look, Scaling
+from napari_dinov3_sim.session.look import Look
 from napari_dinov3_sim.session.placement import placement_of
+from napari_dinov3_sim.session.point_features import Role
+from napari_dinov3_sim.session.questions import DEFAULT_KIND
 from napari_dinov3_sim.session.runner import Runner, default_runner
-from napari_dinov3_sim.store import DEFAULT_BUDGET, MemoryStore
+from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
+    from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.combine import Combination
     from napari_dinov3_sim.core.state import Backbone
-    from napari_dinov3_sim.session.jobs import LoadModel
+    from napari_dinov3_sim.session.embed_job import LoadModel
+    from napari_dinov3_sim.session.heatmaps import Scaling
 
 
 class SimilaritySession(Coordinator):
@@ -64,23 +69,37 @@ class SimilaritySession(Coordinator):
         load_model: LoadModel | None = None,
         look: Look | None = None,
     ) -> None:
-        self.store = MemoryStore(memory_budget)
+        self.store = EmbeddingStore(MemoryStore(memory_budget))
         super().__init__(
             viewer,
             runner=runner if runner is not None else default_runner(),
             store=self.store,
             recipe=recipe or Recipe(),
             load_model=load_model or _load,
-            heatmaps=Heatmaps(viewer, look or Look()),
+            look=look or Look(),
         )
         self._choose(backbone)
         self._schedule()
 
     @property
     def heatmaps(self) -> dict[Image, Image]:
-        """Each image layer's heatmap layer, as they are in the viewer now."""
-        pairs = ((self._targets.get(i), layer) for i, layer in self._heatmaps.items().items())
-        return {target.layer: layer for target, layer in pairs if target is not None}
+        """Each image layer's heatmap layer, that of the first kind where there are several."""
+        kinds = self._overlays.heatmaps.kinds
+        return self.heatmaps_of(kinds[0] if kinds else DEFAULT_KIND)
+
+    def heatmaps_of(self, kind: str) -> dict[Image, Image]:
+        """Return each image layer's heatmap layer of a kind, as they are in the viewer now."""
+        items = self._overlays.heatmaps.items().items()
+        found = {place.image: layer for place, layer in items if place.kind == kind}
+        records = {image_id: self._targets.get(image_id) for image_id in found}
+        return {r.layer: found[image_id] for image_id, r in records.items() if r is not None}
+
+    @property
+    def winners(self) -> dict[Image, Labels]:
+        """Each image layer's Labels layer of winning kinds; empty with fewer than two kinds."""
+        items = self._overlays.winners.items()
+        records = {image_id: self._targets.get(image_id) for image_id in items}
+        return {r.layer: items[image_id] for image_id, r in records.items() if r is not None}
 
     def refusal(self, layer: Image) -> str | None:
         """Say why an image cannot be searched, or None if it can."""
@@ -101,7 +120,7 @@ class SimilaritySession(Coordinator):
         """
         if self._closed or (isinstance(backbone, str) and self._has_loaded(backbone)):
             return
-        self._heatmaps.keep_only(set())
+        self._overlays.clear()
         self._answers.forget()
         self._choose(backbone)
         self.model_changed.emit()
@@ -113,7 +132,9 @@ class SimilaritySession(Coordinator):
         self._queries_due = True
         self._told.clear()
         self._answers.forget()
-        self._embedder.insist(self._targets.planes())
+        shown = self._targets.planes()
+        hidden = self._targets.other_planes(shown) if self._all_planes else []
+        self._embedder.insist([*shown, *hidden])
         self._schedule()
 
     def cancel(self) -> None:
@@ -122,7 +143,15 @@ class SimilaritySession(Coordinator):
         self.progressed.emit(None)
         self._schedule()
 
-    def add_query(self, layer: Image, x: float, y: float) -> None:
+    def add_query(
+        self,
+        layer: Image,
+        x: float,
+        y: float,
+        *,
+        kind: str | None = None,
+        positive: bool | None = None,
+    ) -> None:
         """Add a query point at a pixel of the plane of an image that is shown.
 
         Parameters
@@ -130,6 +159,10 @@ class SimilaritySession(Coordinator):
         layer : napari.layers.Image
         x, y : float
             Pixel column and row at full resolution.
+        kind : str, optional
+            By default the current one, see `kind`.
+        positive : bool, optional
+            Whether this is what is meant, or what is not; by default as `positive` says.
 
         Raises
         ------
@@ -152,7 +185,9 @@ class SimilaritySession(Coordinator):
                 f"The point (x={x:g}, y={y:g}) lies outside {layer.name}; choose a pixel inside."
             )
         self._queries.ensure(layer)
-        self._queries.append(world, layer.unique_id)
+        role = self._queries.role
+        chosen = Role(kind or role.kind, role.positive if positive is None else positive)
+        self._queries.append(world, layer.unique_id, chosen)
 
     def new_queries(self) -> None:
         """Make the Points layer active and ready for clicks, and make it if it is gone."""
@@ -160,9 +195,113 @@ class SimilaritySession(Coordinator):
         self._queries.activate()
 
     @property
+    def kind(self) -> str:
+        """Name of the kind that the next point belongs to."""
+        return self._queries.role.kind
+
+    @kind.setter
+    def kind(self, kind: str) -> None:
+        name = kind.strip()
+        if not name:
+            raise SimilarityError("A kind needs a name; give at least one letter.")
+        self._palette.colour(name)
+        self._queries.set_role(Role(name, self.positive))
+        self.queried.emit()
+
+    @property
+    def positive(self) -> bool:
+        """Whether the next point is an example of its kind, or of what is not meant."""
+        return self._queries.role.positive
+
+    @positive.setter
+    def positive(self, positive: bool) -> None:
+        self._queries.set_role(Role(self.kind, positive))
+        self.queried.emit()
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """All kinds there are and their colours, as ``#rrggbb``."""
+        self._palette.colour(self.kind)
+        return {name: self._palette.colour(name) for name in self._palette.names}
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give a kind another name; it keeps its points and its colour."""
+        name = new.strip()
+        if not name:
+            raise SimilarityError("A kind needs a name; give at least one letter.")
+        self._queries.rename_kind(old, name)
+        self._schedule()
+
+    @property
+    def combination(self) -> Combination:
+        """How the points of a kind are combined: 'auto', 'mean', 'best' or 'contrast'."""
+        return self._combination
+
+    @combination.setter
+    def combination(self, combination: Combination) -> None:
+        if combination not in get_args(_combinations()):
+            raise SimilarityError(
+                f"There is no combination {combination!r}; choose auto, mean, best or contrast."
+            )
+        self._combination = combination
+        self._schedule()
+
+    @property
+    def threshold(self) -> float | None:
+        """Cosine below which nothing counts as found; None if there is none."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float | None) -> None:
+        self._threshold = None if threshold is None else float(threshold)
+        self._schedule()
+
+    @property
+    def histograms(self) -> dict[str, NDArray[np.intp]]:
+        """How many patches of all maps have which cosine from -1 to 1, by kind."""
+        return dict(self._histograms)
+
+    def undo(self) -> bool:
+        """Take the last edit of the query points back; return whether there was one."""
+        return self._queries.undo()
+
+    @property
+    def all_planes(self) -> bool:
+        """Whether stacks are answered on all planes, or only on those that are shown."""
+        return self._all_planes
+
+    @all_planes.setter
+    def all_planes(self, all_planes: bool) -> None:
+        self._all_planes = all_planes
+        self._schedule()
+
+    @property
+    def source(self) -> Image | None:
+        """The image that clicks belong to wherever it lies; None for the topmost below them."""
+        record = self._targets.get(self._targets.source)
+        return None if record is None else record.layer
+
+    @source.setter
+    def source(self, layer: Image | None) -> None:
+        self._targets.source = None if layer is None else layer.unique_id
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pixels become embeddings: resolution, tiles, padding."""
+        return self._embedder.recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        if recipe != self._embedder.recipe:
+            self._overlays.clear()
+            self._answers.forget()
+            self._embedder.recipe = recipe
+            self._schedule()
+
+    @property
     def look(self) -> Look:
         """Colormap, opacity and blending of new heatmaps."""
-        return self._heatmaps.look
+        return self._overlays.heatmaps.look
 
     def style(
         self,
@@ -173,17 +312,35 @@ class SimilaritySession(Coordinator):
     ) -> None:
         """Change how all heatmaps are drawn; see `Look`."""
         wanted = {"colormap": colormap, "opacity": opacity, "blending": blending}
-        self._heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
+        self._overlays.heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
         self.restyled.emit()
 
     @property
     def scaling(self) -> Scaling:
-        """Contrast of the heatmaps: 'shared', one scale for all, or 'each', its own min-max."""
-        return self._heatmaps.scaling
+        """Contrast of the heatmaps.
+
+        'shared' is one scale for all, 'each' its own minimum and maximum, 'fixed' the `limits`.
+        """
+        return self._overlays.heatmaps.scaling
 
     @scaling.setter
     def scaling(self, scaling: Scaling) -> None:
-        self._heatmaps.scaling = scaling
+        self._overlays.heatmaps.scaling = scaling
+        self.restyled.emit()
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest on the common scale; setting them fixes it."""
+        return self._overlays.heatmaps.limits
+
+    @limits.setter
+    def limits(self, limits: tuple[float, float]) -> None:
+        low, high = (float(limit) for limit in limits)
+        if not -1.0 <= low < high <= 1.0:
+            raise SimilarityError(
+                f"Limits go from the lower to the higher cosine, within -1 and 1, not {limits}."
+            )
+        self._overlays.heatmaps.limits = (low, high)
         self.restyled.emit()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -242,6 +399,12 @@ class SimilaritySession(Coordinator):
     def _require_model(self) -> None:
         if not self.model:
             raise SimilarityError('No model is chosen; call set_model("builtin") first.')
+
+
+def _combinations() -> Any:
+    from napari_dinov3_sim.core.combine import Combination
+
+    return Combination
 
 
 def _load(model: str, report: Callable[[str, int, int], None]) -> Backbone:

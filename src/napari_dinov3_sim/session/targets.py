@@ -4,26 +4,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import pixel_from_coordinate
 from napari_dinov3_sim.session.marks import is_derived
 from napari_dinov3_sim.session.placement import TRANSFORMS, placement_of
-from napari_dinov3_sim.session.planes import Plane, plane_at, refusal, shown_axes, shown_plane
+from napari_dinov3_sim.session.planes import (
+    Plane,
+    neighbours,
+    plane_at,
+    refusal,
+    shown_axes,
+    shown_plane,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.placement import Placement
-    from napari_dinov3_sim.session.planes import WindowKey
+    from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
 
 FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
+
+
+class Place(NamedTuple):
+    """A pixel of an embedded plane: its column and its row."""
+
+    plane: Plane
+    x: int
+    y: int
 
 
 @dataclass(eq=False)
@@ -64,6 +79,8 @@ class Targets:
         # Never the same for two sets of pixels, also when a layer leaves and comes back.
         self._versions = count()
         self._placements: dict[Hashable, Placement] = {}
+        self._stacks: dict[PlaneKey, list[tuple[int, Plane]]] = {}
+        self.source: Hashable | None = None
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
         viewer.layers.events.reordered.connect(self._on_reordered, position="last")
@@ -186,20 +203,44 @@ class Targets:
             self._placements[key] = placement_of(layer, axes, units)
         return self._placements[key]
 
-    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Hashable | None:
-        """Return the image a point belongs to: the one it was set on, else the topmost below."""
+    def other_planes(self, shown: Iterable[Plane]) -> list[Plane]:
+        """Return the planes of the same stacks that are not shown, the nearest ones first."""
+        ranked = [(distance, plane) for one in shown for distance, plane in self._neighbours(one)]
+        return [plane for _, plane in sorted(ranked, key=lambda pair: pair[0])]
+
+    def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
+        """Return a stack's other planes with their distance in steps of the sliders."""
+        if plane.key not in self._stacks:
+            self._stacks = {
+                key: planes
+                for key, planes in self._stacks.items()
+                if key.layer_id in self._records and key.layer_id != plane.key.layer_id
+            }
+            self._stacks[plane.key] = neighbours(plane)
+        return self._stacks[plane.key]
+
+    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
+        """Return where a point lies: on the image it was set on, else on the topmost below it."""
         record = self.get(remembered)
-        if record is not None and record.ticked and self.pixel(record, world) is not None:
-            return remembered
-        for record in reversed(self.records()):
-            visible = record.ticked and record.layer.visible
-            if visible and self.pixel(record, world) is not None:
-                found: Hashable = record.layer.unique_id
-                return found
+        if record is not None and record.ticked:
+            place = self.pixel(record, world)
+            if place is not None:
+                return place
+        for record in self._preferred():
+            if record.ticked and record.layer.visible:
+                place = self.pixel(record, world)
+                if place is not None:
+                    return place
         return None
 
-    def pixel(self, record: Target, world: NDArray[np.float64]) -> tuple[Plane, int, int] | None:
-        """Return the plane, the column x and the row y of the embedded pixel under a point."""
+    def _preferred(self) -> list[Target]:
+        """Return the records from the top down, the one chosen as the source of clicks first."""
+        records = self.records()[::-1]
+        chosen = [r for r in records if r.layer.unique_id == self.source]
+        return chosen + [r for r in records if r.layer.unique_id != self.source]
+
+    def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
+        """Return the embedded pixel of an image under a point, or None outside."""
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
@@ -211,7 +252,7 @@ class Targets:
             _embedded_pixel(data[axis], plane.shape[axis], plane.level_shape[axis])
             for axis in axes
         )
-        return (plane, x, y) if x is not None and y is not None else None
+        return Place(plane, x, y) if x is not None and y is not None else None
 
 
 _HANDLERS = {"name": "_on_renamed", "data": "_on_replaced"}

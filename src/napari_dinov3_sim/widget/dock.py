@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.core.state import Backbone
-    from napari_dinov3_sim.session.jobs import LoadModel
+    from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.runner import Runner
 
 

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 from superqt import QLabeledSlider
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.heatmaps import Look, Scaling
+    from napari_dinov3_sim.session.heatmaps import Scaling
+    from napari_dinov3_sim.session.look import Look
 
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
 """Their low end is dark: heatmaps are added to the image under them."""

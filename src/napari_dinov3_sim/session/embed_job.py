@@ -1,16 +1,16 @@
-"""What runs off the main thread: embedding planes and answering questions; pure of layers."""
+"""The job that embeds planes, off the main thread; pure of layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
 from napari_dinov3_sim.session.messages import (
-    Answered,
     Failure,
-    MapReady,
     ModelLoaded,
     PlaneEmbedded,
     Progress,
@@ -20,13 +20,71 @@ from napari_dinov3_sim.session.planes import read_plane, read_window
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
-    from napari_dinov3_sim.store import MemoryStore
+    from napari_dinov3_sim.store import EmbeddingStore
 
 LoadModel = Callable[[str, Callable[[str, int, int], None]], "Backbone"]
 """Loads a model by name, reporting (what, bytes done, bytes in all)."""
+
+
+class PlaneQueue:
+    """The planes still to be embedded; the main thread may change them while a job runs.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        In the order wanted.
+    """
+
+    def __init__(self, planes: Sequence[Plane]) -> None:
+        self._lock = threading.Lock()
+        self._waiting = deque(planes)
+        self._current: PlaneKey | None = None
+        self._taken: set[PlaneKey] = set()
+        self._closed = False
+
+    def replace(self, planes: Sequence[Plane]) -> bool:
+        """Put other planes in, those apart that have been taken: their messages are on the way.
+
+        Returns
+        -------
+        bool
+            False if the job cannot take them: it has seen the queue empty, or it is busy with a
+            plane that is not among them while others wait.
+        """
+        with self._lock:
+            new = [plane for plane in planes if plane.key not in self._taken]
+            if self._closed or (new and self._is_astray(planes)):
+                return not new
+            self._waiting = deque(new)
+            return True
+
+    def _is_astray(self, planes: Sequence[Plane]) -> bool:
+        current = self._current
+        return current is not None and all(plane.key != current for plane in planes)
+
+    def take(self) -> Plane | None:
+        """Return the next plane to embed, or None for ever."""
+        with self._lock:
+            plane = self._waiting.popleft() if self._waiting else None
+            self._current = None if plane is None else plane.key
+            self._closed = plane is None
+            if plane is not None:
+                self._taken.add(plane.key)
+            return plane
+
+    def pixels(self) -> int:
+        """Return how many pixels wait."""
+        with self._lock:
+            return sum(_pixels(plane) for plane in self._waiting)
+
+    def keys(self) -> set[PlaneKey]:
+        """Return the keys of the current plane and of those that wait."""
+        with self._lock:
+            waiting = {plane.key for plane in self._waiting}
+            return waiting if self._current is None else waiting | {self._current}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +95,7 @@ class EmbedJob:
     ----------
     model : str
         Name of the model, loaded if `backbone` is None.
-    planes : tuple of Plane
-        In the order wanted.
+    queue : PlaneQueue
     windows : mapping
         Intensity windows that are known already.
     """
@@ -46,9 +103,9 @@ class EmbedJob:
     model: str
     backbone: Backbone | None
     load_model: LoadModel
-    planes: tuple[Plane, ...]
+    queue: PlaneQueue
     windows: Mapping[WindowKey, IntensityWindow | None]
-    store: MemoryStore
+    store: EmbeddingStore
     recipe: Recipe
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
@@ -78,10 +135,10 @@ class EmbedJob:
 
     def _embed_all(self, backbone: Backbone, post: Receive, token: CancelToken) -> None:
         windows = dict(self.windows)
-        meter = _Meter([self._tiles(plane, backbone) for plane in self.planes], post, token)
-        for number, plane in enumerate(self.planes):
+        meter = _Meter(self.queue, post, token)
+        while (plane := self.queue.take()) is not None:
             _check(token)
-            meter.start(number, plane.name)
+            meter.start(plane)
             try:
                 message = self._embed(plane, backbone, windows, meter)
             except EmbeddingCancelled:
@@ -91,16 +148,6 @@ class EmbedJob:
                 continue
             windows[plane.key.window_key] = message.window
             post(message)
-
-    def _tiles(self, plane: Plane, backbone: Backbone) -> int:
-        from napari_dinov3_sim.core.geometry import PatchGrid
-        from napari_dinov3_sim.core.tiles import plan_tiles
-
-        if min(plane.embedded_shape) < 1:
-            return 1
-        return len(
-            plan_tiles(PatchGrid(plane.embedded_shape, backbone.patch_size), self.recipe.tiling)
-        )
 
     def _embed(
         self,
@@ -116,12 +163,12 @@ class EmbedJob:
         key = plane.key.window_key
         window = windows[key] if key in windows else read_window(plane, pixels)
         digest = digest_of(pixels, backbone.fingerprint, window, self.recipe)
-        state = self.store.get(digest)
+        state = self.store.fetch(digest)
         if state is None:
             state = create_patch_image_state(
                 pixels, backbone, window=window, recipe=self.recipe, progress=meter
             )
-            self.store.put(digest, state)
+            self.store.put(digest, state, plane.name)
         return PlaneEmbedded(plane.key, digest, state, key, window)
 
 
@@ -131,63 +178,23 @@ def _check(token: CancelToken) -> None:
 
 
 class _Meter:
-    """Turns the tiles of one plane into the progress of the whole job."""
+    """Turns the tiles of one plane into the progress of the whole job, in pixels."""
 
-    def __init__(self, tiles: list[int], post: Receive, token: CancelToken) -> None:
-        self._tiles, self._post, self._token = tiles, post, token
-        self._before, self._name = 0, ""
+    def __init__(self, queue: PlaneQueue, post: Receive, token: CancelToken) -> None:
+        self._queue, self._post, self._token = queue, post, token
+        self._before, self._now, self._name = 0, 0, ""
 
-    def start(self, number: int, name: str) -> None:
-        self._before, self._name = sum(self._tiles[:number]), name
-        self(0, 0)
+    def start(self, plane: Plane) -> None:
+        self._before, self._now, self._name = self._before + self._now, _pixels(plane), plane.name
+        self(0, 1)
 
     def __call__(self, done: int, total: int) -> None:
-        del total
         _check(self._token)
-        description = f"Embedding {self._name}"
-        self._post(Progress(description, self._before + done, sum(self._tiles)))
+        in_all = self._before + self._now + self._queue.pixels()
+        so_far = self._before + self._now * done // max(1, total)
+        self._post(Progress(f"Embedding {self._name}", so_far, in_all))
 
 
-@dataclass(frozen=True)
-class Pick:
-    """A query point: a pixel of the embedded plane, and where its state is found."""
-
-    plane: PlaneKey
-    x: int
-    y: int
-
-
-@dataclass(frozen=True, eq=False)
-class AnswerJob:
-    """Compare the picked patches with every target.
-
-    Attributes
-    ----------
-    picks : tuple of (PatchImageState, (x, y))
-    targets : mapping of PlaneKey to PatchImageState
-    shapes : mapping of PlaneKey to tuple of int
-        Shape of each target's layer at level 0.
-    """
-
-    picks: tuple[tuple[PatchImageState, tuple[int, int]], ...]
-    targets: Mapping[PlaneKey, PatchImageState]
-    shapes: Mapping[PlaneKey, tuple[int, ...]] = field(repr=False)
-
-    def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send a `MapReady` for each target, then `Answered`, unless a newer question came."""
-        from napari_dinov3_sim.core.similarity import (
-            query_vector,
-            shared_limits,
-            similarity_map,
-        )
-        from napari_dinov3_sim.session.heatmap_data import create_heatmap_data
-
-        query = query_vector(self.picks)
-        maps = []
-        for key, state in self.targets.items():
-            if token.cancelled:
-                return
-            similarity = similarity_map(query, state)
-            maps.append(similarity.cosine)
-            post(MapReady(key, create_heatmap_data(similarity, key, self.shapes[key])))
-        post(Answered(shared_limits(maps)))
+def _pixels(plane: Plane) -> int:
+    height, width = plane.embedded_shape
+    return max(1, height * width)

@@ -1,0 +1,198 @@
+"""From picks to the vectors of each kind; runs in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.session.questions import LabelsPick, Pick, PolygonPick, VectorPick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.combine import KindQuery
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.planes import PlaneKey
+    from napari_dinov3_sim.session.questions import AnyPick, Question
+
+
+Backgrounds = MutableMapping["PatchImageState", "torch.Tensor"]
+"""Mean directions of images, kept for the next question: that of a large one takes long."""
+
+
+@dataclass(eq=False)
+class _Gathered:
+    """What the picks of one kind have brought so far; states once each, in order."""
+
+    positives: list[torch.Tensor] = field(default_factory=list)
+    negatives: list[torch.Tensor] = field(default_factory=list)
+    states: dict[PatchImageState, None] = field(default_factory=dict)
+    background: torch.Tensor | None = None
+
+
+def kind_queries(
+    question: Question,
+    states: Mapping[PlaneKey, PatchImageState],
+    backgrounds: Backgrounds,
+) -> tuple[KindQuery, ...]:
+    """Return the vectors of each kind that has a positive pick.
+
+    Parameters
+    ----------
+    question : Question
+    states : mapping of PlaneKey to PatchImageState
+        Of every plane that was picked on.
+    backgrounds : mutable mapping of PatchImageState to torch.Tensor
+        Of images, filled as they are needed.
+
+    Returns
+    -------
+    tuple of KindQuery
+        In the order in which the kinds were first picked; those of labels last.
+
+    Raises
+    ------
+    StateError
+        A saved query comes from another model.
+    PointError
+        A region covers no pixel of its image, or labels cannot be read.
+    """
+    import torch
+
+    from napari_dinov3_sim.core.combine import KindQuery, resolve
+
+    gathered = _gather(question, states)
+    found = []
+    for name, kind in gathered.items():
+        if not kind.positives:
+            continue
+        negatives = torch.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
+        background = None
+        if resolve(question.combination, len(kind.negatives)) == "contrast":
+            background = _background(kind, backgrounds)
+        positives = torch.stack(kind.positives)
+        negatives = negatives.reshape(-1, positives.shape[1])
+        found.append(KindQuery(name, positives, negatives, background))
+    return tuple(found)
+
+
+def _gather(
+    question: Question, states: Mapping[PlaneKey, PatchImageState]
+) -> dict[str, _Gathered]:
+    gathered: dict[str, _Gathered] = {kind: _Gathered() for kind in question.kinds}
+    for pick in question.picks:
+        for kind, positive, vector in _vectors(pick, states):
+            found = gathered.setdefault(kind, _Gathered())
+            (found.positives if positive else found.negatives).append(vector)
+            if isinstance(pick, VectorPick):
+                found.background = pick.background_tensor()
+            else:
+                found.states[states[pick.plane]] = None
+    return gathered
+
+
+def _background(kind: _Gathered, backgrounds: Backgrounds) -> torch.Tensor | None:
+    """Return what `core.combine.background_vector` does, from the means that are known."""
+    import torch
+
+    from napari_dinov3_sim.core.combine import background_vector
+    from napari_dinov3_sim.core.state import normalize_embeddings
+
+    means = [] if kind.background is None else [kind.background]
+    for state in kind.states:
+        if state not in backgrounds:
+            backgrounds[state] = background_vector([state])
+        means.append(backgrounds[state])
+    return normalize_embeddings(torch.stack(means).mean(0)) if means else None
+
+
+def _vectors(
+    pick: AnyPick, states: Mapping[PlaneKey, PatchImageState]
+) -> Iterator[tuple[str, bool, torch.Tensor]]:
+    if isinstance(pick, VectorPick):
+        yield from _saved_vectors(pick, states.values())
+    elif isinstance(pick, LabelsPick):
+        for kind, vector in _label_vectors(pick, states[pick.plane]):
+            yield kind, True, vector
+    else:
+        yield pick.kind, pick.positive, _vector(pick, states[pick.plane])
+
+
+def _vector(pick: Pick | PolygonPick, state: PatchImageState) -> torch.Tensor:
+    from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
+    from napari_dinov3_sim.core.regions import coverage_of_polygon, region_vector
+
+    if isinstance(pick, PolygonPick):
+        coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
+        return region_vector(state, coverage).float()
+    index = convert_pixel_coordinates_to_patch_index(pick.x, pick.y, state.grid)
+    return state.embeddings_normalized[index].float()
+
+
+def _saved_vectors(
+    pick: VectorPick, states: Iterable[PatchImageState]
+) -> Iterator[tuple[str, bool, torch.Tensor]]:
+    import torch
+
+    if any(state.fingerprint != pick.fingerprint for state in states):
+        raise StateError(
+            f"The saved query {pick.kind} was made with another model; choose that model, or set "
+            "the points anew."
+        )
+    for positive, vectors in ((True, pick.positives), (False, pick.negatives)):
+        for vector in vectors:
+            yield pick.kind, positive, torch.from_numpy(np.asarray(vector, np.float32))
+
+
+def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, torch.Tensor]]:
+    from napari_dinov3_sim.core.regions import label_coverages, region_vector
+
+    for number, coverage in label_coverages(labels_over_image(pick, state), state.grid).items():
+        yield f"{pick.name} {number}", region_vector(state, coverage).float()
+
+
+def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.intp]:
+    """Return the label under the centre of each pixel of the embedded plane, 0 outside.
+
+    Parameters
+    ----------
+    pick : LabelsPick
+    state : PatchImageState
+
+    Returns
+    -------
+    ndarray of int, shape (H, W)
+
+    Raises
+    ------
+    PointError
+        The labels cannot be read any more.
+    """
+    from scipy.ndimage import affine_transform
+
+    try:
+        labels = np.asarray(pick.labels)
+    except Exception as error:
+        raise PointError(
+            f"The labels {pick.name} cannot be read ({type(error).__name__}: {error}); open them "
+            "again."
+        ) from error
+    if labels.dtype == np.bool_:
+        labels = labels.astype(np.uint8)
+    over: NDArray[np.intp] = affine_transform(
+        labels,
+        np.reshape(pick.matrix, (2, 2)),
+        pick.offset,
+        output_shape=state.image_shape,
+        order=0,
+        mode="constant",
+        cval=0,
+    )
+    return over

@@ -1,0 +1,111 @@
+"""All layers over images, together: heatmaps by kind, and winners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.heatmaps import Heatmaps, Place, Shown
+from napari_dinov3_sim.session.winners import Winners
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_dinov3_sim.session.look import Look
+    from napari_dinov3_sim.session.messages import LayerReady
+    from napari_dinov3_sim.session.palette import Palette
+    from napari_dinov3_sim.session.questions import Question
+
+
+class Overlays:
+    """Shows answers, and takes away what is no answer any more.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    look : Look
+    palette : Palette
+    """
+
+    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+        self.heatmaps = Heatmaps(viewer, look, palette)
+        self.winners = Winners(viewer, palette)
+
+    def show(self, image: Image, ready: LayerReady, question: Question, model: str) -> None:
+        """Show what a job has found over an image."""
+        self.heatmaps.set_kinds(tuple(ready.heatmaps))
+        for kind, data in ready.heatmaps.items():
+            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model))
+        if ready.winner is not None:
+            kinds = tuple(ready.heatmaps)
+            items = self.heatmaps.items()
+            over = [layer for place, layer in items.items() if place.image == image.unique_id]
+            self.winners.show(image, ready.winner, kinds, over)
+
+    def drop_untrue(
+        self,
+        versions: Mapping[Hashable, int],
+        question: Question | None,
+        *,
+        asking: bool,
+        busy: bool,
+    ) -> None:
+        """Remove layers that do not answer the present question.
+
+        Parameters
+        ----------
+        versions : mapping of image id to int
+            Of the pixels of the images that are searched.
+        question : Question or None
+            The present one.
+        asking : bool
+            Whether anything is clicked at all.
+        busy : bool
+            Whether an answer may still come; until then an older one stays.
+        """
+        shown = self.heatmaps.shown()
+        keep = {
+            place
+            for place in self.heatmaps.items()
+            if asking and _is_true(place, shown.get(place), versions, question, busy)
+        }
+        self.heatmaps.keep_only(keep)
+        several = len({place.kind for place in keep}) > 1
+        self.winners.keep_only({place.image for place in keep} if several else set())
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self.heatmaps.keep_only(())
+        self.winners.keep_only(set())
+
+    def follow(self, image: Image) -> None:
+        """Lay what is over an image over it again."""
+        self.heatmaps.follow(image)
+        self.winners.follow(image)
+
+    def follow_visibility(self, image: Image) -> None:
+        """Hide what is over an image with it."""
+        self.heatmaps.follow_visibility(image)
+        self.winners.follow_visibility(image)
+
+    def restack(self, images: Mapping[Hashable, Image]) -> None:
+        """Put what has come to lie below its image above it again."""
+        self.heatmaps.restack(images)
+        self.winners.restack(images)
+
+
+def _is_true(
+    place: Place,
+    shown: Shown | None,
+    versions: Mapping[Hashable, int],
+    question: Question | None,
+    busy: bool,
+) -> bool:
+    if place.image not in versions:
+        return False
+    if shown is None:
+        return busy
+    current = shown.layer.version == versions[place.image]
+    return current and (busy or (question is not None and shown.question == question))

@@ -1,0 +1,91 @@
+"""Kind and sign of each query point: two columns of the layer's features, and how they look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.session.questions import DEFAULT_KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Points
+
+    from napari_dinov3_sim.session.palette import Palette
+
+KIND, SIGN = "kind", "sign"
+"""Columns of ``layer.features``."""
+
+POSITIVE, NEGATIVE = "positive", "negative"
+SYMBOLS = {True: "disc", False: "cross"}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a point says: which kind, and whether it is that or is not."""
+
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+def read_roles(layer: Points) -> list[Role]:
+    """Return the role of each point; what the user has put into the columns is taken kindly."""
+    features, count = layer.features, len(layer.data)
+    kinds = list(features[KIND]) if KIND in features else [DEFAULT_KIND] * count
+    signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
+    return [Role(_kind(kind), _is_positive(sign)) for kind, sign in zip(kinds, signs, strict=True)]
+
+
+def _kind(value: Any) -> str:
+    missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
+    return DEFAULT_KIND if missing or not str(value).strip() else str(value).strip()
+
+
+def _is_positive(value: Any) -> bool:
+    text = str(value).strip().lower()
+    return not (text.startswith(("neg", "-", "−")) or text in ("false", "0"))
+
+
+def write_roles(layer: Points, roles: Sequence[Role]) -> None:
+    """Set kind and sign of every point; other columns stay."""
+    features = layer.features.copy()
+    features[KIND] = [role.kind for role in roles]
+    features[SIGN] = [POSITIVE if role.positive else NEGATIVE for role in roles]
+    layer.features = features
+
+
+def current_role(layer: Points) -> Role:
+    """Return the role that the next point will have."""
+    defaults = layer.feature_defaults
+    kind = defaults[KIND][0] if KIND in defaults else DEFAULT_KIND
+    sign = defaults[SIGN][0] if SIGN in defaults else POSITIVE
+    return Role(_kind(kind), _is_positive(sign))
+
+
+def set_current_role(layer: Points, role: Role, palette: Palette) -> None:
+    """Set the role of the points to come; those that are selected keep theirs."""
+    # pandas is imported by napari with its first Points layer.
+    defaults = layer.feature_defaults.copy()
+    defaults[KIND] = [role.kind]
+    defaults[SIGN] = [POSITIVE if role.positive else NEGATIVE]
+    layer.feature_defaults = defaults
+    with layer.block_update_properties():
+        layer.current_symbol = SYMBOLS[role.positive]
+        layer.current_border_color = palette.colour(role.kind)
+
+
+def draw_roles(layer: Points, roles: Sequence[Role], palette: Palette) -> None:
+    """Colour points by kind, and mark negative ones with a cross; nothing is set in vain."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    if not roles:
+        return
+    colours = transform_color([palette.colour(role.kind) for role in roles])
+    if not np.array_equal(layer.border_color, colours):
+        layer.border_color = colours
+    symbols = [SYMBOLS[role.positive] for role in roles]
+    if [str(symbol) for symbol in layer.symbol] != symbols:
+        layer.symbol = symbols

@@ -1,0 +1,147 @@
+"""What is asked: clicked points and regions of kinds, and how they are combined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.combine import Combination
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.planes import PlaneKey
+
+DEFAULT_KIND = "kind 1"
+"""The kind of a point that was given none."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A query point: a pixel of the embedded plane, and where its state is found."""
+
+    plane: PlaneKey
+    x: int
+    y: int
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class PolygonPick:
+    """A drawn region.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+    vertices : tuple of (x, y)
+        In pixels of the embedded plane.
+    kind : str
+    positive : bool
+    """
+
+    plane: PlaneKey
+    vertices: tuple[tuple[float, float], ...]
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class LabelsPick:
+    """The regions of a Labels layer; each id above 0 is a kind.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+        The plane of the image that they lie on.
+    source : (layer id, version)
+        Which labels, at which state of editing.
+    name : str
+        Name of the labels layer; kinds are called ``<name> <id>``.
+    matrix, offset : tuple of float
+        Where a pixel (y, x) of the embedded plane lies in the labels:
+        ``matrix @ (y, x) + offset``, row by row.
+    labels : array_like, shape (H, W)
+        Not compared; `source` says which it is.
+    """
+
+    plane: PlaneKey
+    source: tuple[Hashable, int]
+    name: str
+    matrix: tuple[float, ...]
+    offset: tuple[float, ...]
+    labels: Any = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorPick:
+    """Vectors of a saved query: a kind that lies in none of the open images.
+
+    Attributes
+    ----------
+    kind : str
+    positives, negatives : ndarray, shape (n, D)
+    background : ndarray, shape (D,), or None
+    fingerprint : str
+        Of the model that made them.
+    """
+
+    kind: str
+    positives: NDArray[np.float32]
+    negatives: NDArray[np.float32]
+    background: NDArray[np.float32] | None
+    fingerprint: str
+
+    def background_tensor(self) -> torch.Tensor | None:
+        """Return the background as a tensor, if there is one."""
+        import torch
+
+        return None if self.background is None else torch.from_numpy(self.background)
+
+
+AnyPick = Pick | PolygonPick | LabelsPick | VectorPick
+
+
+@dataclass(frozen=True, eq=False)
+class StateHandle:
+    """A plane's patch state, or the digest under which a worker finds it in the store."""
+
+    digest: str
+    state: PatchImageState | None = field(default=None, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StateHandle) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every target is compared with.
+
+    Attributes
+    ----------
+    picks : tuple of picks
+    states : tuple of (PlaneKey, StateHandle)
+        Of the planes that were picked on.
+    combination : str
+        How the picks of a kind are combined, see `core.combine`.
+    threshold : float or None
+        Below it no kind wins a patch.
+    """
+
+    picks: tuple[AnyPick, ...]
+    states: tuple[tuple[PlaneKey, StateHandle], ...]
+    combination: Combination
+    threshold: float | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of points and polygons, in the order of their first pick."""
+        named = (pick.kind for pick in self.picks if not isinstance(pick, LabelsPick))
+        return tuple(dict.fromkeys(named))

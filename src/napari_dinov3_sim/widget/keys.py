@@ -1,0 +1,89 @@
+"""Keys that act while the query layer is the active one, and only as long as the dock is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
+
+from napari.components import ViewerModel
+from napari.layers import Points
+from napari.utils.interactions import Shortcut
+from napari.utils.key_bindings import coerce_keybinding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Command = Callable[[], object]
+    Binding = Callable[[Any], None]
+
+
+class QueryKeys:
+    """Binds keys on one layer, and gives them back.
+
+    A key that napari uses for points or for the viewer, or that the user has given to an action
+    of napari in the preferences, is not taken. What was bound on the layer itself comes back.
+
+    Parameters
+    ----------
+    commands : mapping of str to (str, callable)
+        For each key, such as 'N' or 'Shift-N', what it does in words, and what is called, without
+        arguments. Bound methods are held weakly: keys keep no dock alive.
+    """
+
+    def __init__(self, commands: Mapping[str, tuple[str, Command]]) -> None:
+        self._titles = {key: title for key, (title, _) in commands.items()}
+        self._bindings = {key: _binding(call) for key, (_, call) in commands.items()}
+        self._layer: Points | None = None
+        self._before: dict[str, Any] = {}
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """The keys that are bound now."""
+        return tuple(self._before)
+
+    def bind(self, layer: Points) -> None:
+        """Bind the keys on a layer, and release them on the one before."""
+        if self._layer is not None and self._layer == layer:
+            return
+        self.release()
+        self._layer = layer
+        taken = {*ViewerModel.class_keymap, *_keymap_of_class()}
+        for key, binding in self._bindings.items():
+            if coerce_keybinding(key) not in taken:
+                self._before[key] = layer.bind_key(key, binding, overwrite=True)
+
+    def release(self) -> None:
+        """Unbind the keys, but for those that have been bound to something else since."""
+        layer, before = self._layer, self._before
+        self._layer, self._before = None, {}
+        if layer is None:
+            return
+        for key, earlier in before.items():
+            found = layer.bind_key(key, None)
+            kept = earlier if found is self._bindings[key] else found
+            if kept is not None:
+                layer.bind_key(key, kept)
+
+    def hint(self, key: str) -> str:
+        """Return what a key does, for a tooltip, with the key in the style of the platform."""
+        title = self._titles[key]
+        return f"{title} ({Shortcut(key).platform})" if key in self._before else title
+
+
+def _keymap_of_class() -> set[Any]:
+    """Keys of all points layers; napari looks in the class and in what it inherits from."""
+    return {key for cls in Points.__mro__ for key in getattr(cls, "class_keymap", ())}
+
+
+def _binding(call: Command) -> Binding:
+    """Return what napari calls with the layer."""
+    if not hasattr(call, "__self__"):
+        return lambda layer: _call(call)
+    method = WeakMethod(call)  # type: ignore[arg-type]
+    return lambda layer: _call(method())
+
+
+def _call(call: Command | None) -> None:
+    """Without the result: napari would call it again when the key is released, if it could."""
+    if call is not None:
+        call()
