@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
+import torch
 
 from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
+from napari_dinov3_sim.core.product import dot
 from napari_dinov3_sim.core.state import EPSILON, PatchImageState, normalize_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import torch
     from numpy.typing import NDArray
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 Point = tuple[float, float]
 """Pixel column x and row y, counted from the top left of the image."""
@@ -85,17 +88,18 @@ def shared_limits(maps: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
     return (max(low, 0.0) if high > 0 else low), high
 
 
-def upsample_nearest(values: NDArray[np.float32], grid: PatchGrid) -> NDArray[np.float32]:
+def upsample_nearest(values: NDArray[_Value], grid: PatchGrid) -> NDArray[_Value]:
     """Repeat each patch's value over its P × P pixels and crop the padding.
 
     Parameters
     ----------
-    values : ndarray, shape (rows, columns)
+    values : ndarray, shape (rows, columns, ...)
+        Numbers, labels or colours.
     grid : PatchGrid
 
     Returns
     -------
-    ndarray, shape (H, W)
+    ndarray, shape (H, W, ...)
     """
     height, width = grid.image_shape
     rows = np.arange(height) // grid.patch_size
@@ -122,16 +126,49 @@ def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor
     StateError
         The images were embedded by different models.
     """
+    check_same_model([state for state, _ in picks])
+    return prototype(vectors_at(picks))
+
+
+def vectors_at(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
+    """Return the unit vectors of clicked patches.
+
+    Parameters
+    ----------
+    picks : sequence of (PatchImageState, (x, y))
+        Clicked pixels, each in its own image.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, D), float32
+
+    Raises
+    ------
+    PointError
+        There is no point, or one lies outside its image.
+    """
     if not picks:
         raise PointError("There is no query point; give at least one point (x, y).")
-    check_same_model([state for state, _ in picks])
-    total = sum(_vector_at(state, point) for state, point in picks)
-    return normalize_embeddings(cast("torch.Tensor", total) / len(picks))
+    return torch.stack([_vector_at(state, point) for state, point in picks])
 
 
 def _vector_at(state: PatchImageState, point: Point) -> torch.Tensor:
     index = convert_pixel_coordinates_to_patch_index(*point, state.grid)
-    return state.embeddings_normalized[index]
+    return state.embeddings_normalized[index].float()
+
+
+def prototype(vectors: torch.Tensor) -> torch.Tensor:
+    """Return the mean of unit vectors, normalised again.
+
+    Parameters
+    ----------
+    vectors : torch.Tensor, shape (n, D)
+
+    Returns
+    -------
+    torch.Tensor, shape (D,)
+    """
+    return normalize_embeddings(vectors.mean(0))
 
 
 def check_same_model(states: Sequence[PatchImageState]) -> None:
@@ -156,9 +193,39 @@ def similarity_map(query: torch.Tensor, state: PatchImageState) -> SimilarityMap
     -------
     SimilarityMap
     """
-    cosine = (state.embeddings_normalized @ query).reshape(state.grid.shape).numpy()
+    (cosine,) = cosines(query[None], state)
+    return SimilarityMap(cosine.reshape(state.grid.shape), state.grid)
+
+
+def cosines(vectors: torch.Tensor, state: PatchImageState) -> NDArray[np.float32]:
+    """Return the cosine of each vector with every patch of an image, in one matrix product.
+
+    Parameters
+    ----------
+    vectors : torch.Tensor, shape (k, D)
+        Unit rows.
+    state : PatchImageState
+
+    Returns
+    -------
+    ndarray of float32, shape (k, rows * columns)
+        In [-1, 1].
+
+    Raises
+    ------
+    StateError
+        The vectors are not as long as the embeddings: another model made them.
+    """
+    embeddings = state.embeddings_normalized
+    if vectors.shape[-1] != embeddings.shape[-1]:
+        raise StateError(
+            f"The query has {vectors.shape[-1]} numbers per vector and the image "
+            f"{embeddings.shape[-1]}; embed the image with the model that made the query."
+        )
+    products = dot(embeddings, vectors.T).T.numpy()
     # Rounding can carry a product of unit vectors past 1 by an ulp or two.
-    return SimilarityMap(np.clip(cosine, -1.0, 1.0), state.grid)
+    clipped: NDArray[np.float32] = np.clip(products, -1.0, 1.0)
+    return clipped
 
 
 def create_similarity_images(

@@ -1,0 +1,220 @@
+"""How several positive and negative vectors of a kind become one score per patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.core.similarity import (
+    Point,
+    SimilarityMap,
+    check_same_model,
+    cosines,
+    prototype,
+    vectors_at,
+)
+from napari_dinov3_sim.core.state import PatchImageState, normalize_embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+Combination = Literal["auto", "mean", "best", "contrast"]
+"""How the vectors of a kind are combined; see `EXPLANATIONS`."""
+
+EXPLANATIONS: Mapping[Combination, str] = {
+    "auto": "The mean while there are positive points only, so that one click is its raw cosine; "
+    "contrast as soon as there is a negative point.",
+    "mean": "The cosine with the mean of the positive points; negative points are ignored.",
+    "best": "The greatest cosine with any of the positive points, for kinds of several looks; "
+    "negative points are ignored.",
+    "contrast": "The mean, less half of the greatest cosine with the negative points and with "
+    "the background of the images that were clicked.",
+}
+"""One sentence about each combination, for the user."""
+
+CONTRAST = 0.5
+"""Share of the negative score that is subtracted; chosen by ``bench_combinations.py``."""
+
+
+@dataclass(frozen=True, eq=False)
+class KindQuery:
+    """What is looked for under one name.
+
+    Attributes
+    ----------
+    name : str
+        Name of the kind.
+    positives : torch.Tensor, shape (n, D)
+        Unit rows, at least one: points, regions or saved vectors.
+    negatives : torch.Tensor, shape (m, D)
+        Unit rows of what is not meant; m may be 0.
+    background : torch.Tensor, shape (D,), or None
+        Mean direction of the images that were clicked, see `background_vector`; of any length.
+
+    Raises
+    ------
+    PointError
+        There is no positive.
+    """
+
+    name: str
+    positives: torch.Tensor = field(repr=False)
+    negatives: torch.Tensor = field(repr=False)
+    background: torch.Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.positives):
+            raise PointError(f"“{self.name}” has no positive point; add a point on what is meant.")
+
+
+def resolve(combination: Combination, negatives: int) -> Combination:
+    """Return the combination that "auto" stands for with so many negatives, or the one given."""
+    if combination != "auto":
+        return combination
+    return "contrast" if negatives else "mean"
+
+
+def background_vector(states: Sequence[PatchImageState]) -> torch.Tensor:
+    """Return the mean direction of the patches of images, each image counting the same.
+
+    Parameters
+    ----------
+    states : sequence of PatchImageState
+        At least one.
+
+    Returns
+    -------
+    torch.Tensor, shape (D,)
+        Unit vector.
+    """
+    means = [state.embeddings_normalized.mean(0, dtype=torch.float32) for state in states]
+    return normalize_embeddings(normalize_embeddings(torch.stack(means)).mean(0))
+
+
+def kind_of_points(
+    name: str,
+    positives: Sequence[tuple[PatchImageState, Point]],
+    negatives: Sequence[tuple[PatchImageState, Point]] = (),
+) -> KindQuery:
+    """Return the query of clicked patches, with the background of the images clicked.
+
+    Parameters
+    ----------
+    name : str
+    positives, negatives : sequence of (PatchImageState, (x, y))
+        Clicked pixels, each in its own image.
+
+    Returns
+    -------
+    KindQuery
+
+    Raises
+    ------
+    PointError
+        There is no positive point, or a point lies outside its image.
+    StateError
+        The images were embedded by different models.
+    """
+    states = list(dict.fromkeys(state for state, _ in (*positives, *negatives)))
+    check_same_model(states)
+    chosen = vectors_at(positives)
+    unwanted = vectors_at(negatives) if negatives else chosen[:0]
+    background = background_vector(states) if states else None
+    return KindQuery(name, chosen, unwanted, background)
+
+
+def score_kinds(
+    kinds: Sequence[KindQuery], state: PatchImageState, combination: Combination = "auto"
+) -> list[SimilarityMap]:
+    """Return one map per kind, from one matrix product of the image with all vectors.
+
+    Parameters
+    ----------
+    kinds : sequence of KindQuery
+    state : PatchImageState
+        The image to search, embedded by the model that the vectors come from.
+    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+        See `EXPLANATIONS`. With "mean" the score is that of `similarity_map`.
+
+    Returns
+    -------
+    list of SimilarityMap
+        In the order of the kinds; scores in units of the cosine, clipped to [-1, 1].
+
+    Raises
+    ------
+    StateError
+        The vectors are not as long as the embeddings: another model made them.
+    """
+    if not kinds:
+        return []
+    chosen = [resolve(combination, len(kind.negatives)) for kind in kinds]
+    rows = [_rows_of(kind, how) for kind, how in zip(kinds, chosen, strict=True)]
+    ends = np.cumsum([len(row) for row in rows])
+    products = np.split(cosines(torch.cat(rows), state), ends[:-1])
+    return [
+        SimilarityMap(_combine(part, how).reshape(state.grid.shape), state.grid)
+        for part, how in zip(products, chosen, strict=True)
+    ]
+
+
+def _rows_of(kind: KindQuery, combination: Combination) -> torch.Tensor:
+    """Return the vectors that a kind's score needs; for contrast, the mean comes first."""
+    if combination == "best":
+        return kind.positives
+    mean = prototype(kind.positives)[None]
+    if combination == "mean":
+        return mean
+    unwanted = [kind.negatives.reshape(-1, mean.shape[1])]
+    if kind.background is not None:
+        unwanted.append(normalize_embeddings(kind.background.float())[None])
+    return torch.cat([mean, *unwanted])
+
+
+def _combine(products: NDArray[np.float32], combination: Combination) -> NDArray[np.float32]:
+    """Return one score per patch from the cosines with each vector, shape (vectors, patches)."""
+    scores: NDArray[np.float32] = products[0]
+    if combination == "best":
+        scores = products.max(0)
+    elif len(products) > 1:  # contrast with something
+        scores = np.clip(scores - np.float32(CONTRAST) * products[1:].max(0), -1.0, 1.0)
+    return scores
+
+
+def winner(
+    maps: Sequence[SimilarityMap], threshold: float | None = None
+) -> NDArray[np.uint8 | np.uint16]:
+    """Return which kind is most similar to each patch.
+
+    Parameters
+    ----------
+    maps : sequence of SimilarityMap
+        One per kind, at least one, all of the same image.
+    threshold : float, optional
+        Patches whose best score is below it belong to no kind.
+
+    Returns
+    -------
+    ndarray of uint8, or of uint16 for more than 255 kinds, shape (rows, columns)
+        The number of the kind, from 1; 0 for none. Of equal scores the first wins.
+
+    Raises
+    ------
+    StateError
+        The maps are of different images.
+    """
+    if len({one.grid for one in maps}) != 1:
+        raise StateError("The maps are of different images; compare the kinds image by image.")
+    best, numbers = maps[0].cosine, np.ones(maps[0].cosine.shape, np.uint16)
+    for number, one in enumerate(maps[1:], start=2):
+        better = one.cosine > best
+        best, numbers = np.where(better, one.cosine, best), np.where(better, number, numbers)
+    if threshold is not None:
+        numbers = np.where(best >= threshold, numbers, 0)
+    return numbers.astype(np.uint8 if len(maps) <= 255 else np.uint16)
