@@ -25,6 +25,8 @@ RING_OF = {
     "core": 1,
     "backbones": 2,
     "store": 2,
+    "query_files": 2,
+    "peak_files": 2,
     "session": 3,
     "widget": 4,
     "cli": 4,
@@ -37,9 +39,11 @@ RING_OF = {
 
 LAZY = {
     "": ("torch", "napari", "transformers", *QT),
-    "core": ("napari", "transformers", *QT),
+    "core": ("napari", "transformers", "skimage", "scipy", *QT),
     "backbones": ("napari", *QT),
     "store": ("napari", *QT),
+    "query_files": ("torch", "napari", *QT),
+    "peak_files": ("torch", "napari", *QT),
     "session": QT,
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers"),
@@ -104,8 +108,8 @@ def module_name(path: Path) -> str:
 
 
 # backbones and store are one ring and cost one interpreter.
-RINGS = [(), ("core",), ("backbones", "store"), ("session",), ("widget",), ("cli",)]
-RINGS += [("_cli",), ("demo",), ("sample_data",)]
+RINGS = [(), ("core",), ("backbones", "store"), ("query_files", "peak_files"), ("session",)]
+RINGS += [("widget",), ("cli",), ("_cli",), ("demo",), ("sample_data",)]
 
 
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
@@ -143,9 +147,11 @@ def test_every_module_belongs_to_a_ring():
 # --- whom each module names, even within a function or for type checking ------------------------
 
 FOREIGN = {
-    "core": ("napari", "transformers", "skimage", "safetensors", "huggingface_hub", *QT),
+    "core": ("napari", "transformers", "safetensors", "huggingface_hub", *QT),
     "backbones": ("napari", *QT),
     "store": ("napari", *QT),
+    "query_files": ("napari", *QT),
+    "peak_files": ("napari", *QT),
     "session": QT,
 }
 

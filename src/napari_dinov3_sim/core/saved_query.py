@@ -1,0 +1,226 @@
+"""A query that outlives its images: vectors, names, and what they looked like."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.combine import Combination, KindQuery
+    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
+    from napari_dinov3_sim.core.state import PatchImageState
+
+COMBINATIONS = ("auto", "mean", "best", "contrast")
+THUMBNAIL = 64
+"""Side of a thumbnail, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedKind:
+    """One kind of a saved query.
+
+    Attributes
+    ----------
+    name : str
+    colour : str
+        As ``#rrggbb``.
+    positives : ndarray of float32, shape (n, D)
+        Unit rows, at least one.
+    negatives : ndarray of float32, shape (m, D)
+        Unit rows; m may be 0.
+    background : ndarray of float32, shape (D,), or None
+        Mean direction of the images that were clicked.
+    thumbnails : tuple of ndarray of uint8, shape (h, w, 3)
+        What was clicked, for people; see `make_thumbnail`.
+
+    Raises
+    ------
+    StateError
+        A value is not of this form.
+    """
+
+    name: str
+    colour: str
+    positives: NDArray[np.float32] = field(repr=False)
+    negatives: NDArray[np.float32] = field(repr=False)
+    background: NDArray[np.float32] | None = field(default=None, repr=False)
+    thumbnails: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.name or not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
+            raise StateError("A saved kind needs a name and a colour such as #ff8800.")
+        rows = [self.positives, self.negatives]
+        rows += [] if self.background is None else [self.background[np.newaxis]]
+        lengths = {one.shape[-1] for one in rows if one.ndim == 2}
+        if not all(map(_are_units, rows)) or len(lengths) != 1 or not len(self.positives):
+            raise StateError(f"The vectors of “{self.name}” are not unit vectors of one length.")
+        if not all(map(_is_picture, self.thumbnails)):
+            raise StateError(f"A thumbnail of “{self.name}” is not an 8-bit RGB picture.")
+
+    @classmethod
+    def of(
+        cls, kind: KindQuery, colour: str, thumbnails: Iterable[NDArray[np.uint8]] = ()
+    ) -> SavedKind:
+        """Return a kind as it is saved.
+
+        Parameters
+        ----------
+        kind : KindQuery
+        colour : str
+            As ``#rrggbb``.
+        thumbnails : iterable of ndarray of uint8, shape (h, w, 3), optional
+        """
+        from napari_dinov3_sim.core.state import normalize_embeddings
+
+        background = kind.background
+        if background is not None:
+            background = normalize_embeddings(background)
+        negatives = kind.negatives.reshape(-1, kind.positives.shape[1])
+        return cls(
+            kind.name,
+            colour,
+            kind.positives.float().numpy(),
+            negatives.float().numpy(),
+            None if background is None else background.float().numpy(),
+            tuple(thumbnails),
+        )
+
+    def query(self) -> KindQuery:
+        """Return the kind for `score_kinds`."""
+        import torch
+
+        from napari_dinov3_sim.core.combine import KindQuery
+
+        background = None if self.background is None else torch.from_numpy(self.background)
+        positives, negatives = map(torch.from_numpy, (self.positives, self.negatives))
+        return KindQuery(self.name, positives, negatives, background)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedQuery:
+    """A query that can be asked of other images, if the same model has embedded them.
+
+    Attributes
+    ----------
+    kinds : tuple of SavedKind
+        At least one; no two of the same name.
+    combination : {'auto', 'mean', 'best', 'contrast'}
+        How the vectors of a kind are combined.
+    fingerprint : str
+        Of the model.
+    model : str
+        Name of the model, for messages and to load it again.
+    cell_size : int
+        Pixels of the image per vector along each axis when the query was made.
+
+    Raises
+    ------
+    StateError
+        A value is not of this form.
+    """
+
+    kinds: tuple[SavedKind, ...]
+    combination: Combination
+    fingerprint: str
+    model: str
+    cell_size: int
+
+    def __post_init__(self) -> None:
+        names = {kind.name for kind in self.kinds}
+        lengths = {kind.positives.shape[1] for kind in self.kinds}
+        if len(lengths) != 1 or len(names) != len(self.kinds):
+            raise StateError(
+                "A saved query needs kinds of different names with vectors of one length."
+            )
+        if self.combination not in COMBINATIONS or self.cell_size < 1 or not self.fingerprint:
+            raise StateError("A saved query needs a combination, a model and a cell size.")
+
+    def check_model(self, fingerprint: str, model: str) -> None:
+        """Raise `StateError` unless the query was made with this model.
+
+        Parameters
+        ----------
+        fingerprint, model : str
+            Of the model that is to be used, and its name.
+        """
+        if fingerprint != self.fingerprint:
+            raise StateError(
+                f"The query was made with the model {self.model}, and this is {model} "
+                "(or other weights of that name); load the former, or make the query again "
+                "with the latter."
+            )
+
+    def score(self, state: PatchImageState, model: str = "another model") -> list[SimilarityMap]:
+        """Return how similar the patches of an image are to each kind.
+
+        Parameters
+        ----------
+        state : PatchImageState
+        model : str, optional
+            Name of the model that embedded the image, for the message.
+
+        Returns
+        -------
+        list of SimilarityMap
+            In the order of the kinds.
+
+        Raises
+        ------
+        StateError
+            Another model embedded the image.
+        """
+        from napari_dinov3_sim.core.combine import score_kinds
+
+        self.check_model(state.fingerprint, model)
+        return score_kinds([kind.query() for kind in self.kinds], state, self.combination)
+
+
+def make_thumbnail(
+    image: NDArray[Any],
+    window: IntensityWindow | None,
+    point: Point,
+    side: int = THUMBNAIL,
+) -> NDArray[np.uint8]:
+    """Return what lies around a point, as the model saw it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W), (H, W, 3) or (H, W, 4)
+    window : IntensityWindow or None
+        The window the image was embedded through.
+    point : (x, y)
+        In pixels, inside the image.
+    side : int, optional
+        Height and width, in pixels; less where the image is smaller.
+
+    Returns
+    -------
+    ndarray of uint8, shape (h, w, 3)
+        The point is in the middle, unless the border of the image is near.
+    """
+    rows, columns = (
+        slice(start := max(0, min(int(at) - side // 2, size - side)), start + side)
+        for at, size in zip(reversed(point), image.shape, strict=False)
+    )
+    rgb = convert_to_rgb(image[rows, columns], window)
+    return (rgb * 255 + 0.5).astype(np.uint8)
+
+
+def _are_units(rows: NDArray[Any]) -> bool:
+    if rows.ndim != 2 or rows.dtype != np.float32:
+        return False
+    return bool(np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-2))
+
+
+def _is_picture(picture: NDArray[Any]) -> bool:
+    return picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3

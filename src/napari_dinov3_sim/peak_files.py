@@ -1,0 +1,109 @@
+"""Peaks as a table that spreadsheets and pandas read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store import write_atomically
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins with one of these is run as a formula by spreadsheets."""
+
+
+@dataclass(frozen=True)
+class PeakRow:
+    """A line of the table.
+
+    Attributes
+    ----------
+    image : str
+        Name of the image.
+    kind : str
+        What was looked for.
+    x, y : float
+        In pixels of the image.
+    score : float
+        In units of the cosine.
+    world : tuple of float, optional
+        The same place in world coordinates, as many as there are `world_axes`.
+    """
+
+    image: str
+    kind: str
+    x: float
+    y: float
+    score: float
+    world: tuple[float, ...] = ()
+
+
+def peaks_table(rows: Iterable[PeakRow], world_axes: Sequence[str] = ()) -> str:
+    """Return peaks as comma-separated values.
+
+    Parameters
+    ----------
+    rows : iterable of PeakRow
+    world_axes : sequence of str, optional
+        A heading for each world coordinate, best with its unit, such as ``y_um``.
+
+    Returns
+    -------
+    str
+        With the headings ``image, kind, x_px, y_px``, the world axes, and ``score``. Names that
+        a spreadsheet would run as formulas are given an apostrophe.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["image", "kind", "x_px", "y_px", *map(_safe, world_axes), "score"])
+    for row in rows:
+        if len(row.world) != len(world_axes):
+            raise ValueError(f"{len(row.world)} world coordinates for {len(world_axes)} axes")
+        place = [f"{number:.10g}" for number in (row.x, row.y, *row.world)]
+        writer.writerow([_safe(row.image), _safe(row.kind), *place, f"{row.score:.6f}"])
+    return stream.getvalue()
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def save_peaks(
+    rows: Iterable[PeakRow], path: str | os.PathLike[str], world_axes: Sequence[str] = ()
+) -> Path:
+    """Write peaks to a CSV file in UTF-8, whole or not at all.
+
+    Parameters
+    ----------
+    rows : iterable of PeakRow
+    path : path-like
+        The file to write; its folder must exist.
+    world_axes : sequence of str, optional
+        See `peaks_table`.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written (no permission, disk full).
+    """
+    target = Path(path)
+    try:
+        write_atomically(target, peaks_table(rows, world_axes).encode())
+    except OSError as error:
+        raise StoreError(
+            f"The table cannot be written to {target} ({error.strerror or error}); free some "
+            "space or choose another folder."
+        ) from error
+    return target

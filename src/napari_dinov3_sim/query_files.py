@@ -1,0 +1,181 @@
+"""Saved queries as files, and a folder of them as a library."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import StateError, StoreError
+from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
+from napari_dinov3_sim.store import write_atomically
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+QUERY_FORMAT = "napari-dinov3-sim-query/1"
+QUERY_SUFFIX = ".query.safetensors"
+
+
+@dataclass(frozen=True)
+class LibraryEntry:
+    """A file of a library of queries.
+
+    Attributes
+    ----------
+    path : Path
+    query : SavedQuery or None
+        None if the file cannot be used.
+    problem : str
+        Why not, and what to do; empty if it can.
+    """
+
+    path: Path
+    query: SavedQuery | None
+    problem: str = ""
+
+
+def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
+    """Write a query to a safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    query : SavedQuery
+    path : path-like
+        The file to write; its folder must exist. `list_queries` finds files that end in
+        ``.query.safetensors``.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written (no permission, disk full).
+    """
+    from safetensors.numpy import save
+
+    target = Path(path)
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, kind in enumerate(query.kinds):
+        arrays |= {f"{number}.{name}": array for name, array in _arrays_of(kind).items()}
+    metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
+    content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    try:
+        write_atomically(target, content)
+    except OSError as error:
+        raise StoreError(
+            f"The query cannot be written to {target} ({error.strerror or error}); free some "
+            "space or choose another folder."
+        ) from error
+    return target
+
+
+def _arrays_of(kind: SavedKind) -> dict[str, NDArray[Any]]:
+    arrays = {"positives": kind.positives, "negatives": kind.negatives}
+    if kind.background is not None:
+        arrays["background"] = kind.background
+    return arrays | {f"thumbnails.{n}": one for n, one in enumerate(kind.thumbnails)}
+
+
+def _description_of(query: SavedQuery) -> dict[str, Any]:
+    return {
+        "kinds": [
+            {"name": kind.name, "colour": kind.colour, "thumbnails": len(kind.thumbnails)}
+            for kind in query.kinds
+        ],
+        "combination": query.combination,
+        "fingerprint": query.fingerprint,
+        "model": query.model,
+        "cell_size": query.cell_size,
+    }
+
+
+def load_query(path: str | os.PathLike[str]) -> SavedQuery:
+    """Read a query that `save_query` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    SavedQuery
+
+    Raises
+    ------
+    StoreError
+        The file is missing, damaged, or no saved query.
+    """
+    from safetensors import safe_open
+
+    source = Path(path)
+    try:
+        with safe_open(source, framework="np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != QUERY_FORMAT:
+                raise StoreError(
+                    f"{source} is no saved query of this version; choose a file that was saved "
+                    "as a query."
+                )
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _query_of(json.loads(metadata["query"]), arrays)
+    except FileNotFoundError as error:
+        raise StoreError(f"{source} does not exist; check the spelling and the folder.") from error
+    except StoreError:
+        raise
+    except Exception as error:  # a damaged file fails in its own way
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise StoreError(
+            f"{source} cannot be read as a saved query ({reason}); save the query again."
+        ) from error
+
+
+def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedQuery:
+    kinds = []
+    for number, kind in enumerate(description["kinds"]):
+        thumbnails = (arrays[f"{number}.thumbnails.{n}"] for n in range(kind["thumbnails"]))
+        kinds.append(
+            SavedKind(
+                kind["name"],
+                kind["colour"],
+                arrays[f"{number}.positives"],
+                arrays[f"{number}.negatives"],
+                arrays.get(f"{number}.background"),
+                tuple(thumbnails),
+            )
+        )
+    rest = {name: description[name] for name in ("combination", "fingerprint", "model")}
+    if not all(isinstance(value, str) for value in rest.values()):
+        raise StateError("A combination and a model are named by text.")
+    return SavedQuery(tuple(kinds), **rest, cell_size=int(description["cell_size"]))
+
+
+def list_queries(folder: str | os.PathLike[str]) -> list[LibraryEntry]:
+    """Return the saved queries of a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        One that does not exist is empty.
+
+    Returns
+    -------
+    list of LibraryEntry
+        By file name; files that end in ``.query.safetensors`` but cannot be used are listed
+        with their problem.
+    """
+    entries = []
+    for path in sorted(Path(folder).glob(f"*{QUERY_SUFFIX}")):
+        try:
+            entries.append(LibraryEntry(path, load_query(path)))
+        except StoreError as error:
+            entries.append(LibraryEntry(path, None, str(error)))
+    return entries

@@ -1,0 +1,233 @@
+"""Saved queries: what comes back, and what every kind of bad file says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from napari_dinov3_sim import query_files
+from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
+from napari_dinov3_sim.core.errors import StateError, StoreError
+from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
+from napari_dinov3_sim.query_files import list_queries, load_query, save_query
+from napari_dinov3_sim.store import save_state
+
+from .states import random_state
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+
+
+def kinds_of(state):
+    return [
+        kind_of_points("cell, “round”", [(state, (1, 1)), (state, (9, 9))], [(state, (20, 3))]),
+        kind_of_points("=rim", [(state, (29, 19))]),
+    ]
+
+
+@pytest.fixture
+def state():
+    return random_state(seed=1)
+
+
+@pytest.fixture
+def query(state):
+    first, second = kinds_of(state)
+    kinds = SavedKind.of(first, "#ff8800", [PICTURE, PICTURE[:2]]), SavedKind.of(second, "#00ffff")
+    return SavedQuery(kinds, "auto", "model", "builtin", 16)
+
+
+def test_all_of_a_query_comes_back(query, tmp_path):
+    path = save_query(query, tmp_path / "a.query.safetensors")
+    found = load_query(path)
+    for name in ("combination", "fingerprint", "model", "cell_size"):
+        assert getattr(found, name) == getattr(query, name)
+    for one, other in zip(found.kinds, query.kinds, strict=True):
+        assert (one.name, one.colour) == (other.name, other.colour)
+        np.testing.assert_array_equal(one.positives, other.positives)
+        np.testing.assert_array_equal(one.negatives, other.negatives)
+        np.testing.assert_array_equal(one.background, other.background)
+        assert len(one.thumbnails) == len(other.thumbnails)
+    np.testing.assert_array_equal(found.kinds[0].thumbnails[1], PICTURE[:2])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.query.safetensors"]
+
+
+def test_a_kind_without_background_or_pictures_comes_back(query, tmp_path):
+    bare = replace(query, kinds=(replace(query.kinds[1], background=None),))
+    found = load_query(save_query(bare, tmp_path / "a"))
+    assert found.kinds[0].background is None
+    assert found.kinds[0].negatives.shape == (0, 6)
+
+
+@pytest.mark.parametrize("combination", ["auto", "contrast"])
+def test_a_saved_query_scores_as_the_points_did(query, state, tmp_path, combination):
+    saved = load_query(save_query(replace(query, combination=combination), tmp_path / "a"))
+    other = random_state((9, 30), seed=2)
+    for one, live in zip(
+        saved.score(other), score_kinds(kinds_of(state), other, combination), strict=True
+    ):
+        np.testing.assert_allclose(one.cosine, live.cosine, atol=1e-6)
+
+
+def test_a_query_of_another_model_names_both_and_the_cure(query):
+    stranger = random_state(fingerprint="other")
+    with pytest.raises(StateError, match="model builtin, and this is dinov3-vits16"):
+        query.score(stranger, "dinov3-vits16")
+    with pytest.raises(StateError, match="load the former, or make the query again"):
+        query.check_model("other", "x")
+
+
+# --- bad files ----------------------------------------------------------------------------------
+
+
+def sentence(path):
+    with pytest.raises(StoreError) as caught:
+        load_query(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(str(path))
+    return text
+
+
+@pytest.fixture
+def saved(query, tmp_path):
+    return save_query(query, tmp_path / "a.query.safetensors")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_file_cut_short_or_overwritten_is_told_in_one_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "a"
+    first, second = kinds_of(random_state(seed=1))
+    kinds = SavedKind.of(first, "#ff8800", [PICTURE]), SavedKind.of(second, "#00ffff")
+    content = save_query(SavedQuery(kinds, "auto", "m", "builtin", 16), path).read_bytes()
+    if data.draw(st.booleans()):
+        path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+        sentence(path)
+        return
+    at, byte = data.draw(st.integers(0, 1200)), data.draw(st.integers(0, 255))
+    path.write_bytes(content[:at] + bytes([byte]) + content[at + 1 :])
+    with contextlib.suppress(StoreError):  # and no other error
+        load_query(path)
+
+
+def test_files_that_are_something_else(tmp_path):
+    assert "does not exist" in sentence(tmp_path / "none")
+    (tmp_path / "text").write_text("no query")
+    assert "cannot be read as a saved query" in sentence(tmp_path / "text")
+    (tmp_path / "empty").write_bytes(b"")
+    assert "cannot be read as a saved query" in sentence(tmp_path / "empty")
+    assert "cannot be read as a saved query" in sentence(tmp_path)
+    embeddings = save_state(random_state(), tmp_path / "x.embeddings.safetensors")
+    assert "is no saved query of this version" in sentence(embeddings)
+
+
+def changed(saved, arrays=(), **description):
+    """Write the query again, with some of its arrays and words replaced; None leaves them out."""
+    about = {
+        "kinds": [{"name": "a", "colour": "#112233", "thumbnails": 0}],
+        "combination": "auto",
+        "fingerprint": "f",
+        "model": "m",
+        "cell_size": 16,
+    } | description
+    held = {k: v for k, v in (load_file(saved) | dict(arrays)).items() if v is not None}
+    metadata = {"format": query_files.QUERY_FORMAT, "query": json.dumps(about)}
+    save_file(held, saved, metadata)
+    return saved
+
+
+UNITS = np.eye(2, 6, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"0.positives": None},
+        {"0.positives": UNITS[:0]},
+        {"0.positives": UNITS * 3},
+        {"0.positives": UNITS * np.float32(np.nan)},
+        {"0.positives": UNITS.astype(np.float64)},
+        {"0.positives": UNITS[0]},
+        {"0.positives": UNITS[:, :5]},
+        {"0.negatives": UNITS[:, :5]},
+        {"0.background": UNITS[0, :3]},
+        {"0.background": UNITS},
+    ],
+    ids=lambda arrays: " ".join(f"{k} {getattr(v, 'shape', v)}" for k, v in arrays.items()),
+)
+def test_vectors_that_cannot_be_are_refused(saved, arrays):
+    assert "cannot be read as a saved query" in sentence(changed(saved, arrays.items()))
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"kinds": []},
+        {"kinds": 3},
+        {"kinds": [{"name": "a"}]},
+        {"kinds": [{"name": "", "colour": "#112233", "thumbnails": 0}]},
+        {"kinds": [{"name": "a", "colour": "red", "thumbnails": 0}]},
+        {"kinds": [{"name": "a", "colour": "#112233", "thumbnails": 9}]},
+        {"kinds": [{"name": "a", "colour": "#112233", "thumbnails": 0}] * 2},
+        {"combination": "worst"},
+        {"combination": None},
+        {"fingerprint": ""},
+        {"model": 3},
+        {"cell_size": 0},
+        {"cell_size": float("inf")},
+    ],
+    ids=json.dumps,
+)
+def test_words_that_cannot_be_are_refused(saved, description):
+    assert load_query(changed(saved)).kinds[0].colour == "#112233"
+    assert "cannot be read as a saved query" in sentence(changed(saved, **description))
+
+
+def test_pictures_that_cannot_be_are_refused(query):
+    with pytest.raises(StateError, match="not an 8-bit RGB picture"):
+        replace(query.kinds[0], thumbnails=(PICTURE[..., 0],))
+
+
+def test_a_folder_that_cannot_be_written_is_told(query, tmp_path):
+    with pytest.raises(StoreError, match=r"cannot be written to .*choose another folder"):
+        save_query(query, tmp_path / "none" / "a")
+
+
+# --- the library --------------------------------------------------------------------------------
+
+
+def test_a_folder_is_a_library_that_tells_of_broken_files(query, tmp_path):
+    for name in ("b", "a"):
+        save_query(query, tmp_path / f"{name}.query.safetensors")
+    (tmp_path / "c.query.safetensors").write_text("broken")
+    (tmp_path / "notes.txt").write_text("none of ours")
+    found = list_queries(tmp_path)
+    assert [entry.path.name[0] for entry in found] == ["a", "b", "c"]
+    assert [entry.query is not None for entry in found] == [True, True, False]
+    assert found[0].problem == ""
+    assert "save the query again" in found[2].problem
+    assert list_queries(tmp_path / "none") == []
+
+
+# --- thumbnails ---------------------------------------------------------------------------------
+
+
+def test_a_thumbnail_shows_the_point_in_the_middle_and_stays_inside():
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(make_thumbnail(image, None, (30, 20), 8), image[16:24, 26:34])
+    np.testing.assert_array_equal(make_thumbnail(image, None, (69.5, 1), 8), image[:8, 62:70])
+    assert make_thumbnail(image, None, (3, 3)).shape == (50, 64, 3)
+
+
+def test_a_thumbnail_is_drawn_through_the_window():
+    image = np.array([[100, 200], [300, 400]], np.uint16)
+    found = make_thumbnail(image, IntensityWindow(200, 400), (0, 0))
+    assert found[..., 0].tolist() == [[0, 0], [128, 255]]
