@@ -22,6 +22,11 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file with one grayscale, RGB or RGBA plane"
 
+_IMAGES_HELP = (
+    "a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder; or a pattern such "
+    "as 'scans/*.tif'"
+)
+
 _MODEL_HELP = (
     "a name that `models` lists, a folder, a weights file or a hub id; "
     f"{BUILTIN} needs no download (default: %(default)s)"
@@ -103,6 +108,37 @@ def _add_model(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _factor(text: str) -> float:
+    """Return a resolution; ½ may be written as 0.5, 1/2 or ½."""
+    try:
+        return {"½": 0.5, "1/2": 0.5}.get(text) or float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 0.5, 1, 2 and 4") from None
+
+
+def _add_recipe(parser: _Parser) -> None:
+    parser.add_argument(
+        "--resolution",
+        type=_factor,
+        choices=(0.5, 1.0, 2.0, 4.0),
+        default=1.0,
+        help="how much larger the image goes through the model: 0.5, 1, 2 or 4 (default: 1)",
+    )
+    parser.add_argument(
+        "--shifts",
+        type=int,
+        choices=(1, 2, 4),
+        default=1,
+        help="into how many cells a patch is split along each side (default: 1)",
+    )
+    parser.add_argument(
+        "--padding",
+        choices=("zeros", "reflect"),
+        default="zeros",
+        help="what lies beyond the right and the bottom border (default: zeros)",
+    )
+
+
 def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "query", metavar="QUERY", type=Path, help=f"the image that is clicked; {_IMAGE_HELP}"
@@ -123,16 +159,26 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
     )
     parser.add_argument(
-        "--embeddings", metavar="DIR", type=Path, help="folder that `embed` filled"
+        "--embeddings",
+        metavar="DIR",
+        type=Path,
+        help="folder that `embed` filled with the same model, resolution, shifts and padding",
     )
+    _add_recipe(parser)
     _add_model(parser)
     return _run_similarity
 
 
 def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGE_HELP)
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGES_HELP)
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
+    )
+    _add_recipe(parser)
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on the workers of this dask.distributed scheduler, such as tcp://10.0.0.1:8786",
     )
     _add_model(parser)
     return _run_embed

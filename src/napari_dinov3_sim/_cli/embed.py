@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.disk import DiskStore
-from napari_dinov3_sim._cli.embedding import (
-    Embedded,
-    ImageEmbedder,
-    describe_model,
-    load_model,
-    say_model,
-)
-from napari_dinov3_sim._cli.images import read_all_once
-from napari_dinov3_sim._cli.outputs import open_folder, without_repeats
-from napari_dinov3_sim._cli.terminal import Bars, note, say, table
+from napari_dinov3_sim._cli.embedding import load_model, recipe_of
+from napari_dinov3_sim._cli.meter import Meter
+from napari_dinov3_sim._cli.outputs import open_folder
+from napari_dinov3_sim._cli.planning import FilePlan, expand, plan, tasks_of
+from napari_dinov3_sim._cli.report import Report
+from napari_dinov3_sim._cli.tasks import PlaneFailed, PlaneTask, Settings, attempt, last_file
+from napari_dinov3_sim._cli.terminal import Bars
+from napari_dinov3_sim.core.errors import StoreError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
+
+    from napari_dinov3_sim._cli.tasks import PlaneDone
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; each image is written as soon as it is embedded."""
-    images = without_repeats(arguments.images)
-    read_all_once(images)
-    store = DiskStore(open_folder(arguments.out).path, note)
+    """Run the command; each plane is written as soon as it is embedded."""
+    recipe = recipe_of(arguments)
+    # A worker of a cluster has another current folder.
+    names = map(Path.absolute, arguments.images) if arguments.scheduler else arguments.images
+    found = [_planned(path) for path in expand(names)]
+    plans = [file for file in found if isinstance(file, FilePlan)]
+    report = Report(arguments.out, len(found), as_json=arguments.json)
+    for file in found:
+        if isinstance(file, PlaneFailed):
+            report.add(file)
+    if plans:
+        settings = Settings(
+            arguments.model,
+            arguments.device,
+            arguments.dtype,
+            recipe,
+            open_folder(arguments.out).path,
+        )
+        _embed(plans, settings, arguments.scheduler, report)
+    return report.close()
+
+
+def _planned(path: Path | PlaneFailed) -> FilePlan | PlaneFailed:
+    return path if isinstance(path, PlaneFailed) else plan(path)
+
+
+def _embed(
+    plans: Sequence[FilePlan], settings: Settings, scheduler: str | None, report: Report
+) -> None:
+    planes, megapixels = sum(p.planes for p in plans), sum(p.megapixels for p in plans)
+    with Meter(planes, megapixels) as meter:
+        report.begin(plans, meter)
+        if scheduler is None:
+            results = _here(plans, settings, meter)
+        else:
+            results = _on_cluster(plans, settings, scheduler, meter)
+        for result in results:
+            if isinstance(result, PlaneFailed) and result.ends_all:
+                raise StoreError(result.message)
+            report.add(result)
+
+
+def _here(
+    plans: Sequence[FilePlan], settings: Settings, meter: Meter
+) -> Iterator[PlaneDone | PlaneFailed]:
     with Bars() as bars:
-        backbone = load_model(arguments.model, arguments.device, arguments.dtype, bars)
-        embedder = ImageEmbedder(backbone, store, bars)
-        entries = [_entry(embedder.embed(path), store) for path in images]
-    if arguments.json:
-        written = [entry["embeddings"] for entry in entries if not entry["skipped"]]
-        say(json.dumps({**describe_model(backbone), "images": entries, "files": written}))
-    else:
-        say_model(backbone)
-        say(_table(entries))
-    return 0
+        backbone = load_model(settings.model, settings.device, settings.dtype, bars)
+    try:
+        for task in tasks_of(plans):
+            if isinstance(task, PlaneTask):
+                meter.start(task.path.name, task.megapixels)
+                yield attempt(task, settings, backbone, meter.tile)
+            else:
+                yield task
+    finally:
+        last_file.close()
 
 
-def _entry(embedded: Embedded, store: DiskStore) -> dict[str, Any]:
-    state, stored = embedded.state, embedded.stored
-    path = stored or store.put(embedded.key, embedded.path.stem, state)
-    return {
-        "image": str(embedded.path),
-        "shape": list(state.image_shape),
-        "patches": list(state.grid.shape),
-        "dim": state.embeddings_normalized.shape[1],
-        "embeddings": str(path),
-        "skipped": stored is not None,
-    }
+def _on_cluster(
+    plans: Sequence[FilePlan], settings: Settings, scheduler: str, meter: Meter
+) -> Iterator[PlaneDone | PlaneFailed]:
+    from napari_dinov3_sim._cli.cluster import connected
 
-
-def _table(entries: list[dict[str, Any]]) -> str:
-    rows = [("image", "patches", "embeddings", "")]
-    for entry in entries:
-        patches = "{} × {}".format(*entry["patches"])
-        state = "was already there" if entry["skipped"] else "written"
-        rows.append((entry["image"], patches, entry["embeddings"], state))
-    return table(rows)
+    there = replace(settings, folder=settings.folder.resolve())
+    with connected(scheduler, there) as cluster:
+        meter.start(f"on {scheduler}", 0.0)
+        yield from cluster.run(tasks_of(plans))

@@ -1,23 +1,45 @@
-"""From image files to patch states, with the embeddings that are already on disk."""
+"""From a plane to its patch state, with the embeddings that are already on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim._cli.disk import DiskStore, Key
 from napari_dinov3_sim._cli.images import read_image
-from napari_dinov3_sim._cli.terminal import say
-from napari_dinov3_sim.core.intensity import window_of
+from napari_dinov3_sim._cli.terminal import note, say
 from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.sampling import survey
+from napari_dinov3_sim.core.sources import as_source
 from napari_dinov3_sim.store import digest_of
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
     from napari_dinov3_sim._cli.terminal import Bars
     from napari_dinov3_sim.backbones import DINOv3Backbone
-    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.state import PatchImageState, Progress
+    from napari_dinov3_sim.store import DiskStore
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The embeddings of one plane.
+
+    Attributes
+    ----------
+    digest : str
+        Under which the embeddings are stored.
+    state : PatchImageState
+    stored : Path or None
+        The file they came from; None where they were computed.
+    """
+
+    digest: str
+    state: PatchImageState
+    stored: Path | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +51,84 @@ class Embedded:
     path : Path
         The image.
     state : PatchImageState
-    key : Key
-        Under which the embeddings are stored.
     stored : Path or None
         The file they came from; None where they were computed.
     """
 
     path: Path
     state: PatchImageState
-    key: Key
     stored: Path | None
 
 
 @dataclass(frozen=True, eq=False)
+class PlaneEmbedder:
+    """Embeds planes with one model and one recipe.
+
+    Attributes
+    ----------
+    backbone : DINOv3Backbone
+    store : DiskStore or None
+        Asked first.
+    recipe : Recipe
+    """
+
+    backbone: DINOv3Backbone
+    store: DiskStore | None
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def find(
+        self,
+        source: PixelSource,
+        label: str,
+        window: IntensityWindow | None = None,
+        progress: Progress | None = None,
+    ) -> Found:
+        """Return the embeddings of a plane, computed if they are not stored.
+
+        Parameters
+        ----------
+        source : PixelSource
+        label : str
+            By which a person recognises its file.
+        window : IntensityWindow, optional
+            Of the layer; by default of the plane itself.
+        progress : callable, optional
+            As for `create_patch_image_state`.
+        """
+        seen = survey(source)
+        window = window or seen.window
+        digest = digest_of(seen.digest, self.backbone.fingerprint, window, self.recipe)
+        path = None if self.store is None else self.store.path_of(digest)
+        state = None if self.store is None else self.store.get(digest)
+        if state is not None:
+            return Found(digest, state, path)
+        return Found(digest, self._create(source, window, digest, label, progress), None)
+
+    def _create(
+        self,
+        source: PixelSource,
+        window: IntensityWindow | None,
+        digest: str,
+        label: str,
+        progress: Progress | None,
+    ) -> PatchImageState:
+        from napari_dinov3_sim.core.state import create_patch_image_state
+
+        tiles = None if self.store is None else self.store.tiles(digest, label)
+        return create_patch_image_state(
+            source,
+            self.backbone,
+            window=window,
+            recipe=self.recipe,
+            progress=progress,
+            tiles=tiles,
+            notice=note,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class ImageEmbedder:
-    """Embeds image files with one model.
+    """Embeds image files of one plane with one model.
 
     Attributes
     ----------
@@ -51,28 +136,25 @@ class ImageEmbedder:
     store : DiskStore or None
         Asked first.
     bars : Bars
+    recipe : Recipe
     """
 
     backbone: DINOv3Backbone
     store: DiskStore | None
     bars: Bars
+    recipe: Recipe = field(default_factory=Recipe)
 
     def embed(self, path: Path) -> Embedded:
         """Return the embeddings of an image, computed if they are not stored."""
-        from napari_dinov3_sim.core.state import create_patch_image_state
-
-        image = read_image(path)
-        window, recipe = window_of(image), Recipe()
-        digest = digest_of(image, self.backbone.fingerprint, window, recipe)
-        key = Key.of(digest, image.shape, self.backbone)
-        found = self.store.get(key) if self.store is not None else None
-        if found is not None:
-            return Embedded(path, found[1], key, found[0])
+        planes = PlaneEmbedder(self.backbone, self.store, self.recipe)
         progress = self.bars.tiles(f"Embedding {path.name}")
-        state = create_patch_image_state(
-            image, self.backbone, window=window, recipe=recipe, progress=progress
-        )
-        return Embedded(path, state, key, None)
+        found = planes.find(as_source(read_image(path)), path.stem, progress=progress)
+        return Embedded(path, found.state, found.stored)
+
+
+def recipe_of(arguments: argparse.Namespace) -> Recipe:
+    """Return how the command line wants pixels to become embeddings."""
+    return Recipe(factor=arguments.resolution, shifts=arguments.shifts, padding=arguments.padding)
 
 
 def load_model(model: str, device: str, dtype: str, bars: Bars) -> DINOv3Backbone:
@@ -96,4 +178,9 @@ def describe_model(backbone: DINOv3Backbone) -> dict[str, Any]:
 
 def say_model(backbone: DINOv3Backbone) -> None:
     """Tell which model was used, by its full name."""
-    say(f"Model: {backbone.name}, {backbone.label}; {backbone.dtype} on {backbone.device}.")
+    say_description(describe_model(backbone))
+
+
+def say_description(model: dict[str, Any]) -> None:
+    """Tell which model was used; takes what `describe_model` returned, here or on a worker."""
+    say("Model: {model}, {label}; {dtype} on {device}.".format(**model))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim._cli.errors import InputError
-from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.intensity import check_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 MAX_CHANNELS = 16
 """A last axis up to this long, and shorter than the others, is taken for channels."""
@@ -45,23 +47,22 @@ def read_image(path: Path) -> NDArray[Any]:
     InputError
         The file is missing, not an image, or not one plane; the message names it and the cure.
     """
-    _check_file(path)
+    with reading(path):
+        image = _pixels(path)
+    if is_stack(image.shape):
+        raise _stack(path, image.shape)
+    image = image.reshape(squeezed(image.shape))
+    with naming(path):
+        return check_image(image)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be embedded."""
     try:
-        image = _squeeze(_pixels(path))
-    except PermissionError as error:
-        raise InputError(
-            f"{path} may not be read ({error.strerror}); change its permissions, or copy it."
-        ) from error
+        yield
     except InputError:
         raise
-    except Exception as error:  # every format fails in its own way
-        raise InputError(
-            f"{path} is not an image that can be read ({_brief(error)}); save it as PNG, JPEG, "
-            "TIFF or .npy."
-        ) from error
-    _check_stack(path, image)
-    try:
-        return check_image(image)
     except ImageError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -70,6 +71,44 @@ def read_all_once(paths: Iterable[Path]) -> None:
     """Read every image and forget it, so that a bad one is told before the long work starts."""
     for path in paths:
         read_image(path)
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Drop axes of length 1, but none that makes up a plane."""
+    while len(shape) > 2 and shape[0] == 1 and not _is_colour(shape):
+        shape = shape[1:]
+    return shape[:2] if len(shape) == 3 and shape[2] == 1 else shape
+
+
+def is_stack(shape: tuple[int, ...]) -> bool:
+    """Whether an array holds several planes, rather than one with or without channels."""
+    shape = squeezed(shape)
+    if len(shape) < 3 or 0 in shape or _is_colour(shape):
+        return False
+    return len(shape) > 3 or shape[-1] > min(MAX_CHANNELS, *shape[:2])
+
+
+def _is_colour(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[2] in (3, 4)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into one `InputError` that names it and the cure."""
+    _check_file(path)
+    try:
+        yield
+    except PermissionError as error:
+        raise InputError(
+            f"{path} may not be read ({error.strerror}); change its permissions, or copy it."
+        ) from error
+    except SimilarityError:
+        raise
+    except Exception as error:  # every format fails in its own way
+        raise InputError(
+            f"{path} is not an image that can be read ({_brief(error)}); save it as PNG, JPEG, "
+            "TIFF or .npy."
+        ) from error
 
 
 def _check_file(path: Path) -> None:
@@ -114,6 +153,20 @@ def _read_tiff(path: Path) -> NDArray[Any]:
 
 
 def _read_pillow(path: Path) -> NDArray[Any]:
+    with _opened(path) as picture:
+        if picture.mode in _PLAIN_MODES or picture.mode.startswith("I;16"):
+            return np.asarray(picture)
+        return np.asarray(picture.convert("L" if picture.mode in ("LA", "La") else "RGB"))
+
+
+def picture_shape(path: Path) -> tuple[int, int]:
+    """Return height and width of a picture from its header, without its pixels."""
+    with _opened(path) as picture:
+        return picture.height, picture.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -122,28 +175,7 @@ def _read_pillow(path: Path) -> NDArray[Any]:
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
                 raise _stack(path, (frames, picture.height, picture.width))
-            if picture.mode in _PLAIN_MODES or picture.mode.startswith("I;16"):
-                return np.asarray(picture)
-            return np.asarray(picture.convert("L" if picture.mode in ("LA", "La") else "RGB"))
-
-
-def _squeeze(image: NDArray[Any]) -> NDArray[Any]:
-    """Drop axes of length 1, but none that makes up a plane."""
-    while image.ndim > 2 and image.shape[0] == 1 and not _is_colour(image):
-        image = image[0]
-    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
-
-
-def _is_colour(image: NDArray[Any]) -> bool:
-    return image.ndim == 3 and image.shape[2] in (3, 4)
-
-
-def _check_stack(path: Path, image: NDArray[Any]) -> None:
-    if image.ndim < 3 or 0 in image.shape or _is_colour(image):
-        return
-    height, width, last = image.shape[-3:]
-    if image.ndim > 3 or last > min(MAX_CHANNELS, height, width):
-        raise _stack(path, image.shape)
+            yield picture
 
 
 def _stack(path: Path, shape: tuple[int, ...]) -> InputError:

@@ -6,8 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim._cli.disk import DiskStore
-from napari_dinov3_sim._cli.embedding import ImageEmbedder, describe_model, load_model, say_model
+from napari_dinov3_sim._cli.embedding import (
+    ImageEmbedder,
+    describe_model,
+    load_model,
+    recipe_of,
+    say_model,
+)
 from napari_dinov3_sim._cli.errors import InputError, UsageError
 from napari_dinov3_sim._cli.images import read_all_once, read_image
 from napari_dinov3_sim._cli.outputs import (
@@ -22,6 +27,7 @@ from napari_dinov3_sim._cli.outputs import (
 from napari_dinov3_sim._cli.overlay import Limits, draw_heatmap, outline_patches
 from napari_dinov3_sim._cli.terminal import Bars, note, say, table
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
+from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
     import argparse
@@ -70,8 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = open_folder(arguments.out)
     with Bars() as bars:
         backbone = load_model(arguments.model, arguments.device, arguments.dtype, bars)
-        store = DiskStore(arguments.embeddings, note) if arguments.embeddings else None
-        results = _search(images, points, ImageEmbedder(backbone, store, bars))
+        store = DiskStore(arguments.embeddings, warn=note) if arguments.embeddings else None
+        embedder = ImageEmbedder(backbone, store, bars, recipe_of(arguments))
+        results = _search(images, points, embedder)
     limits = shared_limits(result.similarity.cosine for result in results)
     entries = [
         _write(result, stem, limits, folder) for result, stem in zip(results, stems, strict=True)

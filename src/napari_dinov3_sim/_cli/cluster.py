@@ -1,0 +1,150 @@
+"""The tasks of `embed` on the workers of a dask.distributed cluster."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from napari_dinov3_sim._cli.errors import OutputError, UsageError
+from napari_dinov3_sim._cli.tasks import PlaneFailed, PlaneTask, run_on_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from napari_dinov3_sim._cli.tasks import PlaneDone, Settings
+
+TIMEOUT = 15.0
+"""Seconds that scheduler and workers have to answer."""
+
+INSTALL = '`pip install "napari-dinov3-sim[cluster]"`'
+
+
+@contextmanager
+def connected(address: str, settings: Settings) -> Iterator[Cluster]:
+    """Connect to a scheduler whose workers can all write the folder.
+
+    Parameters
+    ----------
+    address : str
+        For example ``tcp://10.0.0.1:8786``.
+    settings : Settings
+
+    Raises
+    ------
+    UsageError
+        dask.distributed is not installed, or there is no scheduler, or it has no workers.
+    OutputError
+        A worker cannot write the folder, or sees another one under its name.
+    """
+    client = _connect(address)
+    try:
+        _wait_for_workers(client, address)
+        _check_folder(client, settings.folder)
+        yield Cluster(client, settings)
+    finally:
+        client.close()
+
+
+def _connect(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(
+            f"--scheduler needs dask.distributed; install it with {INSTALL}, or leave "
+            "--scheduler out to embed on this machine."
+        ) from error
+    # What the client would log about a lost connection is told in one line, or comes back.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        return Client(address, timeout=TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"There is no scheduler at {address}; start one with `dask scheduler`, or check the "
+            "address, which looks like tcp://10.0.0.1:8786."
+        ) from error
+
+
+def _wait_for_workers(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=TIMEOUT)
+    except TimeoutError as error:
+        raise UsageError(
+            f"The scheduler at {address} has no workers; start some with `dask worker {address}`."
+        ) from error
+
+
+def _check_folder(client: Any, folder: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".shared-") as mark:
+        try:
+            answers = client.run(complaint, folder, Path(mark.name), on_error="return")
+        except OSError as error:
+            raise UsageError(f"The workers do not answer ({error}); start them again.") from error
+    for worker, answer in answers.items():
+        if isinstance(answer, ImportError):
+            raise UsageError(
+                f"The worker {worker} lacks a package ({answer}); install {INSTALL} there too."
+            )
+        if answer is not None:
+            raise OutputError(
+                f"The worker {worker} cannot write {folder} ({answer}); choose with --out a "
+                "folder that all workers share."
+            )
+
+
+def complaint(folder: Path, mark: Path) -> str | None:
+    """Say, on a worker, why results cannot be written; None if they can."""
+    if not mark.exists():
+        return "it is not the folder of that name here"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """A connection to a scheduler; see `connected`."""
+
+    client: Any
+    settings: Settings
+
+    def run(self, tasks: Iterable[PlaneTask | PlaneFailed]) -> Iterator[PlaneDone | PlaneFailed]:
+        """Return the results in the order in which they come.
+
+        A task whose worker dies is given to another one by the scheduler; it goes on from the
+        tiles that are in the folder.
+        """
+        from distributed import as_completed
+
+        settings = self.client.scatter(self.settings, broadcast=True, hash=False)
+        of: dict[Any, PlaneTask] = {}
+        try:
+            for task in tasks:
+                if isinstance(task, PlaneFailed):
+                    yield task
+                    continue
+                key = f"embed-{uuid4()}"
+                of[self.client.submit(run_on_worker, task, settings, key=key, pure=False)] = task
+            for future in as_completed(list(of)):
+                yield self._result(future, of[future])
+                future.release()
+        finally:
+            self.client.cancel(list(of), force=True)
+
+    def _result(self, future: Any, task: PlaneTask) -> PlaneDone | PlaneFailed:
+        error = future.exception()
+        if error is None:
+            result: PlaneDone | PlaneFailed = future.result()
+            return result
+        return PlaneFailed(
+            task.path,
+            f"{task.path} was given up by the cluster ({type(error).__name__}); look at the "
+            "logs of the workers, which may need more memory.",
+            task.megapixels,
+        )

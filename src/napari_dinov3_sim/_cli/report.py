@@ -1,0 +1,157 @@
+"""What `embed` tells: a line for each file when it is done, a summary, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim._cli.embedding import say_description
+from napari_dinov3_sim._cli.tasks import PlaneDone, PlaneFailed
+from napari_dinov3_sim._cli.terminal import note, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim._cli.meter import Meter
+    from napari_dinov3_sim._cli.planning import FilePlan
+
+DONE, SOME_FAILED = 0, 2
+
+
+@dataclass(eq=False)
+class _File:
+    """The planes of a file, as far as they are done."""
+
+    plan: FilePlan
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    failures: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.entries) + self.failures >= self.plan.planes
+
+    def line(self) -> str:
+        written = sum(not entry["skipped"] for entry in self.entries)
+        if self.plan.planes == 1:
+            where = "written to" if written else "was already there,"
+            what = f"{_patches(self.entries)}, {where} {self.entries[0]['embeddings']}"
+        else:
+            what = f"{self.plan.planes} planes of {_patches(self.entries)}, {written} written"
+            there = len(self.entries) - written
+            what += f", {there} were already there" if there else ""
+            what += f", {self.failures} failed" if self.failures else ""
+        return f"{self.plan.path}: {what}{_level(self.entries[0])}"
+
+
+def _patches(entries: list[dict[str, Any]]) -> str:
+    return "{} × {} patches".format(*entries[0]["patches"])
+
+
+def _level(entry: dict[str, Any]) -> str:
+    if entry["levels"] == 1:
+        return ""
+    height, width = entry["shape"]
+    return f"; level {entry['level']} of 0 to {entry['levels'] - 1}, {width} × {height} pixels"
+
+
+class Report:
+    """Collects results and tells them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the embeddings go, as the user named it.
+    files : int
+        How many files were named.
+    as_json : bool
+    """
+
+    def __init__(self, folder: Path, files: int, *, as_json: bool) -> None:
+        self._folder, self._count, self._as_json = folder, files, as_json
+        self._files: dict[Path, _File] = {}
+        self._entries: list[dict[str, Any]] = []
+        self._failures: list[dict[str, str]] = []
+        self._model: dict[str, Any] | None = None
+        self._processes: set[str] = set()
+        self._meter: Meter | None = None
+
+    def begin(self, plans: Sequence[FilePlan], meter: Meter) -> None:
+        """Take note of what is to come."""
+        self._files = {plan.path: _File(plan) for plan in plans}
+        self._meter = meter
+
+    def add(self, result: PlaneDone | PlaneFailed) -> None:
+        """Take note of a result."""
+        if isinstance(result, PlaneDone):
+            self._add_done(result)
+        else:
+            self._add_failed(result)
+
+    def _add_done(self, done: PlaneDone) -> None:
+        if self._model is None:
+            self._model = done.model
+            if not self._as_json:
+                self._pause()
+                say_description(done.model)
+        self._processes.add(done.process)
+        self._entries.append(done.facts)
+        file = self._files[done.task.path]
+        file.entries.append(done.facts)
+        self._advance(file, done.task.megapixels)
+
+    def _add_failed(self, failed: PlaneFailed) -> None:
+        self._pause()
+        note(f"error: {failed.message}")
+        self._failures.append({"image": str(failed.path), "error": failed.message})
+        file = self._files.get(failed.path)
+        if file is not None:
+            file.failures += failed.planes
+            self._advance(file, failed.megapixels, failed.planes)
+
+    def _advance(self, file: _File, megapixels: float, planes: int = 1) -> None:
+        if self._meter is not None:
+            self._meter.finish(megapixels, planes)
+        if file.is_done and file.entries and not self._as_json:
+            self._pause()
+            say(file.line())
+
+    def _pause(self) -> None:
+        if self._meter is not None:
+            self._meter.pause()
+
+    def close(self) -> int:
+        """Tell the rest and return the exit code."""
+        if self._as_json and (self._entries or self._count > 1):
+            say(json.dumps(self._as_object()))
+        elif self._count > 1 or len(self._entries) > 1:
+            say(self._summary())
+        if not self._failures:
+            return DONE
+        names = list(dict.fromkeys(failure["image"] for failure in self._failures))
+        if self._count > 1:
+            note(f"error: {len(names)} of {self._count} images failed: {', '.join(names)}.")
+        return SOME_FAILED
+
+    def _as_object(self) -> dict[str, Any]:
+        entries = sorted(self._entries, key=self._order)
+        return {
+            **(self._model or {}),
+            "images": entries,
+            "files": [entry["embeddings"] for entry in entries if not entry["skipped"]],
+            "failures": self._failures,
+            "processes": sorted(self._processes),
+        }
+
+    def _order(self, entry: dict[str, Any]) -> tuple[int, int, list[int]]:
+        paths = [str(path) for path in self._files]
+        return paths.index(entry["image"]), entry["channel"] or 0, entry["plane"]
+
+    def _summary(self) -> str:
+        written = sum(not entry["skipped"] for entry in self._entries)
+        there = len(self._entries) - written
+        parts = [f"{written} written", f"{there} already there"]
+        parts += [f"{len(self._failures)} failed"] if self._failures else []
+        planes = len(self._entries)
+        return f"{planes} planes of {self._count} images in {self._folder}: {', '.join(parts)}."

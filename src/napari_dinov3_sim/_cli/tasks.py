@@ -1,0 +1,218 @@
+"""The work of `embed`, one plane a task: the same function here and on a cluster's workers."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim._cli.embedding import PlaneEmbedder, describe_model
+from napari_dinov3_sim._cli.errors import InputError, one_line
+from napari_dinov3_sim._cli.sources import OpenFile
+from napari_dinov3_sim._cli.terminal import note
+from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.store import DiskStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_dinov3_sim._cli.layers import Layer, Position
+    from napari_dinov3_sim.backbones import DINOv3Backbone
+    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.state import Progress
+
+
+@dataclass(frozen=True)
+class PlaneTask:
+    """A plane to be embedded; holds no pixels, so that it can go to another machine.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute.
+    layer : int
+        Which of the layers of the file.
+    position : tuple of int
+    window : IntensityWindow or None
+        Of the layer; None for a single plane, which tells it by itself, and for 8-bit colour.
+    megapixels : float
+        By which progress is measured.
+    """
+
+    path: Path
+    layer: int
+    position: Position
+    window: IntensityWindow | None
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all tasks of a run have in common.
+
+    Attributes
+    ----------
+    model, device, dtype : str
+        As for `load_backbone`.
+    recipe : Recipe
+    folder : Path
+        Absolute; where the embeddings go.
+    """
+
+    model: str
+    device: str
+    dtype: str
+    recipe: Recipe
+    folder: Path
+
+
+@dataclass(frozen=True)
+class PlaneDone:
+    """A plane whose embeddings are on disk.
+
+    Attributes
+    ----------
+    task : PlaneTask
+    facts : dict
+        What the report says of it.
+    model : dict
+        From `describe_model`.
+    process : str
+        Which process did it, as host and number.
+    """
+
+    task: PlaneTask
+    facts: dict[str, Any]
+    model: dict[str, Any]
+    process: str
+
+
+@dataclass(frozen=True)
+class PlaneFailed:
+    """A plane, or a whole file, that could not be embedded.
+
+    Attributes
+    ----------
+    path : Path
+    message : str
+        One sentence.
+    megapixels : float
+    planes : int
+        What need not be waited for any more.
+    ends_all : bool
+        Whether no other plane can fare better, because results cannot be written.
+    """
+
+    path: Path
+    message: str
+    megapixels: float = 0.0
+    planes: int = 1
+    ends_all: bool = False
+
+
+def attempt(
+    task: PlaneTask,
+    settings: Settings,
+    backbone: DINOv3Backbone,
+    progress: Progress | None = None,
+) -> PlaneDone | PlaneFailed:
+    """Embed a plane and write it, unless that has been done; errors are returned."""
+    try:
+        facts = _embed(task, settings, backbone, progress)
+    except Exception as error:
+        return failed(task.path, error, task.megapixels)
+    return PlaneDone(task, facts, describe_model(backbone), f"{platform.node()}:{os.getpid()}")
+
+
+def failed(path: Path, error: Exception, megapixels: float = 0.0, planes: int = 1) -> PlaneFailed:
+    """Return an error as a value, in one sentence."""
+    known = isinstance(error, SimilarityError)
+    what = "" if known else f"{path}: unexpected {type(error).__name__}: "
+    ends_all = isinstance(error, StoreError)
+    return PlaneFailed(path, f"{what}{one_line(error)}", megapixels, planes, ends_all)
+
+
+def _embed(
+    task: PlaneTask, settings: Settings, backbone: DINOv3Backbone, progress: Progress | None
+) -> dict[str, Any]:
+    layer, store = last_file.layer(task), _store(settings.folder)
+    label = layer.label(task.position)
+    planes = PlaneEmbedder(backbone, store, settings.recipe)
+    found = planes.find(layer.plane(task.position), label, task.window, progress)
+    path = found.stored or store.write(found.digest, found.state, label)
+    return {
+        "image": str(task.path),
+        "channel": None if layer.channel is None else layer.channel[1],
+        "plane": list(task.position),
+        "level": layer.level,
+        "levels": layer.levels,
+        "shape": list(found.state.image_shape),
+        "patches": list(found.state.grid.shape),
+        "dim": found.state.embeddings_normalized.shape[1],
+        "embeddings": str(path),
+        "skipped": found.stored is not None,
+    }
+
+
+class LastFile:
+    """The file of the last task, which stays open for the next one."""
+
+    def __init__(self) -> None:
+        self._file: OpenFile | None = None
+        self._of: tuple[Path, float] | None = None
+
+    def layer(self, task: PlaneTask) -> Layer:
+        """Return the layer of a task."""
+        of = (task.path, _changed(task.path))
+        if self._file is None or self._of != of:
+            self.close()
+            self._file, self._of = OpenFile(task.path), of
+        if task.layer >= len(self._file.layers):
+            raise InputError(f"{task.path} was changed in the meantime; run the command again.")
+        return self._file.layers[task.layer]
+
+    def close(self) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = self._of = None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # opening it says why
+        return 0.0
+
+
+last_file = LastFile()
+
+
+@functools.lru_cache(maxsize=1)
+def _store(folder: Path) -> DiskStore:
+    return DiskStore(folder, warn=note)
+
+
+_one_at_a_time = threading.Lock()
+"""A process has one model and one file open, however many threads its worker has."""
+
+
+@functools.lru_cache(maxsize=1)
+def _model(model: str, device: str, dtype: str) -> DINOv3Backbone:
+    from napari_dinov3_sim.backbones import load_backbone
+
+    return load_backbone(model, device=device, dtype=dtype)
+
+
+def run_on_worker(task: PlaneTask, settings: Settings) -> PlaneDone | PlaneFailed:
+    """Embed a plane on a cluster's worker, whose process loads the model once."""
+    with _one_at_a_time:
+        try:
+            backbone = _model(settings.model, settings.device, settings.dtype)
+        except SimilarityError as error:
+            return PlaneFailed(task.path, one_line(error), ends_all=True)
+        return attempt(task, settings, backbone)

@@ -1,0 +1,199 @@
+"""A folder of embeddings: found by what they were made from, recognised by a person."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store.files import cannot_write, read_state, write_state
+from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
+from napari_dinov3_sim.store.parts import TileParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_dinov3_sim.core.state import PatchImageState
+
+_log = logging.getLogger(__name__)
+
+RECOUNT = 60.0
+"""Seconds after which a folder is measured again, because other processes write into it too."""
+
+
+class DiskStore:
+    """Embeddings in a folder, as ``<label>-<digest>.embeddings.safetensors``.
+
+    Several threads and processes may use one folder: every file is written whole under a name of
+    its own content, and what another process deletes counts as not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when something is written.
+    budget : int, optional
+        Bytes that the folder may hold; the least recently used goes first. None for no bound.
+    warn : callable, optional
+        Told in one sentence of each damaged file, and once of a folder that cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        budget: int | None = None,
+        warn: Callable[[str], object] = _log.warning,
+    ) -> None:
+        self.budget = budget
+        self._folder, self._warn = Folder(folder), warn
+        self._refused = False
+        self._used: int | None = None
+        self._counted = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder.path
+
+    def path_of(self, digest: str) -> Path | None:
+        """Return the file that is there under a digest, unread."""
+        return next(iter(self._folder.find(digest, SUFFIX)), None)
+
+    def __contains__(self, digest: str) -> bool:
+        return self.path_of(digest) is not None
+
+    def get(self, digest: str) -> PatchImageState | None:
+        """Return stored embeddings and mark them as used, or None.
+
+        What is not what its name says is renamed to ``….damaged``, and the user is told.
+        """
+        for path in self._folder.find(digest, SUFFIX):
+            state = self._read(path, digest)
+            if state is not None:
+                _touch(path)
+                return state
+        return None
+
+    def _read(self, path: Path, digest: str) -> PatchImageState | None:
+        try:
+            return read_state(path, digest)
+        except FileNotFoundError:  # another process made room
+            return None
+        except OSError as error:
+            self._warn(f"{path} cannot be read and is not used ({error.strerror or error}).")
+        except StoreError:
+            self._set_aside(path)
+        return None
+
+    def _set_aside(self, path: Path) -> None:
+        aside = path.with_name(f"{path.name}.damaged")
+        what = f"{path} is damaged, or holds the embeddings of something else"
+        try:
+            path.replace(aside)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._warn(f"{what}, and is not used ({error.strerror or error}).")
+        else:
+            self._warn(f"{what}; it is now {aside.name} and the image is embedded again.")
+
+    def put(self, digest: str, state: PatchImageState, label: str = "") -> Path | None:
+        """Keep embeddings, as far as the disk allows; a failure is told once.
+
+        Parameters
+        ----------
+        digest : str
+            From `digest_of`.
+        state : PatchImageState
+        label : str, optional
+            By which a person recognises the file; two of the same label do not collide.
+
+        Returns
+        -------
+        Path or None
+            The file; None where it could not be written, or is larger than the whole budget.
+        """
+        if self.budget is not None and state.nbytes > self.budget:
+            self._tiles_of(digest, label).discard()
+            return None
+        try:
+            return self.write(digest, state, label)
+        except StoreError as error:
+            self._tell_once(error)
+            return None
+
+    def write(self, digest: str, state: PatchImageState, label: str = "") -> Path:
+        """Write embeddings, whole or not at all; their tiles are not needed any more.
+
+        Parameters
+        ----------
+        digest, state, label
+            As for `put`.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        StoreError
+            The folder cannot be written (no permission, disk full).
+        """
+        path = self.path_of(digest) or self._folder.place(digest, label, SUFFIX)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_state(state, path, digest)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._tiles_of(digest, label).discard()
+        self._count(path, path)
+        return path
+
+    def tiles(self, digest: str, label: str = "") -> TileParts:
+        """Return what is finished of an image that is not done yet, and where more is kept."""
+        return self._tiles_of(digest, label)
+
+    def _tiles_of(self, digest: str, label: str) -> TileParts:
+        there = self._folder.find(digest, TILES)
+        folder = there[0] if there else self._folder.place(digest, label, TILES)
+        return TileParts(
+            folder,
+            digest,
+            lambda path: self._count(path, folder),
+            lambda path, error: self._tell_once(cannot_write(path, error)),
+        )
+
+    def _tell_once(self, error: StoreError) -> None:
+        with self._lock:
+            first, self._refused = not self._refused, True
+        if first:
+            self._warn(f"{error} Until then nothing is kept on disk.")
+
+    def _count(self, written: Path, keep: Path) -> None:
+        if self.budget is None:
+            return
+        with self._lock:
+            if self._used is not None:
+                self._used += _size(written)
+            old = monotonic() - self._counted > RECOUNT
+            if self._used is None or self._used > self.budget or old:
+                self._used = self._folder.trim(self.budget, keep)
+                self._counted = monotonic()
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError:  # a folder that may only be read has no order of use
+        return
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

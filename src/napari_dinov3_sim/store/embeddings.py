@@ -1,0 +1,84 @@
+"""Memory first, then the disk: what the session asks for embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.store.disk import DiskStore
+    from napari_dinov3_sim.store.memory import MemoryStore
+    from napari_dinov3_sim.store.parts import TileParts
+
+
+def default_folder() -> Path:
+    """Return the folder of embeddings that all sessions of a user share; it may not exist yet."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-dinov3-sim", appauthor=False) / "embeddings"
+
+
+class EmbeddingStore:
+    """Embeddings in memory and, if wanted, on disk. Safe to use from several threads.
+
+    Parameters
+    ----------
+    memory : MemoryStore
+    disk : DiskStore, optional
+    """
+
+    def __init__(self, memory: MemoryStore, disk: DiskStore | None = None) -> None:
+        self.memory, self.disk = memory, disk
+        self._on_disk: set[str] = set()
+
+    @property
+    def budget(self) -> int:
+        """Bytes of embeddings that may be held in memory."""
+        return self.memory.budget
+
+    @budget.setter
+    def budget(self, budget: int) -> None:
+        self.memory.budget = budget
+
+    def get(self, digest: str) -> PatchImageState | None:
+        """Return a state that is in memory, or None; never waits for the disk."""
+        return self.memory.get(digest)
+
+    def may_have(self, digest: str) -> bool:
+        """Whether `fetch` can be expected to find a state; never waits for the disk."""
+        return digest in self._on_disk or self.memory.get(digest) is not None
+
+    def fetch(self, digest: str) -> PatchImageState | None:
+        """Return a state from memory or from disk, or None; for worker threads."""
+        state = self.memory.get(digest)
+        return self._read(self.disk, digest) if state is None and self.disk else state
+
+    def _read(self, disk: DiskStore, digest: str) -> PatchImageState | None:
+        state = disk.get(digest)
+        if state is None:
+            self._on_disk.discard(digest)
+        else:
+            self._on_disk.add(digest)
+            self.memory.put(digest, state)
+        return state
+
+    def put(self, digest: str, state: PatchImageState, label: str = "") -> None:
+        """Keep a state in memory and, as far as it allows, on disk; for worker threads.
+
+        Parameters
+        ----------
+        digest : str
+            From `digest_of`.
+        state : PatchImageState
+        label : str, optional
+            By which a person recognises the file.
+        """
+        self.memory.put(digest, state)
+        if self.disk is not None and self.disk.put(digest, state, label) is not None:
+            self._on_disk.add(digest)
+
+    def tiles(self, digest: str, label: str = "") -> TileParts | None:
+        """Return where the finished tiles of an image are kept; None without a disk."""
+        return None if self.disk is None else self.disk.tiles(digest, label)

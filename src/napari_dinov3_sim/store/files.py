@@ -1,0 +1,226 @@
+"""One state in one safetensors file: written whole or not at all, checked when it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.intensity import IntensityWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+
+    from napari_dinov3_sim.core.state import PatchImageState
+
+FORMAT = "napari-dinov3-sim/2"
+PART = ".part"
+"""End of the name of a folder in which a file is being written."""
+
+DTYPES = ("float32", "float16", "bfloat16")
+"""What embeddings may be kept in."""
+
+_TENSOR = "embeddings"
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a file of this package holds.
+
+    Attributes
+    ----------
+    tensor : torch.Tensor
+    metadata : mapping of str to str
+    """
+
+    tensor: torch.Tensor
+    metadata: Mapping[str, str]
+
+
+def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
+    """Write a patch state to a safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    state : PatchImageState
+    path : path-like
+        The file to write; its folder must exist.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written (no permission, disk full).
+    """
+    target = Path(path)
+    try:
+        write_state(state, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    return target
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """Return the error that a user is told."""
+    return StoreError(
+        f"The embeddings cannot be written to {path} ({error.strerror or error}); "
+        "free some space or choose another folder."
+    )
+
+
+def load_state(path: str | os.PathLike[str]) -> PatchImageState:
+    """Read a patch state that `save_state` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    PatchImageState
+        In the dtype it was written in.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, damaged, or not one of this package's.
+    """
+    source = Path(path)
+    try:
+        return read_state(source)
+    except FileNotFoundError as error:
+        raise StoreError(f"{source} does not exist; embed the image first.") from error
+    except OSError as error:
+        raise StoreError(
+            f"{source} cannot be read ({error.strerror or error}); change its permissions, or "
+            "embed the image again."
+        ) from error
+
+
+def write_state(state: PatchImageState, path: Path, digest: str = "") -> None:
+    """Write a state under the digest of what it was made from; raises OSError."""
+    window = None if state.window is None else [state.window.low, state.window.high]
+    metadata = {
+        "image_shape": json.dumps(state.grid.image_shape),
+        "patch_size": str(state.grid.patch_size),
+        "fingerprint": state.fingerprint,
+        "window": json.dumps(window),
+        "digest": digest,
+    }
+    write_tensor(state.embeddings_normalized, path, metadata)
+
+
+def read_state(path: Path, digest: str | None = None) -> PatchImageState:
+    """Read a state; raises OSError, or StoreError where the file is not what it must be."""
+    content = read_tensor(path)
+    if digest is not None and content.metadata.get("digest") != digest:
+        raise StoreError(f"{path} holds the embeddings of something else.")
+    try:
+        return _state_of(content.tensor, content.metadata)
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _state_of(embeddings: torch.Tensor, metadata: Mapping[str, str]) -> PatchImageState:
+    from napari_dinov3_sim.core.state import PatchImageState
+
+    height, width = json.loads(metadata["image_shape"])
+    grid = PatchGrid((int(height), int(width)), int(metadata["patch_size"]))
+    if embeddings.ndim != 2 or embeddings.shape[0] != len(grid):
+        raise ValueError(f"{tuple(embeddings.shape)} embeddings for {len(grid)} patches")
+    bounds = json.loads(metadata["window"])
+    window = None if bounds is None else IntensityWindow(*bounds)
+    return PatchImageState(embeddings, grid, metadata["fingerprint"], window)
+
+
+def write_tensor(tensor: torch.Tensor, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a tensor with this package's marks and a checksum; raises OSError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensor = tensor.detach().cpu().contiguous()
+    marks = {"format": FORMAT, "crc32": _checksum(tensor), **metadata}
+    with replacing(path) as part:
+        part.touch()  # safetensors makes files private; ours are as readable as any other
+        mode = part.stat().st_mode
+        try:
+            save_file({_TENSOR: tensor}, part, marks)
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+        part.chmod(mode)
+
+
+def read_tensor(path: Path) -> Content:
+    """Read what `write_tensor` wrote; raises OSError or StoreError. The file stays mapped."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise StoreError(
+                    f"{path} holds no embeddings of this version; embed the image again."
+                )
+            tensor = file.get_tensor(_TENSOR)
+        _check(tensor, metadata)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return Content(tensor, metadata)
+
+
+def _check(tensor: torch.Tensor, metadata: Mapping[str, str]) -> None:
+    if str(tensor.dtype).removeprefix("torch.") not in DTYPES:
+        raise ValueError(f"embeddings of {tensor.dtype}")
+    if _checksum(tensor) != metadata["crc32"]:
+        raise ValueError("the content is not what was written")
+
+
+def _checksum(tensor: torch.Tensor) -> str:
+    """Return the CRC-32 of the bytes: 4 GB/s, where a search for NaN has 0.5 GB/s."""
+    import torch
+
+    return f"{zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data):08x}"
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged ({error}); delete it and embed the image again.")
+
+
+def _as_os_error(error: Exception) -> OSError:
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it into it; on failure nothing is left behind."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Lend a path whose file then replaces the one at `path`, unless an error is raised.
+
+    It lies in a folder of its own beside it, so that what writes there may need more than a file,
+    and what a killed process leaves behind is known by its name.
+    """
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.name}.", suffix=PART, ignore_cleanup_errors=True
+    ) as folder:
+        part = Path(folder) / path.name
+        yield part
+        part.replace(path)

@@ -1,0 +1,70 @@
+"""The finished tiles of an image that is not done yet, so that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store.files import read_tensor, write_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+
+TILE_SUFFIX = ".tile.safetensors"
+
+
+class TileParts:
+    """Tiles of one image on disk, each in a file of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Made with the first tile.
+    digest : str
+        Of everything that decides the embeddings of the image.
+    written : callable
+        Told of each file written.
+    failed : callable
+        Told of a tile that could not be written; the run goes on without it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        digest: str,
+        written: Callable[[Path], object],
+        failed: Callable[[Path, OSError], object],
+    ) -> None:
+        self._folder, self._digest = folder, digest
+        self._written, self._failed = written, failed
+
+    def get(self, number: int) -> torch.Tensor | None:
+        """Return a finished tile, or None; what is damaged counts as not finished."""
+        try:
+            content = read_tensor(self._path(number))
+        except (OSError, StoreError):
+            return None
+        mine = content.metadata.get("digest") == self._digest
+        return content.tensor if mine and content.metadata.get("tile") == str(number) else None
+
+    def put(self, number: int, embeddings: torch.Tensor) -> None:
+        """Keep the unit vectors that a tile owns."""
+        path = self._path(number)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_tensor(embeddings, path, {"digest": self._digest, "tile": str(number)})
+        except OSError as error:
+            self._failed(path, error)
+        else:
+            self._written(path)
+
+    def discard(self) -> None:
+        """Delete all tiles."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}{TILE_SUFFIX}"
