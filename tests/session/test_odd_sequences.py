@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from brute_force import (
 )
 from napari.layers import Image
 
-from napari_dinov3_sim.core.errors import BackboneError, ImageError, SimilarityError
+from napari_dinov3_sim.core.errors import BackboneError, SimilarityError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
 from napari_dinov3_sim.session import SimilaritySession
@@ -315,31 +316,27 @@ def test_a_model_that_is_loading_is_loaded_once(viewer, rng):
     session.close()
 
 
-def test_a_broken_stack_is_reported_once(session, viewer, rng, monkeypatch):
+def test_a_broken_stack_is_reported_once(session, viewer, rng):
     told = []
     session.failed.connect(told.append)
-    stack = viewer.add_image(rng.normal(size=(5, 40, 40)))
-    good = viewer.add_image(rng.normal(size=(40, 40)), translate=(0, 100))
 
-    def broken(plane, position):
-        raise ImageError("The pixels of stack cannot be read.")
+    def gone(block):
+        raise OSError("the file has been deleted")
 
-    import napari_dinov3_sim.session.planes as planes
-
-    read = planes._read
-    monkeypatch.setattr(
-        planes,
-        "_read",
-        lambda plane, at: broken(plane, at) if len(plane.shape) == 3 else read(plane, at),
+    lazy = da.zeros((5, 40, 40), chunks=(1, 40, 40)).map_blocks(
+        gone, dtype=float, meta=np.empty(0)
     )
+    # Hidden, because napari itself does not survive a slice that it cannot read.
+    viewer.add_image(lazy, name="stack", contrast_limits=(0, 1), visible=False)
+    good = viewer.add_image(rng.normal(size=(40, 40)), translate=(0, 100))
     session.add_query(good, 5, 5)
     for step in range(5):
         viewer.dims.set_current_step(0, step)
     session.add_query(good, 20, 20)
     assert len(told) == 1
+    assert "The pixels of stack cannot be read any more (OSError" in told[0].message
+    assert told[0].message.endswith("open the image again.")
     assert list(session.heatmaps) == [good]
-    viewer.layers.remove(stack)
-    session.wait(1)
 
 
 @pytest.mark.parametrize(

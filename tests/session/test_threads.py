@@ -257,7 +257,9 @@ def test_one_bad_image_does_not_stop_the_others(session, viewer, rng):
     viewer.add_layer(bad)
     bad._data = lazy
     session.add_query(good, 0, 0)
-    with pytest.raises(ImageError, match=r"pixels of bad cannot be read.*open the image again"):
+    with pytest.raises(
+        ImageError, match=r"pixels of bad cannot be read any more.*open the image again"
+    ):
         session.wait(20)
     assert len(failures) == 1
     assert set(session.heatmaps) == {good}

@@ -18,6 +18,7 @@ from napari_dinov3_sim.session.messages import (
     LayerReady,
     Message,
     ModelLoaded,
+    Notice,
     PlaneEmbedded,
     Progress,
     StateGone,
@@ -68,6 +69,7 @@ class Coordinator:
     status_changed = Signal(str)
     progressed = Signal(object)
     failed = Signal(object)
+    noticed = Signal(str)
     listed = Signal()
     answered = Signal()
     model_changed = Signal()
@@ -335,6 +337,8 @@ class Coordinator:
     def _on_message(self, message: Message) -> None:
         if isinstance(message, Progress):
             self.progressed.emit(message)
+        elif isinstance(message, Notice):
+            self.noticed.emit(message.message)
         elif isinstance(message, Failure):
             self._on_failure(message)
         elif isinstance(message, ModelLoaded):

@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.core.errors import EmbeddingCancelled
+from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled
 from napari_dinov3_sim.session.messages import (
     Failure,
     ModelLoaded,
+    Notice,
     PlaneEmbedded,
     Progress,
 )
-from napari_dinov3_sim.session.planes import read_plane, read_window
+from napari_dinov3_sim.session.pixels import PixelsRead, Windows, check_unchanged, read_pixels
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
     from napari_dinov3_sim.store import EmbeddingStore
@@ -104,7 +104,7 @@ class EmbedJob:
     backbone: Backbone | None
     load_model: LoadModel
     queue: PlaneQueue
-    windows: Mapping[WindowKey, IntensityWindow | None]
+    windows: Mapping[WindowKey, Windows]
     store: EmbeddingStore
     recipe: Recipe
 
@@ -146,30 +146,48 @@ class EmbedJob:
             except Exception as error:
                 post(Failure.of(error, "plane", plane.key))
                 continue
-            windows[plane.key.window_key] = message.window
+            windows[plane.key.window_key] = message.windows
             post(message)
 
     def _embed(
         self,
         plane: Plane,
         backbone: Backbone,
-        windows: Mapping[WindowKey, IntensityWindow | None],
+        windows: Mapping[WindowKey, Windows],
         meter: _Meter,
     ) -> PlaneEmbedded:
-        from napari_dinov3_sim.core.state import create_patch_image_state
         from napari_dinov3_sim.store import digest_of
 
-        pixels = read_plane(plane)
         key = plane.key.window_key
-        window = windows[key] if key in windows else read_window(plane, pixels)
-        digest = digest_of(pixels, backbone.fingerprint, window, self.recipe)
+        read = read_pixels(plane, windows.get(key), meter.check)
+        digest = digest_of(read.digest, backbone.fingerprint, read.window, self.recipe)
         state = self.store.fetch(digest)
         if state is None:
-            state = create_patch_image_state(
-                pixels, backbone, window=window, recipe=self.recipe, progress=meter
+            state = self._compute(plane, backbone, read, digest, meter)
+        return PlaneEmbedded(plane.key, digest, state, key, read.windows)
+
+    def _compute(
+        self, plane: Plane, backbone: Backbone, read: PixelsRead, digest: str, meter: _Meter
+    ) -> PatchImageState:
+        from napari_dinov3_sim.core.state import create_patch_image_state
+
+        state = create_patch_image_state(
+            read.source,
+            backbone,
+            window=read.window,
+            recipe=self.recipe,
+            progress=meter,
+            tiles=self.store.tiles(digest, plane.name),
+            notice=meter.notice,
+        )
+        if state.fingerprint != backbone.fingerprint:
+            raise BackboneError(
+                f"The memory did not suffice for {plane.name} with the model {backbone.name}; "
+                'choose the device "cpu", a smaller model or a lower resolution.'
             )
-            self.store.put(digest, state, plane.name)
-        return PlaneEmbedded(plane.key, digest, state, key, window)
+        check_unchanged(read, plane, meter.check)
+        self.store.put(digest, state, plane.name)
+        return state
 
 
 def _check(token: CancelToken) -> None:
@@ -187,6 +205,15 @@ class _Meter:
     def start(self, plane: Plane) -> None:
         self._before, self._now, self._name = self._before + self._now, _pixels(plane), plane.name
         self(0, 1)
+
+    def check(self, done: int, total: int) -> None:
+        """Stop here if the job was cancelled; reading counts for nothing."""
+        del done, total
+        _check(self._token)
+
+    def notice(self, sentence: str) -> None:
+        """Tell the user."""
+        self._post(Notice(sentence))
 
     def __call__(self, done: int, total: int) -> None:
         _check(self._token)

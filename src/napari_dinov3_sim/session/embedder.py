@@ -18,9 +18,9 @@ from napari_dinov3_sim.session.questions import StateHandle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
@@ -56,7 +56,7 @@ class Embedder:
         self.backbone: Backbone | None = None
         self._states: dict[PlaneKey, PatchImageState] = {}
         self._digests: dict[PlaneKey, str] = {}
-        self._windows: dict[WindowKey, IntensityWindow | None] = {}
+        self._windows: dict[WindowKey, Windows] = {}
         self._failed: set[PlaneKey] = set()
         self._cancelled: set[PlaneKey] = set()
         self.model_failed = False
@@ -232,7 +232,7 @@ class Embedder:
             return
         self._states[message.plane] = message.state
         self._digests[message.plane] = message.digest
-        self._windows[message.window_key] = message.window
+        self._windows[message.window_key] = message.windows
         self._asked_for.pop(message.plane, None)
 
     def _give_up(self, failure: Failure) -> None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey, WindowKey
     from napari_dinov3_sim.session.questions import StateHandle
 
@@ -66,6 +66,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something that the user should know, in one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class ModelLoaded:
     """The backbone that a job loaded, under the name it was asked for."""
 
@@ -75,13 +82,13 @@ class ModelLoaded:
 
 @dataclass(frozen=True)
 class PlaneEmbedded:
-    """One plane's patch state, the digest it is stored under, and the window it used."""
+    """One plane's patch state, the digest it is stored under, and the windows of its layer."""
 
     plane: PlaneKey
     digest: str
     state: PatchImageState
     window_key: WindowKey
-    window: IntensityWindow | None
+    windows: Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +156,7 @@ class Finished:
 
 Message = (
     Failure
+    | Notice
     | Progress
     | ModelLoaded
     | PlaneEmbedded

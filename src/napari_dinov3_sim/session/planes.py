@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import ImageError, SimilarityError
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.intensity import (
-    IntensityWindow,
     check_dtype,
-    check_image,
     check_shape,
-    compute_window,
-    uses_window,
 )
 
 if TYPE_CHECKING:
@@ -27,9 +23,6 @@ if TYPE_CHECKING:
 
 MAX_LEVEL_PIXELS = 4096**2
 """The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
-
-WINDOW_PLANES = 32
-"""At most this many evenly spaced planes of a stack are sampled for its intensity window."""
 
 WindowKey = tuple[Hashable, int]
 """Layer id and version of its data: one window for a whole layer."""
@@ -100,8 +93,9 @@ class Plane:
         Name of the layer, for messages only.
     shape : tuple of int
         Shape of the layer at level 0, without channels.
-    data : array_like
-        The level that is embedded: NumPy, dask or zarr, with channels if `rgb`.
+    data : tuple of array_like
+        The level that is embedded: NumPy, dask or zarr, with channels if `rgb`. Several are the
+        red, green and blue of one image.
     rgb : bool
     level : int
         Number of the level, 0 the finest.
@@ -110,14 +104,14 @@ class Plane:
     key: PlaneKey
     name: str
     shape: tuple[int, ...]
-    data: Any = field(repr=False)
+    data: tuple[Any, ...] = field(repr=False)
     rgb: bool
     level: int
 
     @property
     def level_shape(self) -> tuple[int, ...]:
         """Shape of the embedded level, without channels."""
-        return tuple(self.data.shape[: len(self.shape)])
+        return tuple(int(n) for n in self.data[0].shape[: len(self.shape)])
 
     @property
     def embedded_shape(self) -> tuple[int, int]:
@@ -176,7 +170,7 @@ def plane_at(
     if any(not 0 <= index < shape[axis] for axis, index in position):
         return None
     key = PlaneKey(layer.unique_id, version, axes, position)
-    return Plane(key, layer.name, shape, data, bool(layer.rgb), level)
+    return Plane(key, layer.name, shape, (data,), bool(layer.rgb), level)
 
 
 def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
@@ -230,68 +224,3 @@ def _dtype_of(data: Any) -> np.dtype[Any]:
     except TypeError:  # a tensor's dtype, for example, is none of NumPy's
         dtype = np.asarray(data[(slice(0, 1),) * len(data.shape)]).dtype
     return dtype
-
-
-def read_plane(plane: Plane) -> NDArray[Any]:
-    """Read a copy of a plane's pixels; lazy arrays are computed here, in the worker.
-
-    Returns
-    -------
-    ndarray, shape (H, W) or (H, W, C)
-
-    Raises
-    ------
-    ImageError
-        The source cannot be read any more, or its pixels cannot be embedded.
-    """
-    pixels = _read(plane, dict(plane.key.position))
-    try:
-        return check_image(pixels)
-    except ImageError as error:
-        raise ImageError(f"{plane.name}: {error}") from error
-
-
-def _read(plane: Plane, position: dict[int, int]) -> NDArray[Any]:
-    index: list[int | slice] = []
-    for axis, (full, size) in enumerate(zip(plane.shape, plane.level_shape, strict=True)):
-        at = position.get(axis)
-        index.append(slice(None) if at is None else (2 * at + 1) * size // (2 * full))
-    try:
-        # asarray first: not every array-like knows how to be asked for a copy.
-        return np.asarray(plane.data[tuple(index)]).copy()
-    except SimilarityError:
-        raise
-    except Exception as error:
-        raise ImageError(
-            f"The pixels of {plane.name} cannot be read ({type(error).__name__}: {error}); "
-            "open the image again."
-        ) from error
-
-
-def read_window(plane: Plane, pixels: NDArray[Any]) -> IntensityWindow | None:
-    """Return the window of the *whole* layer that a plane belongs to.
-
-    A stack is sampled on evenly spaced planes, so that the noise of an empty plane is not
-    stretched to full contrast.
-
-    Parameters
-    ----------
-    plane : Plane
-    pixels : ndarray
-        The plane's own pixels, as read.
-    """
-    channels = pixels.shape[2] if plane.rgb else 1
-    if not uses_window(pixels.dtype, channels):
-        return None
-    planes = [pixels] if len(plane.shape) == 2 else _sampled_planes(plane)
-    return compute_window([part[..., :3] if plane.rgb else part for part in planes])
-
-
-def _sampled_planes(plane: Plane) -> list[NDArray[Any]]:
-    # Always across the last two axes: the window must not depend on what was looked at first.
-    axes = range(len(plane.shape) - 2)
-    shape = tuple(plane.shape[axis] for axis in axes)
-    count = int(np.prod(shape))
-    flat = np.unique(np.linspace(0, count - 1, min(count, WINDOW_PLANES)).round().astype(int))
-    positions = np.stack(np.unravel_index(flat, shape), axis=1)
-    return [_read(plane, dict(zip(axes, at, strict=True))) for at in positions.tolist()]
