@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_dinov3_sim.session.answer_job import TargetPlane
 from napari_dinov3_sim.session.answers import Answers
+from napari_dinov3_sim.session.atlas import Atlas
 from napari_dinov3_sim.session.embedder import Embedder
 from napari_dinov3_sim.session.messages import (
     Answered,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.look import Look
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
-    from napari_dinov3_sim.session.questions import AnyPick
+    from napari_dinov3_sim.session.questions import AnyPick, PickSource
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
     from napari_dinov3_sim.store import EmbeddingStore
 
@@ -104,6 +105,8 @@ class Coordinator:
         self._answers = Answers(runner, store, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points, self._palette)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
+        self._atlas = Atlas(viewer, self._targets, self._embedder, self._answers)
+        self._pick_sources: list[PickSource] = []
         viewer.dims.events.connect(self._on_dims)
         self._warm = "pandas" in sys.modules
         if not self._warm:
@@ -225,7 +228,7 @@ class Coordinator:
         }
 
     def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
-        """Return the points that lie on targets, and the planes they lie on."""
+        """Return the points that lie on targets, what else is picked, and the planes they lie on."""
         places: dict[int, Place] = {}
 
         def image_of(
@@ -246,7 +249,11 @@ class Coordinator:
             )
             for number, at in places.items()
         )
-        return picks, {at.plane.key: at.plane for at in places.values()}
+        planes = {at.plane.key: at.plane for at in places.values()}
+        for source in self._pick_sources:
+            more, on = source.picks()
+            picks, planes = picks + more, planes | dict(on)
+        return picks, planes
 
     @property
     def _clicks_mean_nothing(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     import numpy as np
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.combine import Combination
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.planes import PlaneKey
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey
 
 DEFAULT_KIND = "kind 1"
 """The kind of a point that was given none."""
@@ -104,6 +104,13 @@ class VectorPick:
 
 
 AnyPick = Pick | PolygonPick | LabelsPick | VectorPick
+
+
+class PickSource(Protocol):
+    """Where picks come from besides the query points; asked at every refresh."""
+
+    def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
+        """Return the picks, and the planes that they lie on."""
 
 
 @dataclass(frozen=True, eq=False)

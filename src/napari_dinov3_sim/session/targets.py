@@ -192,6 +192,16 @@ class Targets:
                 planes.append(shown_plane(record.layer, axes, placement, point, record.version))
         return [plane for plane in planes if plane is not None]
 
+    def placement(self, key: PlaneKey) -> Placement:
+        """Return how the layer of a plane lies in the world.
+
+        Raises
+        ------
+        KeyError
+            The layer has left the viewer.
+        """
+        return self._placement(self._records[key.layer_id].layer, key.axes)
+
     def _placement(self, layer: Image, axes: tuple[int, int]) -> Placement:
         """Return how a layer lies in the world; measured once until something moves.
 

@@ -88,10 +88,10 @@ class SideBySide:
         Parameters
         ----------
         groups : sequence of sequence of Layer
-            In each, what is drawn first comes first; without the query layer. None at all ends
-            it.
+            In each, what is drawn first comes first; without the query layer. None at all, or
+            the removal of that layer, ends it.
         """
-        if not groups:
+        if not groups or self._queries not in self._viewer.layers:
             self.leave()
             return
         first = self._before is None
