@@ -228,7 +228,7 @@ class Coordinator:
         }
 
     def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
-        """Return the points that lie on targets, what else is picked, and the planes they lie on."""
+        """Return everything that is picked, and the planes it lies on."""
         places: dict[int, Place] = {}
 
         def image_of(
@@ -243,7 +243,7 @@ class Coordinator:
             return place.plane.key.layer_id
 
         located = self._queries.locate(image_of)
-        picks = tuple(
+        picks: tuple[AnyPick, ...] = tuple(
             Pick(
                 at.plane.key, at.x, at.y, located[number].role.kind, located[number].role.positive
             )
