@@ -58,8 +58,8 @@ def _connect(address: str) -> Any:
             f"--scheduler needs dask.distributed; install it with {INSTALL}, or leave "
             "--scheduler out to embed on this machine."
         ) from error
-    # What the client would log about a lost connection is told in one line, or comes back.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # The client logs what it mends by itself, such as the results of a worker that died.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -131,7 +131,7 @@ class Cluster:
                     continue
                 key = f"embed-{uuid4()}"
                 of[self.client.submit(run_on_worker, task, settings, key=key, pure=False)] = task
-            for future in as_completed(list(of)):
+            for future in as_completed(list(of), loop=self.client.loop):
                 yield self._result(future, of[future])
                 future.release()
         finally:

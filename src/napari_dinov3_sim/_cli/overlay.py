@@ -21,6 +21,9 @@ OPACITY = 0.6
 OUTLINE = (0, 255, 255)
 """Cyan, the colour that magma is farthest from."""
 
+NEGATIVE = (255, 255, 255)
+"""White, which is no colour of magma either."""
+
 LEAST_RANGE = 1e-8
 """Maps that differ by less are drawn black; the least range that the formulas divide by."""
 
@@ -73,7 +76,10 @@ def draw_heatmap(
 
 
 def outline_patches(
-    picture: NDArray[np.uint8], grid: PatchGrid, points: Sequence[Point]
+    picture: NDArray[np.uint8],
+    grid: PatchGrid,
+    points: Sequence[Point],
+    colour: tuple[int, int, int] = OUTLINE,
 ) -> NDArray[np.uint8]:
     """Return a picture with a frame around each clicked patch."""
     framed, side = picture.copy(), grid.patch_size
@@ -82,7 +88,7 @@ def outline_patches(
         top, left = int(y // side) * side, int(x // side) * side
         patch = framed[top : top + side, left : left + side]
         inner = patch[thickness:-thickness, thickness:-thickness].copy()
-        patch[:] = OUTLINE
+        patch[:] = colour
         patch[thickness:-thickness, thickness:-thickness] = inner
     return framed
 

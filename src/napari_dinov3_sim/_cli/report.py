@@ -74,7 +74,6 @@ class Report:
         self._entries: list[dict[str, Any]] = []
         self._failures: list[dict[str, str]] = []
         self._model: dict[str, Any] | None = None
-        self._processes: set[str] = set()
         self._meter: Meter | None = None
 
     def begin(self, plans: Sequence[FilePlan], meter: Meter) -> None:
@@ -95,7 +94,6 @@ class Report:
             if not self._as_json:
                 self._pause()
                 say_description(done.model)
-        self._processes.add(done.process)
         self._entries.append(done.facts)
         file = self._files[done.task.path]
         file.entries.append(done.facts)
@@ -141,7 +139,6 @@ class Report:
             "images": entries,
             "files": [entry["embeddings"] for entry in entries if not entry["skipped"]],
             "failures": self._failures,
-            "processes": sorted(self._processes),
         }
 
     def _order(self, entry: dict[str, Any]) -> tuple[int, int, list[int]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.embedding import (
     ImageEmbedder,
@@ -16,16 +15,21 @@ from napari_dinov3_sim._cli.embedding import (
 from napari_dinov3_sim._cli.errors import InputError, UsageError
 from napari_dinov3_sim._cli.images import read_all_once, read_image
 from napari_dinov3_sim._cli.outputs import (
-    OutputFolder,
     check_inputs_survive,
-    encode_png,
-    encode_tif,
     open_folder,
     unique_stems,
     without_repeats,
 )
-from napari_dinov3_sim._cli.overlay import Limits, draw_heatmap, outline_patches
-from napari_dinov3_sim._cli.terminal import Bars, note, say, table
+from napari_dinov3_sim._cli.results import (
+    Result,
+    Wanted,
+    check_embeddings_folder,
+    note_renamed,
+    output_names,
+    say_results,
+    write_results,
+)
+from napari_dinov3_sim._cli.terminal import Bars, note, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.store import DiskStore
 
@@ -34,62 +38,51 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from napari_dinov3_sim.backbones import DINOv3Backbone
+    from napari_dinov3_sim.core.combine import Combination, KindQuery
+    from napari_dinov3_sim.core.similarity import Point
 
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
-
-COSINE, HEATMAP = ".cosine.tif", ".heatmap.png"
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """The map of one image, and what is needed to draw it.
-
-    Attributes
-    ----------
-    path : Path
-    similarity : SimilarityMap
-    window : IntensityWindow or None
-    points : tuple of (x, y)
-        The clicks, in the image that was clicked; empty elsewhere.
-    stored : bool
-        Whether stored embeddings were used.
-    """
-
-    path: Path
-    similarity: SimilarityMap
-    window: IntensityWindow | None
-    points: tuple[Point, ...]
-    stored: bool
+COLOUR = "#00ffff"
+"""Of the kind in a saved query; the dock may show it."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from napari_dinov3_sim.core.similarity import shared_limits
-
     images = without_repeats([arguments.query, *arguments.targets])
-    points = tuple((float(x), float(y)) for x, y in arguments.at)
     stems = unique_stems(images)
-    _check(arguments, images, points, stems)
+    wanted = Wanted(arguments.threshold, arguments.min_area, arguments.peaks)
+    points, negatives = _points(arguments.at), _points(arguments.negatives or ())
+    _check(arguments, images, (*points, *negatives), stems, wanted)
     folder = open_folder(arguments.out)
     with Bars() as bars:
         backbone = load_model(arguments.model, arguments.device, arguments.dtype, bars)
         store = DiskStore(arguments.embeddings, warn=note) if arguments.embeddings else None
         embedder = ImageEmbedder(backbone, store, bars, recipe_of(arguments))
-        results = _search(images, points, embedder)
-    limits = shared_limits(result.similarity.cosine for result in results)
-    entries = [
-        _write(result, stem, limits, folder) for result, stem in zip(results, stems, strict=True)
-    ]
+        kind, results = _search(images, points, negatives, arguments.combine, embedder)
+    written = write_results(results, stems, [kind.name], wanted, folder)
+    saved = _save(arguments, kind, results[0], backbone) if arguments.save_query else None
     if arguments.json:
-        say(json.dumps(_report(describe_model(backbone), entries, points, limits)))
+        report = {
+            "query": str(images[0]),
+            "points": [list(point) for point in points],
+            "negatives": [list(point) for point in negatives],
+            "combination": arguments.combine,
+            **describe_model(backbone),
+            **written.summary(),
+            "images": [entry.flat() for entry in written.entries],
+            "saved_query": saved,
+        }
+        say(json.dumps(report))
     else:
         say_model(backbone)
-        say(_table(entries))
-        say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
+        say_results(written, folder)
+        if saved:
+            say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
     return 0
+
+
+def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    return tuple((float(x), float(y)) for x, y in pairs)
 
 
 def _check(
@@ -97,107 +90,70 @@ def _check(
     images: Sequence[Path],
     points: Sequence[Point],
     stems: Sequence[str],
+    wanted: Wanted,
 ) -> None:
     """Find every mistake that can be found before the model is loaded."""
-    if arguments.embeddings and not arguments.embeddings.is_dir():
-        raise UsageError(
-            f"There is no folder {arguments.embeddings}; make it with `napari-dinov3-sim embed`, "
-            "or leave --embeddings out."
-        )
+    check_embeddings_folder(arguments.embeddings)
     height, width = read_image(arguments.query).shape[:2]
     for x, y in points:
         convert_pixel_coordinates_to_patch_index(x, y, PatchGrid((height, width), 1))
     read_all_once(images[1:])
-    outputs = [arguments.out / f"{stem}{end}" for stem in stems for end in (COSINE, HEATMAP)]
+    outputs = [arguments.out / name for name in output_names(stems, [images[0].stem], wanted)]
+    if arguments.save_query:
+        if not arguments.save_query.absolute().parent.is_dir():
+            raise UsageError(
+                f"There is no folder for {arguments.save_query}; make it, or save the query "
+                "elsewhere."
+            )
+        outputs.append(arguments.save_query)
     check_inputs_survive(images, outputs)
-    for path, stem in zip(images, stems, strict=True):
-        if path.stem != stem:
-            note(f"note: the results of {path} are called {stem}, because {path.stem} is taken.")
+    note_renamed(images, stems)
 
 
 def _search(
-    images: Sequence[Path], points: tuple[Point, ...], embedder: ImageEmbedder
-) -> list[Result]:
-    """Return the map of each image, the clicked one first; only maps are kept in memory."""
-    from napari_dinov3_sim.core.similarity import query_vector, similarity_map
+    images: Sequence[Path],
+    points: tuple[Point, ...],
+    negatives: tuple[Point, ...],
+    combination: Combination,
+    embedder: ImageEmbedder,
+) -> tuple[KindQuery, list[Result]]:
+    """Return what is asked and the map of each image, the clicked one first.
 
-    query, results = None, []
+    Only maps are kept in memory.
+    """
+    from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
+
+    clicked = embedder.embed(images[0])
+    kind = kind_of_points(
+        images[0].stem,
+        [(clicked.state, point) for point in points],
+        [(clicked.state, point) for point in negatives],
+    )
+    results: list[Result] = []
     for path in images:
-        found = embedder.embed(path)
-        clicks = points if query is None else ()
-        if query is None:
-            query = query_vector([(found.state, point) for point in points])
-        similarity = similarity_map(query, found.state)
+        found = embedder.embed(path) if results else clicked
+        maps = tuple(score_kinds([kind], found.state, combination))
+        clicks = ((), ()) if results else (points, negatives)
         stored = found.stored is not None
-        results.append(Result(path, similarity, found.state.window, clicks, stored))
-    return results
+        results.append(Result(path, maps, found.state.window, stored, *clicks))
+    return kind, results
 
 
-def _write(result: Result, stem: str, limits: Limits, folder: OutputFolder) -> dict[str, Any]:
-    cosine = folder.write(f"{stem}{COSINE}", encode_tif(result.similarity.full_resolution()))
-    heatmap = folder.write(f"{stem}{HEATMAP}", encode_png(_draw(result, limits)))
-    return {
-        "image": str(result.path),
-        "clicked": bool(result.points),
-        "shape": list(result.similarity.grid.image_shape),
-        **summarise(result.similarity),
-        "stored_embeddings": result.stored,
-        "cosine": str(cosine),
-        "heatmap": str(heatmap),
-    }
+def _save(
+    arguments: argparse.Namespace, kind: KindQuery, result: Result, backbone: DINOv3Backbone
+) -> str:
+    from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
+    from napari_dinov3_sim.query_files import save_query
 
-
-def _draw(result: Result, limits: Limits) -> NDArray[np.uint8]:
-    image, grid = read_image(result.path), result.similarity.grid
-    if image.shape[:2] != grid.image_shape:
+    image = read_image(result.path)
+    if image.shape[:2] != result.maps[0].grid.image_shape:
         raise InputError(f"{result.path} was changed in the meantime; run the command again.")
-    picture = draw_heatmap(image, result.window, result.similarity, limits)
-    return outline_patches(picture, grid, result.points)
-
-
-def summarise(similarity: SimilarityMap) -> dict[str, Any]:
-    """Return range and mean of the cosine, and the pixel in the middle of the best patch."""
-    cosine, side = similarity.cosine, similarity.grid.patch_size
-    height, width = similarity.grid.image_shape
-    row, column = divmod(int(cosine.argmax()), similarity.grid.columns)
-    x = (column * side + min((column + 1) * side, width) - 1) // 2
-    y = (row * side + min((row + 1) * side, height) - 1) // 2
-    return {
-        "min": float(cosine.min()),
-        "max": float(cosine.max()),
-        "mean": float(cosine.mean()),
-        "best_match": {"x": x, "y": y, "cosine": float(cosine[row, column])},
-    }
-
-
-def _report(
-    model: dict[str, Any],
-    entries: list[dict[str, Any]],
-    points: Sequence[Point],
-    limits: Limits,
-) -> dict[str, Any]:
-    return {
-        "query": entries[0]["image"],
-        "points": [list(point) for point in points],
-        **model,
-        "limits": list(limits),
-        "images": entries,
-        "files": [entry[kind] for entry in entries for kind in ("cosine", "heatmap")],
-    }
-
-
-def _table(entries: list[dict[str, Any]]) -> str:
-    rows = [("image", "size", "best match (x, y)", "cosine", "written")]
-    for entry in entries:
-        best, shape = entry["best_match"], entry["shape"]
-        where = "({x}, {y})".format(**best) + (", the click" if entry["clicked"] else "")
-        files = f"{_name(entry['cosine'])}, {_name(entry['heatmap'])}"
-        size = f"{shape[1]} × {shape[0]}"
-        rows.append((entry["image"], size, where, f"{best['cosine']:.3f}", files))
-    return table(rows)
-
-
-def _name(path: str) -> str:
-    from pathlib import Path
-
-    return Path(path).name
+    pictures = [make_thumbnail(image, result.window, point) for point in result.points]
+    query = SavedQuery(
+        (SavedKind.of(kind, COLOUR, pictures),),
+        arguments.combine,
+        backbone.fingerprint,
+        backbone.name,
+        result.maps[0].grid.patch_size,
+    )
+    return str(save_query(query, arguments.save_query))

@@ -81,14 +81,11 @@ class PlaneDone:
         What the report says of it.
     model : dict
         From `describe_model`.
-    process : str
-        Which process did it, as host and number.
     """
 
     task: PlaneTask
     facts: dict[str, Any]
     model: dict[str, Any]
-    process: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def attempt(
         facts = _embed(task, settings, backbone, progress)
     except Exception as error:
         return failed(task.path, error, task.megapixels)
-    return PlaneDone(task, facts, describe_model(backbone), f"{platform.node()}:{os.getpid()}")
+    return PlaneDone(task, facts, describe_model(backbone))
 
 
 def failed(path: Path, error: Exception, megapixels: float = 0.0, planes: int = 1) -> PlaneFailed:
@@ -155,6 +152,7 @@ def _embed(
         "dim": found.state.embeddings_normalized.shape[1],
         "embeddings": str(path),
         "skipped": found.stored is not None,
+        "process": f"{platform.node()}:{os.getpid()}",
     }
 
 

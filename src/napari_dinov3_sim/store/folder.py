@@ -88,7 +88,7 @@ class Folder:
 
     def place(self, digest: str, label: str, suffix: str) -> Path:
         """Return where something new goes, under a name that a person recognises."""
-        kept = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", label).encode("utf-8", "replace")
+        kept = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", label).encode("utf-8", "ignore")
         prefix = kept[:MAX_LABEL].decode("utf-8", "ignore")
         return self.path / f"{prefix}{'-' if prefix else ''}{digest[:DIGITS]}{suffix}"
 

@@ -57,6 +57,8 @@ class TileParts:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_tensor(embeddings, path, {"digest": self._digest, "tile": str(number)})
+        except FileNotFoundError:  # another process has finished the image, and cleared up
+            return
         except OSError as error:
             self._failed(path, error)
         else:

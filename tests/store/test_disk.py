@@ -1,0 +1,410 @@
+"""A folder of embeddings: found by digest, bounded, and mended when something is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
+from napari_dinov3_sim.store import folder as folder_module
+
+from .states import make_state, same
+
+STATE = make_state()
+
+
+def digest(number):
+    return sha256(f"{number}".encode()).hexdigest()
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+@pytest.fixture
+def store(tmp_path, warnings):
+    return DiskStore(tmp_path / "store", warn=warnings.append)
+
+
+def names(store):
+    return sorted(path.name for path in store.folder.iterdir())
+
+
+def test_what_is_put_is_got_by_another_process_later(store, warnings):
+    path = store.put(digest(1), STATE, "cells")
+    assert path.name.startswith("cells-")
+    later = DiskStore(store.folder)
+    same(later.get(digest(1)), STATE)
+    assert digest(1) in later
+    assert digest(2) not in later
+    assert later.get(digest(2)) is None
+    assert (later.path_of(digest(1)), warnings) == (path, [])
+
+
+def test_float16_stays_float16(store):
+    state = make_state(dtype=torch.float16)
+    store.put(digest(1), state)
+    same(store.get(digest(1)), state)
+
+
+def test_a_folder_that_is_not_there_holds_nothing(store):
+    assert store.get(digest(1)) is None
+    assert not store.folder.exists()
+
+
+def test_two_images_of_the_same_name_do_not_collide(store):
+    store.put(digest(1), STATE, "image")
+    store.put(digest(2), make_state(seed=1), "image")
+    same(store.get(digest(1)), STATE)
+    same(store.get(digest(2)), make_state(seed=1))
+
+
+def test_the_name_does_not_matter(store):
+    path = store.put(digest(1), STATE, "image")
+    path.rename(path.with_name(path.name.replace("image", "renamed")))
+    same(DiskStore(store.folder).get(digest(1)), STATE)
+    store.put(digest(1), STATE, "third")
+    assert len(names(store)) == 1
+
+
+@pytest.mark.parametrize(
+    "label", ["../up", "a/b\\c:d", "ü" * 200, "\udcff", "line\nbreak", "*?[x]"]
+)
+def test_any_label_makes_a_name(store, label):
+    path = store.put(digest(1), STATE, label)
+    assert path.parent == store.folder
+    same(DiskStore(store.folder).get(digest(1)), STATE)
+
+
+def test_what_another_process_writes_is_seen(store):
+    assert store.get(digest(1)) is None
+    other = DiskStore(store.folder)
+    for number in range(5):  # within one tick of the clock
+        other.put(digest(number), STATE)
+        assert digest(number) in store
+
+
+def test_a_listing_is_used_until_the_folder_changes(store, monkeypatch):
+    store.put(digest(1), STATE)
+    os.utime(store.folder, (time.time() - 60, time.time() - 60))
+    assert digest(1) in store
+    monkeypatch.setattr(
+        folder_module.Path if hasattr(folder_module, "Path") else Path, "iterdir", None
+    )
+    assert digest(1) in store
+    assert digest(2) not in store
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def make_foreign(path):
+    save_file({"weights": torch.zeros(3)}, path, {"format": "pt"})
+
+
+def make_text(path):
+    path.write_text("not safetensors at all")
+
+
+def take_from_another(path):
+    other = DiskStore(path.parent.parent / "other")
+    path.write_bytes(other.put(digest("another model"), make_state(seed=1)).read_bytes())
+
+
+def make_empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, make_foreign, make_text, take_from_another, make_empty]
+)
+def test_what_is_wrong_is_set_aside_and_told_once(store, warnings, damage):
+    path = store.put(digest(1), STATE, "cells")
+    damage(path)
+    content = path.read_bytes()
+    assert store.get(digest(1)) is None
+    aside = path.with_name(f"{path.name}.damaged")
+    assert names(store) == [aside.name]
+    assert aside.read_bytes() == content
+    assert len(warnings) == 1
+    assert (
+        f"{path} is damaged, or holds the embeddings of something else; it is now" in warnings[0]
+    )
+    store.put(digest(1), STATE, "cells")
+    same(store.get(digest(1)), STATE)
+
+
+def test_a_damaged_file_in_a_folder_that_may_only_be_read(store, warnings, monkeypatch):
+    path = store.put(digest(1), STATE)
+    truncate(path)
+    monkeypatch.setattr(Path, "replace", refuse(errno.EROFS))
+    assert store.get(digest(1)) is None
+    assert path.exists()
+    assert warnings == [
+        f"{path} is damaged, or holds the embeddings of something else, and is not used "
+        "(Read-only file system)."
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_left_alone(store, warnings):
+    path = store.put(digest(1), STATE)
+    path.unlink()
+    path.mkdir()
+    assert store.get(digest(1)) is None
+    assert path.is_dir()
+    assert "cannot be read and is not used" in warnings[0]
+
+
+def test_a_file_that_goes_away_while_it_is_looked_for(store, warnings, monkeypatch):
+    path = store.put(digest(1), STATE)
+    monkeypatch.setattr(store._folder, "find", lambda *_: [path])
+    path.unlink()
+    assert store.get(digest(1)) is None
+    assert warnings == []
+
+
+# --- a disk that does not take it ---------------------------------------------------------------
+
+
+def refuse(number):
+    def fail(*_args, **_options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_told_once_and_answers_go_on(store, warnings, monkeypatch, number):
+    both = EmbeddingStore(MemoryStore(), store)
+    monkeypatch.setattr("safetensors.torch.save_file", refuse(number))
+    for seed in range(3):
+        both.tiles(digest(seed)).put(0, torch.ones(2, 2, 4))
+        both.put(digest(seed), make_state(seed=seed))
+    assert len(warnings) == 1
+    assert os.strerror(number) in warnings[0]
+    assert "choose another folder" in warnings[0]
+    same(both.fetch(digest(2)), make_state(seed=2))
+    with pytest.raises(StoreError, match=os.strerror(number)):
+        store.write(digest(1), STATE)
+
+
+def test_a_file_in_the_place_of_the_folder(store, warnings):
+    store.folder.write_text("")
+    assert store.put(digest(1), STATE) is None
+    assert store.get(digest(1)) is None
+    assert len(warnings) == 1
+
+
+# --- the budget ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bounded(tmp_path):
+    """Return a function that makes a store with room for some states, all of an age of its own."""
+
+    def make(count):
+        size = DiskStore(tmp_path / "one").put(digest(0), STATE).stat().st_size
+        return DiskStore(tmp_path / "store", int(size * count / folder_module.ROOM) + 1)
+
+    return make
+
+
+def age(path, seconds):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_the_least_recently_used_goes_first(bounded):
+    store = bounded(3)
+    for number in range(3):
+        age(store.put(digest(number), STATE), 100 - number)
+    store.get(digest(0))
+    store.put(digest(3), STATE)
+    assert [digest(number) in store for number in range(4)] == [True, False, True, True]
+
+
+def test_the_bound_holds_whoever_writes(bounded, monkeypatch):
+    monkeypatch.setattr("napari_dinov3_sim.store.disk.RECOUNT", 0)
+    stores = [bounded(3), bounded(3)]
+    for number in range(8):
+        stores[number % 2].put(digest(number), STATE)
+        total = sum(path.stat().st_size for path in stores[0].folder.iterdir())
+        assert total <= stores[0].budget
+
+
+def test_what_is_not_its_own_is_never_deleted(bounded):
+    store = bounded(1)
+    store.folder.mkdir()
+    others = ["notes.txt", "a.safetensors", "my.embeddings.safetensors", "x.damaged", "b.tiles"]
+    for name in others:
+        (store.folder / name).write_bytes(bytes(10_000))
+        age(store.folder / name, 10**6)
+    for number in range(4):
+        store.put(digest(number), STATE)
+    assert set(others) < set(names(store))
+    assert len(names(store)) == len(others) + 1
+
+
+def test_what_is_larger_than_the_budget_is_not_written(tmp_path):
+    store = DiskStore(tmp_path / "store", STATE.nbytes - 1)
+    store.tiles(digest(1)).put(0, torch.ones(1, 1, 4))
+    assert store.put(digest(1), STATE) is None
+    assert names(store) == []
+
+
+def test_old_tiles_of_interrupted_runs_leave_first(bounded):
+    store = bounded(3)
+    kept = store.put(digest(1), STATE)
+    age(kept, 10 * folder_module.STALE)
+    store.tiles(digest(2), "stopped").put(0, torch.ones(20, 4))
+    for path in [*store.folder.rglob("*.tile.safetensors"), *store.folder.glob("*.tiles")]:
+        age(path, 2 * folder_module.STALE)
+    for number in (3, 4):
+        store.put(digest(number), STATE)
+    assert store.tiles(digest(2)).get(0) is None
+    assert kept.exists()
+
+
+def test_tiles_beyond_the_budget_are_not_kept(tmp_path):
+    store = DiskStore(tmp_path / "store", 5000)
+    tiles = store.tiles(digest(1))
+    for number in range(10):
+        tiles.put(number, torch.ones(10, 10, 4))
+        assert sum(p.stat().st_size for p in store.folder.rglob("*.safetensors")) <= 5000
+
+
+def test_what_a_killed_process_was_writing_is_cleared(bounded):
+    store = bounded(5)
+    path = store.put(digest(1), STATE)
+    for name, seconds in [("old", 2 * folder_module.LEFT_BEHIND), ("new", 0)]:
+        part = store.folder / f".{path.name}.{name}.part"
+        part.mkdir()
+        (part / path.name).write_bytes(b"half")
+        age(part / path.name, seconds)
+        age(part, seconds)
+    DiskStore(store.folder, store.budget).put(digest(2), STATE)
+    assert [name for name in names(store) if name.startswith(".")] == [f".{path.name}.new.part"]
+
+
+# --- tiles --------------------------------------------------------------------------------------
+
+
+def test_tiles_are_there_for_the_next_run(store):
+    tile = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0)).half()
+    store.tiles(digest(1), "cells").put(7, tile)
+    again = DiskStore(store.folder).tiles(digest(1), "renamed")
+    assert torch.equal(again.get(7), tile)
+    assert again.get(6) is None
+    assert store.tiles(digest(2)).get(7) is None
+
+
+def test_tiles_go_when_the_image_is_done(store):
+    store.tiles(digest(1), "cells").put(0, torch.ones(1, 2, 4))
+    path = store.put(digest(1), STATE, "cells")
+    assert names(store) == [path.name]
+
+
+@pytest.mark.parametrize("damage", [truncate, make_foreign, make_text])
+def test_a_damaged_tile_is_computed_again(store, damage):
+    tiles = store.tiles(digest(1))
+    tiles.put(0, torch.ones(1, 2, 4))
+    tiles.put(1, torch.zeros(1, 2, 4))
+    (first, second) = sorted(store.folder.rglob("*.tile.safetensors"))
+    damage(first)
+    assert tiles.get(0) is None
+    first.write_bytes(second.read_bytes())
+    assert tiles.get(0) is None
+    tiles.put(0, torch.ones(1, 2, 4))
+    assert torch.equal(tiles.get(0), torch.ones(1, 2, 4))
+
+
+# --- memory and disk together -------------------------------------------------------------------
+
+
+def test_get_never_waits_for_the_disk(store, monkeypatch):
+    store.put(digest(1), STATE)
+    both = EmbeddingStore(MemoryStore(), store)
+    monkeypatch.setattr(store, "get", refuse(errno.EIO))
+    assert both.get(digest(1)) is None
+    assert not both.may_have(digest(1))
+    monkeypatch.undo()
+    same(both.fetch(digest(1)), STATE)
+    same(both.get(digest(1)), STATE)
+
+
+def test_what_left_the_memory_comes_from_the_disk(store):
+    both = EmbeddingStore(MemoryStore(STATE.nbytes), store)
+    both.put(digest(1), STATE, "a")
+    both.put(digest(2), make_state(seed=1), "b")
+    assert both.get(digest(1)) is None
+    assert both.may_have(digest(1))
+    same(both.fetch(digest(1)), STATE)
+    both.budget = 0
+    store.path_of(digest(2)).unlink()
+    assert both.fetch(digest(2)) is None
+    assert not both.may_have(digest(2))
+    assert both.budget == both.memory.budget == 0
+
+
+def test_without_a_disk():
+    both = EmbeddingStore(MemoryStore())
+    both.put(digest(1), STATE)
+    assert both.fetch(digest(1)) is STATE
+    assert both.fetch(digest(2)) is None
+    assert both.tiles(digest(1)) is None
+
+
+def test_the_default_folder_is_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder().parts[-2:] == ("napari-dinov3-sim", "embeddings")
+    assert not default_folder().exists()
+
+
+# --- several processes --------------------------------------------------------------------------
+
+WRITER = """
+import sys
+from pathlib import Path
+from hashlib import sha256
+from napari_dinov3_sim.store import DiskStore
+from tests.store.states import make_state, same
+warnings = []
+store = DiskStore(Path(sys.argv[1]), 400_000, warnings.append)
+state = make_state(200, 200, dim=64)
+for number in range(60):
+    digest = sha256(str(number % 7).encode()).hexdigest()
+    found = store.get(digest)
+    if found is not None:
+        same(found, state)
+    store.tiles(digest).put(number % 3, state.embeddings_normalized[:40])
+    store.put(digest, state, sys.argv[2])
+assert warnings == [], warnings
+"""
+
+
+def test_processes_that_write_the_same_digests(tmp_path):
+    """Each reads only whole files, whatever the others write, delete and replace."""
+    command = [sys.executable, "-W", "error", "-c", WRITER, str(tmp_path / "store")]
+    root = Path(__file__).parents[2]
+    running = [subprocess.Popen([*command, name], cwd=root) for name in ("one", "two")]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    store = DiskStore(tmp_path / "store")
+    files = [path for path in store.folder.iterdir() if path.is_file()]
+    assert files
+    assert not list(store.folder.glob(".*.part"))
+    assert sum(path.stat().st_size for path in store.folder.rglob("*.safetensors")) <= 500_000
