@@ -1,4 +1,4 @@
-"""The command line: `napari-dinov3-sim similarity`, `embed`, `models` and `demo`."""
+"""The command line: `napari-dinov3-sim similarity`, `search`, `embed`, `models` and `demo`."""
 
 from __future__ import annotations
 
@@ -99,13 +99,64 @@ def _coordinate(text: str) -> float:
     return value
 
 
-def _add_model(parser: _Parser) -> None:
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=_MODEL_HELP)
+def _add_model(
+    parser: _Parser, default: str | None = DEFAULT_MODEL, help_text: str = _MODEL_HELP
+) -> None:
+    parser.add_argument("--model", default=default, help=help_text)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _threshold(text: str) -> float | str:
+    if text == "otsu":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither otsu nor a cosine from -1 to 1")
+    return value
+
+
+def _area(text: str) -> float:
+    value = _coordinate(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an area in pixels")
+    return value
+
+
+def _add_results(parser: _Parser) -> None:
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="T",
+        type=_threshold,
+        help="write objects of at least this cosine as labels; otsu chooses one for all images",
+    )
+    parser.add_argument(
+        "--min-area",
+        metavar="PX",
+        type=_area,
+        default=0.0,
+        help="drop objects of fewer pixels (default: keep all)",
+    )
+    parser.add_argument(
+        "--peaks",
+        action="store_true",
+        help="write the places of greatest cosine as a table, from the threshold on",
+    )
+    parser.add_argument(
+        "--embeddings",
+        metavar="DIR",
+        type=Path,
+        help="folder that `embed` filled with the same model, resolution, shifts and padding",
+    )
 
 
 def _factor(text: str) -> float:
@@ -156,17 +207,40 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         help="a clicked pixel of QUERY: column and row from the top left; may be repeated",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+        "--not",
+        dest="negatives",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=_coordinate,
+        action="append",
+        help="a pixel of QUERY on what is not meant; may be repeated",
     )
     parser.add_argument(
-        "--embeddings",
-        metavar="DIR",
-        type=Path,
-        help="folder that `embed` filled with the same model, resolution, shifts and padding",
+        "--combine",
+        choices=("auto", "mean", "best", "contrast"),
+        default="auto",
+        help="how several pixels make one score; auto is the mean without --not, contrast with",
     )
+    parser.add_argument(
+        "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
+    )
+    _add_results(parser)
     _add_recipe(parser)
     _add_model(parser)
     return _run_similarity
+
+
+def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "query", metavar="QUERYFILE", type=Path, help="what `similarity --save-query` wrote"
+    )
+    parser.add_argument(
+        "targets", metavar="TARGET", type=Path, nargs="+", help=f"to search; {_IMAGE_HELP}"
+    )
+    _add_results(parser)
+    _add_recipe(parser)
+    _add_model(parser, None, "the model the query was made with (default: by its name)")
+    return _run_search
 
 
 def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
@@ -213,6 +287,12 @@ def _run_similarity(arguments: argparse.Namespace) -> int:
     return similarity.run(arguments)
 
 
+def _run_search(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim._cli import search
+
+    return search.run(arguments)
+
+
 def _run_embed(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim._cli import embed
 
@@ -231,10 +311,17 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     return demo.run(arguments.out, arguments.model, arguments.device, gui=arguments.gui)
 
 
-_COMMANDS = {"similarity": _similarity, "embed": _embed, "models": _models, "demo": _demo}
+_COMMANDS = {
+    "similarity": _similarity,
+    "search": _search,
+    "embed": _embed,
+    "models": _models,
+    "demo": _demo,
+}
 
 _SUMMARIES = {
     "similarity": "Write cosine maps and heatmaps of what is like the clicked pixels.",
+    "search": "Ask a saved query of other images.",
     "embed": "Embed images once, for many searches.",
     "models": "List the models and say which are here.",
     "demo": "Show the plugin on pictures that ship with scikit-image.",

@@ -33,7 +33,7 @@ def untouched(monkeypatch):
     ("arguments", "words"),
     [
         ((), "the following arguments are required: command"),
-        (("search",), "invalid choice: 'search'"),
+        (("find",), "invalid choice: 'find'"),
         (("similarity",), "arguments are required: --at, --out"),
         (("similarity", *CLICK, *OUT), "arguments are required: QUERY"),
         (("similarity", "gray.png", *OUT), "arguments are required: --at"),
