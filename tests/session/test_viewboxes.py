@@ -27,12 +27,16 @@ def groups(viewer, queries):
     return [[la for la in viewer.layers if la.name.split()[1:2] == [str(i)]] for i in range(3)]
 
 
+def where(layer):
+    return layer.data, layer.scale, layer.translate, layer.affine.affine_matrix
+
+
 def state(viewer):
     """All that must be the same afterwards."""
+    names = ("name", "visible", "opacity", "mode", "editable")
     layers = [
-        (la.name, la.visible, la.opacity, la.data.tolist(), la.affine.affine_matrix.tolist())
-        + (la.scale.tolist(), la.translate.tolist(), la.mode, la.editable)
-        for la in viewer.layers
+        [*(getattr(layer, name) for name in names), *map(np.ndarray.tolist, where(layer))]
+        for layer in viewer.layers
     ]
     grid, camera = viewer.canvas.grid, viewer.scene.camera
     shown = (grid.enabled, grid.stride, grid.shape, grid.spacing, camera.center, camera.zoom)
@@ -127,7 +131,7 @@ def test_points_are_drawn_where_they_belong_and_as_they_look(viewer, queries, gr
     side.arrange(groups)
     queries.add([[1, 1], [2, 2], [3, 3]])
     queries.symbol = ["disc", "cross", "disc"]
-    queries.border_color = np.eye(3, 4) + [0, 0, 0, 1]
+    queries.border_color = np.eye(3, 4) + np.eye(4)[3]
     side.show_points([1, 1, None])
     shown = [mirror.data.tolist() for mirror in side.made[:3]]
     assert shown == [[[3, 3]], [[1, 1], [2, 2], [3, 3]], [[3, 3]]]
@@ -174,7 +178,7 @@ def test_a_hidden_layer_that_becomes_a_target_is_shown(viewer, queries, groups):
     assert groups[2][0].visible
     side.arrange(groups[1:])
     assert not groups[0][0].visible
-    assert len(side.made) == 2
+    assert len(side.made) == 3  # two mirrors, and room for one heatmap
     side.leave()
     assert all(layer.visible for layer in viewer.layers)
 
@@ -204,3 +208,12 @@ def test_nothing_happens_when_nothing_has_changed(viewer, queries, groups):
     groups[1][0].visible = groups[1][1].visible = False
     side.arrange(groups)
     assert not side.made[1].visible
+
+
+def test_without_its_query_layer_it_ends(viewer, queries, groups):
+    side = SideBySide(viewer, queries)
+    side.arrange(groups)
+    viewer.layers.remove(queries)
+    side.arrange(groups)
+    assert (side.active, queries.opacity) == (False, 0.8)
+    assert "query: points" not in viewer.layers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
@@ -76,14 +78,20 @@ def _keymap_of_class() -> set[Any]:
 
 
 def _binding(call: Command) -> Binding:
-    """Return what napari calls with the layer."""
-    if not hasattr(call, "__self__"):
-        return lambda layer: _call(call)
-    method = WeakMethod(call)  # type: ignore[arg-type]
-    return lambda layer: _call(method())
+    """Return what napari calls with the layer.
+
+    It returns nothing: napari would call a result when the key is released.
+    """
+    find = WeakMethod(call) if isinstance(call, MethodType) else partial(_same, call)
+
+    def press(layer: Points) -> None:
+        del layer
+        found = find()
+        if found is not None:
+            found()
+
+    return press
 
 
-def _call(call: Command | None) -> None:
-    """Without the result: napari would call it again when the key is released, if it could."""
-    if call is not None:
-        call()
+def _same(call: Command) -> Command:
+    return call
