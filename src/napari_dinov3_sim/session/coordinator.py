@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
     import numpy as np
+    from queue import SimpleQueue
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
@@ -53,6 +55,15 @@ if TYPE_CHECKING:
 
 class Coordinator:
     """Turns what happens in the viewer into questions, and answers into layers.
+@dataclass(frozen=True)
+class _Found:
+    """What was clicked, and which pixels were open, when the session began."""
+
+    picks: tuple[AnyPick, ...]
+    combination: Combination
+    versions: Mapping[Hashable, int]
+
+
 
     Everything here runs on the thread that owns the layers.
 
@@ -63,6 +74,8 @@ class Coordinator:
     store : EmbeddingStore
     recipe : Recipe
     load_model : callable
+    notices : SimpleQueue of str
+        What other threads have to tell the user.
         Loads a backbone by name, in the worker.
     look : Look
     """
@@ -85,9 +98,10 @@ class Coordinator:
         store: EmbeddingStore,
         recipe: Recipe,
         load_model: LoadModel,
+        notices: SimpleQueue[str],
         look: Look,
     ) -> None:
-        self._viewer, self._runner = viewer, runner
+        self._viewer, self._runner, self._notices = viewer, runner, notices
         self._closed = self._dirty = self._refreshing = False
         self._images_known = 0
         self._queries_due = True
@@ -100,6 +114,7 @@ class Coordinator:
         self._picks: tuple[AnyPick, ...] = ()
         self._histograms: Mapping[str, NDArray[np.intp]] = {}
         self._palette = Palette()
+        self._found: _Found | None = None
         self._overlays = Overlays(viewer, look, self._palette)
         self._embedder = Embedder(runner, load_model, store, recipe, self._on_message)
         self._answers = Answers(runner, store, self._on_answer)
@@ -290,12 +305,14 @@ class Coordinator:
     def _drop_untrue(self) -> None:
         """Remove layers that no longer say anything about their image.
 
-        While work is under way, those of an earlier question stay until their answer comes, and
-        so do those that an earlier session left.
+        While work is under way, those of an earlier question stay until their answer comes.
+        Those that an earlier session left stay too, and, as long as what is clicked is what it
+        was then, until something is asked.
         """
         records = {image.unique_id: self._targets.get(image.unique_id) for image in self.targets}
         self._overlays.drop_untrue(
-            {image_id: record.version for image_id, record in records.items() if record},
+            versions,
+            self._found.versions if as_found else {},
             self._answers.asked if self._picks else None,
             asking=bool(self._picks),
             busy=self.busy,
@@ -313,6 +330,10 @@ class Coordinator:
             self._overlays.heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
             self.answered.emit()
+        versions = {image_id: record.version for image_id, record in records.items() if record}
+        if self._found is None:
+            self._found = _Found(self._picks, self._combination, versions)
+        as_found = (self._picks, self._combination) == (self._found.picks, self._found.combination)
         elif isinstance(message, Failure):
             self._on_failure(message)
         elif isinstance(message, Finished):
@@ -322,7 +343,12 @@ class Coordinator:
     def _show(self, message: LayerReady) -> None:
         record = self._targets.get(message.layer.layer_id)
         question = self._answers.question
+    def _pass_on_notices(self) -> None:
+        while not self._notices.empty():
+            self.noticed.emit(self._notices.get())
+
         # The pixels may have been replaced since, and the refresh may still be due.
+        self._pass_on_notices()
         if record is None or question is None or record.version != message.layer.version:
             return
         self._overlays.show(record.layer, message, question, self.model)
@@ -361,6 +387,7 @@ class Coordinator:
     def _announce(self) -> None:
         if self._closed:
             return
+        self._pass_on_notices()
         status = describe(self._situation())
         if status != self._status:
             self._status = status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,38 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
+
+
+class _LoadOnce:
+    """Loads a model; a job behind a cancelled one takes what that one still loaded.
+
+    Held weakly: a model that nobody uses any more does not stay in memory.
+
+    Parameters
+    ----------
+    load : callable
+    """
+
+    def __init__(self, load: LoadModel) -> None:
+        self._load = load
+        self._model = ""
+        self._find: Callable[[], Backbone | None] = _nothing
+
+    def __call__(self, model: str, report: Callable[[str, int, int], None]) -> Backbone:
+        backbone = self._find() if model == self._model else None
+        if backbone is None:
+            backbone = self._load(model, report)
+            with suppress(TypeError):  # a backbone of one's own with slots
+                self._model, self._find = model, weakref.ref(backbone)
+        return backbone
+
+    def forget(self) -> None:
+        """Load anew: what lies under the name of the model may be something else by now."""
+        self._model, self._find = "", _nothing
+
+
+def _nothing() -> None:
+    return None
 
 
 class Embedder:
@@ -50,7 +84,7 @@ class Embedder:
         recipe: Recipe,
         notify: Callable[[Message], None],
     ) -> None:
-        self._runner, self._load_model = runner, load_model
+        self._runner, self._load_model = runner, _LoadOnce(load_model)
         self._store, self._recipe, self._notify = store, recipe, notify
         self.model = ""
         self.backbone: Backbone | None = None
@@ -83,6 +117,7 @@ class Embedder:
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""
         self.cancel()
+        self._load_model.forget()
         self.model, self.backbone = model, backbone
         self.model_failed = False
         self._states.clear()

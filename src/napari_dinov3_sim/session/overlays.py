@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_dinov3_sim.session.look import Look
     from napari_dinov3_sim.session.messages import LayerReady
@@ -47,6 +47,7 @@ class Overlays:
     def drop_untrue(
         self,
         versions: Mapping[Hashable, int],
+        found: Mapping[Hashable, int],
         question: Question | None,
         *,
         asking: bool,
@@ -58,6 +59,9 @@ class Overlays:
         ----------
         versions : mapping of image id to int
             Of the pixels of the images that are searched.
+        found : mapping of image id to int
+            The same when the layers of an earlier session were found; empty if they are answers
+            to something else than what is clicked now.
         question : Question or None
             The present one.
         asking : bool
@@ -69,11 +73,18 @@ class Overlays:
         keep = {
             place
             for place in self.heatmaps.items()
-            if asking and _is_true(place, shown.get(place), versions, question, busy)
+            if asking and _is_true(place, shown.get(place), versions, found, question, busy=busy)
         }
         self.heatmaps.keep_only(keep)
         several = len({place.kind for place in keep}) > 1
         self.winners.keep_only({place.image for place in keep} if several else set())
+
+    def over(self, image_id: Hashable) -> list[Layer]:
+        """Return the layers that lie over an image."""
+        heatmaps = self.heatmaps.items().items()
+        over: list[Layer] = [layer for place, layer in heatmaps if place.image == image_id]
+        winner = self.winners.items().get(image_id)
+        return over if winner is None else [*over, winner]
 
     def clear(self) -> None:
         """Remove everything."""
@@ -100,12 +111,14 @@ def _is_true(
     place: Place,
     shown: Shown | None,
     versions: Mapping[Hashable, int],
+    found: Mapping[Hashable, int],
     question: Question | None,
+    *,
     busy: bool,
 ) -> bool:
     if place.image not in versions:
         return False
     if shown is None:
-        return busy
+        return busy or (question is None and found.get(place.image) == versions[place.image])
     current = shown.layer.version == versions[place.image]
     return current and (busy or (question is not None and shown.question == question))

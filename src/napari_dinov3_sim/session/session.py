@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, get_args
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from napari_dinov3_sim.core.combinations import Combination
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session.coordinator import Coordinator
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.combine import Combination
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.heatmaps import Scaling
@@ -43,6 +44,11 @@ class SimilaritySession(Coordinator):
         one and by `wait` everywhere.
     memory_budget : int, optional
         Bytes of embeddings to keep for planes that are not shown.
+    store : EmbeddingStore, optional
+        Where embeddings are kept, in place of `memory_budget`; by default in memory only.
+    notices : SimpleQueue of str, optional
+        Sentences for the user from any thread, such as a store's warnings; they are told by
+        `noticed` on the main thread, with the next message of a job.
     recipe : Recipe, optional
         Images up to one tile go through the model whole.
     load_model : callable, optional
@@ -65,15 +71,18 @@ class SimilaritySession(Coordinator):
         backbone: Backbone | str | None = None,
         runner: Runner | None = None,
         memory_budget: int = DEFAULT_BUDGET,
+        store: EmbeddingStore | None = None,
+        notices: SimpleQueue[str] | None = None,
         recipe: Recipe | None = None,
         load_model: LoadModel | None = None,
         look: Look | None = None,
     ) -> None:
-        self.store = EmbeddingStore(MemoryStore(memory_budget))
+        self.store = EmbeddingStore(MemoryStore(memory_budget)) if store is None else store
         super().__init__(
             viewer,
             runner=runner if runner is not None else default_runner(),
             store=self.store,
+            notices=SimpleQueue() if notices is None else notices,
             recipe=recipe or Recipe(),
             load_model=load_model or _load,
             look=look or Look(),
@@ -100,6 +109,16 @@ class SimilaritySession(Coordinator):
         items = self._overlays.winners.items()
         records = {image_id: self._targets.get(image_id) for image_id in items}
         return {r.layer: items[image_id] for image_id, r in records.items() if r is not None}
+
+    @property
+    def show_winners(self) -> bool:
+        """Whether the layers of winning kinds are shown, also those still to come."""
+        return self._overlays.winners.visible
+
+    @show_winners.setter
+    def show_winners(self, show: bool) -> None:
+        self._overlays.winners.visible = show
+        self.restyled.emit()
 
     def refusal(self, layer: Image) -> str | None:
         """Say why an image cannot be searched, or None if it can."""
@@ -239,7 +258,7 @@ class SimilaritySession(Coordinator):
 
     @combination.setter
     def combination(self, combination: Combination) -> None:
-        if combination not in get_args(_combinations()):
+        if combination not in get_args(Combination):
             raise SimilarityError(
                 f"There is no combination {combination!r}; choose auto, mean, best or contrast."
             )
@@ -399,12 +418,6 @@ class SimilaritySession(Coordinator):
     def _require_model(self) -> None:
         if not self.model:
             raise SimilarityError('No model is chosen; call set_model("builtin") first.')
-
-
-def _combinations() -> Any:
-    from napari_dinov3_sim.core.combine import Combination
-
-    return Combination
 
 
 def _load(model: str, report: Callable[[str, int, int], None]) -> Backbone:
