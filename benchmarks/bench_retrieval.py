@@ -14,12 +14,16 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from skimage.io import imread
 from skimage.transform import resize
 
 import napari_dinov3_sim as nds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENLARGED = {"nuclei_colour": 2, "nuclei_fluorescence": 3}
 """Sets whose objects are smaller than two patches."""
@@ -43,28 +47,37 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=10, help="at most, per image and class")
     options = parser.parse_args()
     backbone = nds.load_backbone(options.model)
-    rng = np.random.default_rng(0)
     within, across = [], []
     print(f"model {backbone.name}\nset                    class           within  across")
-    for folder in sorted(path for path in options.data.iterdir() if path.is_dir()):
-        images, classes = read_set(folder, backbone)
-        for number, name in classes.items():
-            inside, outside = precision(images, number, options.clicks, rng)
-            within += inside[:1]
-            across += outside[:1]
-            cells = "".join(f"{v[0]:8.3f}" if v else "       –" for v in (inside, outside))
-            print(f"{folder.name:22} {name:14}{cells}")
+    for folder, name, inside, outside in class_scores(options.data, backbone, options.clicks):
+        within += inside[:1]
+        across += outside[:1]
+        cells = "".join(f"{v[0]:8.3f}" if v else "       –" for v in (inside, outside))
+        print(f"{folder:22} {name:14}{cells}")
     print(f"{'all classes':37}{np.mean(within):8.3f}{np.mean(across):8.3f}")
 
 
-def read_set(folder: Path, backbone: object) -> tuple[list[Annotated], dict[str, str]]:
+def class_scores(
+    data: Path, backbone: object, clicks: int, recipe: object = None
+) -> Iterator[tuple[str, str, list[float], list[float]]]:
+    """Yield set, class, and mean average precision within and across images of every class."""
+    rng = np.random.default_rng(0)
+    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
+        images, classes = read_set(folder, backbone, recipe)
+        for number, name in classes.items():
+            yield folder.name, name, *precision(images, number, clicks, rng)
+
+
+def read_set(
+    folder: Path, backbone: object, recipe: object
+) -> tuple[list[Annotated], dict[str, str]]:
     """Read and embed a set of images."""
     classes = json.loads((folder / "classes.json").read_text())
     names = sorted(p for p in folder.glob("*.png") if not p.name.endswith(".classes.png"))
-    return [read_image(path, classes, backbone) for path in names], classes
+    return [read_image(path, classes, backbone, recipe) for path in names], classes
 
 
-def read_image(path: Path, classes: dict[str, str], backbone: object) -> Annotated:
+def read_image(path: Path, classes: dict[str, str], backbone: object, recipe: object) -> Annotated:
     """Read, enlarge and embed one image with its annotation."""
     image = imread(path)
     label = imread(path.with_suffix(".classes.png"))
@@ -74,7 +87,7 @@ def read_image(path: Path, classes: dict[str, str], backbone: object) -> Annotat
         shape = (image.shape[0] * factor, image.shape[1] * factor)
         image = (resize(image, shape, order=1) * 255).astype(np.uint8)
         label, instances = (a.repeat(factor, 0).repeat(factor, 1) for a in (label, instances))
-    state = nds.create_patch_image_state(image, backbone)
+    state = nds.create_patch_image_state(image, backbone, recipe=recipe)
     shares = {number: share(label == int(number), state) for number in classes}
     return Annotated(state, shares, share(label == 255, state) < 0.5, instances)
 

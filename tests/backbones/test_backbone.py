@@ -16,7 +16,7 @@ from napari_dinov3_sim.backbones import (
     devices,
     load_backbone,
 )
-from napari_dinov3_sim.core.errors import BackboneError
+from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
 from .factories import official, pixels, save, tiny_model, tokens_of
 
@@ -184,3 +184,139 @@ def test_automatic_dtype(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: capable)
     assert devices.choose_dtype("auto", torch.device(device), model) == expected
+
+
+# --- batches, staging and the way back to the CPU ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "tokens", "expected"),
+    [
+        ("cpu", 64 * 64, 1),
+        ("cpu", 32 * 32, 1),
+        ("cpu", 8 * 8, 16),
+        ("mps", 32 * 32, 8),
+        ("cuda", 32 * 32, 64),  # busy: 65,536 tokens
+        ("cuda", 256 * 256, 1),
+    ],
+)
+def test_batch_sizes(
+    device: str, tokens: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 * 2**30, 80 * 2**30))
+    assert devices.batch_size_for(torch.device(device), tokens, 25_000) == expected
+
+
+def test_a_batch_takes_at_most_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 80 * 2**30))
+    size = devices.batch_size_for(torch.device("cuda"), 4096, 25_000)
+    assert size == 2**29 // (4096 * 25_000) == 5
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 80 * 2**30))
+    assert devices.batch_size_for(torch.device("cuda"), 4096, 25_000) == 1
+
+
+def test_the_batch_size_follows_from_the_size_of_the_images(backbone: DINOv3Backbone) -> None:
+    assert backbone.suggest_batch_size(512, 512) == 1
+    assert backbone.suggest_batch_size(256, 128) == 8
+
+
+def test_out_of_memory_is_an_error_of_its_own(backbone: DINOv3Backbone) -> None:
+    def explode(_: torch.Tensor) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(OutOfMemoryError, match="ran out of memory on cpu"):
+        dataclasses.replace(backbone, _model=explode).embed_patches(pixels())
+
+
+def test_on_the_cpu_already(backbone: DINOv3Backbone) -> None:
+    assert backbone.on_cpu() is backbone
+
+
+def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(backbone: DINOv3Backbone) -> None:
+    elsewhere = dataclasses.replace(backbone, device="cuda")
+    twin = elsewhere.on_cpu()
+    assert (twin.device, twin.fingerprint) == ("cpu", backbone.fingerprint)
+    assert torch.equal(twin.embed_patches(pixels()), backbone.embed_patches(pixels()))
+    theirs = {tensor.data_ptr() for tensor in backbone._model.parameters()}
+    assert theirs.isdisjoint(tensor.data_ptr() for tensor in twin._model.parameters())
+    assert not any(module.training for module in twin._model.modules())
+    assert not any(tensor.requires_grad for tensor in twin._model.parameters())
+
+
+def test_pixels_stay_where_they_are_on_the_cpu(backbone: DINOv3Backbone) -> None:
+    values = pixels()
+    assert backbone.stage(values) is values
+
+
+class FakeStream:
+    """Notes what is done with a CUDA stream."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def __enter__(self) -> None:
+        self.log.append("enter")
+
+    def __exit__(self, *_: object) -> None:
+        self.log.append("exit")
+
+    def synchronize(self) -> None:
+        self.log.append("synchronize")
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A CUDA device whose memory is that of the CPU."""
+    log: list[str] = []
+    to = torch.Tensor.to
+
+    def fake_to(self: torch.Tensor, *args: object, **options: bool) -> torch.Tensor:
+        if args and str(args[0]).startswith("cuda"):
+            log.append(f"to {args[0]}, non_blocking={options.get('non_blocking')}")
+            return self.clone()
+        return to(self, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", fake_to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: log.append("pin") or self)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream(log))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    return log
+
+
+def test_pixels_are_pinned_and_uploaded_on_a_stream_of_their_own(
+    backbone: DINOv3Backbone, fake_cuda: list[str]
+) -> None:
+    staged = dataclasses.replace(backbone, device="cuda:1").stage(pixels())
+    assert torch.equal(staged, pixels())
+    assert fake_cuda == ["enter", "pin", "to cuda:1, non_blocking=True", "exit", "synchronize"]
+
+
+def test_a_full_device_leaves_the_pixels_where_they_are(
+    backbone: DINOv3Backbone, fake_cuda: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: torch.Tensor) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", full)
+    values = pixels()
+    assert dataclasses.replace(backbone, device="cuda").stage(values) is values
+
+
+@pytest.mark.parametrize(("device", "blocking"), [("cuda", False), ("cpu", True)])
+def test_only_the_way_to_cuda_does_not_block(
+    backbone: DINOv3Backbone, device: str, blocking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy to the CPU that does not block is computed with before it is there."""
+    seen: list[object] = []
+    values = pixels()
+    to = torch.Tensor.to
+
+    def fake_to(self: torch.Tensor, *args: object, **options: bool) -> torch.Tensor:
+        if self is values and args[:1] == (device,):
+            seen.append((args[0], options))
+            return self
+        return to(self, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", fake_to)
+    dataclasses.replace(backbone, device=device).embed_patches(values)
+    assert seen == [(device, {"non_blocking": not blocking})]
