@@ -81,6 +81,10 @@ class Answers:
         found = self._maps.get(key)
         return None if found is None else found[1]
 
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are answered."""
+        return tuple(self._maps)
+
     def forget(self) -> None:
         """Drop the question; whatever is on its way is stale."""
         self._stop()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -44,6 +44,13 @@ class Atlas:
         """Return the shown plane of each ticked image that shows one, by the image's id."""
         return {plane.key.layer_id: plane for plane in self.targets.planes()}
 
+    def plane(self, key: PlaneKey) -> Plane | None:
+        """Return a plane of an image by its key; None if its pixels exist no more."""
+        shown = self.shown().get(key.layer_id)
+        if shown is None or shown.key.layer != key.layer:
+            return None
+        return replace(shown, key=key)
+
     def image(self, image_id: Hashable) -> Image | None:
         """Return an image layer by its id."""
         record = self.targets.get(image_id)
@@ -60,6 +67,62 @@ class Atlas:
     def place(self, world: NDArray[np.float64]) -> Place | None:
         """Return the pixel of the topmost visible target under a point of the world."""
         return self.targets.locate(np.asarray(world, float), None)
+
+    def locate_any(
+        self, worlds: Sequence[NDArray[np.float64]], remembered: Hashable | None
+    ) -> Place | None:
+        """Return where something larger than a point lies.
+
+        Parameters
+        ----------
+        worlds : sequence of ndarray
+            Points of the world that belong to it, the one that counts most first.
+        remembered : hashable or None
+            Id of the image that it was on; it stays there for as long as one of its points does.
+
+        Returns
+        -------
+        Place or None
+            Of the first point that lies on the image remembered, else on the topmost visible
+            target; None if none does.
+        """
+        record = self.targets.get(remembered)
+        if record is not None and record.ticked:
+            for world in worlds:
+                place = self.targets.pixel(record, world)
+                if place is not None:
+                    return place
+        found = (self.targets.locate(world, None) for world in worlds)
+        return next((place for place in found if place is not None), None)
+
+    def padded(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a point of the world with all its axes: where it lacks some, as shown now."""
+        point = np.array(self.viewer.dims.point, float)
+        return np.concatenate([point[: max(0, len(point) - len(world))], world])
+
+    def pixels(self, plane: Plane, worlds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where points of the world lie in an embedded plane.
+
+        Parameters
+        ----------
+        plane : Plane
+        worlds : ndarray, shape (N, ndim)
+
+        Returns
+        -------
+        ndarray, shape (N, 2)
+            Column and row (x, y) in pixels of the embedded level, also outside of it; whole
+            numbers are pixel centres.
+        """
+        axes = list(plane.key.axes)
+        data = self.targets.placement(plane.key).to_data(worlds)[:, axes]
+        full = np.array([plane.shape[axis] for axis in axes])
+        return np.asarray((data + 0.5) * plane.embedded_shape / full - 0.5)[:, ::-1]
+
+    def place_on(self, image_id: Hashable, world: NDArray[np.float64]) -> Place | None:
+        """Return the pixel of an image under a point of the world; None outside of it."""
+        record = self.targets.get(image_id)
+        return None if record is None else self.targets.pixel(record, np.asarray(world, float))
 
     def grid(self, plane: Plane) -> PatchGrid | None:
         """Return the patch grid of a plane under the present model, None before it is loaded."""

@@ -13,6 +13,7 @@ from napari_dinov3_sim.session.answer_job import TargetPlane
 from napari_dinov3_sim.session.answers import Answers
 from napari_dinov3_sim.session.atlas import Atlas
 from napari_dinov3_sim.session.embedder import Embedder
+from napari_dinov3_sim.session.looking import Looking
 from napari_dinov3_sim.session.messages import (
     Answered,
     Failure,
@@ -28,16 +29,17 @@ from napari_dinov3_sim.session.messages import (
 from napari_dinov3_sim.session.overlays import Overlays
 from napari_dinov3_sim.session.palette import Palette
 from napari_dinov3_sim.session.queries import QueryPoints
-from napari_dinov3_sim.session.questions import Pick, Question
+from napari_dinov3_sim.session.questions import LabelsPick, Pick, Question
+from napari_dinov3_sim.session.regions import Regions
 from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
 from napari_dinov3_sim.session.targets import Place, Targets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
+    from queue import SimpleQueue
 
     import numpy as np
-    from queue import SimpleQueue
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-class Coordinator:
-    """Turns what happens in the viewer into questions, and answers into layers.
 @dataclass(frozen=True)
 class _Found:
     """What was clicked, and which pixels were open, when the session began."""
@@ -64,6 +64,8 @@ class _Found:
     versions: Mapping[Hashable, int]
 
 
+class Coordinator:
+    """Turns what happens in the viewer into questions, and answers into layers.
 
     Everything here runs on the thread that owns the layers.
 
@@ -72,10 +74,10 @@ class _Found:
     viewer : napari.Viewer or napari.components.ViewerModel
     runner : Runner
     store : EmbeddingStore
-    recipe : Recipe
-    load_model : callable
     notices : SimpleQueue of str
         What other threads have to tell the user.
+    recipe : Recipe
+    load_model : callable
         Loads a backbone by name, in the worker.
     look : Look
     """
@@ -96,9 +98,9 @@ class _Found:
         *,
         runner: Runner,
         store: EmbeddingStore,
+        notices: SimpleQueue[str],
         recipe: Recipe,
         load_model: LoadModel,
-        notices: SimpleQueue[str],
         look: Look,
     ) -> None:
         self._viewer, self._runner, self._notices = viewer, runner, notices
@@ -112,16 +114,18 @@ class _Found:
         self._threshold: float | None = None
         self._all_planes = False
         self._picks: tuple[AnyPick, ...] = ()
+        self._found: _Found | None = None
         self._histograms: Mapping[str, NDArray[np.intp]] = {}
         self._palette = Palette()
-        self._found: _Found | None = None
         self._overlays = Overlays(viewer, look, self._palette)
         self._embedder = Embedder(runner, load_model, store, recipe, self._on_message)
         self._answers = Answers(runner, store, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points, self._palette)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
         self._atlas = Atlas(viewer, self._targets, self._embedder, self._answers)
-        self._pick_sources: list[PickSource] = []
+        self.regions = Regions(self._atlas, self._palette, self._on_points)
+        self._pick_sources: list[PickSource] = [self.regions]
+        self._looking = Looking(viewer, self._atlas, self._overlays, self._palette, self._schedule)
         viewer.dims.events.connect(self._on_dims)
         self._warm = "pandas" in sys.modules
         if not self._warm:
@@ -180,6 +184,7 @@ class _Found:
             self._overlays.follow_visibility(image)
         else:
             self._overlays.follow(image)
+        self._looking.follow(image, what)
 
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
@@ -213,7 +218,10 @@ class _Found:
         if self._queries_due and self._warm:
             self._make_queries()
         shown = {plane.key: plane for plane in self._targets.planes()}
-        self._picks, picked = self._find_picks()
+        picks, picked = self._find_picks()
+        if picks != self._picks:
+            self._looking.forget_match()
+        self._picks = picks
         self._queries.draw()
         hidden = self._hidden_planes(shown.values())
         kept = picked | shown | hidden
@@ -222,6 +230,8 @@ class _Found:
         self._ask(picked, shown, hidden)
         self._drop_untrue()
         self._overlays.restack({image.unique_id: image for image in self.images})
+        self._looking.outline(picks, picked)
+        self._looking.arrange(self._queries.owners)
         self.queried.emit()
         self._announce()
 
@@ -251,7 +261,10 @@ class _Found:
         ) -> Hashable | None:
             if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
                 return IGNORED
-            place = self._targets.locate(world, remembered)
+            if remembered is NEW and self._looking.is_click(world):
+                place = self._looking.place_at(world)
+            else:
+                place = self._targets.locate(world, remembered)
             if place is None:
                 return None
             places[number] = place
@@ -265,6 +278,10 @@ class _Found:
             for number, at in places.items()
         )
         planes = {at.plane.key: at.plane for at in places.values()}
+        hovered = self._looking.hovered
+        if hovered is not None:
+            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.kind)
+            return (pick,), {hovered.plane.key: hovered.plane}
         for source in self._pick_sources:
             more, on = source.picks()
             picks, planes = picks + more, planes | dict(on)
@@ -273,7 +290,8 @@ class _Found:
     @property
     def _clicks_mean_nothing(self) -> bool:
         """In 3-D a click lands mid-plane; in the grid all images lie at the same place."""
-        return self._viewer.dims.ndisplay == 3 or bool(self._viewer.canvas.grid.enabled)
+        grid = bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side
+        return self._viewer.dims.ndisplay == 3 or grid
 
     def _ask(
         self,
@@ -292,7 +310,8 @@ class _Found:
         self._answers.ask(Question(self._picks, known, self._combination, threshold), targets)
 
     def _has_several_kinds(self) -> bool:
-        return len({getattr(pick, "kind", pick) for pick in self._picks}) > 1
+        labelled = any(isinstance(pick, LabelsPick) for pick in self._picks)
+        return labelled or len({getattr(pick, "kind", pick) for pick in self._picks}) > 1
 
     def _target_planes(
         self, planes: Mapping[PlaneKey, Plane], *, visible: bool
@@ -310,6 +329,10 @@ class _Found:
         was then, until something is asked.
         """
         records = {image.unique_id: self._targets.get(image.unique_id) for image in self.targets}
+        versions = {image_id: record.version for image_id, record in records.items() if record}
+        if self._found is None:
+            self._found = _Found(self._picks, self._combination, versions)
+        as_found = (self._picks, self._combination) == (self._found.picks, self._found.combination)
         self._overlays.drop_untrue(
             versions,
             self._found.versions if as_found else {},
@@ -320,7 +343,12 @@ class _Found:
 
     # -- from workers back to layers --------------------------------------------------------
 
+    def _pass_on_notices(self) -> None:
+        while not self._notices.empty():
+            self.noticed.emit(self._notices.get())
+
     def _on_answer(self, message: Message) -> None:
+        self._pass_on_notices()
         if isinstance(message, LayerReady):
             self._show(message)
         elif isinstance(message, StateGone):
@@ -330,10 +358,6 @@ class _Found:
             self._overlays.heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
             self.answered.emit()
-        versions = {image_id: record.version for image_id, record in records.items() if record}
-        if self._found is None:
-            self._found = _Found(self._picks, self._combination, versions)
-        as_found = (self._picks, self._combination) == (self._found.picks, self._found.combination)
         elif isinstance(message, Failure):
             self._on_failure(message)
         elif isinstance(message, Finished):
@@ -343,12 +367,7 @@ class _Found:
     def _show(self, message: LayerReady) -> None:
         record = self._targets.get(message.layer.layer_id)
         question = self._answers.question
-    def _pass_on_notices(self) -> None:
-        while not self._notices.empty():
-            self.noticed.emit(self._notices.get())
-
         # The pixels may have been replaced since, and the refresh may still be due.
-        self._pass_on_notices()
         if record is None or question is None or record.version != message.layer.version:
             return
         self._overlays.show(record.layer, message, question, self.model)
@@ -368,6 +387,7 @@ class _Found:
             self.failed.emit(failure)
 
     def _on_message(self, message: Message) -> None:
+        self._pass_on_notices()
         if isinstance(message, Progress):
             self.progressed.emit(message)
         elif isinstance(message, Notice):
@@ -387,7 +407,6 @@ class _Found:
     def _announce(self) -> None:
         if self._closed:
             return
-        self._pass_on_notices()
         status = describe(self._situation())
         if status != self._status:
             self._status = status
@@ -410,10 +429,12 @@ class _Found:
             ),
             model=self.model,
             three_d=self._viewer.dims.ndisplay == 3,
-            grid=bool(self._viewer.canvas.grid.enabled),
+            grid=bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side,
             busy=self.busy,
             model_failed=self._embedder.model_failed,
             answered=len(self._overlays.heatmaps.items()),
+            regions=self.regions.count,
+            regions_outside=self.regions.outside,
         )
 
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
-from napari_dinov3_sim.session.questions import LabelsPick, Pick, PolygonPick, VectorPick
+from napari_dinov3_sim.session.questions import (
+    MAX_LABEL_KINDS,
+    LabelsPick,
+    Pick,
+    PolygonPick,
+    VectorPick,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +31,10 @@ if TYPE_CHECKING:
 
 Backgrounds = MutableMapping["PatchImageState", "torch.Tensor"]
 """Mean directions of images, kept for the next question: that of a large one takes long."""
+
+
+LABELS_COUNTED = 2**20
+"""Labels below this number are counted, the others sorted."""
 
 
 @dataclass(eq=False)
@@ -62,7 +72,7 @@ def kind_queries(
     StateError
         A saved query comes from another model.
     PointError
-        A region covers no pixel of its image, or labels cannot be read.
+        Labels cannot be read, or are more than `MAX_LABEL_KINDS`.
     """
     import torch
 
@@ -121,17 +131,25 @@ def _vectors(
     elif isinstance(pick, LabelsPick):
         for kind, vector in _label_vectors(pick, states[pick.plane]):
             yield kind, True, vector
+    elif isinstance(pick, PolygonPick):
+        for vector in _polygon_vectors(pick, states[pick.plane]):
+            yield pick.kind, pick.positive, vector
     else:
         yield pick.kind, pick.positive, _vector(pick, states[pick.plane])
 
 
-def _vector(pick: Pick | PolygonPick, state: PatchImageState) -> torch.Tensor:
-    from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
+def _polygon_vectors(pick: PolygonPick, state: PatchImageState) -> Iterator[torch.Tensor]:
+    """Yield the vector of a polygon; none if it encloses no pixel, as one around the image."""
     from napari_dinov3_sim.core.regions import coverage_of_polygon, region_vector
 
-    if isinstance(pick, PolygonPick):
-        coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
-        return region_vector(state, coverage).float()
+    coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
+    if coverage.any():
+        yield region_vector(state, coverage).float()
+
+
+def _vector(pick: Pick, state: PatchImageState) -> torch.Tensor:
+    from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
+
     index = convert_pixel_coordinates_to_patch_index(pick.x, pick.y, state.grid)
     return state.embeddings_normalized[index].float()
 
@@ -154,8 +172,28 @@ def _saved_vectors(
 def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, torch.Tensor]]:
     from napari_dinov3_sim.core.regions import label_coverages, region_vector
 
-    for number, coverage in label_coverages(labels_over_image(pick, state), state.grid).items():
+    labels = labels_over_image(pick, state)
+    _check_number(pick, labels)
+    for number, coverage in label_coverages(labels, state.grid).items():
         yield f"{pick.name} {number}", region_vector(state, coverage).float()
+
+
+def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:
+    """Raise `PointError` for more labels than can be kinds."""
+    found = len(_ids(labels))
+    if found > MAX_LABEL_KINDS:
+        raise PointError(
+            f"{pick.name} has {found} labels, and each would be a kind with heatmaps of its own; "
+            f"use at most {MAX_LABEL_KINDS} labels."
+        )
+
+
+def _ids(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the labels that occur; `np.unique` sorts all pixels, 20 times as long as to count."""
+    positive = labels[labels > 0]
+    if positive.size and positive.max() < LABELS_COUNTED:
+        return np.flatnonzero(np.bincount(positive))
+    return np.unique(positive)
 
 
 def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.intp]:

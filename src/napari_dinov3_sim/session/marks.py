@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
-Role = Literal["query", "heatmap", "winner", "result"]
+Role = Literal["query", "heatmap", "winner", "result", "outline", "mirror"]
 
 
 def mark(layer: Layer, role: Role, **details: Any) -> None:

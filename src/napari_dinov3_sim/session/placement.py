@@ -63,8 +63,18 @@ class Placement:
     offset: NDArray[np.float64]
 
     def to_data(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the data coordinates of a point of the world, which may have more axes."""
-        return np.asarray(self.linear @ world[-len(self.offset) :] + self.offset)
+        """Return the data coordinates of points of the world, which may have more axes.
+
+        Parameters
+        ----------
+        world : ndarray, shape (..., n)
+
+        Returns
+        -------
+        ndarray, shape (..., ndim)
+        """
+        ndim = len(self.offset)
+        return np.asarray(world[..., -ndim:] @ self.linear.T + self.offset)
 
     def to_world(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the point of the world of data coordinates."""
@@ -86,6 +96,34 @@ def placement_of(layer: Layer, shown: tuple[int, int], units: Units | None) -> P
     in_plane = np.isin(np.arange(ndim), shown)
     linear[in_plane[:, np.newaxis] != in_plane] = 0
     return Placement(linear, offset)
+
+
+STEP = 4096.0
+"""A power of two, so that dividing by it rounds nothing, and so long that what the transform
+rounds is small beside it."""
+
+
+def worlds_of(
+    layer: Layer, coordinates: NDArray[np.float64], units: Units | None
+) -> NDArray[np.float64]:
+    """Return where points of a layer's data lie in a world of given units, all at once.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+    coordinates : ndarray, shape (N, ndim)
+    units : sequence of pint.Unit or None
+
+    Returns
+    -------
+    ndarray, shape (N, ndim)
+    """
+    ndim = layer.ndim
+    corners = np.vstack([np.zeros(ndim), STEP * np.eye(ndim)])
+    world = np.array([layer.data_to_world(corner) for corner in corners], dtype=float)
+    forward = (world[1:] - world[0]) / STEP
+    placed = np.asarray(coordinates, float).reshape(-1, ndim) @ forward + world[0]
+    return np.asarray(placed * unit_factors(layer.units, units, ndim))
 
 
 def copy_transform(source: Layer, target: Layer) -> None:

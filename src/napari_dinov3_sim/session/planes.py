@@ -16,7 +16,7 @@ from napari_dinov3_sim.core.intensity import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.placement import Placement
@@ -149,7 +149,7 @@ def shown_plane(
     return plane_at(layer, axes, placement.to_data(point), version)
 
 
-def shown_axes(layer: Image, viewer: ViewerModel) -> tuple[int, int] | None:
+def shown_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, int] | None:
     """Return the layer's data axes that span the view, ascending; None if it is seen edge on."""
     offset = viewer.dims.ndim - layer.ndim
     axes = sorted(axis - offset for axis in viewer.dims.order[-2:])
@@ -160,7 +160,7 @@ def plane_at(
     layer: Image, axes: tuple[int, int], coordinates: NDArray[np.float64], version: int
 ) -> Plane | None:
     """Return the plane along `axes` through data coordinates at level 0, or None outside."""
-    level, data = _choose_level(layer, axes)
+    level, data = choose_level(layer, axes)
     shape = tuple(int(n) for n in _levels(layer)[0].shape[: layer.ndim])
     others = [axis for axis in range(layer.ndim) if axis not in axes]
     if not np.isfinite(coordinates[others]).all():
@@ -195,11 +195,12 @@ def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
     return found
 
 
-def _levels(layer: Image) -> list[Any]:
+def _levels(layer: Image | Labels) -> list[Any]:
     return list(layer.data) if layer.multiscale else [layer.data]
 
 
-def _choose_level(layer: Image, axes: tuple[int, int]) -> tuple[int, Any]:
+def choose_level(layer: Image | Labels, axes: tuple[int, int]) -> tuple[int, Any]:
+    """Return the number and the array of the finest level that is not too large."""
     levels = _levels(layer)
     for number, data in enumerate(levels):
         if data.shape[axes[0]] * data.shape[axes[1]] <= MAX_LEVEL_PIXELS:

@@ -12,7 +12,7 @@ from napari_dinov3_sim.session.questions import DEFAULT_KIND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Points
+    from napari.layers import Points, Shapes
 
     from napari_dinov3_sim.session.palette import Palette
 
@@ -31,17 +31,27 @@ class Role:
     positive: bool = True
 
 
-def read_roles(layer: Points) -> list[Role]:
-    """Return the role of each point; what the user has put into the columns is taken kindly."""
+def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[Role]:
+    """Return the role of each point or shape; what is in the columns is taken kindly.
+
+    Parameters
+    ----------
+    layer : napari.layers.Points or napari.layers.Shapes
+    default : str
+        The kind of those that have none.
+    """
     features, count = layer.features, len(layer.data)
-    kinds = list(features[KIND]) if KIND in features else [DEFAULT_KIND] * count
+    kinds = list(features[KIND]) if KIND in features else [default] * count
     signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
-    return [Role(_kind(kind), _is_positive(sign)) for kind, sign in zip(kinds, signs, strict=True)]
+    return [
+        Role(_kind(kind, default), _is_positive(sign))
+        for kind, sign in zip(kinds, signs, strict=True)
+    ]
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Any, default: str = DEFAULT_KIND) -> str:
     missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
-    return DEFAULT_KIND if missing or not str(value).strip() else str(value).strip()
+    return default if missing or not str(value).strip() else str(value).strip()
 
 
 def _is_positive(value: Any) -> bool:

@@ -82,6 +82,11 @@ class QueryPoints:
         """How many points were set where a click means nothing."""
         return sum(source.image is IGNORED for source in self._sources)
 
+    @property
+    def owners(self) -> list[Hashable | None]:
+        """The image that each point lies on; None on no target."""
+        return [None if s.image is IGNORED else s.image for s in self._sources]
+
     def __len__(self) -> int:
         return len(self._sources)
 

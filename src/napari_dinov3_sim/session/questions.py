@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 DEFAULT_KIND = "kind 1"
 """The kind of a point that was given none."""
 
+MAX_LABEL_KINDS = 50
+"""Each label is a kind, and each kind a heatmap layer over every image; more than so many freeze
+the window and are told apart by nobody."""
+
 
 @dataclass(frozen=True)
 class Pick:

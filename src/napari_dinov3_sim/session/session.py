@@ -305,6 +305,51 @@ class SimilaritySession(Coordinator):
         self._targets.source = None if layer is None else layer.unique_id
 
     @property
+    def hovering(self) -> bool:
+        """Whether the map of the patch under the mouse is shown, without a click."""
+        return self._looking.hovering
+
+    @hovering.setter
+    def hovering(self, hovering: bool) -> None:
+        self._looking.hovering = hovering
+        self._schedule()
+
+    @property
+    def outlines(self) -> bool:
+        """Whether the patches that were clicked are outlined."""
+        return self._looking.outlined
+
+    @outlines.setter
+    def outlines(self, outlined: bool) -> None:
+        self._looking.outlined = outlined
+        self._schedule()
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether every target is shown in a viewbox of its own."""
+        return self._looking.side_by_side
+
+    @side_by_side.setter
+    def side_by_side(self, wanted: bool) -> None:
+        self._looking.show_side_by_side(wanted, self.queries)
+        self._schedule()
+
+    def go_to_best_match(self) -> bool:
+        """Move the view to the best match in the next image that has not been seen yet.
+
+        Returns
+        -------
+        bool
+            False if there is no heatmap to go by.
+        """
+        kinds = self._overlays.heatmaps.kinds
+        kind = self.kind if self.kind in kinds else next(iter(kinds), self.kind)
+        match = self._looking.go_to_best_match(kind)
+        if match is not None:
+            self.noticed.emit(f"{match.name}: similarity {match.score:.2f}.")
+        return match is not None
+
+    @property
     def recipe(self) -> Recipe:
         """How pixels become embeddings: resolution, tiles, padding."""
         return self._embedder.recipe
@@ -402,7 +447,9 @@ class SimilaritySession(Coordinator):
         self._embedder.cancel()
         self._answers.forget()
         self._runner.close()
+        self._looking.close()
         self._queries.forget()
+        self.regions.close()
         self._targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
 

@@ -26,6 +26,8 @@ class Situation:
         whether the model could not be loaded.
     answered : int
         Heatmaps.
+    regions, regions_outside : int
+        Drawn or labelled regions that are asked about, and those on no target.
     """
 
     images: int
@@ -42,6 +44,8 @@ class Situation:
     busy: bool
     model_failed: bool
     answered: int
+    regions: int = 0
+    regions_outside: int = 0
 
 
 def describe(now: Situation) -> str:
@@ -62,7 +66,8 @@ def _main(now: Situation) -> str:
         return "Tick at least one image to search."
     if not now.model:
         return "Choose a model."
-    if not now.points - now.outside - now.ignored:
+    asking = _asking(now)
+    if not asking:
         return "Click on a structure in an image."
     if now.busy:
         return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
@@ -70,8 +75,13 @@ def _main(now: Situation) -> str:
         return f"{now.model} could not be loaded; choose another model."
     if not now.answered:
         return "Not every image that was clicked is embedded; press Embed."
-    points = _count(now.points - now.outside - now.ignored, "point")
-    return f"{_count(now.answered, 'heatmap')} for {points}."
+    return f"{_count(now.answered, 'heatmap')} for {' and '.join(asking)}."
+
+
+def _asking(now: Situation) -> list[str]:
+    points = now.points - now.outside - now.ignored
+    counted = ((points, "point"), (now.regions, "region"))
+    return [_count(number, noun) for number, noun in counted if number]
 
 
 def _remarks(now: Situation) -> list[str]:
@@ -80,6 +90,8 @@ def _remarks(now: Situation) -> list[str]:
         remarks.append(f"{_count(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
         remarks.append(f"{_count(now.outside, 'point')} outside all ticked images.")
+    if now.regions_outside:
+        remarks.append(f"{_count(now.regions_outside, 'region')} outside all ticked images.")
     if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:

@@ -1,0 +1,144 @@
+"""Outlines of the patches that were clicked, one layer over each image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dinov3_sim.session.heatmaps import insert_above
+from napari_dinov3_sim.session.marks import mark, marked_as
+from napari_dinov3_sim.session.placement import copy_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer, Vectors
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.planes import Plane
+
+CORNERS = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], float)
+
+WIDTH = 0.08
+"""Width of a line, in sides of a patch."""
+
+
+class Outlines:
+    """One Vectors layer per image with the outline of each queried patch.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._layers: dict[Hashable, Vectors] = {}
+        self._drawn: dict[Hashable, object] = {}
+        for layer in viewer.layers:
+            found = marked_as(layer, "outline")
+            if found is not None:
+                self._layers[found["image"]] = layer
+
+    def items(self) -> dict[Hashable, Vectors]:
+        """Return the layers that are in the viewer, by the id of their image."""
+        present = {layer.unique_id for layer in self._viewer.layers}
+        for image_id in [i for i, v in self._layers.items() if v.unique_id not in present]:
+            self._forget(image_id)
+        return dict(self._layers)
+
+    def _forget(self, image_id: Hashable) -> None:
+        self._layers.pop(image_id, None)
+        self._drawn.pop(image_id, None)
+
+    def show(
+        self,
+        image: Image,
+        squares: Sequence[tuple[Plane, int, int, int]],
+        colours: Sequence[str],
+        over: Iterable[Layer],
+    ) -> None:
+        """Outline patches of an image.
+
+        Parameters
+        ----------
+        image : Image
+        squares : sequence of (Plane, row, column, side)
+            Row and column of the patch; side in pixels of the embedded level.
+        colours : sequence of str
+            One for each.
+        over : iterable of Layer
+            What lies over the image already.
+        """
+        wanted = (tuple((p.key, *rest) for p, *rest in squares), tuple(colours))
+        layer = self.items().get(image.unique_id)
+        if layer is not None and self._drawn.get(image.unique_id) == wanted:
+            return
+        data = np.concatenate([_lines(*square) for square in squares])
+        width = WIDTH * max(_side_at_level_0(plane, side) for plane, *_, side in squares)
+        if layer is None:
+            layer = self._make(image, data, width, over)
+        else:
+            layer.data = data
+            layer.edge_width = width
+        layer.edge_color = [colour for colour in colours for _ in range(len(CORNERS))]
+        self._drawn[image.unique_id] = wanted
+
+    def _make(
+        self, image: Image, data: NDArray[np.float64], width: float, over: Iterable[Layer]
+    ) -> Vectors:
+        from napari.layers import Vectors
+
+        layer = Vectors(
+            data,
+            ndim=image.ndim,
+            name=f"{image.name} queried patches",
+            edge_width=width,
+            vector_style="line",
+            visible=image.visible,
+        )
+        copy_transform(image, layer)
+        mark(layer, "outline", image=image.unique_id)
+        self._layers[image.unique_id] = layer
+        insert_above(self._viewer, image, layer, over)
+        return layer
+
+    def follow(self, image: Image) -> None:
+        """Lay an image's outlines over it again."""
+        layer = self.items().get(image.unique_id)
+        if layer is not None and layer.ndim == image.ndim:
+            copy_transform(image, layer)
+
+    def follow_visibility(self, image: Image) -> None:
+        """Hide an image's outlines with it."""
+        layer = self.items().get(image.unique_id)
+        if layer is not None:
+            layer.visible = image.visible
+
+    def keep_only(self, image_ids: set[Hashable]) -> None:
+        """Remove the outlines of all other images."""
+        for image_id in set(self.items()) - image_ids:
+            layer = self._layers[image_id]
+            self._forget(image_id)
+            self._viewer.layers.remove(layer)
+
+
+def _side_at_level_0(plane: Plane, side: int) -> float:
+    axis = plane.key.axes[0]
+    return side * plane.shape[axis] / plane.level_shape[axis]
+
+
+def _lines(plane: Plane, row: int, column: int, side: int) -> NDArray[np.float64]:
+    """Return the four sides of a patch, cut at the border of the image, as start and direction."""
+    axes = list(plane.key.axes)
+    full = np.array([plane.shape[axis] for axis in axes], float)
+    level = np.array([plane.level_shape[axis] for axis in axes], float)
+    corners = np.minimum((np.array([row, column]) + CORNERS) * side, level) * full / level - 0.5
+    lines = np.zeros((len(corners), 2, len(plane.shape)))
+    for axis, index in plane.key.position:
+        lines[:, 0, axis] = index
+    lines[:, 0, axes] = corners
+    lines[:, 1, axes] = np.roll(corners, -1, axis=0) - corners
+    return lines
