@@ -49,7 +49,7 @@ def show(folder: Path, options: argparse.Namespace) -> None:
     np.save(folder / "stack.npy", np.stack(planes))
     out = folder / "out"
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         print(f"two workers: processes {', '.join(map(str, processes(cluster)))}")
         with killing_one(cluster, out, options.planes // 3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from skimage.io import imread
 import napari_dinov3_sim as nds
 from napari_dinov3_sim._cli import embedding
 from napari_dinov3_sim.core import state as core_state
+from napari_dinov3_sim.core.intensity import compute_window
 
 SUFFIX = ".embeddings.safetensors"
 
@@ -73,7 +76,7 @@ def test_what_is_done_is_skipped(embed, computed):
     second = embed("gray.png", "rgb.png").json
     assert [entry["skipped"] for entry in second["images"]] == [True, False]
     assert second["images"][0]["embeddings"] == first["files"][0]
-    assert computed == [(50, 70), (40, 64, 3)]
+    assert computed == [(50, 70), (40, 64)]
 
 
 def test_the_table_tells_written_from_skipped(cli, folder):
@@ -159,7 +162,7 @@ def test_a_damaged_file_that_cannot_be_renamed(embed, search_stored, monkeypatch
     monkeypatch.setattr(Path, "replace", refuse)
     result = search_stored("gray.png")
     assert result.code == 0
-    assert "is damaged and is not used (Permission denied)" in result.err
+    assert "something else, and is not used (Permission denied)" in result.err
     assert file.exists()
 
 
@@ -167,7 +170,7 @@ def test_what_was_done_before_a_failure_stays(embed, monkeypatch):
     real = core_state.create_patch_image_state
 
     def fail_on_colour(image, *arguments, **options):
-        if image.ndim == 3:
+        if image.channels == 3:
             raise KeyboardInterrupt
         return real(image, *arguments, **options)
 
@@ -179,3 +182,152 @@ def test_what_was_done_before_a_failure_stays(embed, monkeypatch):
 def test_a_very_long_name(embed, folder):
     (folder / "gray.png").rename(folder / f"{'n' * 200}.png")
     assert embed(f"{'n' * 200}.png").code == 0
+
+
+# --- several files, some of which fail ----------------------------------------------------------
+
+
+def test_failures_do_not_stop_the_others(embed, folder):
+    (folder / "notes.png").write_text("no image")
+    result = embed("notes.png", "gray.png", "gone.png", "rgb.png")
+    assert result.code == 2
+    assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgb.png"]
+    assert [failure["image"] for failure in result.json["failures"]] == ["notes.png", "gone.png"]
+    lines = result.err.splitlines()
+    assert "notes.png is not an image" in lines[0]
+    assert "gone.png does not exist" in lines[1]
+    assert lines[2].endswith("error: 2 of 4 images failed: notes.png, gone.png.")
+    assert len(lines) == 3
+
+
+def test_a_single_failure_is_one_line(embed):
+    assert "gone.png does not exist" in embed("gone.png").refusal
+    assert not Path("store").exists()
+
+
+def test_a_source_that_is_deleted_after_it_was_listed(embed, folder, monkeypatch):
+    real = core_state.create_patch_image_state
+
+    def delete_the_next(*arguments, **options):
+        Path("rgb.png").unlink(missing_ok=True)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(core_state, "create_patch_image_state", delete_the_next)
+    result = embed("gray.png", "rgb.png", "rgba.png")
+    assert result.code == 2
+    assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgba.png"]
+    assert "rgb.png does not exist" in result.err
+
+
+def test_the_unforeseen_in_one_file_does_not_stop_the_others(embed, monkeypatch):
+    real = core_state.create_patch_image_state
+
+    def fail_on_colour(image, *arguments, **options):
+        if image.channels == 3:
+            raise RuntimeError("out of\nsomething")
+        return real(image, *arguments, **options)
+
+    monkeypatch.setattr(core_state, "create_patch_image_state", fail_on_colour)
+    result = embed("rgb.png", "gray.png")
+    assert result.code == 2
+    assert "rgb.png: unexpected RuntimeError: out of something" in result.err
+    assert len(result.json["images"]) == 1
+
+
+def test_a_full_disk_ends_the_run(embed, computed, monkeypatch):
+    def refuse(*_args, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("safetensors.torch.save_file", refuse)
+    result = embed("gray.png", "rgb.png")
+    assert result.code == 2
+    assert "No space left on device" in result.err.splitlines()[-1]
+    assert len(computed) == 1
+
+
+# --- patterns and stacks ------------------------------------------------------------------------
+
+
+def test_a_pattern_that_the_shell_did_not_expand(embed, folder):
+    (folder / "folder.png").mkdir()
+    entries = embed("rgb*.png", "gray.png", "gr*y.png").json["images"]
+    assert [entry["image"] for entry in entries] == ["rgb.png", "rgba.png", "gray.png"]
+
+
+def test_a_pattern_without_a_match(embed):
+    assert "No image matches *.tif; check the spelling" in embed("*.tif").refusal
+
+
+def test_a_file_whose_name_looks_like_a_pattern(embed, folder):
+    (folder / "gray.png").rename(folder / "gray[1].png")
+    assert embed("gray[1].png").json["images"][0]["image"] == "gray[1].png"
+
+
+def test_a_stack(cli, embed, folder, picture, backbone):
+    stack = picture(2, 3, 33, 47, dtype=np.uint16)
+    stack[0] //= 50  # dark planes must not be stretched
+    np.save("stack.npy", stack)
+    entries = embed("stack.npy").json["images"]
+    assert [entry["plane"] for entry in entries] == [[t, z] for t in range(2) for z in range(3)]
+    window = compute_window(list(stack.reshape(6, 33, 47)))
+    for entry in entries:
+        stored = nds.load_state(entry["embeddings"])
+        plane = stack[tuple(entry["plane"])]
+        expected = nds.create_patch_image_state(plane, backbone, window=window)
+        torch.testing.assert_close(
+            stored.embeddings_normalized, expected.embeddings_normalized, rtol=0, atol=1e-5
+        )
+        assert stored.window == window
+        assert Path(entry["embeddings"]).name.startswith("stack-{}-{}-".format(*entry["plane"]))
+    again = cli("embed", "stack.npy", "gray.png", "--out", "store", "--model", "builtin")
+    assert "stack.npy: 6 planes of 3 × 3 patches, 0 written, 6 were already there" in again.out
+    assert "7 planes of 2 images in store: 1 written, 6 already there." in again.out
+
+
+def test_a_plane_that_fails_does_not_stop_its_stack(cli, folder, picture, monkeypatch):
+    np.save("stack.npy", picture(3, 33, 47, dtype=np.uint16))
+    real = core_state.create_patch_image_state
+
+    def fail_once(source, *arguments, **options):
+        if source.index[0] == 1:
+            raise nds.SimilarityError("plane 1 is broken.")
+        return real(source, *arguments, **options)
+
+    monkeypatch.setattr(core_state, "create_patch_image_state", fail_once)
+    result = cli("embed", "stack.npy", "--out", "store", "--model", "builtin")
+    assert result.code == 2
+    assert "2 written, 1 failed" in result.out
+    assert "plane 1 is broken." in result.err
+
+
+# --- resolution, shifts, padding ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "patches", "cell"),
+    [
+        (("--resolution", "2"), [7, 9], 8),
+        (("--resolution", "½"), [2, 3], 32),
+        (("--shifts", "2"), [7, 9], 8),
+        (("--padding", "reflect"), [4, 5], 16),
+    ],
+)
+def test_how_an_image_is_embedded_is_part_of_the_key(cli, folder, options, patches, cell):
+    arguments = ("gray.png", "--out", "store", "--model", "builtin", "--json")
+    assert not cli("embed", *arguments).json["images"][0]["skipped"]
+    entry = cli("embed", *arguments, *options).json["images"][0]
+    assert (entry["skipped"], entry["patches"]) == (False, patches)
+    assert nds.load_state(entry["embeddings"]).grid.patch_size == cell
+    search = cli(
+        *("similarity", "gray.png", "--at", 5, 5, *options, "--embeddings", "store"),
+        *("--out", "out", "--model", "builtin", "--json"),
+    )
+    assert search.json["images"][0]["stored_embeddings"]
+
+
+def test_a_resolution_that_does_not_exist(cli, folder):
+    line = cli("embed", "gray.png", "--out", "store", "--resolution", "3").refusal
+    assert "--resolution: invalid choice: 3" in line
+    assert (
+        "none of 0.5, 1, 2 and 4" in cli("embed", "a", "--out", "b", "--resolution", "x").refusal
+    )

@@ -61,16 +61,14 @@ def test_a_point_outside(cli, folder, untouched, point):
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["similarity", "embed"])
-def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched, command):
+def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched):
     (folder / "notes.png").write_text("no image")
-    click = CLICK if command == "similarity" else ()
     for name, words in [
         ("gone.png", "gone.png does not exist"),
         ("notes.png", "notes.png is not an image"),
         (".", ". is a folder"),
     ]:
-        assert words in cli(command, "gray.png", *click, name, *OUT).refusal
+        assert words in cli("similarity", "gray.png", *CLICK, name, *OUT).refusal
     assert not (folder / "out").exists()
 
 
@@ -101,7 +99,7 @@ def full_disk(monkeypatch):
     def refuse(*_args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("napari_dinov3_sim.store.Path.replace", refuse)
+    monkeypatch.setattr("napari_dinov3_sim.store.files.Path.replace", refuse)
 
 
 def test_a_full_disk(cli, folder, full_disk):

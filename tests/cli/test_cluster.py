@@ -1,0 +1,157 @@
+"""The same tasks on worker processes, one of which is killed; and every way a cluster can fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import napari_dinov3_sim as nds
+from napari_dinov3_sim._cli import cluster as cluster_module
+from napari_dinov3_sim._cli import tasks
+
+distributed = pytest.importorskip("distributed")
+
+FILES = "*.embeddings.safetensors"
+BUILTIN = ("--model", "builtin", "--json")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def embed(cli, folder, cluster):
+    def run(*images, out="store", options=BUILTIN):
+        scheduler = ("--scheduler", cluster.scheduler_address)
+        return cli("embed", *images, "--out", out, *options, *scheduler)
+
+    return run
+
+
+def loads_of_the_model():
+    return tasks._model.cache_info().misses
+
+
+def test_a_cluster_writes_what_this_process_would(embed, cli, folder, picture, cluster):
+    np.save("stack.npy", picture(3, 33, 47, dtype=np.uint16))
+    there = embed("gray.png", "st*.npy", "gone.png")
+    assert there.code == 2
+    assert "gone.png does not exist" in there.err
+    assert "1 of 3 images failed" in there.err
+    here = cli("embed", "gray.png", "stack.npy", "--out", "here", *BUILTIN).json["images"]
+    entries = there.json["images"]
+    assert [Path(entry["embeddings"]).name for entry in entries] == [
+        Path(entry["embeddings"]).name for entry in here
+    ]
+    for one, other in zip(entries, here, strict=True):
+        first, second = (nds.load_state(entry["embeddings"]) for entry in (one, other))
+        torch.testing.assert_close(
+            first.embeddings_normalized, second.embeddings_normalized, rtol=0, atol=1e-5
+        )
+    assert str(os.getpid()) not in {entry["process"].split(":")[1] for entry in entries}
+    with distributed.Client(cluster, set_as_default=False) as client:
+        assert max(client.run(loads_of_the_model).values()) == 1
+
+
+def test_a_killed_worker_loses_nothing(embed, folder, picture, cluster):
+    np.save("stack.npy", picture(12, 260, 260, dtype=np.uint16))
+    killed = []
+
+    def kill():
+        deadline = time.monotonic() + 60
+        while len(list(Path("store").glob(FILES))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        killed.append(next(nanny.pid for nanny in cluster.workers.values() if nanny.pid))
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    result = embed("stack.npy")
+    thread.join()
+    assert (result.code, result.err) == (0, "")
+    assert [entry["plane"] for entry in result.json["images"]] == [[n] for n in range(12)]
+    assert len(list(Path("store").glob(FILES))) == 12
+    again = embed("stack.npy").json["images"]
+    assert all(entry["skipped"] for entry in again)
+
+
+def test_a_full_disk_on_a_worker_ends_the_run(embed, folder, cluster):
+    def break_the_store():
+        from napari_dinov3_sim.core.errors import StoreError
+        from napari_dinov3_sim.store import DiskStore
+
+        def write(*_args):
+            raise StoreError("The disk is full; free some space.")
+
+        DiskStore.real, DiskStore.write = DiskStore.write, write
+
+    def mend_the_store():
+        from napari_dinov3_sim.store import DiskStore
+
+        DiskStore.write = DiskStore.real
+
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.run(break_the_store)
+        try:
+            assert "The disk is full; free some space." in embed("gray.png", "rgb.png").refusal
+        finally:
+            client.run(mend_the_store)
+
+
+def test_workers_that_cannot_write_the_folder(embed, monkeypatch):
+    monkeypatch.setattr(cluster_module, "complaint", lambda *_: "Permission denied")
+    line = embed("gray.png").refusal
+    assert "cannot write" in line
+    assert "(Permission denied); choose with --out a folder that all workers share" in line
+
+
+def test_a_worker_sees_another_folder_or_none(tmp_path, monkeypatch):
+    assert cluster_module.complaint(tmp_path, tmp_path / "gone") is not None
+    (tmp_path / "mark").touch()
+    assert cluster_module.complaint(tmp_path, tmp_path / "mark") is None
+
+    def refuse(**_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cluster_module.tempfile, "TemporaryFile", refuse)
+    assert cluster_module.complaint(tmp_path, tmp_path / "mark") == "Permission denied"
+
+
+def test_a_model_that_the_workers_cannot_load(embed, folder):
+    line = embed("gray.png", options=("--model", "dinov3-vits17", "--json")).refusal
+    assert "perhaps dinov3-vits16 is meant" in line
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense"])
+def test_a_scheduler_that_is_not_there(cli, folder, monkeypatch, address):
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
+    arguments = ("gray.png", "--out", "store", *BUILTIN, "--scheduler", address)
+    assert (
+        f"There is no scheduler at {address}; start one with" in cli("embed", *arguments).refusal
+    )
+
+
+def test_a_scheduler_without_workers(cli, folder, monkeypatch):
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        address = empty.scheduler_address
+        line = cli("embed", "gray.png", "--out", "store", "--scheduler", address).refusal
+    assert f"has no workers; start some with `dask worker {address}`" in line
+
+
+def test_without_distributed(cli, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    arguments = ("gray.png", "--out", "store", *BUILTIN, "--scheduler", "tcp://a:1")
+    assert 'pip install "napari-dinov3-sim[cluster]"' in cli("embed", *arguments).refusal

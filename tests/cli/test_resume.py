@@ -1,0 +1,107 @@
+"""A run that is stopped at any moment goes on from the tiles and planes that it has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_dinov3_sim as nds
+from napari_dinov3_sim.store import DiskStore, TileParts
+
+ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
+
+KILLED = """
+import os, signal, sys
+from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.store import TileParts
+
+real, count = TileParts.put, 0
+
+def put(*arguments):
+    global count
+    real(*arguments)
+    count += 1
+    if count == 3:
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+
+TileParts.put = put
+sys.exit(main(["embed", *sys.argv[2:]]))
+"""
+
+
+@pytest.fixture
+def tall(folder, picture):
+    """Return an image of five tiles."""
+    image = picture(4300, 32)
+    np.save("tall.npy", image)
+    return image
+
+
+@pytest.fixture
+def tiles_computed(monkeypatch):
+    """Count the tiles that are computed rather than read."""
+    numbers, real = [], TileParts.put
+
+    def put(self, number, embeddings):
+        numbers.append(number)
+        real(self, number, embeddings)
+
+    monkeypatch.setattr(TileParts, "put", put)
+    return numbers
+
+
+def stop(name):
+    command = [sys.executable, "-c", KILLED, name, "tall.npy", *ARGUMENTS]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130)])
+def test_a_run_that_is_stopped_goes_on(cli, tall, backbone, tiles_computed, name, code):
+    done = stop(name)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list(Path("store").rglob("*.tile.safetensors"))) == 3
+    assert list(Path("store").glob("*.embeddings.safetensors")) == []
+    entry = cli("embed", "tall.npy", *ARGUMENTS).json["images"][0]
+    assert tiles_computed == [3, 4]
+    assert [path.name for path in Path("store").iterdir()] == [Path(entry["embeddings"]).name]
+    stored = nds.load_state(entry["embeddings"])
+    expected = nds.create_patch_image_state(tall, backbone)
+    assert np.allclose(stored.embeddings_normalized, expected.embeddings_normalized, atol=1e-5)
+
+
+def test_tiles_of_other_pixels_are_not_used(cli, tall, tiles_computed):
+    assert stop("SIGINT").returncode == 130
+    np.save("tall.npy", tall[::-1])
+    assert cli("embed", "tall.npy", *ARGUMENTS).code == 0
+    assert tiles_computed == [0, 1, 2, 3, 4]
+
+
+def test_an_image_of_one_tile_writes_no_tiles(cli, folder, tiles_computed):
+    assert cli("embed", "gray.png", *ARGUMENTS).code == 0
+    assert tiles_computed == []
+
+
+def test_a_stopped_stack_skips_the_planes_that_are_done(cli, folder, picture):
+    np.save("stack.npy", picture(4, 33, 47, dtype=np.uint16))
+    real, calls = DiskStore.write, []
+
+    def write(self, *arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return real(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiskStore, "write", write)
+        stopped = cli("embed", "stack.npy", *ARGUMENTS)
+    assert (stopped.code, stopped.err.count("\n")) == (130, 1)
+    entries = cli("embed", "stack.npy", *ARGUMENTS).json["images"]
+    assert [entry["skipped"] for entry in entries] == [True, True, False, False]
