@@ -102,7 +102,10 @@ class PlaneEmbedder:
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
             return Found(digest, state, path)
-        return Found(digest, self._create(source, window, digest, label, progress), None)
+        state = self._create(source, window, digest, label, progress)
+        # Where memory ran out, another arithmetic may have gone on with it.
+        digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
+        return Found(digest, state, None)
 
     def _create(
         self,

@@ -91,7 +91,8 @@ class OpenFile:
             return None, False
         if series.dataoffset is not None:
             dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-            return np.memmap(path, dtype, "r", series.dataoffset, series.shape), colours
+            mapped = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+            return (mapped if dtype.isnative else _Swapped(mapped)), colours
         return (_Pages(series), colours) if is_stack(series.shape) else (None, False)
 
 
@@ -109,6 +110,17 @@ def _map_npy(path: Path) -> NDArray[Any] | None:
         return mapped
     except ValueError:  # empty or damaged: reading it as an image tells which
         return None
+
+
+class _Swapped:
+    """An array of the other byte order, as tifffile and napari read it: in that of the machine."""
+
+    def __init__(self, data: NDArray[Any]) -> None:
+        self._data = data
+        self.shape, self.dtype = data.shape, data.dtype.newbyteorder("=")
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        return np.asarray(self._data[index]).astype(self.dtype)
 
 
 class _Pages:

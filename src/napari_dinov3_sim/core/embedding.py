@@ -154,6 +154,8 @@ def embed_source(
     image = ResampledImage(ChunkCache(source), window, recipe.factor, recipe.padding)
     size = batch_size or _suggested_batch_size(backbone, plan)
     forward = Forward(backbone, size, notice, recipe.debias)
+    if len(plan.tiles) == 1:  # of which nothing can be resumed
+        tiles = None
     try:
         vectors = EmbeddingTask(image, plan, forward, tiles, progress).run()
     except ArithmeticChangedError as change:
