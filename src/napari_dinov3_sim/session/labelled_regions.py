@@ -117,10 +117,12 @@ class LabelledRegions:
         self,
     ) -> Iterator[tuple[NDArray[np.float64], tuple[int, int], Placement, LabelPlane]]:
         """Yield where the slider was, the plane's axes, its place in the world, and its labels."""
-        axes = shown_axes(self.layer, self._atlas.viewer)
-        if axes is None:
+        viewer = self._atlas.viewer
+        axes = shown_axes(self.layer, viewer)
+        # While the layer is given more axes, the viewer does not have them yet.
+        if axes is None or self.layer.ndim > viewer.dims.ndim:
             return
-        placement = placement_of(self.layer, axes, self._atlas.viewer.layers.units)
+        placement = placement_of(self.layer, axes, viewer.layers.units)
         for slider in self._sliders.values():
             world = self._atlas.padded(np.array(slider))
             position = self._position(axes, placement.to_data(world))
