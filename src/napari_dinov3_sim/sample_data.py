@@ -53,7 +53,7 @@ def make_turned_pair() -> list[LayerData]:
     from skimage.transform import rescale, rotate
 
     cat = _picture("chelsea")
-    turned = rotate(cat, VIEW_TURN, preserve_range=True)  # type: ignore[no-untyped-call]
+    turned = rotate(cat, VIEW_TURN, preserve_range=True)
     crop = turned[50:250, 75:375]
     view = rescale(crop, VIEW_ZOOM, channel_axis=-1, preserve_range=True).astype(np.uint8)
     placed = _place_upright(view.shape, (cat.shape[0] / 2, 1.5 * cat.shape[1] + GAP))
