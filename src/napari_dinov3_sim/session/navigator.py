@@ -142,6 +142,6 @@ def look_at(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
     for axis in range(ndim):
         if axis not in displayed:
             viewer.dims.set_point(axis, full[axis])
-    centre = np.array(viewer.camera.center, float)
+    centre = np.array(viewer.scene.camera.center, float)
     centre[-len(displayed) :] = full[displayed]
-    viewer.camera.center = tuple(centre)
+    viewer.scene.camera.center = tuple(centre)

@@ -36,7 +36,7 @@ class Outlines:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._layers: dict[Hashable, Vectors] = {}
-        self._drawn: dict[Hashable, object] = {}
+        self._drawn: dict[Hashable, tuple[object, tuple[str, ...]]] = {}
         for layer in viewer.layers:
             found = marked_as(layer, "outline")
             if found is not None:
@@ -78,12 +78,16 @@ class Outlines:
             return
         data = np.concatenate([_lines(*square) for square in squares])
         width = WIDTH * max(_side_at_level_0(plane, side) for plane, *_, side in squares)
+        before = self._drawn.get(image.unique_id)
         if layer is None:
-            layer = self._make(image, data, width, over)
+            layer, before = self._make(image, data, width, over), None
         else:
             layer.data = data
+        # Each of these draws the layer again, which a drag has no time for.
+        if layer.edge_width != width:
             layer.edge_width = width
-        layer.edge_color = [colour for colour in colours for _ in range(len(CORNERS))]
+        if before is None or before[1] != wanted[1]:
+            layer.edge_color = [colour for colour in colours for _ in range(len(CORNERS))]
         self._drawn[image.unique_id] = wanted
 
     def _make(
