@@ -95,8 +95,10 @@ def embed(folder: Path, out: Path, scheduler: str, model: str) -> tuple[float, d
     start = time.perf_counter()
     with contextlib.redirect_stdout(printed):
         code = command(
-            ["embed", f"{folder / 'stack.npy'}", "--out", f"{out}", "--model", model]
-            + ["--scheduler", scheduler, "--json"]
+            [
+                *("embed", f"{folder / 'stack.npy'}", "--out", f"{out}", "--json"),
+                *("--model", model, "--scheduler", scheduler),
+            ]
         )
     if code:
         raise SystemExit(code)
