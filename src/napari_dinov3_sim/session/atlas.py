@@ -56,6 +56,15 @@ class Atlas:
         record = self.targets.get(image_id)
         return None if record is None else record.layer
 
+    def layers(self, image_id: Hashable) -> tuple[Image, ...]:
+        """Return an image layer by its id, or all channels that are searched as one with it."""
+        record = self.targets.get(image_id)
+        return () if record is None else record.layers
+
+    def visible(self, image: Image) -> bool:
+        """Whether an image, or any channel that is searched as one with it, is shown."""
+        return any(layer.visible for layer in self.layers(image.unique_id))
+
     def maps(self, key: PlaneKey) -> KindMaps | None:
         """Return the scores of a plane for the present question, if they are there."""
         return self.answers.known(key)

@@ -181,7 +181,7 @@ class Coordinator:
 
     def _on_moved(self, image: Image, what: str) -> None:
         if what == "visible":
-            self._overlays.follow_visibility(image)
+            self._overlays.follow_visibility(image, self._atlas.visible(image))
         else:
             self._overlays.follow(image)
         self._looking.follow(image, what)
@@ -217,6 +217,8 @@ class Coordinator:
         self._queries.check_layer()
         if self._queries_due and self._warm:
             self._make_queries()
+        for sentence in self._targets.part_diverged():
+            self.noticed.emit(sentence)
         shown = {plane.key: plane for plane in self._targets.planes()}
         picks, picked = self._find_picks()
         if picks != self._picks:
@@ -229,7 +231,7 @@ class Coordinator:
         self._embedder.request(kept.values() if self._picks else ())
         self._ask(picked, shown, hidden)
         self._drop_untrue()
-        self._overlays.restack({image.unique_id: image for image in self.images})
+        self._overlays.restack(self._targets.tops())
         self._looking.outline(picks, picked)
         self._looking.arrange(self._queries.owners)
         self.queried.emit()
@@ -371,6 +373,8 @@ class Coordinator:
         if record is None or question is None or record.version != message.layer.version:
             return
         self._overlays.show(record.layer, message, question, self.model)
+        if record.merged is not None:  # a new layer is hidden with the first channel alone
+            self._overlays.follow_visibility(record.layer, record.visible)
 
     def _on_warm(self, message: Message) -> None:
         if isinstance(message, Finished):

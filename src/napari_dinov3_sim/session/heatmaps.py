@@ -174,15 +174,15 @@ class Heatmaps:
             if place.image == image.unique_id and layer.ndim == image.ndim:
                 copy_transform(image, layer)
 
-    def follow_visibility(self, image: Image) -> None:
+    def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide an image's heatmaps with it, and show those again that were hidden for that."""
         for place, layer in self.items().items():
             if place.image != image.unique_id:
                 continue
-            if not image.visible and layer.visible:
+            if not visible and layer.visible:
                 self._hidden.add(place)
                 layer.visible = False
-            elif image.visible and place in self._hidden:
+            elif visible and place in self._hidden:
                 self._hidden.discard(place)
                 layer.visible = True
 
@@ -217,6 +217,10 @@ class Heatmaps:
         if tuple(kinds) == self._kinds:
             return
         self._kinds = tuple(kinds)
+        self.recolour()
+
+    def recolour(self) -> None:
+        """Draw each kind in the colour that it has now."""
         for place, layer in self.items().items():
             self._recolour(place, layer)
 

@@ -201,11 +201,10 @@ class Looking:
         side.show_points([ids.index(owner) if owner in ids else None for owner in owners])
 
     def _group(self, image_id: Hashable) -> list[Layer]:
-        image = self._atlas.image(image_id)
+        images = self._atlas.layers(image_id)
         over = self._overlays.over(image_id)
         outlines = [v for k, v in self._outlines.items().items() if k == image_id]
-        layers = [layer for layer in (image, *over, *outlines) if layer is not None]
-        return sorted(layers, key=self._viewer.layers.index)
+        return sorted([*images, *over, *outlines], key=self._viewer.layers.index)
 
     def _on_ended(self) -> None:
         self._side = None
@@ -221,7 +220,7 @@ class Looking:
     def follow(self, image: Any, what: str) -> None:
         """Lay outlines over an image again that has moved or been hidden."""
         if what == "visible":
-            self._outlines.follow_visibility(image)
+            self._outlines.follow_visibility(image, self._atlas.visible(image))
         else:
             self._outlines.follow(image)
 

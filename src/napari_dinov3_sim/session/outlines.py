@@ -115,11 +115,11 @@ class Outlines:
         if layer is not None and layer.ndim == image.ndim:
             copy_transform(image, layer)
 
-    def follow_visibility(self, image: Image) -> None:
+    def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide an image's outlines with it."""
         layer = self.items().get(image.unique_id)
         if layer is not None:
-            layer.visible = image.visible
+            layer.visible = visible
 
     def keep_only(self, image_ids: set[Hashable]) -> None:
         """Remove the outlines of all other images."""

@@ -96,10 +96,10 @@ class Overlays:
         self.heatmaps.follow(image)
         self.winners.follow(image)
 
-    def follow_visibility(self, image: Image) -> None:
+    def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it."""
-        self.heatmaps.follow_visibility(image)
-        self.winners.follow_visibility(image)
+        self.heatmaps.follow_visibility(image, visible)
+        self.winners.follow_visibility(image, visible)
 
     def restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put what has come to lie below its image above it again."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.placement import Placement
 
 MAX_LEVEL_PIXELS = 4096**2
 """The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
@@ -120,35 +119,6 @@ class Plane:
         return self.level_shape[rows], self.level_shape[columns]
 
 
-def shown_plane(
-    layer: Image,
-    axes: tuple[int, int],
-    placement: Placement,
-    point: NDArray[np.float64],
-    version: int,
-) -> Plane | None:
-    """Return the plane of a layer that is shown where the viewer's sliders are.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-    axes : tuple of int
-        The data axes that span the view.
-    placement : Placement
-        How the layer's planes along `axes` lie in the viewer's world.
-    point : ndarray
-        ``viewer.dims.point``.
-    version : int
-        Counts how often the layer's data were replaced.
-
-    Returns
-    -------
-    Plane or None
-        None where the slider is outside the layer.
-    """
-    return plane_at(layer, axes, placement.to_data(point), version)
-
-
 def shown_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, int] | None:
     """Return the layer's data axes that span the view, ascending; None if it is seen edge on."""
     offset = viewer.dims.ndim - layer.ndim
@@ -161,7 +131,7 @@ def plane_at(
 ) -> Plane | None:
     """Return the plane along `axes` through data coordinates at level 0, or None outside."""
     level, data = choose_level(layer, axes)
-    shape = tuple(int(n) for n in _levels(layer)[0].shape[: layer.ndim])
+    shape = tuple(int(n) for n in levels_of(layer)[0].shape[: layer.ndim])
     others = [axis for axis in range(layer.ndim) if axis not in axes]
     if not np.isfinite(coordinates[others]).all():
         return None
@@ -184,7 +154,7 @@ def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
     axes = [axis for axis, _ in plane.key.position]
     here = np.array(plane.key.indices, int)
     shape = [plane.shape[axis] for axis in axes]
-    grid = np.indices(shape).reshape(len(axes), -1).T
+    grid = np.indices(shape).reshape(len(axes), int(np.prod(shape))).T
     distances = np.abs(grid - here).max(axis=1, initial=0)
     order = np.argsort(distances, kind="stable")
     found = []
@@ -195,13 +165,14 @@ def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
     return found
 
 
-def _levels(layer: Image | Labels) -> list[Any]:
+def levels_of(layer: Image | Labels) -> list[Any]:
+    """Return the arrays of a layer, the finest first."""
     return list(layer.data) if layer.multiscale else [layer.data]
 
 
 def choose_level(layer: Image | Labels, axes: tuple[int, int]) -> tuple[int, Any]:
     """Return the number and the array of the finest level that is not too large."""
-    levels = _levels(layer)
+    levels = levels_of(layer)
     for number, data in enumerate(levels):
         if data.shape[axes[0]] * data.shape[axes[1]] <= MAX_LEVEL_PIXELS:
             return number, data
@@ -210,7 +181,7 @@ def choose_level(layer: Image | Labels, axes: tuple[int, int]) -> tuple[int, Any
 
 def refusal(layer: Image) -> str | None:
     """Say why a layer can never be embedded, or None if it can."""
-    data = _levels(layer)[0]
+    data = levels_of(layer)[0]
     try:
         check_dtype(_dtype_of(data))
         check_shape((*data.shape[:2], data.shape[-1]) if layer.rgb else data.shape[-2:])

@@ -11,6 +11,7 @@ import numpy as np
 from napari_dinov3_sim.core.combinations import Combination
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.session.channels import Merged
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.look import Look
 from napari_dinov3_sim.session.placement import placement_of
@@ -20,7 +21,7 @@ from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -122,12 +123,50 @@ class SimilaritySession(Coordinator):
 
     def refusal(self, layer: Image) -> str | None:
         """Say why an image cannot be searched, or None if it can."""
-        record = self._targets.get(layer.unique_id)
-        return record.refused if record is not None else None
+        return self._targets.refusal(layer)
 
     def set_target(self, layer: Image, ticked: bool) -> None:
         """Search an image, or leave it out."""
         self._targets.tick(layer, ticked)
+
+    def merge_channels(self, channels: Sequence[Image | None]) -> None:
+        """Search one to three grayscale layers as the red, green and blue of one image.
+
+        The first of them stands for all: it is in `targets`, and in `heatmaps`. The layers
+        themselves are not touched. They are split again, with a notice, when one of them leaves,
+        or has another shape or place than the others.
+
+        Parameters
+        ----------
+        channels : sequence of napari.layers.Image or None
+            In the order red, green, blue; None, and what is missing at the end, is black.
+
+        Raises
+        ------
+        ImageError
+            They cannot be one image; the sentence says why.
+        """
+        self._targets.merge(Merged.of(channels))
+
+    def split_channels(self, image: Image) -> bool:
+        """Search layers one by one again.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+            Any of those that were merged.
+
+        Returns
+        -------
+        bool
+            Whether it was merged with others.
+        """
+        return self._targets.split(image)
+
+    @property
+    def merged(self) -> dict[Image, tuple[Image | None, Image | None, Image | None]]:
+        """The red, green and blue of what was merged, by the layer that stands for all."""
+        return {found.lead: found.channels for found in self._targets.merging.merged()}
 
     def set_model(self, backbone: Backbone | str | None) -> None:
         """Change the model; heatmaps of the old one are removed. Its own name changes nothing.
@@ -190,7 +229,7 @@ class SimilaritySession(Coordinator):
         """
         record = self._targets.get(layer.unique_id)
         shown = {plane.key.layer_id: plane for plane in self._targets.planes()}
-        plane = shown.get(layer.unique_id)
+        plane = None if record is None else shown.get(record.layer.unique_id)
         if record is None or plane is None:
             raise PointError(f"{layer.name} shows no plane that is searched; tick it and show it.")
         data = np.zeros(layer.ndim)
@@ -206,7 +245,7 @@ class SimilaritySession(Coordinator):
         self._queries.ensure(layer)
         role = self._queries.role
         chosen = Role(kind or role.kind, role.positive if positive is None else positive)
-        self._queries.append(world, layer.unique_id, chosen)
+        self._queries.append(world, record.layer.unique_id, chosen)
 
     def new_queries(self) -> None:
         """Make the Points layer active and ready for clicks, and make it if it is gone."""

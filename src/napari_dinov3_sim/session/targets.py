@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.geometry import pixel_from_coordinate
 from napari_dinov3_sim.session.marks import is_derived
+from napari_dinov3_sim.session.merging import Merging, Target
 from napari_dinov3_sim.session.placement import TRANSFORMS, placement_of
 from napari_dinov3_sim.session.planes import (
     Plane,
@@ -17,7 +18,6 @@ from napari_dinov3_sim.session.planes import (
     plane_at,
     refusal,
     shown_axes,
-    shown_plane,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.session.channels import Merged
     from napari_dinov3_sim.session.placement import Placement
     from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
 
@@ -39,16 +40,6 @@ class Place(NamedTuple):
     plane: Plane
     x: int
     y: int
-
-
-@dataclass(eq=False)
-class Target:
-    """An image layer, whether it is ticked, and a number that its pixels share with no others."""
-
-    layer: Image
-    ticked: bool
-    refused: str | None
-    version: int
 
 
 class Targets:
@@ -80,6 +71,7 @@ class Targets:
         self._versions = count()
         self._placements: dict[Hashable, Placement] = {}
         self._stacks: dict[PlaneKey, list[tuple[int, Plane]]] = {}
+        self.merging = Merging(viewer, self._records, self._versions)
         self.source: Hashable | None = None
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
@@ -112,6 +104,7 @@ class Targets:
         self._placements.clear()
         if record is not None:
             self._unfollow(record.layer)
+            self.merging.lose(record)
             self._listed()
         self._changed()
 
@@ -121,9 +114,8 @@ class Targets:
         if not isinstance(layer, Image) or is_derived(layer):
             return False
         reason = refusal(layer)
-        self._records[layer.unique_id] = Target(
-            layer, reason is None, reason, next(self._versions)
-        )
+        record = Target(layer, reason is None, reason, next(self._versions))
+        self._records[layer.unique_id] = record
         for name in FOLLOWED:
             getattr(layer.events, name).connect(getattr(self, _HANDLERS.get(name, "_on_moved")))
         return True
@@ -134,26 +126,56 @@ class Targets:
 
     def _on_moved(self, event: Any) -> None:
         self._placements.clear()
-        record = self._records.get(event.source.unique_id)
+        record = self.get(event.source.unique_id)
         if record is not None:
             self._moved(record.layer, event.type)
             self._changed()
 
     def _on_renamed(self, event: Any) -> None:
         del event
+        for record in self._records.values():
+            record.refuse()
         self._listed()
 
     def _on_replaced(self, event: Any) -> None:
         record = self._records.get(event.source.unique_id)
         if record is None:
             return
-        record.version = next(self._versions)
+        for layer in record.layers:
+            self._records[layer.unique_id].version = next(self._versions)
         self._placements.clear()
-        reason = refusal(record.layer)
-        if reason != record.refused:
-            record.refused, record.ticked = reason, reason is None
+        before = record.refused
+        record.refuse()
+        if record.refused != before:
+            record.ticked = record.refused is None
             self._listed()
         self._changed()
+
+    # -- channels that are one image --------------------------------------------------------
+
+    def merge(self, merged: Merged) -> None:
+        """Search layers as one image; see `Merging.merge`."""
+        self.merging.merge(merged)
+        self._listed()
+        self._changed()
+
+    def split(self, layer: Image) -> bool:
+        """Search layers one by one again; return whether the layer was one of several."""
+        record = self._records.get(layer.unique_id)
+        if record is None or record.merged is None:
+            return False
+        self.merging.part(record.merged)
+        self._listed()
+        self._changed()
+        return True
+
+    def part_diverged(self) -> list[str]:
+        """Split channels that do not go together any more; return a sentence for each case."""
+        parted = self.merging.part_diverged()
+        if parted:
+            self._listed()
+            self._changed()
+        return parted
 
     def records(self) -> list[Target]:
         """Return the records in the order of the layer list, the bottom one first."""
@@ -161,8 +183,24 @@ class Targets:
         return [self._records[i] for i in ids if i in self._records]
 
     def get(self, layer_id: Hashable | None) -> Target | None:
-        """Return the record of a layer, or None."""
-        return self._records.get(layer_id)
+        """Return the record of a layer, that of the first channel for any of several, or None."""
+        record = self._records.get(layer_id)
+        if record is None or record.merged is None:
+            return record
+        return self._records.get(record.merged.lead.unique_id)
+
+    def refusal(self, layer: Image) -> str | None:
+        """Say why a layer cannot be searched by itself, or None if it can."""
+        record = self._records.get(layer.unique_id)
+        return None if record is None else record.refused
+
+    def tops(self) -> dict[Hashable, Image]:
+        """Return the topmost layer of each image, by the image's id."""
+        order = list(self._viewer.layers)
+        return {
+            record.layer.unique_id: max(record.layers, key=order.index)
+            for record in self.records()
+        }
 
     def versions(self) -> set[WindowKey]:
         """Return id and version of the pixels of every image."""
@@ -188,9 +226,18 @@ class Targets:
         for record in self.records():
             axes = shown_axes(record.layer, self._viewer) if record.ticked else None
             if axes is not None:
-                placement = self._placement(record.layer, axes)
-                planes.append(shown_plane(record.layer, axes, placement, point, record.version))
+                data = self._placement(record.layer, axes).to_data(point)
+                planes.append(self._plane(record, axes, data))
         return [plane for plane in planes if plane is not None]
+
+    def _plane(
+        self, record: Target, axes: tuple[int, int], data: NDArray[np.float64]
+    ) -> Plane | None:
+        """Return the plane of an image through data coordinates, with all of its channels."""
+        plane = plane_at(record.layer, axes, data, record.version)
+        if plane is None or record.merged is None:
+            return plane
+        return replace(plane, data=record.merged.arrays(plane.level))
 
     def placement(self, key: PlaneKey) -> Placement:
         """Return how the layer of a plane lies in the world.
@@ -237,7 +284,7 @@ class Targets:
             if place is not None:
                 return place
         for record in self._preferred():
-            if record.ticked and record.layer.visible:
+            if record.ticked and record.visible:
                 place = self.pixel(record, world)
                 if place is not None:
                     return place
@@ -245,9 +292,15 @@ class Targets:
 
     def _preferred(self) -> list[Target]:
         """Return the records from the top down, the one chosen as the source of clicks first."""
-        records = self.records()[::-1]
-        chosen = [r for r in records if r.layer.unique_id == self.source]
-        return chosen + [r for r in records if r.layer.unique_id != self.source]
+        records, chosen = self._from_the_top(), self.get(self.source)
+        if chosen is None:
+            return records
+        return [chosen, *(record for record in records if record is not chosen)]
+
+    def _from_the_top(self) -> list[Target]:
+        """Return the records from the top down; channels lie where the topmost of them does."""
+        found = (self.get(layer.unique_id) for layer in reversed(self._viewer.layers))
+        return list(dict.fromkeys(record for record in found if record is not None))
 
     def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
         """Return the embedded pixel of an image under a point, or None outside."""
@@ -255,7 +308,7 @@ class Targets:
         if axes is None:
             return None
         data = self._placement(record.layer, axes).to_data(world)
-        plane = plane_at(record.layer, axes, data, record.version)
+        plane = self._plane(record, axes, data)
         if plane is None:
             return None
         y, x = (

@@ -94,11 +94,11 @@ class Winners:
         if layer is not None and layer.ndim == image.ndim:
             copy_transform(image, layer)
 
-    def follow_visibility(self, image: Image) -> None:
+    def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide the layer with its image."""
         layer = self.items().get(image.unique_id)
         if layer is not None:
-            layer.visible = self._visible and image.visible
+            layer.visible = self._visible and visible
 
     def restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put layers that have come to lie below their image above it again."""
