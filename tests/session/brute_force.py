@@ -10,6 +10,7 @@ import torch
 PATCH = 16
 DIM = 12
 PROJECTION = np.random.default_rng(7).normal(size=(PATCH * PATCH * 3, DIM)).astype(np.float32)
+CONTRAST = 0.5
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -34,21 +35,40 @@ class PatchProjection:
         return patches @ torch.from_numpy(PROJECTION) + self._sign
 
 
-def reference_embeddings(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+def reference_embeddings(
+    plane: np.ndarray,
+    low: float,
+    high: float,
+    *,
+    sign: float = 1.0,
+    factor: float = 1.0,
+    padding: str = "zeros",
+) -> np.ndarray:
     """Unit embeddings (rows, columns, DIM) of a grayscale plane, patch by patch."""
-    height, width = plane.shape
+    gray = np.clip((plane.astype(float) - low) / max(high - low, 1e-30), 0, 1).astype(np.float32)
+    if factor != 1:
+        gray = _enlarged(gray, factor)
+    height, width = gray.shape
     rows, columns = -(-height // PATCH), -(-width // PATCH)
-    padded = np.zeros((rows * PATCH, columns * PATCH), np.float32)
-    span = max(high - low, 1e-30)
-    padded[:height, :width] = np.clip((plane.astype(float) - low) / span, 0, 1)
+    beyond = ((0, rows * PATCH - height), (0, columns * PATCH - width))
+    padded = np.pad(gray, beyond, mode="constant" if padding == "zeros" else "reflect")
     out = np.empty((rows, columns, DIM), np.float32)
     for row in range(rows):
         for column in range(columns):
             patch = padded[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH]
             channels = [(patch - m) / s for m, s in zip(MEAN, STD, strict=True)]
-            feature = np.stack(channels).reshape(-1).astype(np.float32) @ PROJECTION + 1.0
+            feature = np.stack(channels).reshape(-1).astype(np.float32) @ PROJECTION + sign
             out[row, column] = feature / (np.linalg.norm(feature) + 1e-8)
     return out
+
+
+def _enlarged(gray: np.ndarray, factor: float) -> np.ndarray:
+    return torch.nn.functional.interpolate(
+        torch.from_numpy(gray)[None, None],
+        scale_factor=factor,
+        mode="bilinear",
+        align_corners=False,
+    )[0, 0].numpy()
 
 
 def reference_window(data: np.ndarray) -> tuple[float, float]:
@@ -56,12 +76,45 @@ def reference_window(data: np.ndarray) -> tuple[float, float]:
     return (low, high) if low < high else (float(data.min()), float(data.max()))
 
 
-def reference_map(query: np.ndarray, embeddings: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def reference_map(
+    query: np.ndarray, embeddings: np.ndarray, shape: tuple[int, int], cell: int = PATCH
+) -> np.ndarray:
     """Cosine of every pixel's patch with the query, at full resolution."""
-    cosine = embeddings @ query
-    return cosine.repeat(PATCH, 0).repeat(PATCH, 1)[: shape[0], : shape[1]]
+    return over_pixels(embeddings @ query, shape, cell)
+
+
+def over_pixels(values: np.ndarray, shape: tuple[int, int], cell: int = PATCH) -> np.ndarray:
+    """Values per patch, repeated over the pixels of each."""
+    return values.repeat(cell, 0).repeat(cell, 1)[: shape[0], : shape[1]]
 
 
 def reference_query(vectors: list[np.ndarray]) -> np.ndarray:
-    mean = np.mean(vectors, axis=0)
-    return mean / (np.linalg.norm(mean) + 1e-8)
+    return unit(np.mean(vectors, axis=0))
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / (np.linalg.norm(vector) + 1e-8)
+
+
+def reference_background(images: list[np.ndarray]) -> np.ndarray:
+    """Normalised mean of the unit mean directions of the images picked on."""
+    return unit(np.mean([unit(e.reshape(-1, DIM).mean(0)) for e in images], axis=0))
+
+
+def reference_scores(
+    combination: str,
+    positives: list[np.ndarray],
+    negatives: list[np.ndarray],
+    background: np.ndarray,
+    embeddings: np.ndarray,
+) -> np.ndarray:
+    """Score of every patch for one kind, written out from the formula of each combination."""
+    if combination == "auto":
+        combination = "contrast" if negatives else "mean"
+    if combination == "best":
+        return np.max([embeddings @ vector for vector in positives], axis=0)
+    score = embeddings @ reference_query(positives)
+    if combination == "contrast":
+        unwanted = np.max([embeddings @ vector for vector in (*negatives, background)], axis=0)
+        score = np.clip(score - CONTRAST * unwanted, -1, 1)
+    return score

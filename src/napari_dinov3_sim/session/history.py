@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_dinov3_sim.session.point_features import Role
     from napari_dinov3_sim.session.sources import Source
 
@@ -25,14 +27,20 @@ class Snapshot:
     roles : tuple of Role
     sources : tuple of Source
         The images that they were set on.
+    kinds : tuple of str
+        All that had a colour.
+    features : DataFrame
+        The layer's, with the columns that are the user's.
     """
 
     coordinates: np.ndarray
     roles: tuple[Role, ...]
     sources: tuple[Source, ...]
+    kinds: tuple[str, ...]
+    features: pd.DataFrame = field(repr=False)
 
     def same_as(self, other: Snapshot) -> bool:
-        """Whether the points are the same; which images they are on follows from that."""
+        """Whether the points are the same, whatever images they are on by now."""
         return self.roles == other.roles and np.array_equal(
             self.coordinates, other.coordinates, equal_nan=True
         )
@@ -48,12 +56,22 @@ class History:
     def __len__(self) -> int:
         return len(self._past)
 
-    def commit(self, now: Snapshot) -> None:
-        """Take note of the present; what was before can be had back."""
+    def take(self, now: Snapshot, *, edited: bool) -> None:
+        """Take note of the present; what was before an edit can be had back.
+
+        Parameters
+        ----------
+        now : Snapshot
+        edited : bool
+            Whether an edit is complete. In the middle of one, as during a drag, what was before
+            it stays; where nothing has moved, the images that the points are on are followed.
+        """
         before = self._present
-        if before is not None and not before.same_as(now):
+        if before is None or before.same_as(now):
+            self._present = now
+        elif edited:
             self._past = [*self._past[-DEPTH + 1 :], before]
-        self._present = now
+            self._present = now
 
     def undo(self) -> Snapshot | None:
         """Return what was before the last edit, or None."""

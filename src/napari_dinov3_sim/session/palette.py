@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 KIND_COLOURS = (
     "#00ffff",
     "#e69f00",
@@ -21,6 +26,7 @@ class Palette:
 
     def __init__(self) -> None:
         self._names: list[str] = []
+        self._assigned: dict[str, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -31,10 +37,23 @@ class Palette:
         """Return the colour of a kind, as ``#rrggbb``."""
         if kind not in self._names:
             self._names.append(kind)
+        if kind in self._assigned:
+            return self._assigned[kind]
         return KIND_COLOURS[self._names.index(kind) % len(KIND_COLOURS)]
+
+    def assign(self, kind: str, colour: str) -> None:
+        """Give a kind the colour it had elsewhere, as ``#rrggbb``."""
+        self.colour(kind)
+        self._assigned[kind] = colour
+
+    def restore(self, names: Sequence[str]) -> None:
+        """Go back to the kinds, and so to the colours, that there were."""
+        self._names = list(names)
 
     def rename(self, old: str, new: str) -> None:
         """Give a kind another name and leave it its colour; one that exists already is joined."""
+        if old in self._assigned and new not in self._names:
+            self._assigned[new] = self._assigned.pop(old)
         if old in self._names and new not in self._names:
             self._names[self._names.index(old)] = new
         elif old in self._names and old != new:

@@ -12,6 +12,7 @@ from napari_dinov3_sim.session.questions import DEFAULT_KIND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from napari.layers import Points, Shapes
 
     from napari_dinov3_sim.session.palette import Palette
@@ -62,9 +63,17 @@ def _is_positive(value: Any) -> bool:
 def write_roles(layer: Points, roles: Sequence[Role]) -> None:
     """Set kind and sign of every point; other columns stay."""
     features = layer.features.copy()
-    features[KIND] = [role.kind for role in roles]
-    features[SIGN] = [POSITIVE if role.positive else NEGATIVE for role in roles]
+    # Of no points at all, pandas would make columns of floats, which take no name later.
+    features[KIND] = np.array([role.kind for role in roles], object)
+    features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
+    set_features(layer, features)
+
+
+def set_features(layer: Points, features: pd.DataFrame) -> None:
+    """Set all columns; what the next point will be stays, which napari would forget."""
+    defaults = layer.feature_defaults.copy()
     layer.features = features
+    layer.feature_defaults = defaults
 
 
 def current_role(layer: Points) -> Role:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari_dinov3_sim.session.point_features import (
     draw_roles,
     read_roles,
     set_current_role,
+    set_features,
     write_roles,
 )
 from napari_dinov3_sim.session.sources import IGNORED, Source, carry_over
@@ -65,7 +66,7 @@ class QueryPoints:
         self._roles: list[Role] = []
         self._role = Role()
         self._history = History()
-        self._commit_due = True
+        self._edited = self._restoring = False
 
     @property
     def layer(self) -> Points | None:
@@ -148,6 +149,9 @@ class QueryPoints:
 
     def _listen(self, layer: Points) -> None:
         self._layer = layer
+        self._coordinates, self._roles = np.array(layer.data, float), read_roles(layer)
+        self._sources = [Source() for _ in self._roles]
+        self._take_note()
         layer.events.data.connect(self._on_data)
         # A pasted point comes with no data event at all.
         layer.events.set_data.connect(self._on_set_data)
@@ -184,8 +188,9 @@ class QueryPoints:
     # -- what happens to it --------------------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
-        if str(getattr(event.action, "value", event.action)) in ("added", "removed", "changed"):
-            self._commit_due = True
+        action = str(getattr(event.action, "value", event.action))
+        if action in ("added", "removed", "changed") and not self._restoring:
+            self._edited = True
             self._changed()
 
     def _on_set_data(self, event: Any) -> None:
@@ -195,16 +200,16 @@ class QueryPoints:
         # napari fires this at every redraw as well; only new coordinates are news.
         if layer is not None and not np.array_equal(layer.data, self._coordinates, equal_nan=True):
             # The steps of a drag are one edit, which ends with a data event.
-            self._commit_due |= len(layer.data) != len(self._coordinates)
+            self._edited |= len(layer.data) != len(self._coordinates)
             self._changed()
 
     def _on_features(self, event: Any) -> None:
         del event
         layer = self._layer
-        if layer is None or len(layer.features) != len(layer.data):
+        if layer is None or self._restoring or len(layer.features) != len(layer.data):
             return
         if read_roles(layer) != self._roles:
-            self._commit_due = True
+            self._edited = True
             self._changed()
 
     def _on_moved(self, event: Any) -> None:
@@ -237,16 +242,21 @@ class QueryPoints:
         ]
         self._sources = [Source(i, lead) for i, lead in zip(images, leads, strict=True)]
         self._coordinates, self._roles = coordinates, read_roles(self._layer)
-        self._commit()
+        self._take_note()
         found = zip(worlds, self._roles, images, strict=True)
         return [Located(world, role, image) for world, role, image in found]
 
-    def _commit(self) -> None:
-        if self._commit_due:
-            self._commit_due = False
-            self._history.commit(
-                Snapshot(self._coordinates.copy(), tuple(self._roles), tuple(self._sources))
-            )
+    def _take_note(self) -> None:
+        assert self._layer is not None  # noqa: S101
+        now = Snapshot(
+            self._coordinates,
+            tuple(self._roles),
+            tuple(self._sources),
+            self._palette.names,
+            self._layer.features.copy(),
+        )
+        self._history.take(now, edited=self._edited)
+        self._edited = False
 
     def _lead(self, source: Source) -> tuple[float, ...]:
         """Return a point's place along the axes its layer lacks, that of the slider when set."""
@@ -284,32 +294,45 @@ class QueryPoints:
         if layer is not None and len(self._roles) == len(layer.data):
             draw_roles(layer, self._roles, self._palette)
 
+    def _catch_up(self, layer: Points) -> None:
+        """Take note of an edit that no refresh has seen yet."""
+        if self._edited:
+            coordinates = np.array(layer.data, float)
+            self._sources = carry_over(self._coordinates, self._sources, coordinates)
+            self._coordinates, self._roles = coordinates, read_roles(layer)
+            self._take_note()
+
     def rename_kind(self, old: str, new: str) -> None:
         """Give all points of a kind another name."""
-        layer = self._layer
-        if layer is None:
-            return
-        renamed = [Role(new, r.positive) if r.kind == old else r for r in read_roles(layer)]
-        role = self.role
+        layer, role = self._layer, self.role
         self._palette.rename(old, new)
-        write_roles(layer, renamed)
+        if layer is not None:
+            roles = read_roles(layer)
+            write_roles(layer, [replace(r, kind=new) if r.kind == old else r for r in roles])
         if role.kind == old:
-            self.set_role(Role(new, role.positive))
+            self.set_role(replace(role, kind=new))
 
     # -- edits by the program -------------------------------------------------------------------
 
     def undo(self) -> bool:
         """Take the last edit back; return whether there was one."""
-        before = self._history.undo()
         layer = self._layer
-        if before is None or layer is None:
+        if layer is None:
             return False
-        self._coordinates = before.coordinates.copy()
+        self._catch_up(layer)
+        before = self._history.undo()
+        if before is None:
+            return False
+        self._coordinates = before.coordinates
+        self._palette.restore(before.kinds)
         self._sources, self._roles = list(before.sources), list(before.roles)
         layer.selected_data = set()
-        with layer.events.data.blocker(), layer.events.features.blocker():
+        self._restoring = True
+        try:
             layer.data = before.coordinates.reshape(-1, layer.ndim).copy()
-        write_roles(layer, before.roles)
+            set_features(layer, before.features)
+        finally:
+            self._restoring = False
         self._changed()
         return True
 
