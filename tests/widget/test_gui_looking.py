@@ -76,13 +76,13 @@ def test_hovering_shows_the_map_of_the_patch_under_the_mouse(pair, qtbot):
 
 
 def test_the_score_under_the_mouse_is_in_the_status_bar(pair, qtbot):
-    viewer, _, left, _ = pair
+    viewer, session, left, _ = pair
     qtbot.mouseMove(canvas_of(viewer), at(viewer, left, (4, 4)))
     qtbot.mouseMove(canvas_of(viewer), at(viewer, left, (8, 8)))
     # napari's own thread would say where the mouse is; its test fixture keeps it from running.
-    viewer.status = {"layer_name": "left", "coordinates": " [8, 8]", "value": ""}
+    viewer.status = {**viewer.status, "coordinates": " [8, 8]"}
     assert viewer.status["coordinates"] == " [8, 8]  similarity 1.00"
-    assert viewer.status["layer_name"] == "left"
+    assert viewer.status["layer_name"] == session.queries.name
 
 
 def test_the_patch_that_was_clicked_is_outlined_and_the_best_match_is_gone_to(pair, qtbot):
