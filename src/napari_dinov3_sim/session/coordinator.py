@@ -231,6 +231,9 @@ class Coordinator:
         self._embedder.request(kept.values() if self._picks else ())
         self._ask(picked, shown, hidden)
         self._drop_untrue()
+        if self._histograms and not (self._answers.pending or self._answers.planes()):
+            self._histograms = {}
+            self.answered.emit()
         self._overlays.restack(self._targets.tops())
         self._looking.outline(picks, picked)
         self._looking.arrange(self._queries.owners)

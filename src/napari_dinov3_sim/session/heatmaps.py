@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.look import Look, kind_colormap
 from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import copy_transform
@@ -205,6 +206,29 @@ class Heatmaps:
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give the heatmaps of a kind to another name, unless that has its own."""
+        self._kinds = tuple(new if kind == old else kind for kind in self._kinds)
+        for place, layer in self.items().items():
+            renamed = place._replace(kind=new)
+            if place.kind != old or renamed in self._layers:
+                continue
+            tables: tuple[dict[Place, Any], ...] = (
+                self._layers,
+                self._shown,
+                self._limits_set,
+                self._colormaps_set,
+            )
+            for table in tables:
+                if place in table:
+                    table[renamed] = table.pop(place)
+            if place in self._hidden:
+                self._hidden.remove(place)
+                self._hidden.add(renamed)
+            if layer.name.endswith(f" similarity: {old}"):
+                layer.name = layer.name.removesuffix(old) + new
+            self._mark(layer, renamed, (marked_as(layer, "heatmap") or {}).get("model", ""))
+
     # -- colours ------------------------------------------------------------------------------
 
     @property
@@ -244,6 +268,10 @@ class Heatmaps:
 
     @scaling.setter
     def scaling(self, scaling: Scaling) -> None:
+        if scaling not in get_args(Scaling):
+            raise SimilarityError(
+                f"There is no scaling {scaling!r}; choose shared, each or fixed."
+            )
         self._scaling = scaling
         self._limits_set.clear()
         self._apply_all_limits()

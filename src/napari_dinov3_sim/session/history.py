@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from napari_dinov3_sim.session.point_features import Role
     from napari_dinov3_sim.session.sources import Source
 
@@ -37,7 +35,7 @@ class Snapshot:
     roles: tuple[Role, ...]
     sources: tuple[Source, ...]
     kinds: tuple[str, ...]
-    features: pd.DataFrame = field(repr=False)
+    features: Any = field(repr=False)
 
     def same_as(self, other: Snapshot) -> bool:
         """Whether the points are the same, whatever images they are on by now."""

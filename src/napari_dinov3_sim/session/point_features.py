@@ -12,7 +12,6 @@ from napari_dinov3_sim.session.questions import DEFAULT_KIND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from napari.layers import Points, Shapes
 
     from napari_dinov3_sim.session.palette import Palette
@@ -69,10 +68,14 @@ def write_roles(layer: Points, roles: Sequence[Role]) -> None:
     set_features(layer, features)
 
 
-def set_features(layer: Points, features: pd.DataFrame) -> None:
-    """Set all columns; what the next point will be stays, which napari would forget."""
+def set_features(layer: Points, features: Any) -> None:
+    """Set the columns of a DataFrame; others stay, without values where points are new.
+
+    What the next point will be stays too, which napari would forget.
+    """
+    others = [name for name in layer.features if name not in features]
     defaults = layer.feature_defaults.copy()
-    layer.features = features
+    layer.features = features.reindex(columns=[*features, *others])
     layer.feature_defaults = defaults
 
 

@@ -211,6 +211,8 @@ class QueryPoints:
         if read_roles(layer) != self._roles:
             self._edited = True
             self._changed()
+        elif np.array_equal(layer.data, self._coordinates, equal_nan=True):
+            self._take_note()
 
     def _on_moved(self, event: Any) -> None:
         del event

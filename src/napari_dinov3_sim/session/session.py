@@ -287,6 +287,7 @@ class SimilaritySession(Coordinator):
         name = new.strip()
         if not name:
             raise SimilarityError("A kind needs a name; give at least one letter.")
+        self._overlays.heatmaps.rename_kind(old, name)
         self._queries.rename_kind(old, name)
         self._schedule()
 
