@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.messages import KindMaps
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.questions import StateHandle
-    from napari_dinov3_sim.session.targets import Place, Targets
+    from napari_dinov3_sim.session.survey import Place
+    from napari_dinov3_sim.session.targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +96,13 @@ class Atlas:
             Of the first point that lies on the image remembered, else on the topmost visible
             target; None if none does.
         """
-        record = self.targets.get(remembered)
+        survey, record = self.targets.survey(), self.targets.get(remembered)
         if record is not None and record.ticked:
             for world in worlds:
-                place = self.targets.pixel(record, world)
+                place = survey.pixel(record, world)
                 if place is not None:
                     return place
-        found = (self.targets.locate(world, None) for world in worlds)
+        found = (survey.locate(world, None) for world in worlds)
         return next((place for place in found if place is not None), None)
 
     def padded(self, world: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ from napari_dinov3_sim.session.questions import LabelsPick, Pick, Question
 from napari_dinov3_sim.session.regions import Regions
 from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
-from napari_dinov3_sim.session.targets import Place, Targets
+from napari_dinov3_sim.session.targets import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.questions import AnyPick, PickSource
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+    from napari_dinov3_sim.session.survey import Place
     from napari_dinov3_sim.store import EmbeddingStore
 
 
@@ -260,6 +261,7 @@ class Coordinator:
     def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
         """Return everything that is picked, and the planes it lies on."""
         places: dict[int, Place] = {}
+        survey = self._targets.survey()
 
         def image_of(
             number: int, world: NDArray[np.float64], remembered: Hashable | None
@@ -269,7 +271,7 @@ class Coordinator:
             if remembered is NEW and self._looking.is_click(world):
                 place = self._looking.place_at(world)
             else:
-                place = self._targets.locate(world, remembered)
+                place = survey.locate(world, remembered)
             if place is None:
                 return None
             places[number] = place

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.atlas import Atlas
-    from napari_dinov3_sim.session.targets import Place
+    from napari_dinov3_sim.session.survey import Place
 
 
 class Hover:

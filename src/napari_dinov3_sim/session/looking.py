@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.palette import Palette
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.questions import AnyPick
-    from napari_dinov3_sim.session.targets import Place
+    from napari_dinov3_sim.session.survey import Place
 
 TAG = "similarity"
 """What the score under the mouse is called in napari's status bar."""

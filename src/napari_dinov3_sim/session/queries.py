@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.history import History, Snapshot
 from napari_dinov3_sim.session.marks import mark, marked_as
-from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units, unit_factors
+from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units, worlds_of
 from napari_dinov3_sim.session.point_features import (
     Role,
     current_role,
@@ -273,9 +273,8 @@ class QueryPoints:
     ) -> list[NDArray[np.float64]]:
         layer = self._layer
         assert layer is not None  # noqa: S101
-        factors = unit_factors(layer.units, self._viewer.layers.units, layer.ndim)
-        worlds = [np.asarray(layer.data_to_world(point), float) for point in coordinates]
-        return [np.concatenate([lead, w * factors]) for lead, w in zip(leads, worlds, strict=True)]
+        worlds = worlds_of(layer, coordinates, self._viewer.layers.units)
+        return [np.concatenate([lead, world]) for lead, world in zip(leads, worlds, strict=True)]
 
     # -- kinds and signs ----------------------------------------------------------------------
 

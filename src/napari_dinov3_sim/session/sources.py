@@ -60,9 +60,8 @@ def carry_over(
     """
     left = dict(enumerate(sources))
     found: list[Source | None] = [None] * len(new)
-    for index, point in enumerate(new):
-        if index in left and _same(old[index], point):
-            found[index] = left.pop(index)
+    for index in np.flatnonzero(_same(old, new)).tolist():
+        found[index] = left.pop(index)
     places = {tuple(old[index]): index for index in reversed(left)}
     for index, point in enumerate(new):
         at = places.get(tuple(point))
@@ -75,8 +74,14 @@ def carry_over(
     return [Source() if source is None else source for source in found]
 
 
-def _same(left: NDArray[np.float64], right: NDArray[np.float64]) -> bool:
-    return left.shape == right.shape and bool(np.array_equal(left, right, equal_nan=True))
+def _same(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which points are where the one at their index was; as many as both have."""
+    if old.shape[1:] != new.shape[1:]:
+        return np.zeros(0, bool)
+    count = min(len(old), len(new))
+    before, after = old[:count], new[:count]
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    return np.asarray(same.all(axis=1))
 
 
 def _moved(source: Source) -> Source:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.geometry import pixel_from_coordinate
 from napari_dinov3_sim.session.marks import is_derived
 from napari_dinov3_sim.session.merging import Merging, Target
 from napari_dinov3_sim.session.placement import TRANSFORMS, placement_of
 from napari_dinov3_sim.session.planes import (
     Plane,
+    choose_level,
+    levels_of,
     neighbours,
     plane_at,
     refusal,
     shown_axes,
 )
+from napari_dinov3_sim.session.survey import Site, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -30,16 +33,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.channels import Merged
     from napari_dinov3_sim.session.placement import Placement
     from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
+    from napari_dinov3_sim.session.survey import Place
 
 FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
-
-
-class Place(NamedTuple):
-    """A pixel of an embedded plane: its column and its row."""
-
-    plane: Plane
-    x: int
-    y: int
 
 
 class Targets:
@@ -276,53 +272,41 @@ class Targets:
             self._stacks[plane.key] = neighbours(plane)
         return self._stacks[plane.key]
 
+    def survey(self) -> Survey:
+        """Return what finds images under points, as long as nothing changes."""
+        preferred = [record for record in self._preferred() if record.ticked]
+        return Survey(preferred, self.get, self._site)
+
     def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
         """Return where a point lies: on the image it was set on, else on the topmost below it."""
-        record = self.get(remembered)
-        if record is not None and record.ticked:
-            place = self.pixel(record, world)
-            if place is not None:
-                return place
-        for record in self._preferred():
-            if record.ticked and record.visible:
-                place = self.pixel(record, world)
-                if place is not None:
-                    return place
-        return None
-
-    def _preferred(self) -> list[Target]:
-        """Return the records from the top down, the one chosen as the source of clicks first."""
-        records, chosen = self._from_the_top(), self.get(self.source)
-        if chosen is None:
-            return records
-        return [chosen, *(record for record in records if record is not chosen)]
-
-    def _from_the_top(self) -> list[Target]:
-        """Return the records from the top down; channels lie where the topmost of them does."""
-        found = (self.get(layer.unique_id) for layer in reversed(self._viewer.layers))
-        return list(dict.fromkeys(record for record in found if record is not None))
+        return self.survey().locate(world, remembered)
 
     def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
         """Return the embedded pixel of an image under a point, or None outside."""
+        site = self._site(record)
+        return None if site is None else site.pixel(world)
+
+    def _preferred(self) -> list[Target]:
+        """Return the records from the top down, the one chosen as the source of clicks first.
+
+        Channels of one image lie where the topmost of them does.
+        """
+        chosen = self.get(self.source)
+        found = (self.get(layer.unique_id) for layer in reversed(self._viewer.layers))
+        return list(dict.fromkeys(r for r in (chosen, *found) if r is not None))
+
+    def _site(self, record: Target) -> Site | None:
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
-        data = self._placement(record.layer, axes).to_data(world)
-        plane = self._plane(record, axes, data)
-        if plane is None:
-            return None
-        y, x = (
-            _embedded_pixel(data[axis], plane.shape[axis], plane.level_shape[axis])
-            for axis in axes
+        ndim, level = record.layer.ndim, choose_level(record.layer, axes)[1]
+        return Site(
+            axes,
+            self._placement(record.layer, axes),
+            tuple(levels_of(record.layer)[0].shape[:ndim]),
+            tuple(level.shape[:ndim]),
+            partial(self._plane, record, axes),
         )
-        return Place(plane, x, y) if x is not None and y is not None else None
 
 
 _HANDLERS = {"name": "_on_renamed", "data": "_on_replaced"}
-
-
-def _embedded_pixel(coordinate: float, size: int, embedded: int) -> int | None:
-    pixel = pixel_from_coordinate(coordinate) if np.isfinite(coordinate) else -1
-    if not 0 <= pixel < size:
-        return None
-    return (2 * pixel + 1) * embedded // (2 * size)
