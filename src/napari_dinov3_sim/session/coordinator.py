@@ -28,9 +28,11 @@ from napari_dinov3_sim.session.messages import (
 )
 from napari_dinov3_sim.session.overlays import Overlays
 from napari_dinov3_sim.session.palette import Palette
+from napari_dinov3_sim.session.point_features import Role
 from napari_dinov3_sim.session.queries import QueryPoints
 from napari_dinov3_sim.session.questions import LabelsPick, Pick, Question
 from napari_dinov3_sim.session.regions import Regions
+from napari_dinov3_sim.session.results import Results
 from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
 from napari_dinov3_sim.session.targets import Targets
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.combine import Combination
     from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.saved_query import SavedQuery
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.look import Look
@@ -125,7 +128,16 @@ class Coordinator:
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
         self._atlas = Atlas(viewer, self._targets, self._embedder, self._answers)
         self.regions = Regions(self._atlas, self._palette, self._on_points)
-        self._pick_sources: list[PickSource] = [self.regions]
+        self.results = Results(
+            self._atlas,
+            runner,
+            store,
+            self._palette,
+            threshold=lambda: self._threshold,
+            fail=self._on_failure,
+            adopt=self._adopt_query,
+        )
+        self._pick_sources: list[PickSource] = [self.regions, self.results.saved]
         self._looking = Looking(viewer, self._atlas, self._overlays, self._palette, self._schedule)
         viewer.dims.events.connect(self._on_dims)
         self._warm = "pandas" in sys.modules
@@ -173,6 +185,15 @@ class Coordinator:
     def _on_points(self) -> None:
         self._embedder.retry()
         self._schedule()
+
+    def _adopt_query(self, query: SavedQuery | None) -> None:
+        """Ask a saved query as it was asked when it was saved; points to come refine it."""
+        if query is not None:
+            self._combination = query.combination
+            self._overlays.heatmaps.recolour()
+            if not len(self._queries):
+                self._queries.set_role(Role(query.kinds[0].name, self._queries.role.positive))
+        self._on_points()
 
     def _on_listed(self) -> None:
         known, self._images_known = self._images_known, len(self._targets.records())
@@ -444,6 +465,7 @@ class Coordinator:
             answered=len(self._overlays.heatmaps.items()),
             regions=self.regions.count,
             regions_outside=self.regions.outside,
+            saved=self.results.saved.count,
         )
 
 

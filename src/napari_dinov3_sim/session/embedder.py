@@ -138,6 +138,10 @@ class Embedder:
                 return None
         return StateHandle(digest, state)
 
+    def windows(self, key: PlaneKey) -> Windows | None:
+        """Return the windows that a plane's layer is drawn through, once it is embedded."""
+        return self._windows.get(key.window_key)
+
     def lost(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""
         if key not in self._states:

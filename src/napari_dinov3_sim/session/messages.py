@@ -147,6 +147,13 @@ class Answered:
     histograms: Mapping[str, NDArray[np.intp]] = field(repr=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """One of the results that a job was asked for; several may follow each other."""
+
+    value: object = field(repr=False)
+
+
 @dataclass(frozen=True)
 class Finished:
     """A job has ended, by itself or because it was cancelled."""
@@ -164,5 +171,6 @@ Message = (
     | LayerReady
     | StateGone
     | Answered
+    | Computed
     | Finished
 )

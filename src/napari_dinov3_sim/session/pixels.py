@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,8 +78,13 @@ def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRe
     return PixelsRead(source, window, windows, seen.digest)
 
 
+def open_pixels(plane: Plane, windows: Windows) -> tuple[PixelSource, IntensityWindow | None]:
+    """Return the pixels of a plane as the model saw them, unread, and their window."""
+    return _joined([_source(plane, part) for part in range(len(plane.data))], windows)
+
+
 def _joined(
-    sources: list[PixelSource], windows: Windows
+    sources: Sequence[PixelSource], windows: Windows
 ) -> tuple[PixelSource, IntensityWindow | None]:
     from napari_dinov3_sim.core.sources import merge_channels
 

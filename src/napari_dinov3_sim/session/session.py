@@ -289,6 +289,7 @@ class SimilaritySession(Coordinator):
             raise SimilarityError("A kind needs a name; give at least one letter.")
         self._overlays.heatmaps.rename_kind(old, name)
         self._queries.rename_kind(old, name)
+        self.results.saved.rename_kind(old, name)
         self._schedule()
 
     @property
@@ -463,7 +464,7 @@ class SimilaritySession(Coordinator):
             Time is up; the work goes on.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while not self._closed and (self._dirty or self.busy):
+        while not self._closed and (self._dirty or self.busy or self.results.pending):
             if self._dirty:
                 self._refresh()
             self._runner.deliver(0.05)
@@ -490,6 +491,7 @@ class SimilaritySession(Coordinator):
         self._looking.close()
         self._queries.forget()
         self.regions.close()
+        self.results.close()
         self._targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
 

@@ -28,6 +28,8 @@ class Situation:
         Heatmaps.
     regions, regions_outside : int
         Drawn or labelled regions that are asked about, and those on no target.
+    saved : int
+        Kinds of a loaded query.
     """
 
     images: int
@@ -46,6 +48,7 @@ class Situation:
     answered: int
     regions: int = 0
     regions_outside: int = 0
+    saved: int = 0
 
 
 def describe(now: Situation) -> str:
@@ -80,7 +83,7 @@ def _main(now: Situation) -> str:
 
 def _asking(now: Situation) -> list[str]:
     points = now.points - now.outside - now.ignored
-    counted = ((points, "point"), (now.regions, "region"))
+    counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved kind"))
     return [_count(number, noun) for number, noun in counted if number]
 
 

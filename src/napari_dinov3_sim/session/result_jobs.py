@@ -1,0 +1,288 @@
+"""What is computed from maps and embeddings; runs in the worker and touches no layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.session.result_data import create_colour_data, create_label_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.matches import Matches
+    from napari_dinov3_sim.core.peaks import Peak
+    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.messages import KindMaps
+    from napari_dinov3_sim.session.planes import LayerAxes, Plane, PlaneKey
+    from napari_dinov3_sim.session.questions import StateHandle
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+@dataclass(frozen=True, eq=False)
+class AnsweredImage:
+    """An image and what is known about it.
+
+    Attributes
+    ----------
+    plane : Plane
+        The one that is shown.
+    maps : mapping of PlaneKey to KindMaps
+        Of this and of other planes along the same axes.
+    """
+
+    plane: Plane
+    maps: Mapping[PlaneKey, KindMaps] = field(repr=False)
+
+    def of(self, kind: str) -> dict[PlaneKey, SimilarityMap]:
+        """Return the map of a kind for each plane, the first plane first."""
+        from napari_dinov3_sim.core.similarity import SimilarityMap
+
+        ordered = sorted(self.maps.items(), key=lambda item: item[0].indices)
+        return {key: SimilarityMap(maps.cosines[kind], maps.grid) for key, maps in ordered}
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """Pixels of level 0 per pixel of the embedded level, along rows and along columns."""
+        return level_ratios(self.plane)
+
+
+def level_ratios(plane: Plane) -> NDArray[np.float64]:
+    """Return how many pixels of level 0 an embedded pixel spans, along rows and columns."""
+    return np.array([plane.shape[axis] / plane.level_shape[axis] for axis in plane.key.axes])
+
+
+def data_coordinates(
+    plane: Plane, key: PlaneKey, places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where places of an embedded plane lie in the data of its layer, at level 0.
+
+    Parameters
+    ----------
+    plane : Plane
+        Any plane of the layer.
+    key : PlaneKey
+        The plane that is meant.
+    places : ndarray, shape (n, 2)
+        (x, y) in pixels of the embedded level; the centre of pixel i is at i.
+
+    Returns
+    -------
+    ndarray, shape (n, ndim)
+        As napari has it: the centre of pixel i of level 0 is at i.
+    """
+    out = np.zeros((len(places), len(plane.shape)))
+    for axis, index in key.position:
+        out[:, axis] = index
+    # A coarser level has its pixel centres between those of level 0.
+    out[:, list(key.axes)] = (places[:, ::-1] + 0.5) * level_ratios(plane) - 0.5
+    return out
+
+
+def thresholds(
+    images: Sequence[AnsweredImage], kinds: Sequence[str], threshold: float | None
+) -> dict[str, float]:
+    """Return the threshold of each kind: the one given, or Otsu's over all images."""
+    from napari_dinov3_sim.core.thresholds import otsu_threshold
+
+    if threshold is not None:
+        return dict.fromkeys(kinds, threshold)
+    return {
+        kind: otsu_threshold([one for image in images for one in image.of(kind).values()])
+        for kind in kinds
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLabels:
+    """The objects of one kind in one image."""
+
+    layer: LayerAxes
+    kind: str
+    threshold: float
+    objects: int
+    data: LayerData = field(repr=False)
+
+
+def find_labels(
+    images: Sequence[AnsweredImage],
+    kinds: Sequence[str],
+    threshold: float | None,
+    min_area: float,
+) -> Iterator[FoundLabels]:
+    """Give the connected patches at or above the threshold, image by image.
+
+    Objects of a stack are found plane by plane and numbered through; `min_area` is in pixels of
+    level 0.
+    """
+    levels = thresholds(images, kinds, threshold)
+    for image in images:
+        for kind in kinds:
+            yield _labels_of(image, kind, levels[kind], min_area)
+
+
+def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -> FoundLabels:
+    from napari_dinov3_sim.core.thresholds import threshold_labels
+
+    maps = image.of(kind)
+    values, count = {}, 0
+    for key, similarity in maps.items():
+        objects = threshold_labels(similarity, level, min_area / float(image.ratios.prod()))
+        values[key.indices] = np.where(objects, objects + np.int32(count), 0).astype(np.int32)
+        count += int(objects.max())
+    grid, layer = next(iter(maps.values())).grid, image.plane.key.layer
+    data = create_label_data(values, grid, layer, image.plane.shape)
+    return FoundLabels(layer, kind, level, count, data)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPeak:
+    """A peak of a stack or an image.
+
+    Attributes
+    ----------
+    kind : str
+    coordinates : ndarray, shape (ndim,)
+        In the data of its layer.
+    score : float
+        In units of the cosine.
+    """
+
+    kind: str
+    coordinates: NDArray[np.float64]
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPeaks:
+    """The peaks of one image, kind by kind and the best first."""
+
+    layer: LayerAxes
+    peaks: tuple[FoundPeak, ...] = field(repr=False)
+    thresholds: Mapping[str, float]
+    size: float
+    """Side of a patch in pixels of level 0, to draw with."""
+
+
+def find_image_peaks(
+    images: Sequence[AnsweredImage],
+    kinds: Sequence[str],
+    threshold: float | None,
+    min_distance: float,
+) -> Iterator[FoundPeaks]:
+    """Give the local maxima at or above the threshold, image by image.
+
+    `min_distance` is in pixels of level 0, within a plane.
+    """
+    levels = thresholds(images, kinds, threshold)
+    for image in images:
+        found = [
+            peak for kind in kinds for peak in _peaks_of(image, kind, levels[kind], min_distance)
+        ]
+        side = next(iter(image.maps.values())).grid.patch_size * float(image.ratios.mean())
+        yield FoundPeaks(image.plane.key.layer, tuple(found), levels, side)
+
+
+def _peaks_of(
+    image: AnsweredImage, kind: str, level: float, min_distance: float
+) -> list[FoundPeak]:
+    from napari_dinov3_sim.core.peaks import find_peaks
+
+    found = []
+    # Of unequal ratios the smaller one: peaks are never nearer than asked for.
+    distance = min_distance / float(image.ratios.min())
+    for key, similarity in image.of(kind).items():
+        peaks = find_peaks(similarity, level, distance)
+        places = data_coordinates(image.plane, key, _places(peaks))
+        found += [
+            FoundPeak(kind, place, peak.score) for place, peak in zip(places, peaks, strict=True)
+        ]
+    return sorted(found, key=lambda peak: -peak.score)
+
+
+def _places(peaks: Sequence[Peak]) -> NDArray[np.float64]:
+    return np.array([(peak.x, peak.y) for peak in peaks], float).reshape(-1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundMatches:
+    """Mutual best matches of two images; row i of one set of coordinates belongs to the other's.
+
+    Attributes
+    ----------
+    layers : tuple of two LayerAxes
+    coordinates : tuple of two ndarray, shape (n, ndim)
+        In the data of their layers.
+    cosine : ndarray of float32, shape (n,)
+        Falling.
+    sizes : tuple of two float
+        Side of a patch in pixels of level 0.
+    """
+
+    layers: tuple[LayerAxes, LayerAxes]
+    coordinates: tuple[NDArray[np.float64], NDArray[np.float64]]
+    cosine: NDArray[np.float32]
+    sizes: tuple[float, float]
+
+
+EmbeddedPlane = tuple["Plane", "StateHandle"]
+
+
+def find_matches(
+    first: EmbeddedPlane, second: EmbeddedPlane, count: int, store: EmbeddingStore
+) -> Iterator[FoundMatches]:
+    """Give the best pairs of patches that are each other's nearest neighbours."""
+    from napari_dinov3_sim.core.matches import mutual_matches
+
+    planes = first[0], second[0]
+    states = state_of(*first, store), state_of(*second, store)
+    matches: Matches = mutual_matches(*states, limit=count)
+    places = matches.first, matches.second
+    one, other = (data_coordinates(p, p.key, at) for p, at in zip(planes, places, strict=True))
+    sizes = [
+        s.grid.patch_size * level_ratios(p).mean() for p, s in zip(planes, states, strict=True)
+    ]
+    layers = planes[0].key.layer, planes[1].key.layer
+    yield FoundMatches(layers, (one, other), matches.cosine, (sizes[0], sizes[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class FoundColours:
+    """One image in the colours of its embeddings."""
+
+    layer: LayerAxes
+    data: LayerData = field(repr=False)
+
+
+def find_colours(planes: Sequence[EmbeddedPlane], store: EmbeddingStore) -> Iterator[FoundColours]:
+    """Give the principal components of all planes in one basis as colours."""
+    from napari_dinov3_sim.core.pca import pca_colours
+
+    states = [state_of(plane, handle, store) for plane, handle in planes]
+    for (plane, _), state, colours in zip(planes, states, pca_colours(states), strict=True):
+        values = {plane.key.indices: np.round(colours * 255).astype(np.uint8)}
+        data = create_colour_data(values, state.grid, plane.key.layer, plane.shape)
+        yield FoundColours(plane.key.layer, data)
+
+
+def state_of(plane: Plane, handle: StateHandle, store: EmbeddingStore) -> PatchImageState:
+    """Return the embeddings of a plane from where they are.
+
+    Raises
+    ------
+    StateError
+        No store has them any more.
+    """
+    state = handle.state if handle.state is not None else store.fetch(handle.digest)
+    if state is None:
+        raise StateError(
+            f"The embeddings of {plane.name} are no longer kept; press Embed and try again."
+        )
+    return state

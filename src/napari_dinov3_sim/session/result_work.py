@@ -1,0 +1,124 @@
+"""Jobs whose results become layers or files: the newest of each sort only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.session.messages import Computed, Failure, Finished, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+
+
+@dataclass(frozen=True, eq=False)
+class ResultJob:
+    """Sends what an iterator gives, until it ends or the job is cancelled.
+
+    Attributes
+    ----------
+    compute : callable
+        Returns an iterator; what it raises travels as a `Failure`.
+    """
+
+    compute: Callable[[], Iterator[object]]
+
+    def __call__(self, post: Receive, token: CancelToken) -> None:
+        """Send one `Computed` for each result."""
+        for value in self.compute():
+            if token.cancelled:
+                return
+            post(Computed(value))
+
+
+@dataclass(eq=False)
+class _Request:
+    """What has become of a job so far."""
+
+    number: int
+    show: Callable[[Any], bool]
+    tell: Callable[[list[Any]], str]
+    shown: list[Any] = field(default_factory=list)
+    failed: bool = False
+    token: CancelToken | None = None
+
+
+class Work:
+    """Runs at most one job of each sort; a newer one takes its place, and nothing queues up.
+
+    Parameters
+    ----------
+    runner : Runner
+    fail : callable
+        Bound method, called on the main thread with every `Failure`.
+    done : callable
+        Called on the main thread with a sentence when something is done.
+    """
+
+    def __init__(
+        self, runner: Runner, fail: Callable[[Failure], None], done: Callable[[str], None]
+    ) -> None:
+        self._runner, self._fail, self._done = runner, fail, done
+        self._numbers = count(1)
+        self._requests: dict[str, _Request] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is on its way."""
+        return bool(self._requests)
+
+    def start(
+        self,
+        sort: str,
+        compute: Callable[[], Iterator[object]],
+        show: Callable[[Any], bool],
+        tell: Callable[[list[Any]], str],
+    ) -> None:
+        """Compute results in the worker, and show them one by one.
+
+        Parameters
+        ----------
+        sort : str
+            An earlier job of the same sort is given up.
+        compute : callable
+            Runs in the worker and returns an iterator of results.
+        show : callable
+            Called on the main thread with each result; returns whether it was of use.
+        tell : callable
+            Called with those that were; returns the sentence for the user.
+        """
+        self.stop(sort)
+        request = _Request(next(self._numbers), show, tell)
+        self._requests[sort] = request
+        receive = partial(self._receive, sort, request.number)
+        request.token = self._runner.submit("answer", ResultJob(compute), receive)
+
+    def stop(self, sort: str) -> None:
+        """Give up a job; whatever is on its way is stale."""
+        request = self._requests.pop(sort, None)
+        if request is not None and request.token is not None:
+            request.token.cancel()
+
+    def stop_all(self) -> None:
+        """Give up everything."""
+        for sort in list(self._requests):
+            self.stop(sort)
+
+    def _receive(self, sort: str, number: int, message: Message) -> None:
+        request = self._requests.get(sort)
+        if request is None or request.number != number:
+            return
+        if isinstance(message, Computed):
+            if request.show(message.value):
+                request.shown.append(message.value)
+        elif isinstance(message, Failure):
+            request.failed = True
+            self._fail(message)
+        elif isinstance(message, Finished):
+            del self._requests[sort]
+            if request.shown and not request.failed:
+                self._done(request.tell(request.shown))

@@ -1,0 +1,271 @@
+"""Results that go on: objects, peaks, matches, colours, tables, and saved queries."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.peak_rows import PeakTable, World
+from napari_dinov3_sim.session.query_results import QueryResults, of_use
+from napari_dinov3_sim.session.result_jobs import (
+    AnsweredImage,
+    find_colours,
+    find_image_peaks,
+    find_labels,
+    find_matches,
+    thresholds,
+)
+from napari_dinov3_sim.session.result_sentences import (
+    tell_colours,
+    tell_labels,
+    tell_matches,
+    tell_peaks,
+    tell_table,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from napari.layers import Image
+
+    from napari_dinov3_sim.session.planes import Plane
+    from napari_dinov3_sim.session.result_jobs import EmbeddedPlane
+
+
+class Results(QueryResults):
+    """What is made of heatmaps and embeddings; as ``session.results``.
+
+    Work is done in the background, see `SimilaritySession.wait`; asking for the same sort of
+    result again gives an earlier request up. The layers made belong to the user. A result that
+    is asked for again goes into the layer it has, unless its data were changed since: that layer
+    stays as it is, and a new one is made.
+
+    See `QueryResults` for parameters and the signal ``done``.
+    """
+
+    # The last call of `peaks`.
+    _peak_settings: tuple[float | None, float] = (None, 0.0)
+
+    # -- from heatmaps -------------------------------------------------------------------------
+
+    def otsu(self, kind: str | None = None) -> float:
+        """Return a threshold to begin with, from all maps that are known.
+
+        Parameters
+        ----------
+        kind : str, optional
+            By default the first.
+
+        Returns
+        -------
+        float
+            By Otsu's method, in units of the cosine.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or none of this kind.
+        """
+        images = self._answered()
+        first = self._kinds(images, kind)[0]
+        return thresholds(images, [first], None)[first]
+
+    def labels(
+        self, threshold: float | None = None, min_area: float = 0, kind: str | None = None
+    ) -> None:
+        """Make a Labels layer over each image, of the patches that reach a threshold.
+
+        Connected patches are one object; in stacks they are so plane by plane, on all planes
+        that are answered, and numbered through. Up to 2**26 elements the labels can be painted
+        in.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            In units of the cosine; by default `SimilaritySession.threshold`, and where that is
+            None, Otsu's for each kind.
+        min_area : float, optional
+            Smaller objects are left out, in pixels at full resolution.
+        kind : str, optional
+            By default each kind, in layers of their own.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or none of this kind, or the threshold is no cosine.
+        """
+        images = self._answered()
+        kinds = self._kinds(images, kind)
+        level = self._level(threshold)
+        compute = partial(find_labels, images, kinds, level, min_area)
+        self._work.start("labels", compute, self._layers.show_labels, tell_labels)
+
+    def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
+        """Make a Points layer over each image, of the local maxima of all kinds.
+
+        Points lie in the middle of their patches; the layer's features are ``score``, ``kind``
+        and ``image``.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Least score; see `labels`.
+        min_distance : float, optional
+            Peaks of a kind are at least so far apart along x or y, in pixels at full resolution.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or the threshold is no cosine.
+        """
+        images = self._answered()
+        kinds = self._kinds(images, None)
+        compute = partial(find_image_peaks, images, kinds, self._level(threshold), min_distance)
+        self._peak_settings = threshold, min_distance
+        self._work.start("peaks", compute, self._layers.show_peaks, tell_peaks)
+
+    def save_csv(
+        self,
+        path: str | os.PathLike[str],
+        threshold: float | None = None,
+        min_distance: float | None = None,
+    ) -> None:
+        """Write the peaks of all images and kinds to a CSV file.
+
+        The columns are image, kind, x_px and y_px at full resolution, the position along each
+        axis that is not shown, the world coordinates with their units, and the score. What an
+        image does not have is ``nan``.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        threshold, min_distance : float, optional
+            See `peaks`; by default as it was called last.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or the threshold is no cosine. That the file cannot be written
+            is a failure of the session.
+        """
+        images = self._answered()
+        last, distance = self._peak_settings
+        keys = [image.plane.key for image in images]
+        table = PeakTable(
+            images,
+            self._kinds(images, None),
+            self._level(last if threshold is None else threshold),
+            distance if min_distance is None else min_distance,
+            World.of(self._atlas.viewer),
+            {key.layer: self._atlas.targets.placement(key) for key in keys},
+        )
+        target = Path(path)
+        self._work.start("csv", partial(table.save, target), of_use, partial(tell_table, target))
+
+    def _answered(self) -> tuple[AnsweredImage, ...]:
+        known = {key: self._atlas.maps(key) for key in self._atlas.answers.planes()}
+        images = []
+        for plane in self._atlas.shown().values():
+            maps = {
+                key: found
+                for key, found in known.items()
+                if found is not None and key.layer == plane.key.layer
+            }
+            if maps:
+                images.append(AnsweredImage(plane, maps))
+        if not images:
+            raise SimilarityError(
+                "There is no heatmap yet; click on what you mean and wait until the images have "
+                "lit up."
+            )
+        return tuple(images)
+
+    def _kinds(self, images: tuple[AnsweredImage, ...], kind: str | None) -> tuple[str, ...]:
+        there = tuple(dict.fromkeys(k for i in images for m in i.maps.values() for k in m.cosines))
+        if kind is None:
+            return there
+        if kind not in there:
+            raise SimilarityError(
+                f"There is no heatmap of “{kind}”; choose one of {', '.join(there)}."
+            )
+        return (kind,)
+
+    def _level(self, threshold: float | None) -> float | None:
+        level = self._threshold() if threshold is None else threshold
+        if level is not None and not -1 <= level <= 1:
+            raise SimilarityError(f"A threshold is a cosine, from -1 to 1, and not {level:g}.")
+        return level
+
+    # -- from embeddings -----------------------------------------------------------------------
+
+    def matches(
+        self, image_a: Image | None = None, image_b: Image | None = None, count: int = 50
+    ) -> None:
+        """Make two Points layers of the places in two images that are each other's best match.
+
+        Row i of one belongs to row i of the other: they have the same colour, and the same
+        features ``match`` and ``cosine``. The best match is the first.
+
+        Parameters
+        ----------
+        image_a, image_b : napari.layers.Image, optional
+            By default the two lowest that are searched.
+        count : int, optional
+            The greatest number of pairs.
+
+        Raises
+        ------
+        SimilarityError
+            There are not two images, or one of them is not embedded.
+        """
+        if count < 1:
+            raise SimilarityError(f"At least one match must be asked for, not {count}.")
+        first, second = self._pair(image_a, image_b)
+        compute = partial(find_matches, first, second, count, self._store)
+        names = (first[0].name, second[0].name)
+        tell = partial(tell_matches, names)
+        self._work.start("matches", compute, self._layers.show_matches, tell)
+
+    def _pair(self, a: Image | None, b: Image | None) -> tuple[EmbeddedPlane, EmbeddedPlane]:
+        given = [image.unique_id for image in (a, b) if image is not None]
+        shown = self._atlas.shown()
+        chosen = given + [image_id for image_id in shown if image_id not in given]
+        if len(set(chosen[:2])) < 2:
+            raise SimilarityError(
+                "Matches need two images; open and tick a second one, or choose another."
+            )
+        return self._embedded(chosen[0], shown), self._embedded(chosen[1], shown)
+
+    def _embedded(self, image_id: object, shown: Mapping[object, Plane]) -> EmbeddedPlane:
+        plane = shown.get(image_id)
+        if plane is None:
+            raise SimilarityError("An image shows no plane that is searched; tick it and show it.")
+        handle = self._atlas.handle(plane.key)
+        if handle is None:
+            raise SimilarityError(f"{plane.name} is not embedded yet; press Embed first.")
+        return plane, handle
+
+    def colours(self) -> None:
+        """Make an RGB layer over each image: what looks alike to the model has one colour.
+
+        They are the first three principal components of the embeddings of all shown planes
+        together, so that colours compare between images.
+
+        Raises
+        ------
+        SimilarityError
+            No image is embedded.
+        """
+        shown = self._atlas.shown().values()
+        pairs = [(plane, self._atlas.handle(plane.key)) for plane in shown]
+        planes = [(plane, handle) for plane, handle in pairs if handle is not None]
+        if not planes:
+            raise SimilarityError("No image is embedded yet; press Embed first.")
+        missing = tuple(plane.name for plane, handle in pairs if handle is None)
+        compute = partial(find_colours, planes, self._store)
+        tell = partial(tell_colours, missing)
+        self._work.start("colours", compute, self._layers.show_colours, tell)
