@@ -89,7 +89,8 @@ def test_preferences_offer_what_there_is(manifest):
     assert properties["model"].default == Preferences().model
     assert properties["device"].enum == list(DEVICES)
     assert properties["device"].default == Preferences().device
-    assert properties["memory_gib"].default == Preferences().memory_gib
+    for name in ("memory_gib", "disk_gib", "store_folder"):
+        assert properties[name].default == getattr(Preferences(), name)
 
 
 def test_the_icon_is_in_the_package(manifest):

@@ -34,6 +34,14 @@ def _settings_of_the_test_only(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    """Embeddings are kept in a folder of the test's, never in the user's cache."""
+    folder = tmp_path / "cache" / "embeddings"
+    monkeypatch.setattr("napari_dinov3_sim.widget.storage.default_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
 def _threads_end():
     """Whatever happens to a dock, its workers end."""
     yield

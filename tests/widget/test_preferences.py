@@ -22,7 +22,8 @@ def test_defaults():
 def test_what_the_user_sets_is_read():
     start = get_plugin_settings(PLUGIN).start
     start.model, start.device, start.memory_gib = "builtin", "cpu", 0.5
-    assert read_preferences() == Preferences("builtin", "cpu", 0.5)
+    start.disk_gib, start.store_folder = 0.25, "/data/embeddings"
+    assert read_preferences() == Preferences("builtin", "cpu", 0.5, 0.25, "/data/embeddings")
 
 
 def test_napari_refuses_values_that_cannot_be():
@@ -39,11 +40,14 @@ def test_napari_refuses_values_that_cannot_be():
         ("memory_gib", -1.0),
         ("memory_gib", "much"),
         ("memory_gib", float("nan")),
+        ("disk_gib", -1),
+        ("store_folder", 3),
     ],
 )
 def test_a_wrong_value_falls_back_alone(monkeypatch, caplog, name, value):
     class Start:
         model, device, memory_gib = "builtin", "cpu", 0.5
+        disk_gib, store_folder = 1.0, "/data"
 
     setattr(Start, name, value)
     monkeypatch.setattr(preferences, "_settings", lambda: Start)

@@ -103,9 +103,19 @@ def test_colormaps_exist_and_start_dark():
 def test_showing_a_style_is_not_choosing_it(qtbot):
     style = HeatmapStyle()
     qtbot.addWidget(style)
-    signals = [style.opacity_changed, style.colormap_changed, style.scaling_changed]
-    with qtbot.assertNotEmitted(signals[0]), qtbot.assertNotEmitted(signals[1]):
-        style.show_style(Look("bop blue", 0.4, "translucent"), "each")
+    chosen = []
+    for signal in (
+        style.opacity_changed,
+        style.colormap_changed,
+        style.scaling_changed,
+        style.limits_changed,
+        style.winners_changed,
+    ):
+        signal.connect(lambda *args: chosen.append(args))
+    style.show_style(Look("bop blue", 0.4, "translucent"), "each", (0.25, 0.5), True)
+    assert chosen == []
+    assert style.limits.value() == (0.25, 0.5)
+    assert style.winners.isChecked()
     assert style.blending.currentData() == "translucent"
     assert style.colormap.currentText() == "bop blue"
     assert style.opacity.value() == 40

@@ -35,3 +35,73 @@ def click_to_query(viewer: Viewer) -> None:
 def cancel_embedding(viewer: Viewer) -> None:
     """Stop embedding; what is done is kept."""
     open_dock(viewer).session.cancel()
+
+
+def toggle_all_planes(viewer: Viewer) -> None:
+    """Answer on all planes of stacks, or only on those that are shown again."""
+    open_dock(viewer).controller.images.toggle_all_planes()
+
+
+def flip_sign(viewer: Viewer) -> None:
+    """Let the next clicks say what is not meant, or what is meant again."""
+    open_dock(viewer).controller.queries.flip_sign()
+
+
+def next_kind(viewer: Viewer) -> None:
+    """Let the next clicks belong to the next kind."""
+    open_dock(viewer).controller.queries.next_kind()
+
+
+def new_kind(viewer: Viewer) -> None:
+    """Begin a new kind with the next click."""
+    open_dock(viewer).controller.queries.new_kind()
+
+
+def undo_query(viewer: Viewer) -> None:
+    """Take the last edit of the query points back."""
+    open_dock(viewer).controller.queries.undo()
+
+
+def go_to_best_match(viewer: Viewer) -> None:
+    """Move the view to the next best match, in the next image."""
+    open_dock(viewer).controller.look.go_to_best_match()
+
+
+def toggle_side_by_side(viewer: Viewer) -> None:
+    """Show all images next to each other, or as they lie in the world again."""
+    open_dock(viewer).controller.look.toggle_side_by_side()
+
+
+def toggle_hovering(viewer: Viewer) -> None:
+    """Show the map of the patch under the mouse, or that of the points again."""
+    open_dock(viewer).controller.look.toggle_hovering()
+
+
+def objects_to_labels(viewer: Viewer) -> None:
+    """Make what lies above the threshold objects of Labels layers."""
+    open_dock(viewer).controller.results.make_labels()
+
+
+def peaks_to_points(viewer: Viewer) -> None:
+    """Make the peaks of the heatmaps points, with their scores."""
+    open_dock(viewer).controller.results.make_peaks()
+
+
+def pca_colours(viewer: Viewer) -> None:
+    """Show the principal components of the embeddings as colours."""
+    open_dock(viewer).controller.results.make_colours()
+
+
+def save_csv(viewer: Viewer) -> None:
+    """Save the peaks as a table."""
+    open_dock(viewer).controller.results.save_csv()
+
+
+def save_query(viewer: Viewer) -> None:
+    """Save the query for use on other images."""
+    open_dock(viewer).controller.results.save_query()
+
+
+def load_query(viewer: Viewer) -> None:
+    """Search with a query that was saved."""
+    open_dock(viewer).controller.results.load_query()

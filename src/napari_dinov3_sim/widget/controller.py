@@ -1,21 +1,26 @@
-"""Between the session and what shows it; the only place that knows both."""
+"""Between the session and what shows it; with its rooms the only place that knows both."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
-from napari_dinov3_sim.widget.focus import QueryFocus
-from napari_dinov3_sim.widget.image_list import ImageEntry
+from napari_dinov3_sim.widget.dialogs import Dialogs
+from napari_dinov3_sim.widget.rooms.heatmap_room import HeatmapRoom
+from napari_dinov3_sim.widget.rooms.image_room import ImageRoom
+from napari_dinov3_sim.widget.rooms.key_room import KeyRoom
+from napari_dinov3_sim.widget.rooms.look_room import LookRoom
+from napari_dinov3_sim.widget.rooms.query_room import QueryRoom
+from napari_dinov3_sim.widget.rooms.result_room import ResultRoom
+from napari_dinov3_sim.widget.rooms.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Image
 
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session import SimilaritySession
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views import Views
 
 
-class Controller:
-    """Shows what the session says, and tells it what the user has chosen.
+class Controller(Room):
+    """The model, the embedding and the status line; everything else has a room of its own.
 
     Parameters
     ----------
@@ -33,6 +38,12 @@ class Controller:
     views : Views
     call_soon : callable
         Calls back on the main thread, as a `Runner` does.
+    dialogs : Dialogs, optional
+        Where the paths of files come from.
+
+    Attributes
+    ----------
+    images, queries, look, heatmaps, results, keys : Room
     """
 
     def __init__(
@@ -42,48 +53,54 @@ class Controller:
         views: Views,
         *,
         call_soon: Callable[[Callable[[], None]], None],
+        dialogs: Dialogs | None = None,
     ) -> None:
-        self._session, self._views, self._call_soon = session, views, call_soon
+        super().__init__(viewer, session, views)
         self._activity = Activity()
-        self._focus = QueryFocus(viewer, session)
-        self._images = len(session.images)
         self._embed_wanted = False
-        self._load()
-        self._connect_views()
-        self._connect_session()
-
-    def _load(self) -> None:
-        self._on_restyled()
-        self._on_listed()
+        self.images = ImageRoom(viewer, session, views, call_soon)
+        self.queries = QueryRoom(viewer, session, views)
+        self.look = LookRoom(viewer, session, views)
+        self.heatmaps = HeatmapRoom(viewer, session, views)
+        self.results = ResultRoom(viewer, session, views, dialogs or Dialogs())
+        self.keys = self._make_keys(viewer)
+        self._connect()
         self._on_model_changed()
-        self._on_status(self._session.status)
+        self._on_status(session.status)
 
-    def _connect_views(self) -> None:
-        views = self._views
+    def _make_keys(self, viewer: ViewerModel) -> KeyRoom:
+        queries, look, views = self.queries, self.look, self._views
+        commands: dict[str, tuple[str, Callable[[], object]]] = {
+            "N": ("Switch between what is meant and what is not", queries.flip_sign),
+            "K": ("Go on with the next kind", queries.next_kind),
+            "Shift-K": ("Begin a new kind", queries.new_kind),
+            "Ctrl-Z": ("Undo the last edit of the query points", queries.undo),
+            "B": ("Go to the next best match, in the next image", look.go_to_best_match),
+            "H": ("Show the map of the patch under the mouse, live", look.toggle_hovering),
+            "D": ("Show all images side by side", look.toggle_side_by_side),
+        }
+        buttons = {
+            "N": (views.kinds.positive_button, views.kinds.negative_button),
+            "Shift-K": (views.kinds.new_button,),
+            "Ctrl-Z": (views.queries.undo_button,),
+            "B": (views.look.best_match,),
+            "H": (views.look.hovering,),
+            "D": (views.look.side_by_side,),
+        }
+        return KeyRoom(viewer, self._session, views, commands, buttons)
+
+    def _connect(self) -> None:
+        session, views = self._session, self._views
         views.model.picked.connect(self._on_model_picked)
         views.offer.accepted.connect(self._on_offer_accepted)
-        views.images.ticked.connect(self._on_ticked)
         views.embed.embed_clicked.connect(self.embed)
-        views.embed.cancel_clicked.connect(self._session.cancel)
-        views.queries.clicked.connect(self.start_clicking)
-        views.style.opacity_changed.connect(self._on_opacity)
-        views.style.colormap_changed.connect(self._on_colormap)
-        views.style.blending_changed.connect(self._on_blending)
-        views.style.scaling_changed.connect(self._on_scaling)
-
-    def _connect_session(self) -> None:
-        """Bound methods only: psygnal holds them weakly."""
-        session = self._session
-        session.status_changed.connect(self._on_status)
-        session.progressed.connect(self._on_progress)
-        session.failed.connect(self._on_failed)
-        session.listed.connect(self._on_listed)
-        session.model_changed.connect(self._on_model_changed)
-        session.answered.connect(self._on_answered)
-        session.restyled.connect(self._on_restyled)
-
-    def _on_restyled(self) -> None:
-        self._views.style.show_style(self._session.look, self._session.scaling)
+        views.embed.cancel_clicked.connect(session.cancel)
+        self.hear(session.status_changed, self._on_status)
+        self.hear(session.progressed, self._on_progress)
+        self.hear(session.failed, self._on_failed)
+        self.hear(session.noticed, self._on_noticed)
+        self.hear(session.model_changed, self._on_model_changed)
+        self.hear(session.answered, self._on_answered)
 
     # -- what the user does ---------------------------------------------------------------
 
@@ -101,8 +118,7 @@ class Controller:
 
     def start_clicking(self) -> None:
         """Make the next click a query."""
-        self._session.new_queries()
-        self._show_queries()
+        self.queries.start_clicking()
 
     def _on_model_picked(self, model: str) -> None:
         self._embed_wanted = False
@@ -116,28 +132,10 @@ class Controller:
         if wanted:
             self.embed()
 
-    def _on_ticked(self, layer_id: Hashable, ticked: bool) -> None:
-        for image in self._session.images:
-            if image.unique_id == layer_id:
-                self._session.set_target(image, ticked)
-
-    def _on_opacity(self, opacity: float) -> None:
-        self._session.style(opacity=opacity)
-
-    def _on_colormap(self, colormap: str) -> None:
-        self._session.style(colormap=colormap)
-
-    def _on_blending(self, blending: str) -> None:
-        self._session.style(blending=blending)
-
-    def _on_scaling(self, scaling: str) -> None:
-        self._session.scaling = "each" if scaling == "each" else "shared"
-
     # -- what the session says ------------------------------------------------------------
 
     def _on_status(self, status: str) -> None:
         self._views.status.show_text(status)
-        self._show_queries()
 
     def _on_progress(self, progress: Progress | None) -> None:
         self._views.embed.show_progress(progress)
@@ -145,6 +143,9 @@ class Controller:
 
     def _on_answered(self) -> None:
         self._embed_wanted = False
+
+    def _on_noticed(self, sentence: str) -> None:
+        show_info(sentence)
 
     def _on_failed(self, failure: Failure) -> None:
         if failure.kind == "plane":
@@ -154,40 +155,20 @@ class Controller:
         if failure.kind == "model" and self._session.model != BUILTIN:
             self._views.offer.offer(failure.message)
 
-    def _on_listed(self) -> None:
-        entries = [self._entry(image) for image in reversed(self._session.images)]
-        self._views.images.show_entries(entries)
-        if len(entries) > self._images:
-            self._call_soon(self._focus.restore)
-        self._images = len(entries)
-
-    def _entry(self, image: Image) -> ImageEntry:
-        ticked = any(image.unique_id == target.unique_id for target in self._session.targets)
-        return ImageEntry(image.unique_id, image.name, ticked, self._session.refusal(image))
-
     def _on_model_changed(self) -> None:
         backbone = self._session.backbone
         self._views.model.show_model(self._session.model)
         self._views.model.show_device(None if backbone is None else _describe_device(backbone))
 
-    def _show_queries(self) -> None:
-        queries = self._session.queries
-        self._views.queries.show_layer(None if queries is None else queries.name)
-
     # -- the end --------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop working and listening; Qt calls this when the dock is destroyed."""
-        session = self._session
-        session.status_changed.disconnect(self._on_status, missing_ok=True)
-        session.progressed.disconnect(self._on_progress, missing_ok=True)
-        session.failed.disconnect(self._on_failed, missing_ok=True)
-        session.listed.disconnect(self._on_listed, missing_ok=True)
-        session.model_changed.disconnect(self._on_model_changed, missing_ok=True)
-        session.answered.disconnect(self._on_answered, missing_ok=True)
-        session.restyled.disconnect(self._on_restyled, missing_ok=True)
-        self._focus.close()
-        session.close()
+        rooms = (self.images, self.queries, self.look, self.heatmaps, self.results, self.keys)
+        for room in rooms:
+            room.close()
+        super().close()
+        self._session.close()
         self._activity.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QTimer
@@ -14,6 +15,7 @@ from napari_dinov3_sim.widget.controller import Controller
 from napari_dinov3_sim.widget.loading import ModelLoader
 from napari_dinov3_sim.widget.preferences import read_preferences
 from napari_dinov3_sim.widget.runner import QtRunner
+from napari_dinov3_sim.widget.storage import make_store
 from napari_dinov3_sim.widget.views import Views
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.widget.dialogs import Dialogs
 
 
 class SimilarityWidget(QWidget):
@@ -38,6 +41,8 @@ class SimilarityWidget(QWidget):
         Replaces `load_backbone`.
     runner : Runner, optional
         How work runs; by default on threads, delivered by Qt.
+    dialogs : Dialogs, optional
+        Where the paths of files come from, by default from Qt's dialogs.
 
     Attributes
     ----------
@@ -52,21 +57,28 @@ class SimilarityWidget(QWidget):
         model: str | Backbone | None = None,
         load_model: LoadModel | None = None,
         runner: Runner | None = None,
+        dialogs: Dialogs | None = None,
     ) -> None:
         super().__init__()
         preferences = read_preferences()
         runner = QtRunner() if runner is None else runner
+        notices: SimpleQueue[str] = SimpleQueue()
         self.views = Views()
         self.views.lay_out(self)
         self.session = SimilaritySession(
             napari_viewer,
             backbone=model or model_in_use(napari_viewer.layers) or preferences.model,
             runner=runner,
-            memory_budget=preferences.memory_budget,
+            store=make_store(preferences, notices.put),
+            notices=notices,
             load_model=load_model or ModelLoader(preferences.device),
         )
         self.controller = Controller(
-            napari_viewer, self.session, self.views, call_soon=runner.call_soon
+            napari_viewer,
+            self.session,
+            self.views,
+            call_soon=runner.call_soon,
+            dialogs=dialogs,
         )
         # closeEvent never comes to a docked widget. The partial keeps the controller, which
         # knows nothing of this widget, until then.

@@ -1,12 +1,14 @@
-"""How heatmaps look: opacity, colormap, blending and scale."""
+"""How heatmaps look: opacity, colormap, blending, scale, and the winning kinds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
-from superqt import QLabeledSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
+from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
+
+from napari_dinov3_sim.widget.layer_combo import keep_narrow
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.session.heatmaps import Scaling
@@ -23,11 +25,12 @@ BLENDINGS = {
 SCALINGS: dict[Scaling, str] = {
     "shared": "One scale for all images",
     "each": "Each image its own (min–max)",
+    "fixed": "From one cosine to another",
 }
 
 
 class HeatmapStyle(QWidget):
-    """Four controls.
+    """Six controls.
 
     Attributes
     ----------
@@ -37,12 +40,18 @@ class HeatmapStyle(QWidget):
         A key of `BLENDINGS`.
     scaling_changed : Signal(str)
         A key of `SCALINGS`.
+    limits_changed : Signal(float, float)
+        Cosines drawn darkest and brightest.
+    winners_changed : Signal(bool)
+        Whether to show which kind wins.
     """
 
     opacity_changed = Signal(float)
     colormap_changed = Signal(str)
     blending_changed = Signal(str)
     scaling_changed = Signal(str)
+    limits_changed = Signal(float, float)
+    winners_changed = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,12 +59,16 @@ class HeatmapStyle(QWidget):
         self.colormap = QComboBox()
         self.blending = QComboBox()
         self.scaling = QComboBox()
+        self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.winners = QCheckBox("Show the winning kind of each patch")
         self._build()
         self._load()
         self.opacity.valueChanged.connect(self._on_opacity)
         self.colormap.currentTextChanged.connect(self.colormap_changed)
         self.blending.currentIndexChanged.connect(self._on_blending)
         self.scaling.currentIndexChanged.connect(self._on_scaling)
+        self.limits.valueChanged.connect(self._on_limits)
+        self.winners.toggled.connect(self.winners_changed)
 
     def _build(self) -> None:
         layout = QFormLayout(self)
@@ -65,9 +78,16 @@ class HeatmapStyle(QWidget):
         layout.addRow("colormap", self.colormap)
         layout.addRow("blending", self.blending)
         layout.addRow("scale", self.scaling)
+        layout.addRow("cosines", self.limits)
+        layout.addRow(self.winners)
 
     def _load(self) -> None:
         self.opacity.setRange(0, 100)
+        self.limits.setRange(-1, 1)
+        self.limits.setDecimals(2)
+        self.limits.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
+        self.limits.setToolTip("The cosines that are drawn darkest and brightest")
+        self.winners.setToolTip("With two kinds or more: a Labels layer over each image")
         self.colormap.addItems(COLORMAPS)
         for blending, label in BLENDINGS.items():
             self.blending.addItem(label, blending)
@@ -82,14 +102,15 @@ class HeatmapStyle(QWidget):
             "Each its own: the best patch of every image is bright, however poor."
         )
         for combo in (self.colormap, self.blending, self.scaling):
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            combo.setMinimumContentsLength(20)
-            combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            keep_narrow(combo)
 
-    def show_style(self, look: Look, scaling: Scaling) -> None:
+    def show_style(
+        self, look: Look, scaling: Scaling, limits: tuple[float, float], winners: bool
+    ) -> None:
         """Show what is set, without reporting it as a choice."""
+        with QSignalBlocker(self.limits), QSignalBlocker(self.winners):
+            self.limits.setValue(limits)
+            self.winners.setChecked(winners)
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(100 * look.opacity))
         _show(self.colormap, self.colormap.findText(look.colormap), look.colormap)
@@ -104,6 +125,9 @@ class HeatmapStyle(QWidget):
 
     def _on_scaling(self, index: int) -> None:
         self.scaling_changed.emit(self.scaling.itemData(index))
+
+    def _on_limits(self, limits: tuple[float, float]) -> None:
+        self.limits_changed.emit(*limits)
 
 
 def _show(combo: QComboBox, index: int, value: str) -> None:

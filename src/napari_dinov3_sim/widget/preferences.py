@@ -27,16 +27,27 @@ class Preferences:
         Where models run; "auto" takes the best there is.
     memory_gib : float
         GiB of embeddings to keep for planes that are not shown.
+    disk_gib : float
+        GiB of embeddings to keep on disk; 0 for none.
+    store_folder : str
+        Where they are; empty for the user's cache.
     """
 
     model: str = DEFAULT_MODEL
     device: str = "auto"
     memory_gib: float = 2.0
+    disk_gib: float = 10.0
+    store_folder: str = ""
 
     @property
     def memory_budget(self) -> int:
         """The memory in bytes."""
         return int(self.memory_gib * GIB)
+
+    @property
+    def disk_budget(self) -> int:
+        """The room on disk in bytes."""
+        return int(self.disk_gib * GIB)
 
 
 def read_preferences() -> Preferences:
@@ -46,10 +57,14 @@ def read_preferences() -> Preferences:
     model = getattr(settings, "model", default.model)
     device = getattr(settings, "device", default.device)
     memory = getattr(settings, "memory_gib", default.memory_gib)
+    disk = getattr(settings, "disk_gib", default.disk_gib)
+    folder = getattr(settings, "store_folder", default.store_folder)
     return Preferences(
         _checked("model", model, model in MODELS, default.model),
         _checked("device", device, device in DEVICES, default.device),
-        _checked("memory", memory, _is_memory(memory), default.memory_gib),
+        _checked("memory", memory, _is_size(memory, 1024), default.memory_gib),
+        _checked("disk", disk, _is_size(disk, 2**20), default.disk_gib),
+        _checked("store folder", folder, isinstance(folder, str), default.store_folder),
     )
 
 
@@ -63,8 +78,8 @@ def _settings() -> Any:
         return None
 
 
-def _is_memory(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1024
+def _is_size(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= most
 
 
 def _checked(name: str, value: Any, valid: bool, default: Any) -> Any:

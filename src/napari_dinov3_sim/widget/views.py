@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_dinov3_sim.widget.combination_choice import CombinationChoice
 from napari_dinov3_sim.widget.embed_row import EmbedRow
 from napari_dinov3_sim.widget.heatmap_style import HeatmapStyle
 from napari_dinov3_sim.widget.image_list import ImageList
+from napari_dinov3_sim.widget.image_options import ImageOptions
+from napari_dinov3_sim.widget.kind_list import KindList
 from napari_dinov3_sim.widget.line import Paragraph
+from napari_dinov3_sim.widget.look_around import LookAround
+from napari_dinov3_sim.widget.match_row import MatchRow
 from napari_dinov3_sim.widget.model_picker import ModelPicker
 from napari_dinov3_sim.widget.offer import BuiltinOffer
+from napari_dinov3_sim.widget.query_files_row import QueryFilesRow
 from napari_dinov3_sim.widget.query_row import QueryRow
+from napari_dinov3_sim.widget.region_row import RegionRow
+from napari_dinov3_sim.widget.results_panel import ResultsPanel
+from napari_dinov3_sim.widget.section import Section
+
+HEIGHT = 640
+"""Of the dock where there is room, in screen pixels; the rest is scrolled to."""
 
 
 class Views:
@@ -21,25 +34,80 @@ class Views:
         self.offer = BuiltinOffer()
         self.images = ImageList()
         self.embed = EmbedRow()
+        self.options = ImageOptions()
         self.queries = QueryRow()
+        self.kinds = KindList()
+        self.combination = CombinationChoice()
+        self.look = LookAround()
+        self.regions = RegionRow()
         self.style = HeatmapStyle()
+        self.results = ResultsPanel()
+        self.matches = MatchRow()
+        self.files = QueryFilesRow()
         self.status = Paragraph()
+        self.sections = self._make_sections()
+
+    def _make_sections(self) -> dict[str, Section]:
+        return {
+            "Model": Section("Model", self.model, self.offer),
+            "Images": Section("Images to search", self.images, self.embed, self.options),
+            "Query": Section("Query", self.queries, self.kinds, self.look),
+            "Combination": Section(
+                "Combination, regions, files",
+                self.combination,
+                self.regions,
+                self.files,
+                folded=True,
+            ),
+            "Heatmaps": Section("Heatmaps", self.style),
+            "Results": Section("Results", self.results, self.matches, folded=True),
+        }
 
     def lay_out(self, dock: QWidget) -> None:
         """Put the parts into the dock, in the order in which they are used."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(4, 2, 4, 2)
+        column.setSpacing(2)
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch(1)
         layout = QVBoxLayout(dock)
-        layout.setContentsMargins(8, 4, 8, 4)
+        layout.setContentsMargins(4, 2, 4, 4)
         layout.setSpacing(4)
-        self._add_section(layout, "Model", self.model, self.offer)
-        self._add_section(layout, "Images to search", self.images, self.embed)
-        self._add_section(layout, "Query points", self.queries)
-        self._add_section(layout, "Heatmaps", self.style)
-        layout.addSpacing(4)
+        layout.addWidget(Scroll(content), 1)
         layout.addWidget(self.status)
-        layout.addStretch(1)
 
-    def _add_section(self, layout: QVBoxLayout, title: str, *widgets: QWidget) -> None:
-        label = QLabel(f"<b>{title}</b>")
-        layout.addWidget(label)
-        for widget in widgets:
-            layout.addWidget(widget)
+
+class Scroll(QScrollArea):
+    """Scrolls up and down only: it is as wide as what it shows needs.
+
+    Parameters
+    ----------
+    content : QWidget
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        self._content = content
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the least width at which nothing is cut off, and a low height."""
+        return QSize(self._width(self._content.minimumSizeHint()), 120)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a height that fits on a small laptop's screen."""
+        return QSize(self._width(self._content.sizeHint()), HEIGHT)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Grow with what is shown: Qt only notices what is wider than before at the next show."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+    def _width(self, hint: QSize) -> int:
+        return hint.width() + self.verticalScrollBar().sizeHint().width()

@@ -1,0 +1,125 @@
+"""How fine images are searched, on which planes, and which layers are one colour image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dinov3_sim.core.recipe import FACTORS, SHIFTS, Padding, Recipe
+from napari_dinov3_sim.widget.layer_combo import keep_narrow
+from napari_dinov3_sim.widget.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FACTOR_LABELS = {0.5: "½ (fast, coarse)", 1.0: "1", 2.0: "2", 4.0: "4 (slow, fine)"}
+SHIFT_LABELS = {1: "off", 2: "2 × finer (4 passes)", 4: "4 × finer (16 passes)"}
+PADDING_LABELS: dict[Padding, str] = {"zeros": "black", "reflect": "mirrored"}
+
+
+class ImageOptions(QWidget):
+    """A switch for stacks, and choices of resolution, shifts and padding.
+
+    Attributes
+    ----------
+    all_planes_changed : Signal(bool)
+    factor_picked : Signal(float)
+    shifts_picked : Signal(int)
+    padding_picked : Signal(str)
+    merge_clicked, split_clicked : Signal()
+    """
+
+    all_planes_changed = Signal(bool)
+    factor_picked = Signal(float)
+    shifts_picked = Signal(int)
+    padding_picked = Signal(str)
+    merge_clicked = Signal()
+    split_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.all_planes = QCheckBox("All planes of stacks")
+        self.factor = _combo({factor: FACTOR_LABELS[factor] for factor in FACTORS})
+        self.shifts = _combo({shifts: SHIFT_LABELS[shifts] for shifts in SHIFTS})
+        self.padding = _combo(PADDING_LABELS)
+        self.merge_button = QPushButton("Merge channels")
+        self.split_button = QPushButton("Split")
+        self._build()
+        self._explain()
+        self.all_planes.toggled.connect(self.all_planes_changed)
+        self.factor.activated.connect(self._on_factor)
+        self.shifts.activated.connect(self._on_shifts)
+        self.padding.activated.connect(self._on_padding)
+        self.merge_button.clicked.connect(self.merge_clicked)
+        self.split_button.clicked.connect(self.split_clicked)
+
+    def _build(self) -> None:
+        channels = QHBoxLayout()
+        channels.setSpacing(4)
+        channels.addWidget(self.merge_button, 2)
+        channels.addWidget(self.split_button, 1)
+        advanced = QWidget()
+        form = QFormLayout(advanced)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.addRow("resolution", self.factor)
+        form.addRow("sharper", self.shifts)
+        form.addRow("borders", self.padding)
+        form.addRow(channels)
+        self.advanced = Section("Resolution and channels", advanced, folded=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.all_planes)
+        layout.addWidget(self.advanced)
+
+    def _explain(self) -> None:
+        self.factor.setToolTip(
+            "How much larger than it is an image goes through the model:\n"
+            "at 2 a patch covers half as many pixels along each side, and it takes 4 × as long."
+        )
+        self.shifts.setToolTip(
+            "Embed the image again, shifted by parts of a patch: sharper maps of the same "
+            "patches,\nfor 4 × or 16 × the time."
+        )
+        self.padding.setToolTip("What the model sees beyond the right and the bottom border")
+        self.merge_button.setToolTip(
+            "Search two or three grayscale layers as one colour image: select them in the layer "
+            "list;\nthe lowest is red, then green, then blue."
+        )
+        self.split_button.setToolTip("Search merged layers one by one again: select one of them")
+
+    def show_options(self, recipe: Recipe, all_planes: bool) -> None:
+        """Show what is set, without reporting it as a choice."""
+        with QSignalBlocker(self.all_planes):
+            self.all_planes.setChecked(all_planes)
+        self.factor.setCurrentIndex(self.factor.findData(recipe.factor))
+        self.shifts.setCurrentIndex(self.shifts.findData(recipe.shifts))
+        self.padding.setCurrentIndex(self.padding.findData(recipe.padding))
+
+    def _on_factor(self, index: int) -> None:
+        self.factor_picked.emit(self.factor.itemData(index))
+
+    def _on_shifts(self, index: int) -> None:
+        self.shifts_picked.emit(self.shifts.itemData(index))
+
+    def _on_padding(self, index: int) -> None:
+        self.padding_picked.emit(self.padding.itemData(index))
+
+
+def _combo(labels: Mapping[float, str] | Mapping[int, str] | Mapping[Padding, str]) -> QComboBox:
+    combo = QComboBox()
+    keep_narrow(combo)
+    for value, label in labels.items():
+        combo.addItem(label, value)
+    return combo

@@ -1,0 +1,80 @@
+"""A choice among layers, known by their ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+
+def keep_narrow(combo: QComboBox) -> None:
+    """Let a combo box take the room there is instead of that of its longest entry."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+class LayerCombo(QComboBox):
+    """Names of layers, with an entry for none of them in front if wanted.
+
+    Parameters
+    ----------
+    nothing : str, optional
+        The entry that stands for no layer.
+
+    Attributes
+    ----------
+    picked : Signal(object)
+        The id of the layer that the user chose, None for the entry that stands for none.
+    opened : Signal()
+        The list is about to be shown.
+    """
+
+    picked = Signal(object)
+    opened = Signal()
+
+    def __init__(self, nothing: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._nothing = nothing
+        self._ids: list[Hashable] = []
+        keep_narrow(self)
+        self.show_layers({})
+        self.activated.connect(self._on_activated)
+
+    @property
+    def layer_id(self) -> Hashable | None:
+        """The id of the layer that is chosen, or None."""
+        index = self.currentIndex()
+        return self._ids[index] if 0 <= index < len(self._ids) else None
+
+    def show_layers(self, names: dict[Hashable, str], chosen: Hashable | None = None) -> None:
+        """Show layers by id and name.
+
+        Parameters
+        ----------
+        names : dict
+            By layer id.
+        chosen : hashable, optional
+            Id of the chosen one; by default it stays the one it was, or is the first.
+        """
+        wanted = self.layer_id if chosen is None and not self._nothing else chosen
+        ids: Sequence[Hashable] = [None, *names] if self._nothing else list(names)
+        texts = [self._nothing, *names.values()] if self._nothing else list(names.values())
+        with QSignalBlocker(self):
+            if texts != [self.itemText(row) for row in range(self.count())]:
+                self.clear()
+                self.addItems(texts)
+            self._ids = list(ids)
+            self.setCurrentIndex(self._ids.index(wanted) if wanted in self._ids else 0)
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Tell that the list is about to be shown, and show it."""
+        self.opened.emit()
+        super().showPopup()
+
+    def _on_activated(self) -> None:
+        self.picked.emit(self.layer_id)

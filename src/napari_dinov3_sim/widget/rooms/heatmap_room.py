@@ -1,0 +1,60 @@
+"""How heatmaps look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from napari_dinov3_sim.widget.rooms.room import Room, told
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.session.heatmaps import Scaling
+    from napari_dinov3_sim.widget.views import Views
+
+
+class HeatmapRoom(Room):
+    """Look, scale and winners."""
+
+    def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
+        super().__init__(viewer, session, views)
+        style = views.style
+        style.opacity_changed.connect(self._on_opacity)
+        style.colormap_changed.connect(self._on_colormap)
+        style.blending_changed.connect(self._on_blending)
+        style.scaling_changed.connect(self._on_scaling)
+        style.limits_changed.connect(self._on_limits)
+        style.winners_changed.connect(self._on_winners)
+        self.hear(session.restyled, self._show)
+        # A common scale follows the answers.
+        self.hear(session.answered, self._show)
+        self._show()
+
+    def _show(self) -> None:
+        session = self._session
+        self._views.style.show_style(
+            session.look, session.scaling, session.limits, session.show_winners
+        )
+
+    def _on_opacity(self, opacity: float) -> None:
+        self._session.style(opacity=opacity)
+
+    def _on_colormap(self, colormap: str) -> None:
+        with told():
+            self._session.style(colormap=colormap)
+
+    def _on_blending(self, blending: str) -> None:
+        with told():
+            self._session.style(blending=blending)
+
+    def _on_scaling(self, scaling: str) -> None:
+        self._session.scaling = cast("Scaling", scaling)
+
+    def _on_limits(self, low: float, high: float) -> None:
+        # Two handles may meet: then there is no scale, and the last one stays.
+        if low < high:
+            self._session.limits = (low, high)
+
+    def _on_winners(self, show: bool) -> None:
+        self._session.show_winners = show

@@ -1,0 +1,84 @@
+"""Looking around: which image is clicked, live maps, outlines, matches, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+
+from napari_dinov3_sim.widget.rooms.room import Room, told
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.components import ViewerModel
+
+    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.views import Views
+
+
+class LookRoom(Room):
+    """The switches below the kinds."""
+
+    def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
+        super().__init__(viewer, session, views)
+        look = views.look
+        look.source_picked.connect(self._on_source)
+        look.hovering_changed.connect(self.set_hovering)
+        look.outlines_changed.connect(self._on_outlines)
+        look.side_by_side_changed.connect(self.set_side_by_side)
+        look.best_match_clicked.connect(self.go_to_best_match)
+        self.hear(session.listed, self._show_sources)
+        # Side by side ends by itself with napari's own grid button, say.
+        self.hear(session.status_changed, self._show)
+        self.hear(session.queried, self._show)
+        self._show_sources()
+        self._show()
+
+    def _show(self) -> None:
+        session = self._session
+        self._views.look.show_switches(
+            hovering=session.hovering,
+            outlines=session.outlines,
+            side_by_side=session.side_by_side,
+        )
+
+    def _show_sources(self) -> None:
+        source = self._session.source
+        self._views.look.source.show_layers(
+            {image.unique_id: image.name for image in reversed(self._session.images)},
+            None if source is None else source.unique_id,
+        )
+
+    def _on_source(self, layer_id: Hashable | None) -> None:
+        images = {image.unique_id: image for image in self._session.images}
+        self._session.source = images.get(layer_id)
+
+    def set_hovering(self, hovering: bool) -> None:
+        """Show the map of the patch under the mouse, or that of the points."""
+        with told():
+            self._session.hovering = hovering
+        self._show()
+
+    def toggle_hovering(self) -> None:
+        """Turn the map under the mouse on or off."""
+        self.set_hovering(not self._session.hovering)
+
+    def _on_outlines(self, outlines: bool) -> None:
+        self._session.outlines = outlines
+
+    def set_side_by_side(self, side_by_side: bool) -> None:
+        """Show all images next to each other, or as they lie in the world."""
+        with told():
+            self._session.side_by_side = side_by_side
+        self._show()
+
+    def toggle_side_by_side(self) -> None:
+        """Show all images next to each other, or as they lie in the world again."""
+        self.set_side_by_side(not self._session.side_by_side)
+
+    def go_to_best_match(self) -> None:
+        """Move the view to the next best match in the next image."""
+        with told():
+            if not self._session.go_to_best_match():
+                show_info("There is no match to go to yet; click on a structure first.")

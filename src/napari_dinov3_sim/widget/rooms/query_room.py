@@ -1,0 +1,116 @@
+"""What is asked for: points, kinds, signs, how they combine, and regions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from napari.utils.notifications import show_info
+
+from napari_dinov3_sim.widget.rooms.room import Room, told
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.components import ViewerModel
+    from napari.layers import Labels, Shapes
+
+    from napari_dinov3_sim.core.combinations import Combination
+    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.views import Views
+
+
+class QueryRoom(Room):
+    """The points and their kinds, and layers whose regions are queries."""
+
+    def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
+        super().__init__(viewer, session, views)
+        views.queries.clicked.connect(self.start_clicking)
+        views.queries.undo_clicked.connect(self.undo)
+        views.kinds.picked.connect(self._on_kind)
+        views.kinds.renamed.connect(self._on_renamed)
+        views.kinds.new_clicked.connect(self.new_kind)
+        views.kinds.sign_picked.connect(self._on_sign)
+        views.combination.picked.connect(self._on_combination)
+        views.regions.opened.connect(self._show_regions)
+        views.regions.added.connect(self._on_region_added)
+        views.regions.removed.connect(self._on_region_removed)
+        self.hear(session.status_changed, self._show)
+        self.hear(session.queried, self._show)
+        self._show()
+
+    def _show(self) -> None:
+        session, views = self._session, self._views
+        queries = session.queries
+        views.queries.show_layer(None if queries is None else queries.name)
+        views.kinds.show_kinds(session.kinds, session.kind, session.positive)
+        views.combination.show_combination(session.combination)
+
+    # -- points and kinds -----------------------------------------------------------------
+
+    def start_clicking(self) -> None:
+        """Make the next click a query."""
+        self._session.new_queries()
+        self._show()
+
+    def undo(self) -> None:
+        """Take the last edit of the points back."""
+        if not self._session.undo():
+            show_info("There is no edit of the query points to undo.")
+
+    def _on_kind(self, kind: str) -> None:
+        with told():
+            self._session.kind = kind
+
+    def _on_renamed(self, old: str, new: str) -> None:
+        with told():
+            self._session.rename_kind(old, new)
+        self._show()
+
+    def _on_sign(self, positive: bool) -> None:
+        self._session.positive = positive
+
+    def flip_sign(self) -> None:
+        """Let the next point say what is not meant if it was to say what is, and back."""
+        self._session.positive = not self._session.positive
+
+    def new_kind(self) -> None:
+        """Begin a kind of its own for the next points."""
+        known, number = self._session.kinds, 1
+        while f"kind {number}" in known:
+            number += 1
+        self._session.kind = f"kind {number}"
+
+    def next_kind(self) -> None:
+        """Let the next points belong to the kind below in the list; after the last, the first."""
+        names = list(self._session.kinds)
+        self._session.kind = names[(names.index(self._session.kind) + 1) % len(names)]
+
+    def _on_combination(self, combination: str) -> None:
+        with told():
+            self._session.combination = cast("Combination", combination)
+        self._show()
+
+    # -- regions --------------------------------------------------------------------------
+
+    def _show_regions(self) -> None:
+        regions = self._session.regions
+        names = {layer.unique_id: layer.name for layer in regions.candidates()}
+        used = {layer.unique_id for layer in regions.layers}
+        self._views.regions.show_layers(names, used)
+
+    def _region_layer(self, layer_id: Hashable) -> Shapes | Labels | None:
+        found = [layer for layer in self._viewer.layers if layer.unique_id == layer_id]
+        return found[0] if found else None
+
+    def _on_region_added(self, layer_id: Hashable) -> None:
+        layer = self._region_layer(layer_id)
+        if layer is not None:
+            with told():
+                self._session.regions.add(layer, self._session.source)
+        self._show_regions()
+
+    def _on_region_removed(self, layer_id: Hashable) -> None:
+        layer = self._region_layer(layer_id)
+        if layer is not None:
+            self._session.regions.remove(layer)
+        self._show_regions()

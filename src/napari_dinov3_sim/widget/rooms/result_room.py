@@ -1,0 +1,134 @@
+"""What is made of the heatmaps: objects, peaks, matches, colours, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info, show_warning
+
+from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
+from napari_dinov3_sim.widget.rooms.room import Room, told
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.components import ViewerModel
+
+    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.views import Views
+
+
+class ResultRoom(Room):
+    """The threshold and the buttons around it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    session : SimilaritySession
+    views : Views
+    dialogs : Dialogs
+        Where the paths of files come from.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, session: SimilaritySession, views: Views, dialogs: Dialogs
+    ) -> None:
+        super().__init__(viewer, session, views)
+        self._dialogs = dialogs
+        panel, files = views.results, views.files
+        panel.threshold_changed.connect(self._on_threshold)
+        panel.otsu_clicked.connect(self.start_from_otsu)
+        panel.labels_clicked.connect(self.make_labels)
+        panel.peaks_clicked.connect(self.make_peaks)
+        panel.colours_clicked.connect(self.make_colours)
+        panel.csv_clicked.connect(self.save_csv)
+        views.matches.clicked.connect(self._on_matches)
+        files.save_clicked.connect(self.save_query)
+        files.load_clicked.connect(self.load_query)
+        files.drop_clicked.connect(self._on_drop)
+        self.hear(session.answered, self._show)
+        self.hear(session.queried, self._show)
+        self.hear(session.listed, self._show_images)
+        self.hear(session.results.done, self._on_done)
+        self._show()
+        self._show_images()
+
+    def _show(self) -> None:
+        panel = self._views.results
+        panel.show_histograms(self._session.histograms, self._session.kinds)
+        panel.show_threshold(self._session.threshold)
+
+    def _show_images(self) -> None:
+        targets = reversed(self._session.targets)
+        self._views.matches.show_images({image.unique_id: image.name for image in targets})
+
+    def _on_done(self, sentence: str) -> None:
+        show_info(sentence)
+        self._views.status.show_text(sentence)
+
+    # -- the threshold --------------------------------------------------------------------
+
+    def _on_threshold(self, threshold: float | None) -> None:
+        self._session.threshold = threshold
+        self._show()
+
+    def start_from_otsu(self) -> None:
+        """Set the threshold that parts the patches of the current kind best."""
+        with told():
+            self._session.threshold = self._session.results.otsu(self._session.kind)
+        self._show()
+
+    # -- layers ---------------------------------------------------------------------------
+
+    def make_labels(self) -> None:
+        """Make what lies above the threshold objects of Labels layers."""
+        area = self._views.results.min_area.value()
+        with told():
+            self._session.results.labels(self._session.threshold, area, None)
+
+    def make_peaks(self) -> None:
+        """Make the peaks of the heatmaps points, with their scores."""
+        distance = self._views.results.min_distance.value()
+        with told():
+            self._session.results.peaks(self._session.threshold, distance)
+
+    def make_colours(self) -> None:
+        """Show the principal components of the embeddings as colours."""
+        with told():
+            self._session.results.colours()
+
+    def _on_matches(self, first: Hashable, second: Hashable, count: int) -> None:
+        images = {image.unique_id: image for image in self._session.images}
+        if first == second or first not in images or second not in images:
+            show_warning("Matches need two images; choose two different ones.")
+            return
+        with told():
+            self._session.results.matches(images[first], images[second], count)
+
+    # -- files ----------------------------------------------------------------------------
+
+    def save_csv(self) -> None:
+        """Ask for a file, and save the peaks as a table."""
+        path = self._dialogs.ask_for_new_file("Save peaks", "peaks.csv", TABLES)
+        if path:
+            with told():
+                self._session.results.save_csv(path)
+
+    def save_query(self) -> None:
+        """Ask for a file, and save the query for other images."""
+        name = f"{self._session.kind}.query.safetensors"
+        path = self._dialogs.ask_for_new_file("Save query", name, QUERIES)
+        if path:
+            with told():
+                self._session.results.save_query(path)
+
+    def load_query(self) -> None:
+        """Ask for a file, and search with the query in it."""
+        path = self._dialogs.ask_for_file("Load query", QUERIES)
+        if path:
+            with told():
+                self._session.results.load_query(path)
+
+    def _on_drop(self) -> None:
+        with told():
+            self._session.results.drop_query()

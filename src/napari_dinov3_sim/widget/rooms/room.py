@@ -1,0 +1,54 @@
+"""What all rooms share: connections that end, and mistakes that are told."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari.components import ViewerModel
+    from psygnal import SignalInstance
+
+    from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.views import Views
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell the user of a mistake in one sentence, where a script would see it raised."""
+    try:
+        yield
+    except SimilarityError as error:
+        show_warning(str(error))
+
+
+class Room:
+    """Shows a part of what the session says, and tells it what the user has chosen there.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    session : SimilaritySession
+    views : Views
+    """
+
+    def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
+        self._viewer, self._session, self._views = viewer, session, views
+        self._heard: list[tuple[SignalInstance, Callable[..., Any]]] = []
+
+    def hear(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
+        """Connect a bound method, which psygnal holds weakly, until the room is closed."""
+        signal.connect(slot)
+        self._heard.append((signal, slot))
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        for signal, slot in self._heard:
+            signal.disconnect(slot, missing_ok=True)
+        self._heard.clear()
