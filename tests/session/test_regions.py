@@ -22,7 +22,7 @@ from skimage.measure import points_in_poly
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session import planes as planes_module
-from napari_dinov3_sim.session.runner import InlineRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
 def embed(image, plane=None):
@@ -264,7 +264,7 @@ def labels_under(layer, image, values):
 def test_labels_of_any_scale_and_turn_are_kinds(session, viewer, two, rng, number):
     image = two[number]
     values = np.zeros((33, 27), np.uint8)
-    values[3:14, 2:13], values[18:30, 9:25] = 2, 200
+    values[:14, :13], values[18:, 9:] = 2, 200
     centre = image.data_to_world(np.array(image.data.shape) / 2)
     labels = viewer.add_labels(
         values,
@@ -457,4 +457,49 @@ def test_a_pixel_of_the_image_is_found_in_the_labels(of_image, of_labels, y, x):
     found = np.reshape(pick.matrix, (2, 2)) @ (y, x) + pick.offset
     wanted = labels.world_to_data(image.data_to_world((y, x)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+    session.close()
+
+
+def test_regions_are_measured_once_while_a_point_is_dragged(session, viewer, two, monkeypatch):
+    from napari_dinov3_sim.core import regions as core_regions
+
+    calls = []
+    for name in ("label_coverages", "coverage_of_polygon"):
+        real = getattr(core_regions, name)
+        monkeypatch.setattr(
+            core_regions, name, lambda *args, real=real: (calls.append(1), real(*args))[1]
+        )
+    shapes = viewer.add_shapes([TRIANGLE], shape_type="polygon", name="s", units="um")
+    values = np.ones((70, 100), int)
+    session.regions.add(shapes)
+    session.regions.add(viewer.add_labels(values, name="l", units="um"))
+    session.add_query(two[0], 3, 3, kind="s")
+    before = len(calls)
+    assert before == 2
+    for step in range(3):
+        session.queries.data = np.array([[20.0 + step, 40.0]])
+    assert len(calls) == before
+    query = reference_query(
+        [
+            embed(two[0])[22 // PATCH, 40 // PATCH],
+            vector_of(
+                points_in_poly(pixels_in(shapes, two[0]), TRIANGLE).reshape(70, 100),
+                embed(two[0]),
+            ),
+        ]
+    )
+    assert_maps(session, "s", query, two)
+    shapes.data = [TRIANGLE + 1]
+    assert len(calls) == before + 1
+
+
+def test_labels_painted_while_threads_work_are_right_in_the_end(viewer, two):
+    session = SimilaritySession(viewer, backbone=PatchProjection(), runner=ThreadRunner())
+    labels = viewer.add_labels(np.zeros((70, 100), int), name="seg", units="um")
+    session.regions.add(labels)
+    for column in range(5, 95, 6):
+        labels.paint((30 + column % 7, column), 1)
+        session._runner.deliver(0.001)
+    session.wait(30)
+    assert_maps(session, "seg 1", region_query(labels.data, 1, two[0]), two)
     session.close()

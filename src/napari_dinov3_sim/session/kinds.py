@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 Backgrounds = MutableMapping["PatchImageState", "torch.Tensor"]
 """Mean directions of images, kept for the next question: that of a large one takes long."""
 
+
+_REGIONS: WeakKeyDictionary[
+    PatchImageState, dict[PolygonPick | LabelsPick, tuple[tuple[str, bool, torch.Tensor], ...]]
+] = WeakKeyDictionary()
+"""Vectors of the regions of the last question, by the image they lie on: while a point is dragged
+they stay what they are, and labels over 2048² pixels take 0.4 s."""
 
 LABELS_COUNTED = 2**20
 """Labels below this number are counted, the others sorted."""
@@ -79,6 +86,7 @@ def kind_queries(
     from napari_dinov3_sim.core.combine import KindQuery, resolve
 
     gathered = _gather(question, states)
+    _forget_other_regions(question, states.values())
     found = []
     for name, kind in gathered.items():
         if not kind.positives:
@@ -125,26 +133,39 @@ def _background(kind: _Gathered, backgrounds: Backgrounds) -> torch.Tensor | Non
 
 def _vectors(
     pick: AnyPick, states: Mapping[PlaneKey, PatchImageState]
-) -> Iterator[tuple[str, bool, torch.Tensor]]:
+) -> Iterable[tuple[str, bool, torch.Tensor]]:
     if isinstance(pick, VectorPick):
-        yield from _saved_vectors(pick, states.values())
-    elif isinstance(pick, LabelsPick):
-        for kind, vector in _label_vectors(pick, states[pick.plane]):
-            yield kind, True, vector
-    elif isinstance(pick, PolygonPick):
-        for vector in _polygon_vectors(pick, states[pick.plane]):
-            yield pick.kind, pick.positive, vector
-    else:
-        yield pick.kind, pick.positive, _vector(pick, states[pick.plane])
+        return _saved_vectors(pick, states.values())
+    state = states[pick.plane]
+    if isinstance(pick, Pick):
+        return [(pick.kind, pick.positive, _vector(pick, state))]
+    known = _REGIONS.setdefault(state, {})
+    if pick not in known:
+        known[pick] = tuple(_region_vectors(pick, state))
+    return known[pick]
 
 
-def _polygon_vectors(pick: PolygonPick, state: PatchImageState) -> Iterator[torch.Tensor]:
-    """Yield the vector of a polygon; none if it encloses no pixel, as one around the image."""
+def _forget_other_regions(question: Question, states: Iterable[PatchImageState]) -> None:
+    picks = set(question.picks)
+    for state in states:
+        known = _REGIONS.get(state, {})
+        for pick in known.keys() - picks:
+            del known[pick]
+
+
+def _region_vectors(
+    pick: PolygonPick | LabelsPick, state: PatchImageState
+) -> Iterator[tuple[str, bool, torch.Tensor]]:
+    """Yield one vector for each region; none for a polygon around the image, or beside it."""
     from napari_dinov3_sim.core.regions import coverage_of_polygon, region_vector
 
+    if isinstance(pick, LabelsPick):
+        for kind, vector in _label_vectors(pick, state):
+            yield kind, True, vector
+        return
     coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
     if coverage.any():
-        yield region_vector(state, coverage).float()
+        yield pick.kind, pick.positive, region_vector(state, coverage).float()
 
 
 def _vector(pick: Pick, state: PatchImageState) -> torch.Tensor:
@@ -224,13 +245,17 @@ def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.in
         ) from error
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
+    matrix = np.reshape(pick.matrix, (2, 2))
+    exactly = np.allclose(matrix, np.eye(2), atol=1e-9) and np.allclose(pick.offset, 0, atol=1e-6)
+    if exactly and labels.shape == state.image_shape:
+        return labels
     over: NDArray[np.intp] = affine_transform(
         labels,
-        np.reshape(pick.matrix, (2, 2)),
+        matrix,
         pick.offset,
         output_shape=state.image_shape,
         order=0,
-        mode="constant",
+        mode="grid-constant",  # a pixel at the border counts whole
         cval=0,
     )
     return over
