@@ -14,6 +14,7 @@ from napari_dinov3_sim.backbones.errors import (
     DeviceError,
     DownloadError,
     GatedModelError,
+    ModelChangedError,
     ModelError,
     ModelNotFoundError,
     OfflineError,
@@ -31,6 +32,7 @@ from napari_dinov3_sim.backbones.registry import (
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
+    from napari_dinov3_sim.backbones.cards import ModelCard, known_card
     from napari_dinov3_sim.backbones.loading import is_available, load_backbone
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "DeviceError",
     "DownloadError",
     "GatedModelError",
+    "ModelCard",
+    "ModelChangedError",
     "ModelError",
     "ModelNotFoundError",
     "ModelRecord",
@@ -50,13 +54,16 @@ __all__ = [
     "WrongModelError",
     "find_model",
     "is_available",
+    "known_card",
     "list_models",
     "load_backbone",
 ]
 
 _HOMES = {
     "DINOv3Backbone": "backbone",
+    "ModelCard": "cards",
     "is_available": "loading",
+    "known_card": "cards",
     "load_backbone": "loading",
 }
 

@@ -55,3 +55,7 @@ class WrongModelError(ModelError):
 
 class DeviceError(ModelError):
     """The device or the arithmetic that was asked for is not to be had."""
+
+
+class ModelChangedError(ModelError):
+    """The model that was loaded is not the one that its card told of."""

@@ -12,6 +12,7 @@ from napari_dinov3_sim.backbones.architecture import (
     matching_record,
 )
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
+from napari_dinov3_sim.backbones.cards import Request, facts_of, remember
 from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
 from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
 from napari_dinov3_sim.backbones.fingerprint import fingerprint_of
@@ -84,6 +85,8 @@ def load_backbone(
     chosen = choose_device(device, str(model))
     arithmetic = choose_dtype(dtype, chosen, str(model))
     material = locate(model, progress)
+    request = Request(model, device, dtype)
+    facts = facts_of(request, material)
     for path in material.paths:
         check_hash(path, material.name, progress)
     state, architecture = _read(material)
@@ -91,7 +94,7 @@ def load_backbone(
     _check_record(material, architecture)
     mean, std = _statistics(material, record)
     network = build_model(state, architecture, material.name)
-    return DINOv3Backbone(
+    backbone = DINOv3Backbone(
         name=material.name,
         label=_label(material, architecture),
         patch_size=architecture.patch_size,
@@ -106,6 +109,8 @@ def load_backbone(
         num_register_tokens=architecture.num_register_tokens,
         _model=_moved(network, chosen, material.name),
     )
+    remember(request, facts, backbone)
+    return backbone
 
 
 def is_available(model: str | os.PathLike[str]) -> bool:

@@ -107,6 +107,23 @@ def locate(model: str | os.PathLike[str], progress: Progress | None) -> Material
     return _builtin(record) if record.is_builtin else _from_registry(record, progress)
 
 
+def locate_here(model: str | os.PathLike[str]) -> Material | None:
+    """Find the files of a model as `locate` does, or None where they would be downloaded.
+
+    Raises
+    ------
+    ModelError
+        The files are not what their names say.
+    """
+    if as_path(model) is not None:
+        return locate(model, None)
+    record = lookup(os.fspath(model))
+    if record is None:
+        repo = os.fspath(model)
+        return _cached_from_hub(repo) if _HUB_ID.match(repo) else None
+    return _builtin(record) if record.is_builtin else _cached_from_registry(record)
+
+
 def is_here(model: str | os.PathLike[str]) -> bool:
     """Tell whether a model can be loaded without a network."""
     path = as_path(model)
@@ -146,10 +163,17 @@ def _builtin(record: ModelRecord) -> Material:
     return Material(BUILTIN, paths, cure, record, read_json(BUILTIN_FOLDER / CONFIG, BUILTIN))
 
 
-def _from_registry(record: ModelRecord, progress: Progress | None) -> Material:
+def _cached_from_registry(record: ModelRecord) -> Material | None:
     for source in record.sources:
         if paths := hub.cached_weights(source.repo):
             return Material(record.name, paths, f"run `{source.command} --force-download`", record)
+    return None
+
+
+def _from_registry(record: ModelRecord, progress: Progress | None) -> Material:
+    cached = _cached_from_registry(record)
+    if cached is not None:
+        return cached
     failures: list[ModelError] = []
     for source in record.sources:
         cure = f"run `{source.command} --force-download`"
@@ -169,17 +193,26 @@ def _helpfulness(error: ModelError) -> int:
     return min(ranks, default=len(_HELPFUL))
 
 
-def _from_hub(repo: str, progress: Progress | None) -> Material:
-    command = f"hf download {repo}"
+def _cached_from_hub(repo: str) -> Material | None:
     paths = hub.cached_weights(repo)
-    if not paths:
-        _download_json(repo, CONFIG, command)
+    return _of_hub(repo, paths) if paths else None
+
+
+def _from_hub(repo: str, progress: Progress | None) -> Material:
+    cached = _cached_from_hub(repo)
+    if cached is not None:
+        return cached
+    command = f"hf download {repo}"
+    _download_json(repo, CONFIG, command)
+    checked_config(_cached_json(repo, CONFIG), repo)  # before much is downloaded
+    _download_json(repo, PREPROCESSOR, command)
+    return _of_hub(repo, hub.download_weights(repo, repo, command, progress))
+
+
+def _of_hub(repo: str, paths: tuple[Path, ...]) -> Material:
     config = checked_config(_cached_json(repo, CONFIG), repo)
-    if not paths:
-        _download_json(repo, PREPROCESSOR, command)
-        paths = hub.download_weights(repo, repo, command, progress)
     preprocessor = _cached_json(repo, PREPROCESSOR)
-    cure = f"run `{command} --force-download`"
+    cure = f"run `hf download {repo} --force-download`"
     return Material(repo, paths, cure, config=config, preprocessor=preprocessor)
 
 

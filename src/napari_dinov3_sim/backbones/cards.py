@@ -1,0 +1,174 @@
+"""What is remembered of a model that was loaded, so that it is known before it is loaded again.
+
+A card holds the fingerprint, which decides what stored embeddings belong to the model, and the
+patch size. Reading it imports neither torch nor transformers and asks no network. It is believed
+for as long as the weights are the same files on the same computer; what loads the model later
+must still compare the fingerprints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.backbones.errors import ModelError
+from napari_dinov3_sim.backbones.locate import as_path, locate_here
+from napari_dinov3_sim.store.embeddings import default_folder
+from napari_dinov3_sim.store.files import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
+    from napari_dinov3_sim.backbones.locate import Material
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model as it was when it was last loaded; the attributes are those of `DINOv3Backbone`.
+
+    Attributes
+    ----------
+    name, label : str
+    patch_size, dim : int
+    device, dtype : str
+    fingerprint : str
+    is_builtin : bool
+    licence : str
+    """
+
+    name: str
+    label: str
+    patch_size: int
+    dim: int
+    device: str
+    dtype: str
+    fingerprint: str
+    is_builtin: bool
+    licence: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `load_backbone` was asked for.
+
+    Attributes
+    ----------
+    model : str or os.PathLike
+    device, dtype : str
+    """
+
+    model: str | os.PathLike[str]
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+def known_card(
+    model: str | os.PathLike[str], device: str = "auto", dtype: str = "auto"
+) -> ModelCard | None:
+    """Return what is known of a model without loading it.
+
+    Parameters
+    ----------
+    model, device, dtype
+        As for `load_backbone`.
+
+    Returns
+    -------
+    ModelCard or None
+        None if the model was never loaded in this way, or its files are not here or have changed
+        since. Files are compared by path, size and time of change.
+    """
+    request = Request(model, device, dtype)
+    try:
+        material = locate_here(model)
+        content = json.loads(_place(request).read_text(encoding="utf-8"))
+        if material is None or content["facts"] != facts_of(request, material):
+            return None
+        return _checked(content["card"])
+    except (ModelError, OSError, ValueError, TypeError, LookupError):
+        return None
+
+
+def facts_of(request: Request, material: Material) -> Facts:
+    """Return what must not have changed for a card to be true, as JSON holds it.
+
+    Asked before the weights are read, so that a change in the meantime is noticed.
+    """
+    return {
+        "model": material.name,
+        "device": request.device,
+        "dtype": request.dtype,
+        "files": [_file(path) for path in material.paths],
+        "config": material.config,
+        "preprocessor": material.preprocessor,
+        # "auto" is another device where a home is shared, or a card is hidden.
+        "computer": [platform.node(), os.environ.get("CUDA_VISIBLE_DEVICES")],
+        "versions": [_version(name) for name in ("napari-dinov3-sim", "torch")],
+    }
+
+
+def remember(request: Request, facts: Facts, backbone: DINOv3Backbone) -> None:
+    """Write the card of a model that was loaded; where that fails, it is loaded again next time.
+
+    Parameters
+    ----------
+    request : Request
+    facts : dict
+        From `facts_of`, before the weights were read.
+    backbone : DINOv3Backbone
+    """
+    card = {field.name: getattr(backbone, field.name) for field in fields(ModelCard)}
+    content = json.dumps({"facts": facts, "card": card}, indent=1)
+    place = _place(request)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, content.encode())
+    except OSError:
+        return
+
+
+def folder_of_cards() -> Path:
+    """Return the folder of all cards of a user, beside that of the embeddings."""
+    return default_folder().parent / "models"
+
+
+def _place(request: Request) -> Path:
+    path = as_path(request.model)
+    model = os.fspath(request.model) if path is None else str(path.resolve())
+    key = repr((model, request.device, request.dtype)).encode()
+    return folder_of_cards() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
+
+
+def _file(path: Path) -> list[str | int]:
+    real = path.resolve()
+    try:
+        seen = real.stat()
+    except OSError:  # whoever reads it says why
+        return [str(real)]
+    return [str(real), seen.st_size, seen.st_mtime_ns]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # not installed by a package manager
+        return ""
+
+
+def _checked(content: dict[str, Any]) -> ModelCard:
+    card = ModelCard(**content)
+    kinds = {"patch_size": int, "dim": int, "is_builtin": bool}
+    for name, value in asdict(card).items():
+        if type(value) is not kinds.get(name, str):
+            raise ValueError(name)
+    if card.patch_size < 1 or not card.fingerprint:
+        raise ValueError(card)
+    return card

@@ -1,0 +1,20 @@
+"""No test reads or writes what is remembered of models for the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_dinov3_sim.backbones import cards
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def folder_of_cards(tmp_path_factory, monkeypatch) -> Path:
+    """An empty folder of model cards for every test."""
+    folder = tmp_path_factory.mktemp("cards")
+    monkeypatch.setattr(cards, "folder_of_cards", lambda: folder)
+    return folder
