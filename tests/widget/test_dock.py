@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 from napari_dinov3_sim.widget.model_picker import OTHER_FOLDER
 from napari_dinov3_sim.widget.offer import LOSS
+from napari_dinov3_sim.widget.preferences import Preferences
 
 
 @pytest.fixture
@@ -24,6 +25,19 @@ def pair(viewer_model):
     a = viewer_model.add_image(squares((1, 2)), name="a")
     b = viewer_model.add_image(squares((4, 3)), name="b", translate=(0, 100))
     return a, b
+
+
+class SlowLoader(Loader):
+    """Waits for a gate while it loads, and hears of no cancel meanwhile."""
+
+    def __init__(self, gate):
+        super().__init__()
+        self.wait = gate.wait
+
+    def __call__(self, model, report):
+        backbone = super().__call__(model, report)
+        assert self.wait(20)
+        return backbone
 
 
 def query(dock, pixel, layer):
@@ -301,6 +315,51 @@ def test_a_new_dock_adopts_points_and_heatmaps(qtbot, make_dock, viewer_model, p
     ours = [layer for layer in viewer_model.layers if layer.metadata]
     assert len({layer.name for layer in ours}) == len(ours)
     assert len([layer for layer in ours if isinstance(layer, Image)]) == 2
+
+
+@pytest.mark.parametrize("why", ["cancelled", "no model"])
+def test_a_dock_that_cannot_answer_leaves_what_is_true(
+    qtbot, make_dock, pair, viewer_model, monkeypatch, why
+):
+    first = make_dock()
+    first.session.new_queries()
+    query(first, (20, 40), pair[0])
+    qtbot.waitUntil(lambda: len(first.session.heatmaps) == 2 and not first.session.busy)
+    first.controller.close()
+    gate = threading.Event()
+    if why == "no model":
+        monkeypatch.setattr("napari_dinov3_sim.widget.dock.model_in_use", lambda layers: "")
+        monkeypatch.setattr(
+            "napari_dinov3_sim.widget.dock.read_preferences", lambda: Preferences(model="")
+        )
+        second = make_dock(model=None)
+    else:
+        second = make_dock(loader=SlowLoader(gate))
+        qtbot.waitUntil(lambda: second.session.busy)
+        second.session.cancel()
+    qtbot.waitUntil(lambda: second.session.queries is not None)
+    qtbot.wait(30)
+    assert len(second.session.heatmaps) == 2
+    query(second, (70, 70), pair[0])
+    qtbot.waitUntil(lambda: second.session.heatmaps == {} or why == "cancelled")
+    gate.set()
+    if why == "cancelled":
+        qtbot.waitUntil(lambda: not second.session.busy and len(second.session.heatmaps) == 2)
+
+
+def test_cancel_and_a_click_while_the_model_loads_load_it_once(qtbot, make_dock, pair):
+    gate = threading.Event()
+    loader = SlowLoader(gate)
+    dock = make_dock(loader=loader)
+    dock.session.new_queries()
+    query(dock, (20, 40), pair[0])
+    qtbot.waitUntil(lambda: loader.thread is not None)
+    qtbot.mouseClick(dock.views.embed.cancel_button, Qt.MouseButton.LeftButton)
+    query(dock, (24, 44), pair[0])
+    qtbot.wait(20)
+    gate.set()
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
+    assert loader.loaded == ["tiny"]
 
 
 def test_click_to_query_makes_the_points_layer(qtbot, make_dock, pair, viewer_model):

@@ -47,7 +47,10 @@ def choose(combo, text):
 def answer(qtbot, dock, image, *pixels):
     for x, y in pixels:
         dock.session.add_query(image, x, y)
-    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy)
+    # The first answer of a process imports what the mathematics needs.
+    qtbot.waitUntil(
+        lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy, timeout=30_000
+    )
 
 
 def kinds(dock):

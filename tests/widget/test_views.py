@@ -158,6 +158,7 @@ print([name for name in ("torch", "transformers") if name in sys.modules])
 def test_opening_the_dock_waits_for_no_model_library(tmp_path):
     environment = {
         **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "QT_QPA_PLATFORM": "offscreen",
         "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
     }
@@ -165,3 +166,4 @@ def test_opening_the_dock_waits_for_no_model_library(tmp_path):
         [sys.executable, "-c", OPEN], capture_output=True, text=True, check=False, env=environment
     )
     assert done.stdout.strip() == "[]", done.stderr
+    assert not (tmp_path / "cache" / "napari-dinov3-sim").exists()

@@ -1,0 +1,120 @@
+"""The commands of the palette, on a window that has only a dock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dock_helpers import squares
+
+from napari_dinov3_sim.widget import commands
+
+
+class Window:
+    """Opens its dock, as napari's window does."""
+
+    def __init__(self, widget):
+        self.widget, self.shown = widget, 0
+
+    def add_plugin_dock_widget(self, plugin, name):
+        assert (plugin, name) == ("napari-dinov3-sim", "DINOv3 similarity")
+        return self, self.widget
+
+    def show(self):
+        self.shown += 1
+
+    raise_ = show
+
+
+class Viewer:
+    def __init__(self, dock):
+        self.window = Window(dock)
+
+
+class Asked:
+    """A user who cancels every dialog, and remembers what was asked."""
+
+    def __init__(self):
+        self.titles = []
+
+    def ask_for_new_file(self, title, name, filters):
+        self.titles.append(title)
+        return ""
+
+    def ask_for_file(self, title, filters):
+        self.titles.append(title)
+        return ""
+
+
+@pytest.fixture
+def asked():
+    return Asked()
+
+
+@pytest.fixture
+def viewer(make_dock, viewer_model, asked):
+    viewer_model.add_image(squares((1, 2)), name="a")
+    dock = make_dock(dialogs=asked)
+    dock.session.new_queries()
+    return Viewer(dock)
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        (commands.flip_sign, "positive"),
+        (commands.toggle_all_planes, "all_planes"),
+        (commands.toggle_hovering, "hovering"),
+        (commands.toggle_side_by_side, "side_by_side"),
+    ],
+)
+def test_switches_switch_there_and_back(viewer, command, state):
+    session = viewer.window.widget.session
+    before = getattr(session, state)
+    command(viewer)
+    assert getattr(session, state) != before
+    command(viewer)
+    assert getattr(session, state) == before
+    assert viewer.window.shown
+
+
+def test_kinds(viewer):
+    session = viewer.window.widget.session
+    commands.new_kind(viewer)
+    assert session.kind == "kind 2"
+    commands.next_kind(viewer)
+    assert session.kind == "kind 1"
+
+
+def test_undo(qtbot, viewer):
+    session = viewer.window.widget.session
+    session.queries.add(np.array([20.0, 40.0]))
+    qtbot.waitUntil(lambda: session.status != "Click on a structure in an image.")
+    commands.undo_query(viewer)
+    assert len(session.queries.data) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "title"),
+    [
+        (commands.save_csv, "Save peaks"),
+        (commands.save_query, "Save query"),
+        (commands.load_query, "Load query"),
+    ],
+)
+def test_files_are_asked_for(viewer, asked, command, title):
+    command(viewer)
+    assert asked.titles == [title]
+
+
+@pytest.mark.parametrize(
+    "command", [commands.objects_to_labels, commands.peaks_to_points, commands.go_to_best_match]
+)
+def test_what_needs_a_heatmap_says_so(viewer, command, notified):
+    command(viewer)
+    assert len(notified) == 1
+    assert "click" in notified[0].message
+
+
+def test_colours_need_embeddings(viewer, notified):
+    commands.pca_colours(viewer)
+    assert len(notified) == 1
