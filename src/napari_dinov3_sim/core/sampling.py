@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core import intensity
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.intensity import IntensityWindow, compute_window, uses_window
 from napari_dinov3_sim.core.sources import chunks_of
 
@@ -110,19 +111,35 @@ def stack_window(
     -------
     IntensityWindow or None
         None for 8-bit colour.
+
+    Raises
+    ------
+    ImageError
+        None of the planes can be read. One that cannot is left out, and told of when it is
+        embedded.
     """
     positions = sampled_positions(shape)
     budget = intensity.MAX_WINDOW_SAMPLES // len(positions)
     values: list[NDArray[Any]] = []
+    unreadable: list[ImageError] = []
     for number, position in enumerate(positions):
         plane = plane_at(position)
         if not _is_windowed(plane):
             return None
-        sample = _Sample(plane, budget)
-        for block, pixels in _blocks(plane, _part(progress, number, len(positions))):
-            sample.add(block, pixels)
-        values.append(sample.values())
+        try:
+            values.append(_sampled(plane, budget, _part(progress, number, len(positions))))
+        except ImageError as error:
+            unreadable.append(error)
+    if not values:
+        raise unreadable[0]
     return compute_window(np.concatenate(values))
+
+
+def _sampled(plane: PixelSource, budget: int, progress: Progress | None) -> NDArray[Any]:
+    sample = _Sample(plane, budget)
+    for block, pixels in _blocks(plane, progress):
+        sample.add(block, pixels)
+    return sample.values()
 
 
 def _part(progress: Progress | None, number: int, count: int) -> Progress | None:

@@ -17,12 +17,12 @@ from napari_dinov3_sim.session.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import torch
 
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.planes import PlaneKey
+    from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey
     from napari_dinov3_sim.session.questions import Question, StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
@@ -56,6 +56,7 @@ class Answers:
         self._maps: dict[PlaneKey, tuple[StateHandle, KindMaps]] = {}
         self._hopeless: dict[PlaneKey, StateHandle] = {}
         self._under_way: dict[PlaneKey, StateHandle] = {}
+        self._ahead: frozenset[PlaneKey] = frozenset()
         self._seen_due = self._lost = False
         self._next: tuple[Question, Targets] | None = None
         # Weak: a background goes with its state.
@@ -92,6 +93,10 @@ class Answers:
         self._maps.clear()
         self._hopeless.clear()
 
+    def retain(self, layers: Collection[LayerAxes]) -> None:
+        """Forget what is known about all other layers."""
+        self._maps = {key: found for key, found in self._maps.items() if key.layer in layers}
+
     def _stop(self) -> None:
         if self._token is not None:
             self._token.cancel()
@@ -126,11 +131,11 @@ class Answers:
         self._go_on(targets)
 
     def _go_on(self, targets: Targets) -> None:
-        # The layers of images that have left are gone, and so is what was known about them.
-        layers = {target.key.layer for target in targets}
-        self._maps = {key: found for key, found in self._maps.items() if key.layer in layers}
         missing = tuple(target for target in targets if not self._is_settled(target))
-        if not missing or {target.key for target in missing} <= self._under_way.keys():
+        seen = {target.key for target in missing if target.visible}
+        under_way = {target.key for target in missing} <= self._under_way.keys()
+        # What has come into sight does not wait behind what is out of it.
+        if not missing or (under_way and seen <= self._ahead):
             return
         self._stop()
         self._submit(missing)
@@ -147,6 +152,7 @@ class Answers:
         known = {key: maps for key, (_, maps) in self._maps.items() if key not in asked}
         self._job += 1
         self._under_way, self._seen_due, self._lost = asked, True, False
+        self._ahead = frozenset(target.key for target in missing if target.visible)
         job = AnswerJob(self._question, missing, known, self._store, self._backgrounds)
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))

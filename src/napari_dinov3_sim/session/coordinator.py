@@ -248,10 +248,11 @@ class Coordinator:
         self._picks = picks
         self._queries.draw()
         hidden = self._hidden_planes(shown.values())
-        kept = picked | shown | hidden
-        self._embedder.retain(kept, self._targets.versions())
-        self._embedder.request(kept.values() if self._picks else ())
-        self._ask(picked, shown, hidden)
+        self._embedder.retain(picked | shown | hidden, self._targets.versions())
+        question = self._make_question(picked)
+        wanted = picked | self._without_answer(question, shown) | hidden
+        self._embedder.request(wanted.values() if self._picks else ())
+        self._ask(question, shown, hidden)
         self._drop_untrue()
         if self._histograms and not (self._answers.pending or self._answers.planes()):
             self._histograms = {}
@@ -271,7 +272,7 @@ class Coordinator:
 
     def _hidden_planes(self, shown: Iterable[Plane]) -> dict[PlaneKey, Plane]:
         """Return the planes out of sight that are to be answered and have not been yet."""
-        if not self._all_planes:
+        if not (self._all_planes and self._picks):
             return {}
         return {
             plane.key: plane
@@ -321,21 +322,36 @@ class Coordinator:
         grid = bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side
         return self._viewer.dims.ndisplay == 3 or grid
 
+    def _make_question(self, picked: Iterable[PlaneKey]) -> Question | None:
+        """Return what is asked now; None while something that was picked is not embedded."""
+        states = tuple((key, self._embedder.handle(key)) for key in picked)
+        known = tuple((key, handle) for key, handle in states if handle is not None)
+        if not self._picks or len(known) < len(states):
+            return None
+        threshold = self._threshold if self._has_several_kinds() else None
+        return Question(self._picks, known, self._combination, threshold)
+
+    def _without_answer(
+        self, question: Question | None, shown: Mapping[PlaneKey, Plane]
+    ) -> dict[PlaneKey, Plane]:
+        """Return the planes that must be embedded: an answer is kept longer than embeddings."""
+        if question is not None and question == self._answers.asked == self._answers.question:
+            return {k: plane for k, plane in shown.items() if self._answers.known(k) is None}
+        return dict(shown)
+
     def _ask(
         self,
-        picked: Mapping[PlaneKey, Plane],
+        question: Question | None,
         shown: Mapping[PlaneKey, Plane],
         hidden: Mapping[PlaneKey, Plane],
     ) -> None:
-        states = tuple((key, self._embedder.handle(key)) for key in picked)
-        known = tuple((key, handle) for key, handle in states if handle is not None)
-        targets = tuple(self._target_planes(shown, visible=True))
-        targets += tuple(self._target_planes(hidden, visible=False))
-        if not self._picks or len(known) < len(states) or not targets:
+        if question is None or not shown:
             self._answers.forget()
             return
-        threshold = self._threshold if self._has_several_kinds() else None
-        self._answers.ask(Question(self._picks, known, self._combination, threshold), targets)
+        targets = tuple(self._target_planes(shown, visible=True))
+        targets += tuple(self._target_planes(hidden, visible=False))
+        self._answers.retain({key.layer for key in shown})
+        self._answers.ask(question, targets)
 
     def _has_several_kinds(self) -> bool:
         labelled = any(isinstance(pick, LabelsPick) for pick in self._picks)

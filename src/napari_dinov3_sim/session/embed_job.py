@@ -75,6 +75,11 @@ class PlaneQueue:
                 self._taken.add(plane.key)
             return plane
 
+    def release(self, key: PlaneKey) -> None:
+        """Allow a plane to be embedded again, now that the message of the first time is here."""
+        with self._lock:
+            self._taken.discard(key)
+
     def pixels(self) -> int:
         """Return how many pixels wait."""
         with self._lock:

@@ -113,6 +113,8 @@ class Embedder:
     def recipe(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.set_model(self.model, self.backbone)
+        # Its fingerprint does not tell a state of the same model and another recipe.
+        self._trusted_from = self._job + 1
 
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""
@@ -247,6 +249,8 @@ class Embedder:
 
     def _receive(self, number: int, message: Message) -> None:
         if isinstance(message, PlaneEmbedded):
+            if self._queue is not None:
+                self._queue.release(message.plane)
             if number >= self._trusted_from:
                 self._accept(message)
         elif isinstance(message, ModelLoaded):

@@ -38,7 +38,12 @@ class Overlays:
         self.heatmaps.set_kinds(tuple(ready.heatmaps))
         for kind, data in ready.heatmaps.items():
             self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model))
-        if ready.winner is not None:
+        for place in self.heatmaps.items():
+            if place.image == image.unique_id and place.kind not in ready.heatmaps:
+                self.heatmaps.remove(place)
+        if ready.winner is None:
+            self.winners.remove(image.unique_id)
+        else:
             kinds = tuple(ready.heatmaps)
             items = self.heatmaps.items()
             over = [layer for place, layer in items.items() if place.image == image.unique_id]
