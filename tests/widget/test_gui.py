@@ -42,7 +42,7 @@ def answered(dock, number):
 
 def test_open_sample_click_and_see(open_viewer, qtbot):
     """The whole way with the real built-in model: open a sample, click, two heatmaps."""
-    from napari_dinov3_sim.widget.loading import ModelLoader
+    from napari_dinov3_sim.backbones.loader import ModelLoader
 
     viewer, dock = open_viewer(ModelLoader("cpu"))
     dock.session.set_model("builtin")

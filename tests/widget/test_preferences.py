@@ -7,10 +7,10 @@ import logging
 import pytest
 from napari.settings import get_plugin_settings
 
+from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.store import DEFAULT_BUDGET
-from napari_dinov3_sim.widget import loading, preferences
+from napari_dinov3_sim.widget import preferences
 from napari_dinov3_sim.widget.dock import SimilarityWidget
-from napari_dinov3_sim.widget.loading import ModelLoader
 from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, read_preferences
 
 
@@ -79,4 +79,3 @@ def test_the_device_reaches_the_loader(monkeypatch):
     )
     ModelLoader("mps")("builtin", print)
     assert calls == [(("builtin",), {"device": "mps", "progress": print})]
-    assert loading

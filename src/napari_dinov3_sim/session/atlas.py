@@ -135,13 +135,13 @@ class Atlas:
         return None if record is None else self.targets.pixel(record, np.asarray(world, float))
 
     def grid(self, plane: Plane) -> PatchGrid | None:
-        """Return the patch grid of a plane under the present model, None before it is loaded."""
+        """Return the patch grid of a plane under the present model, None before it is known."""
         from napari_dinov3_sim.core.geometry import PatchGrid
 
-        backbone = self.embedder.backbone
-        if backbone is None:
+        model = self.embedder.identity
+        if model is None:
             return None
-        cell = self.embedder.recipe.cell_size(backbone.patch_size)
+        cell = self.embedder.recipe.cell_size(model.patch_size)
         return PatchGrid(plane.embedded_shape, cell)
 
     def world(self, plane: Plane, x: float, y: float) -> NDArray[np.float64]:
@@ -173,7 +173,7 @@ class Atlas:
         Returns
         -------
         ndarray, shape (4, ndim of the layer), or None
-            None before the model is loaded.
+            None before the model is known.
         """
         grid = self.grid(plane)
         if grid is None:

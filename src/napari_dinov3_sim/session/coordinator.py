@@ -20,6 +20,7 @@ from napari_dinov3_sim.session.messages import (
     Finished,
     LayerReady,
     Message,
+    ModelKnown,
     ModelLoaded,
     Notice,
     PlaneEmbedded,
@@ -440,7 +441,7 @@ class Coordinator:
             self.noticed.emit(message.message)
         elif isinstance(message, Failure):
             self._on_failure(message)
-        elif isinstance(message, ModelLoaded):
+        elif isinstance(message, ModelKnown | ModelLoaded):
             self.model_changed.emit()
             self._schedule()
         elif isinstance(message, PlaneEmbedded):

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled
-from napari_dinov3_sim.session.messages import (
-    Failure,
-    ModelLoaded,
-    Notice,
-    PlaneEmbedded,
-    Progress,
-)
+from napari_dinov3_sim.session.loading import JobModel
+from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, Progress
 from napari_dinov3_sim.session.pixels import PixelsRead, Windows, check_unchanged, read_pixels
 
 if TYPE_CHECKING:
+    from napari_dinov3_sim.backbones import ModelCard
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.session.loading import LoadOnce
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
     from napari_dinov3_sim.store import EmbeddingStore
 
 LoadModel = Callable[[str, Callable[[str, int, int], None]], "Backbone"]
-"""Loads a model by name, reporting (what, bytes done, bytes in all)."""
+"""Loads a model by name, reporting (what, bytes done, bytes in all).
+
+It may have a method `known_card`, which returns the `ModelCard` of a name, or None.
+"""
 
 
 class PlaneQueue:
@@ -65,6 +65,12 @@ class PlaneQueue:
         current = self._current
         return current is not None and all(plane.key != current for plane in planes)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether a plane has been taken, and so perhaps read."""
+        with self._lock:
+            return self._current is not None or self._closed
+
     def take(self) -> Plane | None:
         """Return the next plane to embed, or None for ever."""
         with self._lock:
@@ -94,12 +100,17 @@ class PlaneQueue:
 
 @dataclass(frozen=True, eq=False)
 class EmbedJob:
-    """Load the model if need be, then embed planes one after the other.
+    """Embed planes one after the other; load the model when the first is in no store.
 
     Attributes
     ----------
     model : str
-        Name of the model, loaded if `backbone` is None.
+        Name of the model.
+    backbone : Backbone or None
+        The model, if it is loaded.
+    card : ModelCard or None
+        What is remembered of it, if that is known and it is not loaded.
+    load_model : LoadOnce
     queue : PlaneQueue
     windows : mapping
         Intensity windows that are known already.
@@ -107,45 +118,32 @@ class EmbedJob:
 
     model: str
     backbone: Backbone | None
-    load_model: LoadModel
+    card: ModelCard | None
+    load_model: LoadOnce
     queue: PlaneQueue
     windows: Mapping[WindowKey, Windows]
     store: EmbeddingStore
     recipe: Recipe
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send `ModelLoaded`, `Progress`, and `PlaneEmbedded` or `Failure` for each plane."""
+        """Send `ModelKnown` or `ModelLoaded`, `Progress`, and the result for each plane."""
+        model = JobModel(
+            self.model, self.load_model, post, token, backbone=self.backbone, card=self.card
+        )
         try:
-            backbone = self.backbone or self._load(post, token)
-            if backbone is not None:
-                self._embed_all(backbone, post, token)
+            model.fingerprint()  # while it is not known, no plane is taken
+            self._embed_all(model, post, token)
         except EmbeddingCancelled:
             return
 
-    def _load(self, post: Receive, token: CancelToken) -> Backbone | None:
-        def report(what: str, done: int, total: int) -> None:
-            _check(token)
-            post(Progress(what, done, total))
-
-        post(Progress(f"Loading {self.model}", 0, 0))
-        try:
-            backbone = self.load_model(self.model, report)
-        except EmbeddingCancelled:
-            raise
-        except Exception as error:
-            post(Failure.of(error, "model"))
-            return None
-        post(ModelLoaded(self.model, backbone))
-        return backbone
-
-    def _embed_all(self, backbone: Backbone, post: Receive, token: CancelToken) -> None:
+    def _embed_all(self, model: JobModel, post: Receive, token: CancelToken) -> None:
         windows = dict(self.windows)
         meter = _Meter(self.queue, post, token)
         while (plane := self.queue.take()) is not None:
             _check(token)
             meter.start(plane)
             try:
-                message = self._embed(plane, backbone, windows, meter)
+                message = self._embed(plane, model, windows, meter)
             except EmbeddingCancelled:
                 raise
             except Exception as error:
@@ -157,7 +155,7 @@ class EmbedJob:
     def _embed(
         self,
         plane: Plane,
-        backbone: Backbone,
+        model: JobModel,
         windows: Mapping[WindowKey, Windows],
         meter: _Meter,
     ) -> PlaneEmbedded:
@@ -165,10 +163,10 @@ class EmbedJob:
 
         key = plane.key.window_key
         read = read_pixels(plane, windows.get(key), meter.check)
-        digest = digest_of(read.digest, backbone.fingerprint, read.window, self.recipe)
+        digest = digest_of(read.digest, model.fingerprint(), read.window, self.recipe)
         state = self.store.fetch(digest)
         if state is None:
-            state = self._compute(plane, backbone, read, digest, meter)
+            state = self._compute(plane, model.load(), read, digest, meter)
         return PlaneEmbedded(plane.key, digest, state, key, read.windows)
 
     def _compute(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.embed_job import EmbedJob, LoadModel, PlaneQueue
+from napari_dinov3_sim.session.embed_job import EmbedJob, PlaneQueue
+from napari_dinov3_sim.session.loading import LoadOnce
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
     Message,
+    ModelKnown,
     ModelLoaded,
     PlaneEmbedded,
 )
@@ -20,44 +20,14 @@ from napari_dinov3_sim.session.questions import StateHandle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from napari_dinov3_sim.backbones import ModelCard
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
-
-
-class _LoadOnce:
-    """Loads a model; a job behind a cancelled one takes what that one still loaded.
-
-    Held weakly: a model that nobody uses any more does not stay in memory.
-
-    Parameters
-    ----------
-    load : callable
-    """
-
-    def __init__(self, load: LoadModel) -> None:
-        self._load = load
-        self._model = ""
-        self._find: Callable[[], Backbone | None] = _nothing
-
-    def __call__(self, model: str, report: Callable[[str, int, int], None]) -> Backbone:
-        backbone = self._find() if model == self._model else None
-        if backbone is None:
-            backbone = self._load(model, report)
-            with suppress(TypeError):  # a backbone of one's own with slots
-                self._model, self._find = model, weakref.ref(backbone)
-        return backbone
-
-    def forget(self) -> None:
-        """Load anew: what lies under the name of the model may be something else by now."""
-        self._model, self._find = "", _nothing
-
-
-def _nothing() -> None:
-    return None
 
 
 class Embedder:
@@ -72,8 +42,8 @@ class Embedder:
         Where states outlive their use.
     recipe : Recipe
     notify : callable
-        Bound method, called on the main thread with `Progress`, `Failure`, `ModelLoaded`,
-        `PlaneEmbedded` and `Finished` messages that still matter.
+        Bound method, called on the main thread with `Progress`, `Failure`, `ModelKnown`,
+        `ModelLoaded`, `PlaneEmbedded` and `Finished` messages that still matter.
     """
 
     def __init__(
@@ -84,10 +54,11 @@ class Embedder:
         recipe: Recipe,
         notify: Callable[[Message], None],
     ) -> None:
-        self._runner, self._load_model = runner, _LoadOnce(load_model)
+        self._runner, self._load_model = runner, LoadOnce(load_model)
         self._store, self._recipe, self._notify = store, recipe, notify
         self.model = ""
         self.backbone: Backbone | None = None
+        self._card: ModelCard | None = None
         self._states: dict[PlaneKey, PatchImageState] = {}
         self._digests: dict[PlaneKey, str] = {}
         self._windows: dict[WindowKey, Windows] = {}
@@ -95,6 +66,7 @@ class Embedder:
         self._cancelled: set[PlaneKey] = set()
         self.model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
+        self._found_by_card: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
         self._token: CancelToken | None = None
@@ -105,14 +77,20 @@ class Embedder:
         return self._queue is not None
 
     @property
+    def identity(self) -> Backbone | ModelCard | None:
+        """The model, or what is remembered of it; None before it is first needed."""
+        return self._card if self.backbone is None else self.backbone
+
+    @property
     def recipe(self) -> Recipe:
         """How pixels become embeddings."""
         return self._recipe
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+        self._recipe, card = recipe, self._card
         self.set_model(self.model, self.backbone)
+        self._card = card
         # Its fingerprint does not tell a state of the same model and another recipe.
         self._trusted_from = self._job + 1
 
@@ -120,9 +98,10 @@ class Embedder:
         """Change the model; nothing embedded by another one is used any more."""
         self.cancel()
         self._load_model.forget()
-        self.model, self.backbone = model, backbone
+        self.model, self.backbone, self._card = model, backbone, None
         self.model_failed = False
         self._states.clear()
+        self._found_by_card.clear()
         self._digests.clear()
         self._failed.clear()
         self._cancelled.clear()
@@ -164,6 +143,9 @@ class Embedder:
         self._digests = {k: v for k, v in self._digests.items() if k.window_key in present}
         self._windows = {k: v for k, v in self._windows.items() if k in present}
         self._asked_for = {k: p for k, p in self._asked_for.items() if k.window_key in present}
+        self._found_by_card = {
+            k: p for k, p in self._found_by_card.items() if k.window_key in present
+        }
         self._failed = {key for key in self._failed if key.window_key in present}
         self._cancelled = {key for key in self._cancelled if key.window_key in present}
 
@@ -180,15 +162,15 @@ class Embedder:
         self._states = {k: v for k, v in self._states.items() if k.window_key not in again}
         self._digests = {k: v for k, v in self._digests.items() if k.window_key not in again}
         self._windows = {k: v for k, v in self._windows.items() if k not in again}
-        if not self.is_loading:  # a job that is loading has read nothing yet
+        if self._queue is None or self._queue.is_started:
             self._trusted_from = self._job + 1
             self._stop()
         self.request([])
 
     @property
     def is_loading(self) -> bool:
-        """Whether a job is loading the model."""
-        return self._queue is not None and self.backbone is None
+        """Whether a job is loading the model, or looking for what is remembered of it."""
+        return self._queue is not None and self.identity is None
 
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
@@ -221,6 +203,7 @@ class Embedder:
         job = EmbedJob(
             self.model,
             self.backbone,
+            self._card,
             self._load_model,
             queue,
             dict(self._windows),
@@ -257,6 +240,8 @@ class Embedder:
             self._take_model(message)
         elif number != self._job:
             return
+        elif isinstance(message, ModelKnown):
+            self._card = message.card
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
@@ -266,17 +251,33 @@ class Embedder:
 
     def _take_model(self, message: ModelLoaded) -> None:
         """Take the model, also from a job that was cancelled: loading it was the same work."""
-        if message.model == self.model and self.backbone is None:
-            self.backbone = message.backbone
+        if message.model != self.model or self.backbone is not None:
+            return
+        self.backbone, card, self._card = message.backbone, self._card, None
+        found, self._found_by_card = self._found_by_card, {}
+        if card is not None and card.fingerprint != message.backbone.fingerprint:
+            self._start_over(found)
+
+    def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
+        """Drop what was found by the card of another model, and embed what was asked for."""
+        self._states.clear()
+        self._digests.clear()
+        self._asked_for |= found
+        self._stop()
+        self._job += 1
+        self.request([])
 
     def _accept(self, message: PlaneEmbedded) -> None:
         """Keep a state of the current model, whichever job it came from."""
-        if self.backbone is None or message.state.fingerprint != self.backbone.fingerprint:
+        identity = self.identity
+        if identity is None or message.state.fingerprint != identity.fingerprint:
             return
         self._states[message.plane] = message.state
         self._digests[message.plane] = message.digest
         self._windows[message.window_key] = message.windows
-        self._asked_for.pop(message.plane, None)
+        plane = self._asked_for.pop(message.plane, None)
+        if plane is not None and self.backbone is None:
+            self._found_by_card[message.plane] = plane
 
     def _give_up(self, failure: Failure) -> None:
         if failure.plane is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.backbones import ModelCard
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.state import Backbone, PatchImageState
     from napari_dinov3_sim.session.heatmap_data import LayerData
@@ -70,6 +71,14 @@ class Notice:
     """Something that the user should know, in one sentence."""
 
     message: str
+
+
+@dataclass(frozen=True)
+class ModelKnown:
+    """What is remembered of a model that has not been loaded yet, under the name asked for."""
+
+    model: str
+    card: ModelCard
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ Message = (
     Failure
     | Notice
     | Progress
+    | ModelKnown
     | ModelLoaded
     | PlaneEmbedded
     | MapReady

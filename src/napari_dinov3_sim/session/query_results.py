@@ -107,8 +107,8 @@ class QueryResults:
         PointError
             Nothing is asked, or what was clicked is not embedded yet.
         """
-        question, backbone = self._atlas.answers.asked, self._atlas.embedder.backbone
-        if question is None or backbone is None:
+        question, model = self._atlas.answers.asked, self._atlas.embedder.identity
+        if question is None or model is None:
             raise PointError(
                 "There is no query to save yet; click on what you mean and wait until the images "
                 "have lit up."
@@ -119,9 +119,9 @@ class QueryResults:
             pictures_of(question, self._atlas),
             self.saved.thumbnails,
             {name: self._palette.colour(name) for name in names},
-            backbone.fingerprint,
-            backbone.name,
-            self._atlas.embedder.recipe.cell_size(backbone.patch_size),
+            model.fingerprint,
+            model.name,
+            self._atlas.embedder.recipe.cell_size(model.patch_size),
             self._store,
         )
         target = Path(path)
@@ -156,9 +156,9 @@ class QueryResults:
 
     def _cell_size(self) -> int | None:
         embedder = self._atlas.embedder
-        if embedder.backbone is None:
+        if embedder.identity is None:
             return None
-        return embedder.recipe.cell_size(embedder.backbone.patch_size)
+        return embedder.recipe.cell_size(embedder.identity.patch_size)
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay."""

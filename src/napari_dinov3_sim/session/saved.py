@@ -69,11 +69,11 @@ class SavedPicks:
         return "" if self._query is None else self._problem_of(self._query)
 
     def _problem_of(self, query: SavedQuery) -> str:
-        backbone = self._embedder.backbone
-        if backbone is None:
+        model = self._embedder.identity
+        if model is None:
             return ""
         try:
-            query.check_model(backbone.fingerprint, backbone.name)
+            query.check_model(model.fingerprint, model.name)
         except StateError as error:
             return str(error)
         return ""

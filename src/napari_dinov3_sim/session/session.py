@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.core.combinations import Combination
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.recipe import Recipe
@@ -21,7 +22,7 @@ from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -53,7 +54,7 @@ class SimilaritySession(Coordinator):
     recipe : Recipe, optional
         Images up to one tile go through the model whole.
     load_model : callable, optional
-        Replaces `load_backbone`.
+        Replaces `load_backbone`; see `embed_job.LoadModel`.
     look : Look, optional
         Colormap, opacity and blending of the heatmaps.
 
@@ -85,7 +86,7 @@ class SimilaritySession(Coordinator):
             store=self.store,
             notices=SimpleQueue() if notices is None else notices,
             recipe=recipe or Recipe(),
-            load_model=load_model or _load,
+            load_model=load_model or ModelLoader(),
             look=look or Look(),
         )
         self._choose(backbone)
@@ -502,14 +503,10 @@ class SimilaritySession(Coordinator):
             self._embedder.set_model(backbone.name, backbone)
 
     def _has_loaded(self, model: str) -> bool:
-        return model == self.model and (self.backbone is not None or self._embedder.is_loading)
+        if model != self.model or self._embedder.model_failed:
+            return False
+        return self._embedder.identity is not None or self._embedder.is_loading
 
     def _require_model(self) -> None:
         if not self.model:
             raise SimilarityError('No model is chosen; call set_model("builtin") first.')
-
-
-def _load(model: str, report: Callable[[str, int, int], None]) -> Backbone:
-    from napari_dinov3_sim.backbones import load_backbone
-
-    return load_backbone(model, progress=report)

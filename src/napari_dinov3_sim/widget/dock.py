@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.marks import model_in_use
 from napari_dinov3_sim.widget.controller import Controller
-from napari_dinov3_sim.widget.loading import ModelLoader
 from napari_dinov3_sim.widget.preferences import read_preferences
 from napari_dinov3_sim.widget.runner import QtRunner
 from napari_dinov3_sim.widget.storage import make_store
