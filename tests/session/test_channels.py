@@ -88,6 +88,21 @@ def _plane_and_window(layer):
     return (layer.data, *reference_window(layer.data))
 
 
+def test_all_that_is_shown_over_them_keeps_its_order(session, viewer, three, rng):
+    other = viewer.add_image(rng.normal(size=(40, 40)), name="other", translate=(500, 0))
+    session.merge_channels(three)
+    session.add_query(three[0], 50, 20, kind="a")
+    session.add_query(three[0], 20, 50, kind="b")
+    names = [layer.name for layer in viewer.layers]
+
+    def order(name):
+        return [n.removeprefix(f"{name} ") for n in names if n.startswith(f"{name} ")]
+
+    assert [n for n in order("dapi") if "patches" not in n] == order(other.name)
+    assert len(order(other.name)) == 3
+    assert min(names.index(f"dapi {n}") for n in order("dapi")) > names.index("rfp")
+
+
 @pytest.mark.parametrize("present", [(0,), (1,), (0, 2), (1, 2), (0, 1)])
 def test_missing_channels_are_black(session, three, present):
     channels = [layer if number in present else None for number, layer in enumerate(three)]

@@ -62,6 +62,11 @@ class Atlas:
         record = self.targets.get(image_id)
         return () if record is None else record.layers
 
+    def top(self, image_id: Hashable) -> Image | None:
+        """Return the layer that lies uppermost of those that are one image."""
+        order = self.viewer.layers.index
+        return max(self.layers(image_id), key=order, default=None)
+
     def visible(self, image: Image) -> bool:
         """Whether an image, or any channel that is searched as one with it, is shown."""
         return any(layer.visible for layer in self.layers(image.unique_id))

@@ -415,7 +415,8 @@ class Coordinator:
         # The pixels may have been replaced since, and the refresh may still be due.
         if record is None or question is None or record.version != message.layer.version:
             return
-        self._overlays.show(record.layer, message, question, self.model)
+        above = self._atlas.top(record.layer.unique_id) or record.layer
+        self._overlays.show(record.layer, above, message, question, self.model)
         if record.merged is not None:  # a new layer is hidden with the first channel alone
             self._overlays.follow_visibility(record.layer, record.visible)
 

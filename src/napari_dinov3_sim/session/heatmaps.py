@@ -14,7 +14,7 @@ from napari_dinov3_sim.session.placement import copy_transform
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -114,8 +114,11 @@ class Heatmaps:
 
     # -- showing -----------------------------------------------------------------------------
 
-    def show(self, image: Image, kind: str, shown: Shown) -> None:
-        """Give an image the heatmap of a kind, in the layer it already has if there is one."""
+    def show(self, image: Image, kind: str, shown: Shown, above: Image) -> None:
+        """Give an image the heatmap of a kind, in the layer it already has if there is one.
+
+        A new one lies above `above`: the image, or the topmost of those that are one with it.
+        """
         place, data = Place(image.unique_id, kind), shown.data
         layer = self.items().get(place)
         if layer is not None and (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
@@ -126,7 +129,7 @@ class Heatmaps:
         if layer is not None:
             self.remove(place)
         self._shown[place] = shown
-        self._insert_above(image, self._make(image, place, shown))
+        self._insert_above(above, place, self._make(image, place, shown))
 
     def _mark(self, layer: Image, place: Place, model: str) -> None:
         mark(layer, "heatmap", image=place.image, kind=place.kind, model=model)
@@ -163,9 +166,9 @@ class Heatmaps:
         several = len(self._kinds) > 1 or kind != DEFAULT_KIND
         return f"{image.name} similarity: {kind}" if several else f"{image.name} similarity"
 
-    def _insert_above(self, image: Image, layer: Image) -> None:
-        over = [other for place, other in self._layers.items() if place.image == image.unique_id]
-        insert_above(self._viewer, image, layer, [o for o in over if o != layer])
+    def _insert_above(self, above: Image, place: Place, layer: Image) -> None:
+        over = [other for key, other in self._layers.items() if key.image == place.image]
+        insert_above(self._viewer, above, layer, [o for o in over if o != layer])
 
     # -- following the image -----------------------------------------------------------------
 
@@ -186,11 +189,6 @@ class Heatmaps:
             elif visible and place in self._hidden:
                 self._hidden.discard(place)
                 layer.visible = True
-
-    def restack(self, images: Mapping[Hashable, Image]) -> None:
-        """Put heatmaps that have come to lie below their image above it again."""
-        for place, layer in self.items().items():
-            restack(self._viewer, images.get(place.image), layer)
 
     # -- coming and going --------------------------------------------------------------------
 
@@ -346,13 +344,6 @@ def insert_above(viewer: ViewerModel, image: Image, layer: Layer, over: Iterable
     layers.insert(top + 1, layer)
     layers.selection = selected
     layers.selection.active = active
-
-
-def restack(viewer: ViewerModel, image: Image | None, layer: Layer) -> None:
-    """Put a layer that has come to lie below its image above it again."""
-    layers = viewer.layers
-    if image is not None and layers.index(layer) < layers.index(image):
-        layers.move(layers.index(layer), layers.index(image) + 1)
 
 
 def update_data(layer: Any, data: Any) -> None:

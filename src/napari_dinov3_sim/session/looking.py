@@ -134,9 +134,9 @@ class Looking:
                 colours.setdefault(image_id, []).append(colour)
         self._outlines.keep_only(set(squares))
         for image_id, found in squares.items():
-            image = self._atlas.image(image_id)
-            if image is not None:
-                over = self._overlays.over(image_id)
+            image, top = self._atlas.image(image_id), self._atlas.top(image_id)
+            if image is not None and top is not None:
+                over = [top, *self._overlays.over(image_id)]
                 self._outlines.show(image, found, colours[image_id], over)
 
     def _outlined(

@@ -11,7 +11,7 @@ from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import copy_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Vectors
@@ -58,7 +58,7 @@ class Outlines:
         image: Image,
         squares: Sequence[tuple[Plane, int, int, int]],
         colours: Sequence[str],
-        over: Iterable[Layer],
+        over: Sequence[Layer],
     ) -> None:
         """Outline patches of an image.
 
@@ -69,8 +69,9 @@ class Outlines:
             Row and column of the patch; side in pixels of the embedded level.
         colours : sequence of str
             One for each.
-        over : iterable of Layer
-            What lies over the image already.
+        over : sequence of Layer
+            What a new layer is to lie above: the image, or the topmost of those that are one
+            with it, and what lies over that already.
         """
         wanted = (tuple((p.key, *rest) for p, *rest in squares), tuple(colours))
         layer = self.items().get(image.unique_id)
@@ -91,7 +92,7 @@ class Outlines:
         self._drawn[image.unique_id] = wanted
 
     def _make(
-        self, image: Image, data: NDArray[np.float64], width: float, over: Iterable[Layer]
+        self, image: Image, data: NDArray[np.float64], width: float, over: Sequence[Layer]
     ) -> Vectors:
         from napari.layers import Vectors
 
@@ -106,7 +107,7 @@ class Outlines:
         copy_transform(image, layer)
         mark(layer, "outline", image=image.unique_id)
         self._layers[image.unique_id] = layer
-        insert_above(self._viewer, image, layer, over)
+        insert_above(self._viewer, over[0], layer, over[1:])
         return layer
 
     def follow(self, image: Image) -> None:

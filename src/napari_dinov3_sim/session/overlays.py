@@ -30,14 +30,20 @@ class Overlays:
     """
 
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+        self._viewer = viewer
         self.heatmaps = Heatmaps(viewer, look, palette)
         self.winners = Winners(viewer, palette)
 
-    def show(self, image: Image, ready: LayerReady, question: Question, model: str) -> None:
-        """Show what a job has found over an image."""
+    def show(
+        self, image: Image, above: Image, ready: LayerReady, question: Question, model: str
+    ) -> None:
+        """Show what a job has found over an image.
+
+        New layers lie above `above`: the image, or the topmost of those that are one with it.
+        """
         self.heatmaps.set_kinds(tuple(ready.heatmaps))
         for kind, data in ready.heatmaps.items():
-            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model))
+            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model), above)
         for place in self.heatmaps.items():
             if place.image == image.unique_id and place.kind not in ready.heatmaps:
                 self.heatmaps.remove(place)
@@ -47,7 +53,7 @@ class Overlays:
             kinds = tuple(ready.heatmaps)
             items = self.heatmaps.items()
             over = [layer for place, layer in items.items() if place.image == image.unique_id]
-            self.winners.show(image, ready.winner, kinds, over)
+            self.winners.show(image, ready.winner, kinds, [above, *over])
 
     def drop_untrue(
         self,
@@ -107,9 +113,19 @@ class Overlays:
         self.winners.follow_visibility(image, visible)
 
     def restack(self, images: Mapping[Hashable, Image]) -> None:
-        """Put what has come to lie below its image above it again."""
-        self.heatmaps.restack(images)
-        self.winners.restack(images)
+        """Put what has come to lie below its image above it again, in the same order.
+
+        Parameters
+        ----------
+        images : mapping of image id to Image
+            The layer to lie above: the topmost one, where several are one image.
+        """
+        layers = self._viewer.layers
+        for image_id, image in images.items():
+            top = layers.index(image)
+            below = [layer for layer in self.over(image_id) if layers.index(layer) < top]
+            for layer in sorted(below, key=layers.index, reverse=True):
+                layers.move(layers.index(layer), layers.index(image) + 1)
 
 
 def _is_true(

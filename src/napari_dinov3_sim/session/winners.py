@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.heatmaps import insert_above, restack, update_data
+from napari_dinov3_sim.session.heatmaps import insert_above, update_data
 from napari_dinov3_sim.session.marks import mark, marked_as
 from napari_dinov3_sim.session.placement import copy_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -57,9 +57,19 @@ class Winners:
             layer.visible = visible
 
     def show(
-        self, image: Image, data: LayerData, kinds: Sequence[str], over: Iterable[Image]
+        self, image: Image, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
     ) -> None:
-        """Give an image its winners, in the layer it already has if there is one."""
+        """Give an image its winners, in the layer it already has if there is one.
+
+        Parameters
+        ----------
+        image : Image
+        data : LayerData
+        kinds : sequence of str
+            Those that are numbered from 1.
+        over : sequence of Image
+            What a new layer is to lie above, the lowest first.
+        """
         layer = self.items().get(image.unique_id)
         if layer is not None and (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
             update_data(layer, data.data)
@@ -70,7 +80,7 @@ class Winners:
         self._make(image, data, kinds, over)
 
     def _make(
-        self, image: Image, data: LayerData, kinds: Sequence[str], over: Iterable[Image]
+        self, image: Image, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
     ) -> None:
         from napari.layers import Labels
 
@@ -86,7 +96,7 @@ class Winners:
         layer.editable = False
         self._layers[image.unique_id] = layer
         mark(layer, "winner", image=image.unique_id)
-        insert_above(self._viewer, image, layer, over)
+        insert_above(self._viewer, over[0], layer, over[1:])
 
     def follow(self, image: Image) -> None:
         """Lay an image's winners over it again."""
@@ -99,11 +109,6 @@ class Winners:
         layer = self.items().get(image.unique_id)
         if layer is not None:
             layer.visible = self._visible and visible
-
-    def restack(self, images: Mapping[Hashable, Image]) -> None:
-        """Put layers that have come to lie below their image above it again."""
-        for image_id, layer in self.items().items():
-            restack(self._viewer, images.get(image_id), layer)
 
     def keep_only(self, image_ids: set[Hashable]) -> None:
         """Remove the layers of all other images."""
