@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
 from napari.utils import progress as napari_progress
+from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET, click_to_query, embed_all_images
 
@@ -82,6 +83,7 @@ def test_a_patch_is_drawn_exactly_over_its_pixels(open_viewer, qtbot):
     """Pixels lit by the image's bright patch and by its heatmap are the same on the screen."""
     viewer, dock = open_viewer()
     dock.session.style(colormap="gray", opacity=1.0)
+    dock.session.outlines = False
     viewer.add_image(squares((2, 3), colour=(255, 255, 255)), rotate=20, scale=(1.5, 1))
     settle(qtbot, viewer, dock)
     image = dock.session.images[0]
@@ -141,6 +143,26 @@ def test_two_viewers_at_once(open_viewer, make_napari_viewer, qtbot):
     one.close()
     second.session.add_query(image, 40, 40)
     qtbot.waitUntil(answered(second, 1))
+
+
+def test_keys_act_while_the_query_layer_is_active_and_the_dock_open(open_viewer, qtbot):
+    viewer, dock = open_viewer()
+    viewer.add_image(squares((1, 1)))
+    settle(qtbot, viewer, dock)
+    session, canvas = dock.session, canvas_of(viewer)
+    click(qtbot, viewer, session.images[0], (20, 20))
+    qtbot.waitUntil(answered(dock, 1))
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert not session.positive
+    assert dock.views.kinds.negative_button.isChecked()
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert len(session.queries.data) == 0
+    viewer.layers.selection.active = session.images[0]
+    qtbot.keyClick(canvas, Qt.Key.Key_N)
+    assert not session.positive
+    queries = session.queries
+    viewer.window.remove_dock_widget("all")
+    qtbot.waitUntil(lambda: queries.keymap == {})
 
 
 def test_commands_act_on_the_dock_of_the_current_viewer(make_napari_viewer, qtbot, monkeypatch):

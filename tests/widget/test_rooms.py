@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from dock_helpers import squares
 from napari.utils.key_bindings import KeymapHandler
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QAbstractItemDelegate, QLineEdit
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QAbstractItemDelegate, QApplication, QLineEdit
 
 from napari_dinov3_sim.core.combinations import EXPLANATIONS
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.widget.scroll import Scroll
 
 
 @pytest.fixture
@@ -389,6 +391,45 @@ def test_keys_move_to_the_next_query_layer_and_go_with_the_dock(qtbot, dock, vie
     assert first.keymap == {}
     dock.controller.close()
     assert second.keymap == {}
+
+
+# -- the dock as a whole ----------------------------------------------------------------------
+
+
+def turn_wheel(dock, widget):
+    """Turn the wheel a notch over a widget, as the window system does."""
+    place = QPointF(widget.mapTo(dock, widget.rect().center()))
+    QTest.wheelEvent(dock.windowHandle(), place, QPoint(0, -120))
+    QApplication.processEvents()
+
+
+def test_scrolling_over_a_choice_does_not_change_it(qtbot, dock):
+    dock.resize(320, 300)
+    dock.views.options.advanced.unfold()
+    qtbot.wait(20)
+    scroll, combo = dock.findChild(Scroll), dock.views.options.factor
+    scroll.ensureWidgetVisible(combo)
+    before, down = dock.session.recipe, scroll.verticalScrollBar().value()
+    dock.setFocus()
+    turn_wheel(dock, combo)
+    assert dock.session.recipe == before
+    assert scroll.verticalScrollBar().value() > down
+    scroll.ensureWidgetVisible(combo)
+    combo.setFocus()
+    turn_wheel(dock, combo)
+    assert dock.session.recipe != before
+
+
+def test_a_section_folds_and_the_dock_keeps_its_width(qtbot, dock):
+    section = dock.views.sections["Results"]
+    width = dock.minimumSizeHint().width()
+    press(qtbot, section.heading)
+    assert section.folded
+    assert not dock.views.results.isVisible()
+    assert dock.minimumSizeHint().width() == width
+    assert dock.minimumSizeHint().height() < 300
+    press(qtbot, section.heading)
+    assert dock.views.results.isVisible()
 
 
 # -- the end ----------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.combination_choice import CombinationChoice
 from napari_dinov3_sim.widget.embed_row import EmbedRow
@@ -20,10 +19,8 @@ from napari_dinov3_sim.widget.query_files_row import QueryFilesRow
 from napari_dinov3_sim.widget.query_row import QueryRow
 from napari_dinov3_sim.widget.region_row import RegionRow
 from napari_dinov3_sim.widget.results_panel import ResultsPanel
+from napari_dinov3_sim.widget.scroll import Scroll
 from napari_dinov3_sim.widget.section import Section
-
-HEIGHT = 640
-"""Of the dock where there is room, in screen pixels; the rest is scrolled to."""
 
 
 class Views:
@@ -77,37 +74,3 @@ class Views:
         layout.setSpacing(4)
         layout.addWidget(Scroll(content), 1)
         layout.addWidget(self.status)
-
-
-class Scroll(QScrollArea):
-    """Scrolls up and down only: it is as wide as what it shows needs.
-
-    Parameters
-    ----------
-    content : QWidget
-    """
-
-    def __init__(self, content: QWidget) -> None:
-        super().__init__()
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(content)
-        self._content = content
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the least width at which nothing is cut off, and a low height."""
-        return QSize(self._width(self._content.minimumSizeHint()), 120)
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a height that fits on a small laptop's screen."""
-        return QSize(self._width(self._content.sizeHint()), HEIGHT)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Grow with what is shown: Qt only notices what is wider than before at the next show."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
-
-    def _width(self, hint: QSize) -> int:
-        return hint.width() + self.verticalScrollBar().sizeHint().width()

@@ -1,0 +1,75 @@
+"""What is higher than the screen is scrolled, without changing anything on the way."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QFrame,
+    QScrollArea,
+    QScrollBar,
+    QWidget,
+)
+
+HEIGHT = 640
+"""Of the dock where there is room, in screen pixels; the rest is scrolled to."""
+
+
+class Scroll(QScrollArea):
+    """Scrolls up and down only: it is as wide as what it shows needs.
+
+    The wheel turns no choice or number that it comes across, but one that has the focus.
+
+    Parameters
+    ----------
+    content : QWidget
+        With all that will ever be in it.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self._content, self._guard = content, WheelGuard(self)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        for widget in content.findChildren(QWidget):
+            if _turns_with_the_wheel(widget):
+                widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+                widget.installEventFilter(self._guard)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the least width at which nothing is cut off, and a low height."""
+        return QSize(self._width(self._content.minimumSizeHint()), 120)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a height that fits on a small laptop's screen."""
+        return QSize(self._width(self._content.sizeHint()), HEIGHT)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Grow with the content, of which Qt learns late."""
+        if watched is self._content and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+    def _width(self, hint: QSize) -> int:
+        return hint.width() + self.verticalScrollBar().sizeHint().width()
+
+
+class WheelGuard(QObject):
+    """Lets the wheel pass from what has no focus to the scroll bar around it."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Keep the wheel from a widget without focus."""
+        if event.type() != QEvent.Type.Wheel or watched.hasFocus():  # type: ignore[attr-defined]
+            return False
+        event.ignore()
+        return True
+
+
+def _turns_with_the_wheel(widget: QWidget) -> bool:
+    turns = isinstance(widget, QComboBox | QAbstractSlider | QAbstractSpinBox)
+    return turns and not isinstance(widget, QScrollBar)
