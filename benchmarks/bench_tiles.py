@@ -1,12 +1,15 @@
-"""Cost of tile sides, overlaps and batches, and how well tiles agree with the whole image.
+"""Cost of tile sides and overlaps, and how well tiles agree with the whole image.
 
 Run `OMP_NUM_THREADS=1 python benchmarks/bench_tiles.py [--side 2048] [--models builtin vits16]`:
 on one thread, processor time is what the work costs, whatever else runs. The picture goes through
-the model whole once. For each tile side and overlap the script prints the tiles, the core-seconds
-per megapixel (best of three forward passes of a tile, times the tiles), the mean and the smallest
-cosine between a patch of the tiled and the whole image, the mean at the joints (patches beside a
-joint), and the correlation of cosine maps of the tiled image with those of the whole one. Then it
-times batches of several tiles.
+the model whole, in a plain loop, before the tilings and after them; the cheaper of the two is
+what tiles are compared with. For each tile side and overlap the script prints the tiles, the
+core-seconds per megapixel, how many times cheaper that is than the whole, and for tiles that are
+blended and tiles that are cut at the middle of the overlap: the mean and the smallest cosine
+between a patch of the tiled and the whole image, the mean beside the joints, by how much less
+neighbours across a joint resemble each other than in the whole image, and the mean and the
+smallest correlation of cosine maps with those of the whole image. A tiling that comes to the
+same tiles as one above it is left out.
 """
 
 from __future__ import annotations
@@ -14,86 +17,138 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from typing import TYPE_CHECKING
 
 import torch
-from common import machine, picture, random_vits16
+from common import machine, picture, plain_embed, random_vits16
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.plan import plan_embedding
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.tiles import Tiling
 
-SIDES = (512, 768, 1024)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 QUERIES = 64
 
 
 def main() -> None:
-    """Print one row per tiling, then one per batch size."""
+    """Print two rows per tiling."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--models", nargs="+", default=["builtin", "vits16"])
+    parser.add_argument("--tiles", type=int, nargs="+", default=[512, 768, 1024])
     parser.add_argument("--overlaps", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--joints", nargs="+", default=["blend", "cut"])
     options = parser.parse_args()
     image = picture(options.side)
     print(f"{options.side}²; {machine()}")
     for name in options.models:
-        backbone = random_vits16()[1] if name == "vits16" else nds.load_backbone(name)
-        compare(image, backbone, options.overlaps)
-        time_batches(image[:1024, :1024], backbone)
+        compare(image, name, options)
 
 
-def compare(image: object, backbone: object, overlaps: list[int]) -> None:
-    """Print the row of the whole image and one for each tiling."""
-    whole = embed(image, backbone, Tiling(2**20, 0))
-    megapixels = image.shape[0] * image.shape[1] / 1e6
-    print(f"\n{backbone.name}: whole image {best(image, backbone, 1, 1) / megapixels:.2f} s/MP")
-    print("side overlap  tiles of  number   cost    mean     min  joints  map r (mean, min)")
-    for side, overlap in itertools.product(SIDES, overlaps):
+def compare(image: object, name: str, options: argparse.Namespace) -> None:
+    """Print the rows of one model."""
+    backbone, plain = loaded(name, image)
+    whole, before = timed(plain)
+    rows: dict[object, Row] = {}
+    for side, overlap in itertools.product(options.tiles, options.overlaps):
         tiling = Tiling(side, overlap)
-        tiled = embed(image, backbone, tiling)
         plan = plan_embedding(image.shape[:2], backbone.patch_size, Recipe(tiling))
-        tile = plan.tile_shape[0] * backbone.patch_size
-        seconds = len(plan.tiles) * best(image[:tile, :tile], backbone, 3)
-        cosine = (whole * tiled).sum(1).reshape(plan.grid.shape)
-        near = cosine[at_joints(plan)].mean()
-        maps = correlations(whole, tiled)
-        print(
-            f"{side:4} {overlap:7} {tile:9} {len(plan.tiles):7} "
-            f"{seconds / megapixels:6.2f} {cosine.mean():7.4f} {cosine.min():7.4f} {near:7.4f} "
-            f"{maps.mean():7.4f} {maps.min():7.4f}",
-            flush=True,
-        )
+        if plan not in rows:  # tiles are made as small as their number allows
+            rows[plan] = Row(image, backbone, tiling, plan)
+    reference = min(before, timed(plain)[1])
+    megapixels = image.shape[0] * image.shape[1] / 1e6
+    print(f"\n{backbone.name}: plain loop over the whole image {reference / megapixels:.2f} s/MP")
+    print(
+        "side overlap  tiles of  number   s/MP  plain/this  joint   mean    min joints   step",
+        end="",
+    )
+    print("  map r: mean    min")
+    for row in rows.values():
+        row.tell(whole, reference, options.joints)
 
 
-def embed(image: object, backbone: object, tiling: Tiling) -> torch.Tensor:
+def loaded(name: str, image: object) -> tuple[object, Callable[[], torch.Tensor]]:
+    """Return a backbone, and what puts the image through it whole."""
+    if name == "vits16":
+        model, backbone = random_vits16()
+        return backbone, lambda: plain_embed(model, image)
+    backbone = nds.load_backbone(name)
+    return backbone, lambda: embed(image, backbone, Tiling(2**20, 0))
+
+
+def timed(call: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, float]:
+    """Return a result and the processor time it took, in seconds."""
+    start = time.process_time()
+    result = call()
+    return result, time.process_time() - start
+
+
+class Row:
+    """An image in one tiling, embedded once and joined as often as is asked for."""
+
+    def __init__(self, image: object, backbone: object, tiling: Tiling, plan: object) -> None:
+        self.image, self.backbone, self.tiling, self.plan = image, backbone, tiling, plan
+        self.tiles = Tiles()
+        self.seconds = timed(lambda: embed(image, backbone, tiling, self.tiles))[1]
+
+    def tell(self, whole: torch.Tensor, reference: float, joints: list[str]) -> None:
+        """Print how the joined tiles agree with the whole image."""
+        tile = self.plan.tile_shape[0] * self.backbone.patch_size
+        megapixels = self.image.shape[0] * self.image.shape[1] / 1e6
+        for joint in joints:
+            tiling = Tiling(self.tiling.side, self.tiling.overlap, joint)
+            tiled = embed(self.image, self.backbone, tiling, self.tiles)
+            print(
+                f"{tiling.side:4} {tiling.overlap:7} {tile:9} {len(self.plan.tiles):7} "
+                f"{self.seconds / megapixels:6.2f} {reference / self.seconds:11.2f}  {joint:5} "
+                f"{agreement(whole, tiled, self.plan)}",
+                flush=True,
+            )
+
+
+class Tiles(dict):
+    """A `TileCache` in memory."""
+
+    put = dict.__setitem__
+
+
+def embed(
+    image: object, backbone: object, tiling: Tiling, tiles: Tiles | None = None
+) -> torch.Tensor:
     """Return the unit vectors of an image."""
-    state = nds.create_patch_image_state(image, backbone, recipe=Recipe(tiling))
+    state = nds.create_patch_image_state(image, backbone, recipe=Recipe(tiling), tiles=tiles)
     return state.embeddings_normalized.float()
 
 
-def best(image: object, backbone: object, repeats: int, batch: int = 1) -> float:
-    """Return the least processor time of a forward pass, in seconds for each image of a batch."""
-    pixels = torch.from_numpy(image.transpose(2, 0, 1)[None] / 255.0).float()
-    pixels = pixels.expand(batch, -1, -1, -1).contiguous()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        backbone.embed_patches(pixels)
-        times.append(time.process_time() - start)
-    return min(times) / batch
+def agreement(whole: torch.Tensor, tiled: torch.Tensor, plan: object) -> str:
+    """Return how a tiled image agrees with the whole one, as cells of the table."""
+    cosine = (whole * tiled).sum(1).reshape(plan.grid.shape)
+    near, step = at_joints(whole, tiled, plan)
+    maps = correlations(whole, tiled)
+    return (
+        f"{cosine.mean():6.3f} {cosine.min():6.3f} {near:6.3f} {step:6.3f} "
+        f"{maps.mean():12.3f} {maps.min():6.3f}"
+    )
 
 
-def at_joints(plan: object) -> torch.Tensor:
-    """Mark the patches on both sides of every joint between tiles."""
-    marked = torch.zeros(plan.grid.shape, dtype=torch.bool)
-    for tile in plan.tiles:
-        for edge in (tile.rows.keep_start, tile.rows.keep_stop):
-            if 0 < edge < plan.grid.rows:
-                marked[edge - 1 : edge + 1] = True
-        for edge in (tile.columns.keep_start, tile.columns.keep_stop):
-            if 0 < edge < plan.grid.columns:
-                marked[:, edge - 1 : edge + 1] = True
-    return marked
+def at_joints(whole: torch.Tensor, tiled: torch.Tensor, plan: object) -> tuple[float, float]:
+    """Return the mean cosine to the whole image beside the joints, and the step across them.
+
+    A joint is the middle of an overlap, also where nothing is cut there.
+    """
+    whole, tiled = (vectors.reshape(*plan.grid.shape, -1) for vectors in (whole, tiled))
+    near, steps = [], []
+    for axis, name in enumerate(("rows", "columns")):
+        spans = sorted({(s.start, s.stop) for s in (getattr(tile, name) for tile in plan.tiles)})
+        for (_, stop), (start, _) in itertools.pairwise(spans):
+            place = (stop + start) // 2
+            w, t = ([v.select(axis, place - 1), v.select(axis, place)] for v in (whole, tiled))
+            near += [(a * b).sum(-1) for a, b in zip(w, t, strict=True)]
+            steps.append((w[0] * w[1]).sum(-1) - (t[0] * t[1]).sum(-1))
+    return float(torch.cat(near).mean()), float(torch.cat(steps).mean())
 
 
 def correlations(whole: torch.Tensor, tiled: torch.Tensor) -> torch.Tensor:
@@ -103,15 +158,6 @@ def correlations(whole: torch.Tensor, tiled: torch.Tensor) -> torch.Tensor:
     centred = maps - maps.mean(1, keepdim=True)
     norms = centred.norm(dim=1)
     return (centred[0] * centred[1]).sum(0) / (norms[0] * norms[1])
-
-
-def time_batches(image: object, backbone: object) -> None:
-    """Print the seconds per megapixel of small and middle tiles in batches."""
-    for side in (128, 256, 512):
-        tile, sizes = image[:side, :side], (1, 2, 4, 8)
-        times = [best(tile, backbone, 5, size) / (side * side / 1e6) for size in sizes]
-        cells = "  ".join(f"{n}: {t:.2f}" for n, t in zip(sizes, times, strict=True))
-        print(f"tiles of {side}, batches of {cells} s/MP")
 
 
 if __name__ == "__main__":

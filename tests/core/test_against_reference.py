@@ -148,18 +148,24 @@ def test_tiles_are_crops_of_the_whole_with_their_own_coordinates(tiny):
     state = create_patch_image_state(image, backbone, recipe=Recipe(Tiling(side=64, overlap=32)))
     rgb = reference.to_rgb(image)
     found = state.embeddings_normalized.reshape(5, 7, -1)
-    # Rows: tiles [0, 4) and [1, 5), which meet at 2 (of the overlap 1..4 half each);
-    # columns: [0, 4), [2, 6) and [3, 7), by hand, which meet at 3 and 4.
-    rows = [(0, 4, 0, 2), (1, 5, 2, 5)]
-    columns = [(0, 4, 0, 3), (2, 6, 3, 4), (3, 7, 4, 7)]
-    for top, bottom, first_row, last_row in rows:
-        for left, right, first, last in columns:
-            crop = rgb[top * 16 : bottom * 16, left * 16 : right * 16]
+    # Rows: tiles [0, 4) and [1, 5); columns: [0, 4), [2, 6) and [3, 7). Weights by hand: they fall
+    # over the overlap of two, and are divided by their sum where three are: at column 3, where
+    # they are 1/4 : 3/4 : 1/6.
+    rows = {0: [1, 5 / 6, 1 / 2, 1 / 6], 1: [1 / 6, 1 / 2, 5 / 6, 1]}
+    columns = {
+        0: [1, 1, 3 / 4, 1 / 4 * 6 / 7],
+        2: [1 / 4, 3 / 4 * 6 / 7, 1 / 2, 1 / 6],
+        3: [1 / 6 * 6 / 7, 1 / 2, 5 / 6, 1],
+    }
+    expected = np.zeros_like(found)
+    for top, down in rows.items():
+        for left, across in columns.items():
+            crop = rgb[top * 16 : top * 16 + 64, left * 16 : left * 16 + 64]
             vectors = reference.patch_embeddings(crop, arrays, heads).reshape(4, 4, -1)
-            assert_close(
-                found[first_row:last_row, first:last],
-                vectors[first_row - top : last_row - top, first - left : last - left],
-            )
+            weights = np.outer(down, across)[..., None]
+            expected[top : top + 4, left : left + 4] += weights * vectors
+    expected /= np.linalg.norm(expected, axis=-1, keepdims=True)
+    assert_close(found, expected)
 
 
 @pytest.mark.parametrize("shape", SIZES, ids=lambda shape: f"{shape[0]}x{shape[1]}")

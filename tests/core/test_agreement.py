@@ -18,7 +18,12 @@ BOUND = 0.8
 @pytest.fixture(scope="module")
 def vectors():
     backbone, image = load_backbone("builtin", device="cpu"), skimage.data.immunohistochemistry()
-    tilings = {"whole": Tiling(512, 0), "tiled": Tiling(384, 128), "bare": Tiling(256, 0)}
+    tilings = {
+        "whole": Tiling(512, 0),
+        "tiled": Tiling(384, 128),
+        "cut": Tiling(384, 128, "cut"),
+        "bare": Tiling(256, 0),
+    }
     return {
         name: create_patch_image_state(
             image, backbone, recipe=Recipe(tiling)
@@ -50,3 +55,9 @@ def test_small_tiles_without_overlap_agree_less(vectors, agreement):
     """Guards the test above: the measure sees what tiling does."""
     bare, tiled = (agreement(vectors["whole"], vectors[name]) for name in ("bare", "tiled"))
     assert bare < tiled
+
+
+@pytest.mark.parametrize("agreement", [mean_cosine, mean_correlation])
+def test_blended_tiles_agree_better_than_cut_ones(vectors, agreement):
+    blended, cut = (agreement(vectors["whole"], vectors[name]) for name in ("tiled", "cut"))
+    assert cut < blended

@@ -104,6 +104,15 @@ def test_large_images_are_kept_in_half_precision(tiny, expected, monkeypatch):
         found.embeddings_normalized.float(), expected.embeddings_normalized, rtol=0, atol=5e-4
     )
     assert found.nbytes * 2 == expected.nbytes
+    resumed = embed(tiny, tiles=Kept({number: kept[number] for number in (0, 3, 8)}))
+    assert torch.equal(resumed.embeddings_normalized, found.embeddings_normalized)
+
+
+def test_tiles_are_kept_whole(tiny):
+    """So that they are joined the same when a run goes on."""
+    kept = Kept()
+    embed(tiny, tiles=kept)
+    assert {tuple(tile.shape) for tile in kept.values()} == {(4, 4, tiny.dim)}
 
 
 # --- stopping and going on -----------------------------------------------------------------------

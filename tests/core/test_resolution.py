@@ -149,8 +149,12 @@ def test_a_region_is_cut_from_the_resampled_whole(shape, factor, padding, data):
     (top, bottom), (left, right) = intervals
     if top >= image.shape[0] or left >= image.shape[1]:
         return
-    np.testing.assert_array_equal(
-        image.read(*intervals), whole[top + 7 : bottom + 7, left + 7 : right + 7]
+    # torch rounds the last place of an interpolation by where it lies in a row.
+    np.testing.assert_allclose(
+        image.read(*intervals),
+        whole[top + 7 : bottom + 7, left + 7 : right + 7],
+        rtol=0,
+        atol=2e-7 if factor > 1 else 0,
     )
 
 

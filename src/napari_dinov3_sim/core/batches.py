@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +36,13 @@ class Batch(NamedTuple):
     pixels: torch.Tensor
 
 
+class Recalled(NamedTuple):
+    """A tile that an earlier run has finished: its number and its unit vectors."""
+
+    tile: int
+    vectors: torch.Tensor
+
+
 class ArithmeticChangedError(Exception):
     """The model must go on in another arithmetic, so what is there cannot be used.
 
@@ -51,36 +57,52 @@ class ArithmeticChangedError(Exception):
         self.backbone = backbone
 
 
-def batched(passes: Iterable[tuple[Pass, torch.Tensor]], size: int) -> Iterator[Batch]:
-    """Group passes with their pixels (3, H', W') into batches, the last one smaller."""
-    iterator = iter(passes)
-    while group := list(itertools.islice(iterator, size)):
-        pixels = [pixels for _, pixels in group]
-        stacked = pixels[0][None] if len(pixels) == 1 else torch.stack(pixels)
-        yield Batch(tuple(one for one, _ in group), stacked)
+def batched(
+    steps: Iterable[tuple[Pass, torch.Tensor] | Recalled], size: int
+) -> Iterator[Batch | Recalled]:
+    """Group passes with their pixels (3, H', W') into batches; the order of tiles stays."""
+    group: list[tuple[Pass, torch.Tensor]] = []
+    for step in steps:
+        if not isinstance(step, Recalled):
+            group.append(step)
+            if len(group) < size:
+                continue
+        if group:
+            yield _batch(group)
+            group = []
+        if isinstance(step, Recalled):
+            yield step
+    if group:
+        yield _batch(group)
+
+
+def _batch(group: list[tuple[Pass, torch.Tensor]]) -> Batch:
+    pixels = [pixels for _, pixels in group]
+    stacked = pixels[0][None] if len(pixels) == 1 else torch.stack(pixels)
+    return Batch(tuple(one for one, _ in group), stacked)
 
 
 def read_ahead(
-    batches: Iterator[Batch], stage: Callable[[Batch], Batch]
-) -> Generator[Batch, None, None]:
-    """Prepare the next batch on a thread while the last one is used.
+    batches: Iterator[Batch | Recalled], stage: Callable[[Batch], Batch]
+) -> Generator[Batch | Recalled, None, None]:
+    """Prepare the next batch, or recall the next tile, on a thread while the last one is used.
 
     The thread has ended when this generator is closed, however that comes about.
 
     Parameters
     ----------
-    batches : iterator of Batch
+    batches : iterator of Batch or Recalled
         Runs on the thread only.
     stage : callable
         Runs there too, on each batch.
     """
 
-    def prepare() -> Batch | None:
+    def prepare() -> Batch | Recalled | None:
         batch = next(batches, None)
-        return None if batch is None else stage(batch)
+        return stage(batch) if isinstance(batch, Batch) else batch
 
     with ThreadPoolExecutor(1, "read-tiles") as pool:
-        future: Future[Batch | None] = pool.submit(prepare)
+        future: Future[Batch | Recalled | None] = pool.submit(prepare)
         try:
             while (batch := future.result()) is not None:
                 future = pool.submit(prepare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -13,12 +14,13 @@ from napari_dinov3_sim.core.batches import (
     Forward,
     Notice,
     Pass,
+    Recalled,
     batched,
     read_ahead,
 )
 from napari_dinov3_sim.core.chunks import ChunkCache
+from napari_dinov3_sim.core.joining import Joiner
 from napari_dinov3_sim.core.plan import EmbeddingPlan, plan_embedding
-from napari_dinov3_sim.core.product import storage_dtype
 from napari_dinov3_sim.core.resampling import ResampledImage
 from napari_dinov3_sim.core.vectors import normalize_embeddings, normalize_pixels
 
@@ -40,7 +42,7 @@ class TileCache(Protocol):
         """Return what `put` was given for a tile, or None."""
 
     def put(self, number: int, embeddings: torch.Tensor) -> None:
-        """Keep the unit vectors (rows, columns, D), float32 or float16, that a tile owns."""
+        """Keep the unit vectors (rows, columns, D), float32 or float16, of a whole tile."""
 
 
 @dataclass(eq=False)
@@ -51,6 +53,7 @@ class EmbeddingTask:
     ----------
     image : ResampledImage
     plan : EmbeddingPlan
+    joiner : Joiner
     forward : Forward
     tiles : TileCache or None
         Asked before a tile is computed, and given each that was.
@@ -60,68 +63,77 @@ class EmbeddingTask:
 
     image: ResampledImage
     plan: EmbeddingPlan
+    joiner: Joiner
     forward: Forward
     tiles: TileCache | None
     progress: Progress | None
     _done: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        dim, grid = self.forward.backbone.dim, self.plan.grid
-        self._embeddings = torch.empty((*grid.shape, dim), dtype=storage_dtype(len(grid), dim))
-
     def run(self) -> torch.Tensor:
         """Return the unit vectors of all cells, (rows * columns, D)."""
         self._report()
-        missing = [number for number in range(len(self.plan.tiles)) if not self._recall(number)]
-        batches = batched(self._passes(missing), self.forward.batch_size)
+        batches = batched(self._steps(), self.forward.batch_size)
         # Closed on every way out, so that no thread outlives a cancel.
         with closing(read_ahead(batches, self.forward.stage)) as ready:
             self._collect(ready)
-        return self._embeddings.reshape(-1, self._embeddings.shape[-1])
+        return self.joiner.embeddings.reshape(-1, self.forward.backbone.dim)
 
-    def _collect(self, ready: Iterator[Batch]) -> None:
+    def _collect(self, ready: Iterator[Batch | Recalled]) -> None:
         unfinished: dict[int, list[torch.Tensor]] = {}
-        for passes, pixels in ready:
-            for one, features in zip(passes, self.forward(pixels), strict=True):
+        for step in ready:
+            if isinstance(step, Recalled):
+                self._join(step.tile, step.vectors)
+                continue
+            for one, features in zip(step.passes, self.forward(step.pixels), strict=True):
                 parts = unfinished.setdefault(one.tile, [])
-                tile = self.plan.tiles[one.tile]
-                parts.append(features[tile.rows.keep_local, tile.columns.keep_local])
+                parts.append(features)
                 if len(parts) == self.plan.shifts**2:
                     self._finish(one.tile, unfinished.pop(one.tile))
 
-    def _passes(self, numbers: list[int]) -> Iterator[tuple[Pass, torch.Tensor]]:
+    def _steps(self) -> Iterator[tuple[Pass, torch.Tensor] | Recalled]:
+        # In one order, whatever is there already: so are the sums, to the last bit.
+        for number in range(len(self.plan.tiles)):
+            recalled = self._recall(number)
+            if recalled is None:
+                yield from self._passes(number)
+            else:
+                yield recalled
+
+    def _passes(self, number: int) -> Iterator[tuple[Pass, torch.Tensor]]:
         backbone, side = self.forward.backbone, self.plan.patch_size
         height, width = (n * side for n in self.plan.tile_shape)
-        for number in numbers:
-            tile = self.plan.tiles[number]
-            rgb = self.image.read(self.plan.region(tile.rows), self.plan.region(tile.columns))
-            pixels = normalize_pixels(rgb, backbone.mean, backbone.std)
-            for row in range(self.plan.shifts):
-                for column in range(self.plan.shifts):
-                    top, left = row * self.plan.step, column * self.plan.step
-                    shifted = pixels[:, top : top + height, left : left + width]
-                    yield Pass(number, row, column), shifted.contiguous()
+        tile = self.plan.tiles[number]
+        rgb = self.image.read(self.plan.region(tile.rows), self.plan.region(tile.columns))
+        pixels = normalize_pixels(rgb, backbone.mean, backbone.std)
+        for row, column in itertools.product(range(self.plan.shifts), repeat=2):
+            top, left = row * self.plan.step, column * self.plan.step
+            shifted = pixels[:, top : top + height, left : left + width]
+            yield Pass(number, row, column), shifted.contiguous()
 
     def _finish(self, number: int, parts: list[torch.Tensor]) -> None:
-        rows, columns = self.plan.cells(self.plan.tiles[number])
-        cells = _interleaved(parts, self.plan.shifts)
-        cells = cells[: rows.stop - rows.start, : columns.stop - columns.start]
-        vectors = normalize_embeddings(cells).to(self._embeddings.dtype)
-        self._embeddings[rows, columns] = vectors
+        rows, columns, _ = self._shape(number)
+        cells = _interleaved(parts, self.plan.shifts)[:rows, :columns]
+        # Rounded before they are joined, so that a run that recalls them joins the same.
+        vectors = normalize_embeddings(cells).to(self.joiner.embeddings.dtype)
         if self.tiles is not None:
             self.tiles.put(number, vectors)
+        self._join(number, vectors)
+
+    def _join(self, number: int, vectors: torch.Tensor) -> None:
+        self.joiner.add(number, vectors)
         self._done += 1
         self._report()
 
-    def _recall(self, number: int) -> bool:
+    def _recall(self, number: int) -> Recalled | None:
         found = self.tiles.get(number) if self.tiles is not None else None
-        place = self._embeddings[self.plan.cells(self.plan.tiles[number])]
-        if found is None or found.shape != place.shape:
-            return False
-        place.copy_(found)
-        self._done += 1
-        self._report()
-        return True
+        if found is None or found.shape != self._shape(number):
+            return None
+        return Recalled(number, found)
+
+    def _shape(self, number: int) -> tuple[int, int, int]:
+        rows, columns = self.plan.cells(self.plan.tiles[number])
+        dim = self.forward.backbone.dim
+        return rows.stop - rows.start, columns.stop - columns.start, dim
 
     def _report(self) -> None:
         if self.progress is not None:
@@ -156,12 +168,14 @@ def embed_source(
     forward = Forward(backbone, size, notice, recipe.debias)
     if len(plan.tiles) == 1:  # of which nothing can be resumed
         tiles = None
+    joiner = Joiner(plan, backbone.dim, recipe.tiling.joint)
     try:
-        vectors = EmbeddingTask(image, plan, forward, tiles, progress).run()
+        vectors = EmbeddingTask(image, plan, joiner, forward, tiles, progress).run()
     except ArithmeticChangedError as change:
         # What the cache holds belongs to the first arithmetic, and must not be mixed with this.
+        # The joiner's array is filled once more, from its first tile.
         forward = Forward(change.backbone, 1, notice, recipe.debias)
-        vectors = EmbeddingTask(image, plan, forward, None, progress).run()
+        vectors = EmbeddingTask(image, plan, joiner, forward, None, progress).run()
     return vectors, plan.grid, forward.backbone.fingerprint
 
 

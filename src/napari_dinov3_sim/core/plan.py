@@ -1,4 +1,4 @@
-"""Which tiles and which shifted passes an image takes, and which cells of its grid each fills."""
+"""Which tiles and which shifted passes an image takes, and which cells of its grid each has."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class EmbeddingPlan:
         return start, start + length
 
     def cells(self, tile: Tile) -> tuple[slice, slice]:
-        """Return the rows and columns of cells that a tile fills; its last patch may lack some."""
+        """Return the rows and columns of cells that a tile has; its last patch may lack some."""
         rows, columns = (
-            slice(span.keep_start * self.shifts, min(span.keep_stop * self.shifts, size))
+            slice(span.start * self.shifts, min(span.stop * self.shifts, size))
             for span, size in zip((tile.rows, tile.columns), self.grid.shape, strict=True)
         )
         return rows, columns

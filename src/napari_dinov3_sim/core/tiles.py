@@ -1,10 +1,9 @@
-"""How an image larger than one tile is cut: equal, overlapping tiles that own disjoint patches."""
+"""How an image larger than one tile is cut: into equal, overlapping tiles."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -13,27 +12,34 @@ from napari_dinov3_sim.core.errors import ImageError
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.geometry import PatchGrid
 
+Joint = Literal["blend", "cut"]
+"""How the patches are chosen where tiles overlap."""
+
 
 @dataclass(frozen=True)
 class Tiling:
-    """Side and overlap of tiles, in pixels.
+    """Side and overlap of tiles, in pixels, and how they are joined.
 
     Parameters
     ----------
     side : int, optional
         Longest side that goes through the model in one piece.
     overlap : int, optional
-        Least overlap of neighbouring tiles; each gives up half of it at the joint, where the
-        patches of a tile have seen least of their surroundings.
+        Least overlap of neighbouring tiles.
+    joint : {'blend', 'cut'}, optional
+        'blend' takes the mean of the tiles over a patch, with weights that fall linearly over the
+        overlap, where the patches of a tile have seen less and less of their surroundings.
+        'cut' takes the vector of the tile whose border is farther.
 
     Raises
     ------
     ImageError
-        `overlap` is negative or not smaller than `side`.
+        `overlap` is negative or not smaller than `side`, or there is no such joint.
     """
 
     side: int = 1024
     overlap: int = 128
+    joint: Joint = "blend"
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.side:
@@ -41,26 +47,16 @@ class Tiling:
                 f"Tiles of {self.side} pixels cannot overlap by {self.overlap}; "
                 "choose an overlap from 0 to less than the side."
             )
+        if self.joint not in get_args(Joint):
+            raise ImageError(f"Tiles are joined by blend or cut, not by {self.joint}.")
 
 
 @dataclass(frozen=True)
 class Span:
-    """One tile along one axis, in patches: what it reads and which of it is kept."""
+    """One tile along one axis, in patches."""
 
     start: int
     stop: int
-    keep_start: int
-    keep_stop: int
-
-    @property
-    def keep(self) -> slice:
-        """The kept patches, in the patches of the whole image."""
-        return slice(self.keep_start, self.keep_stop)
-
-    @property
-    def keep_local(self) -> slice:
-        """The kept patches, in the patches of the tile."""
-        return slice(self.keep_start - self.start, self.keep_stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -83,18 +79,16 @@ def plan_spans(length: int, side: int, overlap: int) -> tuple[Span, ...]:
     -------
     tuple of Span
         All of the same size, evenly spaced, as few and then as small as overlapping by at least
-        `overlap` allows; the kept parts meet without gap in the middle of each overlap.
+        `overlap` allows.
     """
     if length <= side:
-        return (Span(0, length, 0, length),)
+        return (Span(0, length),)
     count = -(-(length - overlap) // (side - overlap))
     # As small as `count` tiles can be: attention costs the square of a tile, and what tiles
     # overlap by more than asked is embedded for nothing.
     side = -(-(length + (count - 1) * overlap) // count)
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
-    joints = [(left + side + right) // 2 for left, right in itertools.pairwise(starts)]
-    bounds = zip(starts, [0, *joints], [*joints, length], strict=True)
-    return tuple(Span(start, start + side, first, last) for start, first, last in bounds)
+    return tuple(Span(start, start + side) for start in starts)
 
 
 def plan_tiles(grid: PatchGrid, tiling: Tiling, patch_size: int | None = None) -> tuple[Tile, ...]:
