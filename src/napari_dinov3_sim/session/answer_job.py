@@ -11,6 +11,7 @@ import numpy as np
 from napari_dinov3_sim.session.heatmap_data import create_layer_data
 from napari_dinov3_sim.session.messages import (
     Answered,
+    Failure,
     KindMaps,
     LayerReady,
     MapReady,
@@ -131,18 +132,26 @@ class _Round:
         return not self._token.cancelled
 
     def _compare(self, target: TargetPlane) -> None:
-        from napari_dinov3_sim.core.combine import score_kinds
-
         state = self._job._fetch(target.handle)
         if state is None:
             self._post(StateGone(target.key))
             return
-        scored = score_kinds(self._kinds, state, self._job.question.combination)
-        cosines = {k.name: m.cosine for k, m in zip(self._kinds, scored, strict=True)}
-        maps = KindMaps(state.grid, cosines)
+        try:
+            maps = self._score(state)
+        except Exception as error:  # the other targets still have their answers
+            self._post(Failure.of(error, "plane", target.key))
+            return
         self._maps[target.key] = maps
         self._changed[target.key.layer] = None
         self._post(MapReady(target.key, target.handle, maps))
+
+    def _score(self, state: PatchImageState) -> KindMaps:
+        from napari_dinov3_sim.core.combine import score_kinds
+
+        scored = score_kinds(self._kinds, state, self._job.question.combination)
+        return KindMaps(
+            state.grid, {k.name: m.cosine for k, m in zip(self._kinds, scored, strict=True)}
+        )
 
     def _send_layers(self) -> None:
         changed, self._changed, self._sent = self._changed, {}, time.monotonic()
