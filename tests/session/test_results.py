@@ -198,6 +198,17 @@ def test_a_later_session_goes_on_with_the_layers_of_an_earlier_one(session, two,
     later.close()
 
 
+def test_objects_of_a_renamed_kind_stay_in_their_layer(session, two, viewer):
+    session.add_query(two[0], 40, 33, kind="cell")
+    session.results.labels(0.3)
+    layers = results(viewer, "labels")
+    session.rename_kind("cell", "nucleus")
+    session.results.labels(0.1)
+    assert results(viewer, "labels") == layers
+    expected = objects_of(heatmap(session, two[0], "nucleus"), 0.1)
+    assert same_objects(layers[0].data, expected)
+
+
 def test_large_labels_are_computed_where_they_are_seen(session, two, viewer, monkeypatch):
     monkeypatch.setattr(result_data, "MAX_EDITABLE", 1000)
     monkeypatch.setattr("napari_dinov3_sim.session.heatmap_data.MAX_PLAIN", 1000)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_dinov3_sim.session.planes import data_coordinates
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -163,13 +165,7 @@ class Atlas:
         ndarray, shape (ndim of the layer,)
             In the units of the viewer.
         """
-        data = np.zeros(len(plane.shape))
-        for axis, index in plane.key.position:
-            data[axis] = index
-        for axis, coordinate in zip(plane.key.axes, (y, x), strict=True):
-            # A coarser level has its pixel centres between those of level 0.
-            ratio = plane.shape[axis] / plane.level_shape[axis]
-            data[axis] = (coordinate + 0.5) * ratio - 0.5
+        data = data_coordinates(plane, plane.key, np.array([[x, y]], float))[0]
         return self.targets.placement(plane.key).to_world(data)
 
     def outline(self, plane: Plane, x: int, y: int) -> NDArray[np.float64] | None:

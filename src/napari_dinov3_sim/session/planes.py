@@ -119,6 +119,38 @@ class Plane:
         return self.level_shape[rows], self.level_shape[columns]
 
 
+def level_ratios(plane: Plane) -> NDArray[np.float64]:
+    """Return how many pixels of level 0 an embedded pixel spans, along rows and columns."""
+    return np.array([plane.shape[axis] / plane.level_shape[axis] for axis in plane.key.axes])
+
+
+def data_coordinates(
+    plane: Plane, key: PlaneKey, places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where places of an embedded plane lie in the data of its layer, at level 0.
+
+    Parameters
+    ----------
+    plane : Plane
+        Any plane of the layer.
+    key : PlaneKey
+        The plane that is meant.
+    places : ndarray, shape (n, 2)
+        (x, y) in pixels of the embedded level; the centre of pixel i is at i.
+
+    Returns
+    -------
+    ndarray, shape (n, ndim)
+        As napari has it: the centre of pixel i of level 0 is at i.
+    """
+    out = np.zeros((len(places), len(plane.shape)))
+    for axis, index in key.position:
+        out[:, axis] = index
+    # A coarser level has its pixel centres between those of level 0.
+    out[:, list(key.axes)] = (places[:, ::-1] + 0.5) * level_ratios(plane) - 0.5
+    return out
+
+
 def shown_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, int] | None:
     """Return the layer's data axes that span the view, ascending; None if it is seen edge on."""
     offset = viewer.dims.ndim - layer.ndim

@@ -78,6 +78,11 @@ class QueryResults:
         """Give up what is on its way."""
         self._work.stop_all()
 
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give a kind of a loaded query, and the objects of a kind, another name."""
+        self.saved.rename_kind(old, new)
+        self._layers.rename_kind(old, new)
+
     @property
     def query(self) -> SavedQuery | None:
         """The query that is loaded, as it is in its file."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError
-from napari_dinov3_sim.session.result_data import create_colour_data, create_label_data
+from napari_dinov3_sim.session.planes import data_coordinates, level_ratios
+from napari_dinov3_sim.session.result_data import checksum, create_colour_data, create_label_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,38 +55,6 @@ class AnsweredImage:
         return level_ratios(self.plane)
 
 
-def level_ratios(plane: Plane) -> NDArray[np.float64]:
-    """Return how many pixels of level 0 an embedded pixel spans, along rows and columns."""
-    return np.array([plane.shape[axis] / plane.level_shape[axis] for axis in plane.key.axes])
-
-
-def data_coordinates(
-    plane: Plane, key: PlaneKey, places: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return where places of an embedded plane lie in the data of its layer, at level 0.
-
-    Parameters
-    ----------
-    plane : Plane
-        Any plane of the layer.
-    key : PlaneKey
-        The plane that is meant.
-    places : ndarray, shape (n, 2)
-        (x, y) in pixels of the embedded level; the centre of pixel i is at i.
-
-    Returns
-    -------
-    ndarray, shape (n, ndim)
-        As napari has it: the centre of pixel i of level 0 is at i.
-    """
-    out = np.zeros((len(places), len(plane.shape)))
-    for axis, index in key.position:
-        out[:, axis] = index
-    # A coarser level has its pixel centres between those of level 0.
-    out[:, list(key.axes)] = (places[:, ::-1] + 0.5) * level_ratios(plane) - 0.5
-    return out
-
-
 def thresholds(
     images: Sequence[AnsweredImage], kinds: Sequence[str], threshold: float | None
 ) -> dict[str, float]:
@@ -109,6 +78,7 @@ class FoundLabels:
     threshold: float
     objects: int
     data: LayerData = field(repr=False)
+    checksum: int
 
 
 def find_labels(
@@ -139,7 +109,7 @@ def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -
         count += int(objects.max())
     grid, layer = next(iter(maps.values())).grid, image.plane.key.layer
     data = create_label_data(values, grid, layer, image.plane.shape)
-    return FoundLabels(layer, kind, level, count, data)
+    return FoundLabels(layer, kind, level, count, data, checksum(data.data, data.multiscale))
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +229,7 @@ class FoundColours:
 
     layer: LayerAxes
     data: LayerData = field(repr=False)
+    checksum: int
 
 
 def find_colours(planes: Sequence[EmbeddedPlane], store: EmbeddingStore) -> Iterator[FoundColours]:
@@ -269,7 +240,7 @@ def find_colours(planes: Sequence[EmbeddedPlane], store: EmbeddingStore) -> Iter
     for (plane, _), state, colours in zip(planes, states, pca_colours(states), strict=True):
         values = {plane.key.indices: np.round(colours * 255).astype(np.uint8)}
         data = create_colour_data(values, state.grid, plane.key.layer, plane.shape)
-        yield FoundColours(plane.key.layer, data)
+        yield FoundColours(plane.key.layer, data, checksum(data.data, data.multiscale))
 
 
 def state_of(plane: Plane, handle: StateHandle, store: EmbeddingStore) -> PatchImageState:

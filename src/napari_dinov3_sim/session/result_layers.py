@@ -65,7 +65,7 @@ class ResultLayers:
             name = _name(image, "objects", found.kind)
             layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7)
             layer.editable = isinstance(data, np.ndarray)
-        self._place(image, layer, what)
+        self._place(image, layer, what, found.checksum)
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -85,7 +85,7 @@ class ResultLayers:
                 name=_name(image, "colours"),
                 interpolation2d="nearest",
             )
-        self._place(image, layer, what)
+        self._place(image, layer, what, found.checksum)
         return True
 
     def show_peaks(self, found: FoundPeaks) -> bool:
@@ -105,7 +105,7 @@ class ResultLayers:
         layer = _points(
             layer, image, "peaks", places=places, features=features, look=(colours, found.size)
         )
-        self._place(image, layer, ("peaks",))
+        self._place(image, layer, ("peaks",), _checksum(layer))
         return True
 
     def show_matches(self, found: FoundMatches) -> bool:
@@ -127,11 +127,18 @@ class ResultLayers:
             layer = _points(
                 old[side], image, names[side], places=places, features=features, look=look
             )
-            self._place(image, layer, what)
+            self._place(image, layer, what, _checksum(layer))
             layers.append(layer)
         if old[0] is None:
             self._atlas.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Make objects of a kind those of the other; the layers keep the names they have."""
+        for layer in self._atlas.viewer.layers:
+            found = marked_as(layer, "result")
+            if found is not None and found["what"] == ("labels", old):
+                found["what"] = ("labels", new)
 
     # -- finding and placing -----------------------------------------------------------------
 
@@ -163,12 +170,12 @@ class ResultLayers:
         update_data(layer, data.data)
         return layer
 
-    def _place(self, image: Image, layer: Layer, what: tuple[Any, ...]) -> None:
+    def _place(self, image: Image, layer: Layer, what: tuple[Any, ...], number: int) -> None:
         """Lay a layer over its image, in the viewer if it is new."""
         viewer = self._atlas.viewer
         copy_transform(image, layer)
         # Marked before it is seen: an unmarked image would be searched.
-        mark(layer, "result", image=image.unique_id, what=what, checksum=_checksum(layer))
+        mark(layer, "result", image=image.unique_id, what=what, checksum=number)
         if layer not in viewer.layers:
             over = [other for other in viewer.layers if _lies_over(other, image)]
             insert_above(viewer, image, layer, over)

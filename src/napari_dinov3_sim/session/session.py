@@ -290,7 +290,7 @@ class SimilaritySession(Coordinator):
             raise SimilarityError("A kind needs a name; give at least one letter.")
         self._overlays.heatmaps.rename_kind(old, name)
         self._queries.rename_kind(old, name)
-        self.results.saved.rename_kind(old, name)
+        self.results.rename_kind(old, name)
         self._schedule()
 
     @property
