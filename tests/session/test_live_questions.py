@@ -202,3 +202,32 @@ def test_states_that_left_the_disk_are_embedded_again_and_answered(
         cosine = reference_embeddings(stack.data[z], *window) @ query
         np.testing.assert_allclose(shown[z], over_pixels(cosine, (40, 40)), atol=1e-4)
     session.close()
+
+
+def test_no_plane_out_of_sight_is_compared_twice_while_others_are_embedded(
+    session, viewer, rng, slow
+):
+    session.all_planes = True
+    stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 6)
+    session.add_query(stack, 0, 0)
+    session.wait(20)
+    assert len(slow) <= 12 + 1, "embedding is much faster here than answering"
+    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+
+
+def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
+    viewer, rng, backbone, disk, slow
+):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner(), store=disk)
+    session.all_planes = True
+    stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 6)
+    held = []
+    session.queried.connect(lambda: held.append(len(session._embedder._states)))
+    session.add_query(stack, 0, 0)
+    session.wait(20)
+    assert max(held) <= 2
+    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+    assert backbone.calls == 12
+    session.close()

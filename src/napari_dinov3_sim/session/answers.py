@@ -133,9 +133,9 @@ class Answers:
     def _go_on(self, targets: Targets) -> None:
         missing = tuple(target for target in targets if not self._is_settled(target))
         seen = {target.key for target in missing if target.visible}
-        under_way = {target.key for target in missing} <= self._under_way.keys()
-        # What has come into sight does not wait behind what is out of it.
-        if not missing or (under_way and seen <= self._ahead):
+        # What has come into sight does not wait behind what is out of it. What is out of it does:
+        # the end of the job brings it here again, and no answer is given up half-way.
+        if not missing or (self._under_way and seen <= self._ahead):
             return
         self._stop()
         self._submit(missing)

@@ -249,7 +249,7 @@ class Coordinator:
         self._picks = picks
         self._queries.draw()
         hidden = self._hidden_planes(shown.values())
-        self._embedder.retain(picked | shown | hidden, self._targets.versions())
+        self._embedder.retain(picked | shown, hidden, self._targets.versions())
         question = self._make_question(picked)
         wanted = picked | self._without_answer(question, shown) | hidden
         self._embedder.request(wanted.values() if self._picks else ())

@@ -128,17 +128,25 @@ class Embedder:
         if key not in self._states:
             self._digests.pop(key, None)
 
-    def retain(self, keys: Iterable[PlaneKey], alive: Iterable[WindowKey]) -> None:
+    def retain(
+        self,
+        keys: Iterable[PlaneKey],
+        waiting: Iterable[PlaneKey],
+        alive: Iterable[WindowKey],
+    ) -> None:
         """Let go of all other states; the store keeps them while its budget lasts.
 
         Parameters
         ----------
         keys : iterable of PlaneKey
-            Planes that are shown, picked, or not answered yet.
+            Planes that are shown or picked.
+        waiting : iterable of PlaneKey
+            Planes that are not answered yet; those that lie on the disk are read from there.
         alive : iterable of WindowKey
             Layers and versions of pixels that still exist; of others, everything is forgotten.
         """
-        wanted, present = set(keys), set(alive)
+        present = set(alive)
+        wanted = set(keys) | {k for k in waiting if not self._is_on_disk(k)}
         self._states = {key: state for key, state in self._states.items() if key in wanted}
         self._digests = {k: v for k, v in self._digests.items() if k.window_key in present}
         self._windows = {k: v for k, v in self._windows.items() if k in present}
@@ -148,6 +156,10 @@ class Embedder:
         }
         self._failed = {key for key in self._failed if key.window_key in present}
         self._cancelled = {key for key in self._cancelled if key.window_key in present}
+
+    def _is_on_disk(self, key: PlaneKey) -> bool:
+        digest = self._digests.get(key)
+        return digest is not None and self._store.is_on_disk(digest)
 
     def insist(self, planes: Iterable[Plane]) -> None:
         """Read planes again and embed what is new in them, also where nothing has been asked.

@@ -50,6 +50,10 @@ class EmbeddingStore:
         """Whether `fetch` can be expected to find a state; never waits for the disk."""
         return digest in self._on_disk or self.memory.get(digest) is not None
 
+    def is_on_disk(self, digest: str) -> bool:
+        """Whether a state has been written to the disk or read from it; never waits for it."""
+        return digest in self._on_disk
+
     def fetch(self, digest: str) -> PatchImageState | None:
         """Return a state from memory or from disk, or None; for worker threads."""
         state = self.memory.get(digest)
