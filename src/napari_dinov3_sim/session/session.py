@@ -388,7 +388,7 @@ class SimilaritySession(Coordinator):
         kind = self.kind if self.kind in kinds else next(iter(kinds), self.kind)
         match = self._looking.go_to_best_match(kind)
         if match is not None:
-            self.noticed.emit(f"{match.name}: similarity {match.score:.2f}.")
+            self._viewer.status = f"{match.name}: similarity {match.score:.2f}"
         return match is not None
 
     @property
