@@ -9,6 +9,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.dialogs import Dialogs
+from napari_dinov3_sim.widget.keys import TITLES
 from napari_dinov3_sim.widget.rooms.heatmap_room import HeatmapRoom
 from napari_dinov3_sim.widget.rooms.image_room import ImageRoom
 from napari_dinov3_sim.widget.rooms.key_room import KeyRoom
@@ -70,15 +71,16 @@ class Controller(Room):
 
     def _make_keys(self, viewer: ViewerModel) -> KeyRoom:
         queries, look, views = self.queries, self.look, self._views
-        commands: dict[str, tuple[str, Callable[[], object]]] = {
-            "N": ("Switch between what is meant and what is not", queries.flip_sign),
-            "K": ("Go on with the next kind", queries.next_kind),
-            "Shift-K": ("Begin a new kind", queries.new_kind),
-            "Ctrl-Z": ("Undo the last edit of the query points", queries.undo),
-            "B": ("Go to the next best match, in the next image", look.go_to_best_match),
-            "H": ("Show the map of the patch under the mouse, live", look.toggle_hovering),
-            "D": ("Show all images side by side", look.toggle_side_by_side),
+        calls: dict[str, Callable[[], object]] = {
+            "N": queries.flip_sign,
+            "K": queries.next_kind,
+            "Shift-K": queries.new_kind,
+            "Ctrl-Z": queries.undo,
+            "B": look.go_to_best_match,
+            "H": look.toggle_hovering,
+            "D": look.toggle_side_by_side,
         }
+        commands = {key: (TITLES[key], call) for key, call in calls.items()}
         buttons = {
             "N": (views.kinds.positive_button, views.kinds.negative_button),
             "Shift-K": (views.kinds.new_button,),

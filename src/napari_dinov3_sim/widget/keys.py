@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     Command = Callable[[], object]
     Binding = Callable[[Any], None]
 
+TITLES = {
+    "N": "Switch between what is meant and what is not",
+    "K": "Go on with the next kind",
+    "Shift-K": "Begin a new kind",
+    "Ctrl-Z": "Undo the last edit of the query points",
+    "B": "Go to the next best match, in the next image",
+    "H": "Show the map of the patch under the mouse, live",
+    "D": "Show all images side by side",
+}
+"""What each key of the dock does, for tooltips and for the tutorial."""
+
 
 class QueryKeys:
     """Binds keys on one layer, and gives them back.
