@@ -18,7 +18,7 @@ from brute_force import (
 
 from napari_dinov3_sim.core import combine
 from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session import SimilaritySession, coordinator
 from napari_dinov3_sim.session import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -485,3 +485,40 @@ def test_what_an_earlier_recipe_embedded_is_not_used_by_the_next(viewer, rng, ba
         atol=1e-4,
     )
     session.close()
+
+
+def test_a_stack_longer_than_what_is_dealt_with_at_a_time_is_answered_to_its_end(
+    session, viewer, rng, monkeypatch
+):
+    monkeypatch.setattr(coordinator, "AHEAD", 3)
+    data = rng.integers(0, 60000, (14, 40, 40)).astype(np.uint16)
+
+    def block(part, block_info=None):
+        if block_info[0]["chunk-location"][0] in (3, 4, 5, 8, 9):
+            raise OSError("bad sector")
+        return part
+
+    lazy = da.from_array(data, chunks=(1, 40, 40)).map_blocks(block, dtype=data.dtype)
+    stack = viewer.add_image(lazy, contrast_limits=(0, 60000), name="stack")
+    viewer.dims.set_current_step(0, 6)
+    session.add_query(stack, 5, 5)
+    shown = np.asarray(session.heatmaps[stack].data)
+    assert [z for z in range(14) if np.isnan(shown[z]).all()] == [3, 4, 5, 8, 9]
+
+
+def test_a_cancel_stops_also_what_was_not_in_line_yet(threaded, viewer, rng, stepper, monkeypatch):
+    monkeypatch.setattr(coordinator, "AHEAD", 2)
+    stack = stack_of(viewer, (10, 40, 40), rng)
+    viewer.dims.set_current_step(0, 0)
+    embedded = watch(threaded._embedder, PlaneEmbedded)
+    threaded.add_query(stack, 5, 5)
+    stepper.allowed.release(3)
+    deliver_until(threaded, lambda: len(embedded) == 3)
+    threaded.cancel()
+    stepper.allowed.release(100)
+    threaded.wait(20)
+    assert len(embedded) <= 4
+    move_by(threaded, 30, 25)
+    threaded.wait(20)
+    check_every_plane(threaded, stack, (0,), 30, 35)
+    assert len(embedded) == 10

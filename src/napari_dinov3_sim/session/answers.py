@@ -82,6 +82,10 @@ class Answers:
         found = self._maps.get(key)
         return None if found is None else found[1]
 
+    def has_given_up(self, key: PlaneKey) -> bool:
+        """Whether a plane could not be compared with the picks."""
+        return key in self._hopeless
+
     def planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are answered."""
         return tuple(self._maps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -58,6 +59,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
     from napari_dinov3_sim.session.survey import Place
     from napari_dinov3_sim.store import EmbeddingStore
+
+
+AHEAD = 128
+"""Planes out of sight that are dealt with at a time: every refresh looks at all of them."""
 
 
 @dataclass(frozen=True)
@@ -272,14 +277,16 @@ class Coordinator:
             self._queries.raise_to_top()
 
     def _hidden_planes(self, shown: Iterable[Plane]) -> dict[PlaneKey, Plane]:
-        """Return the planes out of sight that are to be answered and have not been yet."""
+        """Return the next planes out of sight that are to be answered and have not been yet."""
         if not (self._all_planes and self._picks):
             return {}
-        return {
-            plane.key: plane
-            for plane in self._targets.other_planes(shown)
-            if self._answers.known(plane.key) is None
-        }
+        due = (p for p in self._targets.other_planes(shown) if self._is_due(p.key))
+        return {plane.key: plane for plane in islice(due, AHEAD)}
+
+    def _is_due(self, key: PlaneKey) -> bool:
+        if self._answers.known(key) is not None or self._answers.has_given_up(key):
+            return False
+        return self._embedder.is_coming(key)
 
     def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
         """Return everything that is picked, and the planes it lies on."""

@@ -64,6 +64,7 @@ class Embedder:
         self._windows: dict[WindowKey, Windows] = {}
         self._failed: set[PlaneKey] = set()
         self._cancelled: set[PlaneKey] = set()
+        self._paused = False
         self.model_failed = False
         self._asked_for: dict[PlaneKey, Plane] = {}
         self._found_by_card: dict[PlaneKey, Plane] = {}
@@ -104,7 +105,7 @@ class Embedder:
         self._found_by_card.clear()
         self._digests.clear()
         self._failed.clear()
-        self._cancelled.clear()
+        self.retry()
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
@@ -167,7 +168,7 @@ class Embedder:
         Pixels that were changed in place tell nobody; the store knows those that were not.
         """
         self._failed.clear()
-        self._cancelled.clear()
+        self.retry()
         self.model_failed = False
         self._asked_for = {plane.key: plane for plane in planes}
         again = {key.window_key for key in self._asked_for}
@@ -187,6 +188,13 @@ class Embedder:
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
         self._cancelled.clear()
+        self._paused = False
+
+    def is_coming(self, key: PlaneKey) -> bool:
+        """Whether a plane is embedded, or will be if it is requested."""
+        if self._paused or key in self._failed or key in self._cancelled:
+            return self.handle(key) is not None
+        return True
 
     def request(self, planes: Iterable[Plane]) -> None:
         """Embed the planes that have no state, in this order.
@@ -239,6 +247,7 @@ class Embedder:
             waiting |= self._queue.keys()
         self._cancelled |= {key for key in waiting if self.handle(key) is None}
         self._asked_for.clear()
+        self._paused = True
         self._stop()
         self._job += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,14 @@ class PlaneKey:
     version: int
     axes: tuple[int, int]
     position: tuple[tuple[int, int], ...]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # All planes of a large stack are looked up at every refresh.
+        return hash((self.layer_id, self.version, self.axes, self.position))
 
     @property
     def window_key(self) -> WindowKey:
