@@ -36,9 +36,8 @@ docs: env  ## Build the documentation into docs/_build
 package: env  ## Build wheel and sdist and use both in a clean environment
 	@bash scripts/check_package.sh
 
-bench: env  ## Run the benchmarks that need no screen
-	@for script in benchmarks/bench_embed.py benchmarks/bench_click.py benchmarks/bench_startup.py; do \
-		echo "== $$script"; bash scripts/with_display.sh $(BIN)/python $$script || exit 1; done
+bench: env  ## Run the benchmarks and write their tables into docs/benchmarks.md
+	@bash scripts/with_display.sh $(BIN)/python benchmarks/bench_all.py $(ARGS)
 
 screenshots: env  ## Take the pictures of the documentation from the real viewer
 	@bash scripts/with_display.sh $(BIN)/python docs/screenshots.py

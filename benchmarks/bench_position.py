@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from bench_retrieval import class_scores
+from bench_tiles import at_joints
 from common import picture
 from skimage import data
 
@@ -50,25 +50,15 @@ def main() -> None:
 
 
 def seams(backbone: object, side: int, padding: str, debias: int) -> tuple[float, float]:
-    """Return the cosine to the whole image at the joints, and the step across them."""
+    """Return the cosine to the whole image beside the joints, and the step across them."""
     image = picture(side)
     recipes = [Recipe(t, padding=padding, debias=debias) for t in (Tiling(), Tiling(2**20, 0))]
     plan = plan_embedding(image.shape[:2], backbone.patch_size, recipes[0])
     tiled, whole = (
-        nds.create_patch_image_state(image, backbone, recipe=recipe)
-        .embeddings_normalized.float()
-        .reshape(*plan.grid.shape, -1)
+        nds.create_patch_image_state(image, backbone, recipe=recipe).embeddings_normalized.float()
         for recipe in recipes
     )
-    rows = sorted({tile.rows.keep_start for tile in plan.tiles} - {0})
-    columns = sorted({tile.columns.keep_start for tile in plan.tiles} - {0})
-    agreement, steps = [], []
-    for axis, places in ((0, rows), (1, columns)):
-        for place in places:
-            t, w = ([v.select(axis, place - 1), v.select(axis, place)] for v in (tiled, whole))
-            agreement += [(a * b).sum(-1) for a, b in zip(t, w, strict=True)]
-            steps.append((w[0] * w[1]).sum(-1) - (t[0] * t[1]).sum(-1))
-    return float(torch.cat(agreement).mean()), float(torch.cat(steps).mean())
+    return at_joints(whole, tiled, plan)
 
 
 def matches(backbone: object, padding: str, debias: int) -> list[float]:

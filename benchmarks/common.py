@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,10 +27,26 @@ STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 def random_vits16() -> tuple[DINOv3ViTModel, DINOv3Backbone]:
     """Return the same seeded ViT-S/16 as a plain transformers model and as a backbone."""
+    return _random(DINOv3ViTConfig(num_register_tokens=4))
+
+
+def tiny_vit() -> DINOv3Backbone:
+    """Return a seeded ViT/16 of 2 layers and width 64, beside which all else shows."""
+    config = DINOv3ViTConfig(
+        hidden_size=64,
+        num_attention_heads=1,
+        num_hidden_layers=2,
+        intermediate_size=128,
+        num_register_tokens=4,
+    )
+    return _random(config)[1]
+
+
+def _random(config: DINOv3ViTConfig) -> tuple[DINOv3ViTModel, DINOv3Backbone]:
     torch.manual_seed(0)
-    model = DINOv3ViTModel(DINOv3ViTConfig(num_register_tokens=4)).eval()
+    model = DINOv3ViTModel(config).eval()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "random-vits16.safetensors"
+        path = Path(folder) / "random-vit.safetensors"
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
         return model, load_backbone(path, dtype="float32")
 
@@ -79,3 +97,9 @@ def median_seconds(call: Callable[[], object], repeats: int) -> float:
 def machine() -> str:
     """Describe what the numbers were taken on."""
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32 on the CPU"
+
+
+def peak_mib() -> float:
+    """Return the most memory this process has held, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

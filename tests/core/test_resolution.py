@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.plan import count_tiles
+from napari_dinov3_sim.core.plan import plan_embedding
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.resampling import ResampledImage, reflect
 from napari_dinov3_sim.core.sources import as_source
@@ -206,11 +206,11 @@ def test_cells_finer_than_a_pixel_are_refused():
 
 
 @pytest.mark.parametrize(("factor", "shifts"), [(0.5, 1), (1.0, 2), (4.0, 1)])
-def test_tiles_are_counted_as_they_are_reported(factor, shifts):
+def test_the_tiles_of_the_plan_are_those_that_are_reported(factor, shifts):
     recipe, calls = Recipe(Tiling(32, 8), factor, shifts), []
     image = np.random.default_rng(0).random((50, 70))
     create_patch_image_state(
         image, LinearBackbone(8), recipe=recipe, progress=lambda *call: calls.append(call)
     )
-    total = count_tiles((50, 70), 8, recipe)
+    total = len(plan_embedding((50, 70), 8, recipe).tiles)
     assert calls == [(done, total) for done in range(total + 1)]

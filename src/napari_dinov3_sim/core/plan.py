@@ -86,8 +86,3 @@ def plan_embedding(image_shape: tuple[int, int], patch_size: int, recipe: Recipe
     patches = PatchGrid(image_shape, cell * recipe.shifts)
     tiles = plan_tiles(patches, recipe.tiling, patch_size)
     return EmbeddingPlan(PatchGrid(image_shape, cell), tiles, patch_size, recipe.shifts)
-
-
-def count_tiles(image_shape: tuple[int, int], patch_size: int, recipe: Recipe) -> int:
-    """Return how many tiles `create_patch_image_state` will report for an image."""
-    return len(plan_embedding(image_shape, patch_size, recipe).tiles)

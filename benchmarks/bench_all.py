@@ -1,0 +1,135 @@
+"""Runs the benchmarks, prints their tables and writes them into docs/benchmarks.md.
+
+Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
+quarter of an hour on two cores that have nothing else to do; `--quick` takes about a minute and
+writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part: with
+`--only`, the others stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A script, what it tells, and the options that make it quick."""
+
+    title: str
+    script: str
+    options: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+
+    def command(self, *, quick: bool) -> list[str]:
+        """Return the arguments of Python."""
+        return [f"benchmarks/{self.script}", *(self.quick if quick else self.options)]
+
+
+PARTS = {
+    "embed": Part(
+        "Seconds per megapixel",
+        "bench_embed.py",
+        quick=("--sides", "512", "--repeats", "1"),
+    ),
+    "large": Part(
+        "Large images: flat cost, bounded memory, counted chunks, a run that is resumed",
+        "bench_large.py",
+        quick=("--sides", "512", "--resumed", "2048"),
+    ),
+    "answer": Part(
+        "A click on N patches",
+        "bench_answer.py",
+        quick=("--patches", "65536", "--repeats", "3"),
+    ),
+    "click": Part(
+        "From a click to the heatmaps",
+        "bench_click.py",
+        quick=("--side", "256", "--targets", "1", "--clicks", "3"),
+    ),
+    "store": Part(
+        "The store",
+        "bench_store.py",
+        options=("--repeats", "3"),
+        quick=("--sides", "512", "--repeats", "1"),
+    ),
+    "startup": Part(
+        "Opening the dock",
+        "bench_startup.py",
+        options=("--repeats", "3"),
+        quick=("--repeats", "1"),
+    ),
+}
+
+
+def main() -> None:
+    """Run the parts one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    for name in options.only:
+        text = measure(PARTS[name], quick=options.quick)
+        if not options.quick:
+            write(PARTS[name], text)
+
+
+def measure(part: Part, *, quick: bool) -> str:
+    """Run a part, show what it prints, and return it with the command, the date and the load."""
+    command = part.command(quick=quick)
+    print(f"\n== python {' '.join(command)}", flush=True)
+    before, start = load(), time.perf_counter()
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    seconds = time.perf_counter() - start
+    date = datetime.datetime.now(datetime.UTC).date()
+    about = f"{date}, {machine()}; other work before it began: {before}; {seconds:.0f} s."
+    return f"`python {' '.join(command)}`\n\n{about}\n\n```text\n{''.join(lines)}```\n"
+
+
+def load() -> str:
+    """Return the load of the machine, as the system counts it."""
+    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+
+
+def machine() -> str:
+    """Return which processor it is and how many cores there are."""
+    try:
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return f"{found[1] if found else platform.processor()}, {os.cpu_count()} cores"
+
+
+def write(part: Part, text: str) -> None:
+    """Put a part in its place on the page."""
+    page = PAGE.read_text()
+    first, last = page.index(BEGIN) + len(BEGIN), page.index(END)
+    parts = dict(re.findall(r"^### (.*?)\n\n(.*?\n```\n)", page[first:last], re.M | re.S))
+    parts[part.title] = text
+    titles = [one.title for one in PARTS.values() if one.title in parts]
+    measured = "".join(f"\n### {title}\n\n{parts[title]}" for title in titles)
+    PAGE.write_text(f"{page[:first]}{measured}\n{page[last:]}")
+
+
+if __name__ == "__main__":
+    main()
