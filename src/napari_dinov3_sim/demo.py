@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.embedding import load_model, say_model
+from napari_dinov3_sim._cli.model import load_model, say_model
 from napari_dinov3_sim._cli.outputs import OutputFolder, encode_png, encode_tif, open_folder
 from napari_dinov3_sim._cli.overlay import (
     draw_heatmap,

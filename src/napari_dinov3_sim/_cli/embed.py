@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.embedding import load_model, recipe_of
+from napari_dinov3_sim._cli.embedding import recipe_of
 from napari_dinov3_sim._cli.meter import Meter
+from napari_dinov3_sim._cli.model import open_model
 from napari_dinov3_sim._cli.outputs import open_folder
 from napari_dinov3_sim._cli.planning import FilePlan, expand, plan, tasks_of
 from napari_dinov3_sim._cli.report import Report
@@ -69,12 +70,12 @@ def _here(
     plans: Sequence[FilePlan], settings: Settings, meter: Meter
 ) -> Iterator[PlaneDone | PlaneFailed]:
     with Bars() as bars:
-        backbone = load_model(settings.model, settings.device, settings.dtype, bars)
+        model = open_model(settings.model, settings.device, settings.dtype, bars)
     try:
         for task in tasks_of(plans):
             if isinstance(task, PlaneTask):
                 meter.start(task.path.name, task.megapixels)
-                yield attempt(task, settings, backbone, meter.tile)
+                yield attempt(task, settings, model, meter.tile)
             else:
                 yield task
     finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.images import read_image
-from napari_dinov3_sim._cli.terminal import note, say
+from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.core.sources import as_source
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.terminal import Bars
-    from napari_dinov3_sim.backbones import DINOv3Backbone
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.sources import PixelSource
     from napari_dinov3_sim.core.state import PatchImageState, Progress
@@ -66,13 +66,13 @@ class PlaneEmbedder:
 
     Attributes
     ----------
-    backbone : DINOv3Backbone
+    model : LazyModel
     store : DiskStore or None
         Asked first.
     recipe : Recipe
     """
 
-    backbone: DINOv3Backbone
+    model: LazyModel
     store: DiskStore | None
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -97,7 +97,7 @@ class PlaneEmbedder:
         """
         seen = survey(source)
         window = window or seen.window
-        digest = digest_of(seen.digest, self.backbone.fingerprint, window, self.recipe)
+        digest = digest_of(seen.digest, self.model.identity.fingerprint, window, self.recipe)
         path = None if self.store is None else self.store.path_of(digest)
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
@@ -120,7 +120,7 @@ class PlaneEmbedder:
         tiles = None if self.store is None else self.store.tiles(digest, label)
         return create_patch_image_state(
             source,
-            self.backbone,
+            self.model.load(),
             window=window,
             recipe=self.recipe,
             progress=progress,
@@ -135,21 +135,21 @@ class ImageEmbedder:
 
     Attributes
     ----------
-    backbone : DINOv3Backbone
+    model : LazyModel
     store : DiskStore or None
         Asked first.
     bars : Bars
     recipe : Recipe
     """
 
-    backbone: DINOv3Backbone
+    model: LazyModel
     store: DiskStore | None
     bars: Bars
     recipe: Recipe = field(default_factory=Recipe)
 
     def embed(self, path: Path) -> Embedded:
         """Return the embeddings of an image, computed if they are not stored."""
-        planes = PlaneEmbedder(self.backbone, self.store, self.recipe)
+        planes = PlaneEmbedder(self.model, self.store, self.recipe)
         progress = self.bars.tiles(f"Embedding {path.name}")
         found = planes.find(as_source(read_image(path)), path.stem, progress=progress)
         return Embedded(path, found.state, found.stored)
@@ -158,32 +158,3 @@ class ImageEmbedder:
 def recipe_of(arguments: argparse.Namespace) -> Recipe:
     """Return how the command line wants pixels to become embeddings."""
     return Recipe(factor=arguments.resolution, shifts=arguments.shifts, padding=arguments.padding)
-
-
-def load_model(model: str, device: str, dtype: str, bars: Bars) -> DINOv3Backbone:
-    """Load a model, with a bar for its download."""
-    from napari_dinov3_sim.backbones import load_backbone
-
-    return load_backbone(model, device=device, dtype=dtype, progress=bars.download)
-
-
-def describe_model(backbone: DINOv3Backbone) -> dict[str, Any]:
-    """Return what a result must say about the model it came from."""
-    return {
-        "model": backbone.name,
-        "label": backbone.label,
-        "device": str(backbone.device),
-        "dtype": str(backbone.dtype),
-        "fingerprint": backbone.fingerprint,
-        "licence": backbone.licence,
-    }
-
-
-def say_model(backbone: DINOv3Backbone) -> None:
-    """Tell which model was used, by its full name."""
-    say_description(describe_model(backbone))
-
-
-def say_description(model: dict[str, Any]) -> None:
-    """Tell which model was used; takes what `describe_model` returned, here or on a worker."""
-    say("Model: {model}, {label}; {dtype} on {device}.".format(**model))

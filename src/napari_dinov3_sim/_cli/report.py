@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim._cli.embedding import say_description
+from napari_dinov3_sim._cli.model import say_description
 from napari_dinov3_sim._cli.tasks import PlaneDone, PlaneFailed
 from napari_dinov3_sim._cli.terminal import note, say
 

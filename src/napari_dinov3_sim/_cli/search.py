@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.embedding import (
-    ImageEmbedder,
-    describe_model,
-    load_model,
-    recipe_of,
-    say_model,
-)
+from napari_dinov3_sim._cli.embedding import ImageEmbedder, recipe_of
 from napari_dinov3_sim._cli.images import read_all_once
+from napari_dinov3_sim._cli.model import describe_model, open_model, say_model
 from napari_dinov3_sim._cli.outputs import (
     check_inputs_survive,
     open_folder,
@@ -49,24 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, images, stems, query, wanted)
     folder = open_folder(arguments.out)
     with Bars() as bars:
-        model = arguments.model or query.model
-        backbone = load_model(model, arguments.device, arguments.dtype, bars)
-        query.check_model(backbone.fingerprint, backbone.name)
+        name = arguments.model or query.model
+        model = open_model(name, arguments.device, arguments.dtype, bars)
+        query.check_model(model.identity.fingerprint, model.identity.name)
         store = DiskStore(arguments.embeddings, warn=note) if arguments.embeddings else None
-        embedder = ImageEmbedder(backbone, store, bars, recipe_of(arguments))
+        embedder = ImageEmbedder(model, store, bars, recipe_of(arguments))
         results = _search(images, query, embedder)
     written = write_results(results, stems, [kind.name for kind in query.kinds], wanted, folder)
     if arguments.json:
         report = {
             "query": str(arguments.query),
             "combination": query.combination,
-            **describe_model(backbone),
+            **describe_model(model.identity),
             **written.summary(),
             "images": [entry.nested() for entry in written.entries],
         }
         say(json.dumps(report))
     else:
-        say_model(backbone)
+        say_model(model.identity)
         say_results(written, folder)
     return 0
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.embedding import (
-    ImageEmbedder,
-    describe_model,
-    load_model,
-    recipe_of,
-    say_model,
-)
+from napari_dinov3_sim._cli.embedding import ImageEmbedder, recipe_of
 from napari_dinov3_sim._cli.errors import InputError, UsageError
 from napari_dinov3_sim._cli.images import read_all_once, read_image
+from napari_dinov3_sim._cli.model import describe_model, open_model, say_model
 from napari_dinov3_sim._cli.outputs import (
     check_inputs_survive,
     open_folder,
@@ -38,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.backbones import DINOv3Backbone
+    from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim.core.combine import Combination, KindQuery
     from napari_dinov3_sim.core.similarity import Point
 
@@ -55,26 +50,26 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, images, (*points, *negatives), stems, wanted)
     folder = open_folder(arguments.out)
     with Bars() as bars:
-        backbone = load_model(arguments.model, arguments.device, arguments.dtype, bars)
+        model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
         store = DiskStore(arguments.embeddings, warn=note) if arguments.embeddings else None
-        embedder = ImageEmbedder(backbone, store, bars, recipe_of(arguments))
+        embedder = ImageEmbedder(model, store, bars, recipe_of(arguments))
         kind, results = _search(images, points, negatives, arguments.combine, embedder)
     written = write_results(results, stems, [kind.name], wanted, folder)
-    saved = _save(arguments, kind, results[0], backbone) if arguments.save_query else None
+    saved = _save(arguments, kind, results[0], model) if arguments.save_query else None
     if arguments.json:
         report = {
             "query": str(images[0]),
             "points": [list(point) for point in points],
             "negatives": [list(point) for point in negatives],
             "combination": arguments.combine,
-            **describe_model(backbone),
+            **describe_model(model.identity),
             **written.summary(),
             "images": [entry.flat() for entry in written.entries],
             "saved_query": saved,
         }
         say(json.dumps(report))
     else:
-        say_model(backbone)
+        say_model(model.identity)
         say_results(written, folder)
         if saved:
             say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
@@ -139,9 +134,7 @@ def _search(
     return kind, results
 
 
-def _save(
-    arguments: argparse.Namespace, kind: KindQuery, result: Result, backbone: DINOv3Backbone
-) -> str:
+def _save(arguments: argparse.Namespace, kind: KindQuery, result: Result, model: LazyModel) -> str:
     from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
     from napari_dinov3_sim.query_files import save_query
 
@@ -152,8 +145,8 @@ def _save(
     query = SavedQuery(
         (SavedKind.of(kind, COLOUR, pictures),),
         arguments.combine,
-        backbone.fingerprint,
-        backbone.name,
+        model.identity.fingerprint,
+        model.identity.name,
         result.maps[0].grid.patch_size,
     )
     return str(save_query(query, arguments.save_query))

@@ -9,10 +9,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim._cli.embedding import PlaneEmbedder, describe_model
+from napari_dinov3_sim._cli.embedding import PlaneEmbedder
 from napari_dinov3_sim._cli.errors import InputError, one_line
+from napari_dinov3_sim._cli.model import LazyModel, describe_model, open_model
 from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.terminal import note
+from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
 from napari_dinov3_sim.store import DiskStore
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim._cli.layers import Layer, Position
-    from napari_dinov3_sim.backbones import DINOv3Backbone
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.state import Progress
@@ -101,7 +102,7 @@ class PlaneFailed:
     planes : int
         What need not be waited for any more.
     ends_all : bool
-        Whether no other plane can fare better, because results cannot be written.
+        Whether no other plane can fare better: results cannot be written, or the model changed.
     """
 
     path: Path
@@ -114,31 +115,31 @@ class PlaneFailed:
 def attempt(
     task: PlaneTask,
     settings: Settings,
-    backbone: DINOv3Backbone,
+    model: LazyModel,
     progress: Progress | None = None,
 ) -> PlaneDone | PlaneFailed:
     """Embed a plane and write it, unless that has been done; errors are returned."""
     try:
-        facts = _embed(task, settings, backbone, progress)
+        facts = _embed(task, settings, model, progress)
     except Exception as error:
         return failed(task.path, error, task.megapixels)
-    return PlaneDone(task, facts, describe_model(backbone))
+    return PlaneDone(task, facts, describe_model(model.identity))
 
 
 def failed(path: Path, error: Exception, megapixels: float = 0.0, planes: int = 1) -> PlaneFailed:
     """Return an error as a value, in one sentence."""
     known = isinstance(error, SimilarityError)
     what = "" if known else f"{path}: unexpected {type(error).__name__}: "
-    ends_all = isinstance(error, StoreError)
+    ends_all = isinstance(error, StoreError | ModelChangedError)
     return PlaneFailed(path, f"{what}{one_line(error)}", megapixels, planes, ends_all)
 
 
 def _embed(
-    task: PlaneTask, settings: Settings, backbone: DINOv3Backbone, progress: Progress | None
+    task: PlaneTask, settings: Settings, model: LazyModel, progress: Progress | None
 ) -> dict[str, Any]:
     layer, store = last_file.layer(task), _store(settings.folder)
     label = layer.label(task.position)
-    planes = PlaneEmbedder(backbone, store, settings.recipe)
+    planes = PlaneEmbedder(model, store, settings.recipe)
     found = planes.find(layer.plane(task.position), label, task.window, progress)
     path = found.stored or store.write(found.digest, found.state, label)
     return {
@@ -200,17 +201,15 @@ _one_at_a_time = threading.Lock()
 
 
 @functools.lru_cache(maxsize=1)
-def _model(model: str, device: str, dtype: str) -> DINOv3Backbone:
-    from napari_dinov3_sim.backbones import load_backbone
-
-    return load_backbone(model, device=device, dtype=dtype)
+def _model(model: str, device: str, dtype: str) -> LazyModel:
+    return open_model(model, device, dtype)
 
 
 def run_on_worker(task: PlaneTask, settings: Settings) -> PlaneDone | PlaneFailed:
     """Embed a plane on a cluster's worker, whose process loads the model once."""
     with _one_at_a_time:
         try:
-            backbone = _model(settings.model, settings.device, settings.dtype)
+            model = _model(settings.model, settings.device, settings.dtype)
         except SimilarityError as error:
             return PlaneFailed(task.path, one_line(error), ends_all=True)
-        return attempt(task, settings, backbone)
+        return attempt(task, settings, model)

@@ -1,0 +1,155 @@
+"""Seconds from the first click to the heatmap, for an image that was embedded yesterday.
+
+Run `python benchmarks/bench_reopen.py [--sides 1024 4096] [--repeats 5]`. A ViT-S/16 of random
+weights embeds pictures into a folder; then every row is a fresh interpreter that opens one of
+them in a session on threads, waits until the session is ready for clicks, and clicks:
+
+- "first click": PyTorch and all else that has not been imported yet is imported meanwhile;
+- "imports warm": once more in the same process, in a new session with an empty memory.
+
+Both with what is remembered of the model (its card), and by loading the model to know its
+fingerprint, as it was done without. The files are in the page cache of the system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import machine, picture
+from safetensors.torch import save_file
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+SCRIPT = """
+import json, sys, time
+import numpy as np
+from pathlib import Path
+from napari.components import ViewerModel
+from napari_dinov3_sim.backbones.loader import ModelLoader
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+way, folder, side = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+loader = ModelLoader("cpu")
+if way == "load":
+    loader = loader.__call__
+pixels = np.load(folder / f"{side}.npy")
+
+def click():
+    viewer = ViewerModel()
+    image = viewer.add_image(pixels)
+    store = EmbeddingStore(MemoryStore(), DiskStore(folder / "store"))
+    model = str(folder / "vits16.safetensors")
+    session = SimilaritySession(
+        viewer, backbone=model, runner=ThreadRunner(), store=store, load_model=loader
+    )
+    session.wait()
+    before = sorted(name for name in ("torch", "transformers") if name in sys.modules)
+    start = time.perf_counter()
+    session.add_query(image, 100, 100)
+    session.wait()
+    seconds = time.perf_counter() - start
+    assert len(session.heatmaps) == 1
+    loaded = session.backbone is not None
+    session.close()
+    return {"seconds": seconds, "loaded": loaded, "imported before": before}
+
+first = click()
+warm = click()
+print(json.dumps({"first": first, "warm": warm}))
+"""
+
+EMBED = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari.components import ViewerModel
+from napari_dinov3_sim.backbones.loader import ModelLoader
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+folder = Path(sys.argv[1])
+viewer = ViewerModel()
+for side in sys.argv[2:]:
+    viewer.add_image(np.load(folder / f"{side}.npy"))
+session = SimilaritySession(
+    viewer,
+    backbone=str(folder / "vits16.safetensors"),
+    runner=ThreadRunner(),
+    store=EmbeddingStore(MemoryStore(), DiskStore(folder / "store")),
+    load_model=ModelLoader("cpu"),
+)
+session.embed()
+session.wait()
+session.close()
+"""
+
+
+def main() -> None:
+    """Print one row for each side and way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", type=int, nargs="+", default=[1024, 4096])
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, options.sides)
+        print(f"ViT-S/16, random weights; {machine()}; load {os.getloadavg()[0]:.1f} before")
+        for side in options.sides:
+            # Side by side, so that other work on the machine falls on both.
+            runs = [(reopen("card", folder, side), reopen("load", folder, side))
+                    for _ in range(options.repeats)]  # fmt: skip
+            for number, way in enumerate(("by its card", "by loading it")):
+                print(row(side, way, [pair[number] for pair in runs]), flush=True)
+        print(f"load {os.getloadavg()[0]:.1f} after")
+
+
+def prepare(folder: Path, sides: list[int]) -> None:
+    """Write a model and pictures, and embed them, in another process than those measured."""
+    torch.manual_seed(0)
+    model = DINOv3ViTModel(DINOv3ViTConfig(num_register_tokens=4))
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, folder / "vits16.safetensors")
+    for side in sides:
+        np.save(folder / f"{side}.npy", picture(side))
+    run(EMBED, folder, str(folder), *map(str, sides))
+
+
+def reopen(way: str, folder: Path, side: int) -> dict[str, dict[str, object]]:
+    """Click in a fresh interpreter and return what it measured."""
+    done = dict(json.loads(run(SCRIPT, folder, way, str(folder), str(side)).splitlines()[-1]))
+    assert done["first"]["imported before"] == []
+    assert done["first"]["loaded"] is (way == "load")
+    return done
+
+
+def run(script: str, folder: Path, *arguments: str) -> str:
+    """Run a script in a fresh interpreter whose cache, with the cards, is in the folder."""
+    command = [sys.executable, "-c", script, *arguments]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
+
+
+def row(side: int, way: str, runs: list[dict[str, dict[str, object]]]) -> str:
+    """Describe the runs of one side and way: medians, and the longest of the first clicks."""
+    first, warm = ([float(run[when]["seconds"]) for run in runs] for when in ("first", "warm"))
+    return (
+        f"{side:5}², the model known {way:13}: first click {statistics.median(first):5.2f} s "
+        f"({min(first):.2f} to {max(first):.2f}), imports warm {statistics.median(warm):5.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
