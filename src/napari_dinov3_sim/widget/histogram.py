@@ -149,7 +149,8 @@ class Histogram(QWidget):
 def _ticks(low: float, high: float) -> NDArray[np.float64]:
     """Return round cosines, not more than fit next to each other in a dock."""
     step = 0.1 if high - low <= 0.6 else 0.2 if high - low <= 1.2 else 0.5
-    return step * np.arange(np.ceil(low / step - 1e-6), np.floor(high / step + 1e-6) + 1)
+    steps = np.arange(np.ceil(low / step - 1e-6), np.floor(high / step + 1e-6) + 1)
+    return step * steps + 0.0  # no tick is "-0"
 
 
 def _range_of(counts: Iterable[NDArray[np.intp]]) -> tuple[float, float]:
