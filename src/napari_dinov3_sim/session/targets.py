@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from heapq import merge
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from napari_dinov3_sim.session.planes import (
 from napari_dinov3_sim.session.survey import Site, Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -256,10 +258,10 @@ class Targets:
             self._placements[key] = placement_of(layer, axes, units)
         return self._placements[key]
 
-    def other_planes(self, shown: Iterable[Plane]) -> list[Plane]:
-        """Return the planes of the same stacks that are not shown, the nearest ones first."""
-        ranked = [(distance, plane) for one in shown for distance, plane in self._neighbours(one)]
-        return [plane for _, plane in sorted(ranked, key=lambda pair: pair[0])]
+    def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
+        """Yield the planes of the same stacks that are not shown, the nearest ones first."""
+        ranked = merge(*(self._neighbours(one) for one in shown), key=itemgetter(0))
+        return (plane for _, plane in ranked)
 
     def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
         """Return a stack's other planes with their distance in steps of the sliders."""
