@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -199,3 +201,29 @@ def test_pressing_embed_reads_again_what_was_found(open_session, pixels):
     embed(session)
     assert (loader.loaded, loader.backbone.calls) == (1, 1)
     check_heatmaps(session, session.images)
+
+
+PROGRAM = """
+import sys, time
+import numpy as np
+from napari.components import ViewerModel
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import ThreadRunner
+
+viewer, runner = ViewerModel(), ThreadRunner()
+session = SimilaritySession(viewer, backbone="builtin", runner=runner)
+session.wait()
+print("torch" in sys.modules)
+viewer.add_image(np.zeros((20, 20)))
+end = time.monotonic() + 60
+while "napari_dinov3_sim.session.kinds" not in sys.modules and time.monotonic() < end:
+    runner.deliver(0.05)
+print("torch" in sys.modules, "transformers" in sys.modules, session.busy)
+"""
+
+
+def test_torch_is_imported_when_an_image_is_opened_and_transformers_never():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "False", "False"]

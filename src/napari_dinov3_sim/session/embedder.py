@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.embed_job import EmbedJob, PlaneQueue
-from napari_dinov3_sim.session.loading import LoadOnce
+from napari_dinov3_sim.session.loading import LoadOnce, import_libraries
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
+
+
+def _ignore(message: Message) -> None:
+    del message
 
 
 class Embedder:
@@ -94,6 +99,11 @@ class Embedder:
         self._card = card
         # Its fingerprint does not tell a state of the same model and another recipe.
         self._trusted_from = self._job + 1
+
+    def warm_up(self) -> None:
+        """Import PyTorch in the worker, before it is needed; what fails is told when it is."""
+        if "torch" not in sys.modules:
+            self._runner.submit("embed", import_libraries, _ignore)
 
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""

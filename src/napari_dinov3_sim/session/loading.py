@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.runner import CancelToken, Receive
+
+
+def import_libraries(post: Receive, token: CancelToken) -> None:
+    """Import what the first answer needs: more than a second, if it is left to the first click."""
+    del post
+    for name in ("torch", "safetensors.torch", "napari_dinov3_sim.session.kinds"):
+        if not token.cancelled:
+            import_module(name)
 
 
 class LoadOnce:
