@@ -39,6 +39,7 @@ def changed(array, index):
         (2, None),
         (3, Recipe(Tiling(side=512))),
         (3, Recipe(Tiling(overlap=64))),
+        (3, Recipe(Tiling(joint="cut"))),
         (3, Recipe(factor=2)),
         (3, Recipe(shifts=2)),
         (3, Recipe(padding="reflect")),
