@@ -277,6 +277,103 @@ class Coordinator:
             self._queries.raise_to_top()
             self._embedder.warm_up()
 
+    def _hidden_planes(self, shown: Iterable[Plane]) -> dict[PlaneKey, Plane]:
+        """Return the next planes out of sight that are to be answered and have not been yet."""
+        if not (self._all_planes and self._picks):
+            return {}
+        due = (p for p in self._targets.other_planes(shown) if self._is_due(p.key))
+        return {plane.key: plane for plane in islice(due, AHEAD)}
+
+    def _is_due(self, key: PlaneKey) -> bool:
+        if self._answers.known(key) is not None or self._answers.has_given_up(key):
+            return False
+        return self._embedder.is_coming(key)
+
+    def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
+        """Return everything that is picked, and the planes it lies on."""
+        places: dict[int, Place] = {}
+        survey = self._targets.survey()
+
+        def image_of(
+            number: int, world: NDArray[np.float64], remembered: Hashable | None
+        ) -> Hashable | None:
+            if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
+                return IGNORED
+            if remembered is NEW and self._looking.is_click(world):
+                place = self._looking.place_at(world)
+            else:
+                place = survey.locate(world, remembered)
+            if place is None:
+                return None
+            places[number] = place
+            return place.plane.key.layer_id
+
+        located = self._queries.locate(image_of)
+        picks: tuple[AnyPick, ...] = tuple(
+            Pick(
+                at.plane.key, at.x, at.y, located[number].role.kind, located[number].role.positive
+            )
+            for number, at in places.items()
+        )
+        planes = {at.plane.key: at.plane for at in places.values()}
+        hovered = self._looking.hovered
+        if hovered is not None:
+            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.kind)
+            return (pick,), {hovered.plane.key: hovered.plane}
+        for source in self._pick_sources:
+            more, on = source.picks()
+            picks, planes = picks + more, planes | dict(on)
+        return picks, planes
+
+    @property
+    def _clicks_mean_nothing(self) -> bool:
+        """In 3-D a click lands mid-plane; in the grid all images lie at the same place."""
+        grid = bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side
+        return self._viewer.dims.ndisplay == 3 or grid
+
+    def _make_question(self, picked: Iterable[PlaneKey]) -> Question | None:
+        """Return what is asked now; None while something that was picked is not embedded."""
+        states = tuple((key, self._embedder.handle(key)) for key in picked)
+        known = tuple((key, handle) for key, handle in states if handle is not None)
+        if not self._picks or len(known) < len(states):
+            return None
+        threshold = self._threshold if self._has_several_kinds() else None
+        return Question(self._picks, known, self._combination, threshold)
+
+    def _without_answer(
+        self, question: Question | None, shown: Mapping[PlaneKey, Plane]
+    ) -> dict[PlaneKey, Plane]:
+        """Return the planes that must be embedded: an answer is kept longer than embeddings."""
+        if question is not None and question == self._answers.asked == self._answers.question:
+            return {k: plane for k, plane in shown.items() if self._answers.known(k) is None}
+        return dict(shown)
+
+    def _ask(
+        self,
+        question: Question | None,
+        shown: Mapping[PlaneKey, Plane],
+        hidden: Mapping[PlaneKey, Plane],
+    ) -> None:
+        if question is None or not shown:
+            self._answers.forget()
+            return
+        targets = tuple(self._target_planes(shown, visible=True))
+        targets += tuple(self._target_planes(hidden, visible=False))
+        self._answers.retain({key.layer for key in shown})
+        self._answers.ask(question, targets)
+
+    def _has_several_kinds(self) -> bool:
+        labelled = any(isinstance(pick, LabelsPick) for pick in self._picks)
+        return labelled or len({getattr(pick, "kind", pick) for pick in self._picks}) > 1
+
+    def _target_planes(
+        self, planes: Mapping[PlaneKey, Plane], *, visible: bool
+    ) -> Iterable[TargetPlane]:
+        for key, plane in planes.items():
+            handle = self._embedder.handle(key)
+            if handle is not None:
+                yield TargetPlane(key, handle, plane.shape, visible)
+
     def _drop_untrue(self) -> None:
         """Remove layers that no longer say anything about their image.
 
