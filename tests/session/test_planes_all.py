@@ -490,7 +490,7 @@ def test_what_an_earlier_recipe_embedded_is_not_used_by_the_next(viewer, rng, ba
 def test_a_stack_longer_than_what_is_dealt_with_at_a_time_is_answered_to_its_end(
     session, viewer, rng, monkeypatch
 ):
-    monkeypatch.setattr(coordinator, "AHEAD", 3)
+    monkeypatch.setattr(inquiry, "AHEAD", 3)
     data = rng.integers(0, 60000, (14, 40, 40)).astype(np.uint16)
 
     def block(part, block_info=None):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_dinov3_sim.session.answer_job import TargetPlane
 from napari_dinov3_sim.session.answers import Answers
 from napari_dinov3_sim.session.atlas import Atlas
 from napari_dinov3_sim.session.embedder import Embedder
+from napari_dinov3_sim.session.inquiry import Inquiry
 from napari_dinov3_sim.session.looking import Looking
 from napari_dinov3_sim.session.messages import (
     Answered,
@@ -28,19 +27,19 @@ from napari_dinov3_sim.session.messages import (
     Progress,
     StateGone,
 )
+from napari_dinov3_sim.session.mishaps import Mishaps
 from napari_dinov3_sim.session.overlays import Overlays
 from napari_dinov3_sim.session.palette import Palette
+from napari_dinov3_sim.session.picking import Picking
 from napari_dinov3_sim.session.point_features import Role
 from napari_dinov3_sim.session.queries import QueryPoints
-from napari_dinov3_sim.session.questions import LabelsPick, Pick, Question
 from napari_dinov3_sim.session.regions import Regions
 from napari_dinov3_sim.session.results import Results
-from napari_dinov3_sim.session.sources import IGNORED, NEW
 from napari_dinov3_sim.session.status import Situation, describe
 from napari_dinov3_sim.session.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Mapping
     from queue import SimpleQueue
 
     import numpy as np
@@ -54,15 +53,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.look import Look
-    from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
-    from napari_dinov3_sim.session.questions import AnyPick, PickSource
+    from napari_dinov3_sim.session.questions import AnyPick
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
-    from napari_dinov3_sim.session.survey import Place
     from napari_dinov3_sim.store import EmbeddingStore
-
-
-AHEAD = 128
-"""Planes out of sight that are dealt with at a time: every refresh looks at all of them."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +111,7 @@ class Coordinator:
         self._images_known = 0
         self._queries_due = True
         self._status = ""
-        self._failures: list[Failure] = []
-        self._told: set[tuple[str, WindowKey | None]] = set()
+        self._mishaps = Mishaps(self.failed.emit)
         self._combination: Combination = "auto"
         self._threshold: float | None = None
         self._all_planes = False
@@ -140,11 +132,14 @@ class Coordinator:
             store,
             self._palette,
             threshold=lambda: self._threshold,
-            fail=self._on_failure,
+            fail=self._mishaps.add,
             adopt=self._adopt_query,
         )
-        self._pick_sources: list[PickSource] = [self.regions, self.results.saved]
         self._looking = Looking(viewer, self._atlas, self._overlays, self._palette, self._schedule)
+        self._picking = Picking(
+            viewer, self._queries, self._targets, self._looking, [self.regions, self.results.saved]
+        )
+        self._inquiry = Inquiry(self._targets, self._embedder, self._answers)
         viewer.dims.events.connect(self._on_dims)
         self._warm = "pandas" in sys.modules
         if not self._warm:
@@ -248,17 +243,18 @@ class Coordinator:
         for sentence in self._targets.part_diverged():
             self.noticed.emit(sentence)
         shown = {plane.key: plane for plane in self._targets.planes()}
-        picks, picked = self._find_picks()
+        picks, picked = self._picking.find()
         if picks != self._picks:
             self._looking.forget_match()
         self._picks = picks
         self._queries.draw()
-        hidden = self._hidden_planes(shown.values())
+        hidden = self._inquiry.hidden(shown.values()) if self._all_planes and picks else {}
         self._embedder.retain(picked | shown, hidden, self._targets.versions())
-        question = self._make_question(picked)
-        wanted = picked | self._without_answer(question, shown) | hidden
-        self._embedder.request(wanted.values() if self._picks else ())
-        self._ask(question, shown, hidden)
+        inquiry = self._inquiry
+        question = inquiry.question(picks, picked, self._combination, self._threshold)
+        wanted = picked | inquiry.without_answer(question, shown) | hidden
+        self._embedder.request(wanted.values() if picks else ())
+        inquiry.ask(question, shown, hidden)
         self._drop_untrue()
         if self._histograms and not (self._answers.pending or self._answers.planes()):
             self._histograms = {}
@@ -276,103 +272,6 @@ class Coordinator:
             self._queries.ensure(targets[-1])
             self._queries.raise_to_top()
             self._embedder.warm_up()
-
-    def _hidden_planes(self, shown: Iterable[Plane]) -> dict[PlaneKey, Plane]:
-        """Return the next planes out of sight that are to be answered and have not been yet."""
-        if not (self._all_planes and self._picks):
-            return {}
-        due = (p for p in self._targets.other_planes(shown) if self._is_due(p.key))
-        return {plane.key: plane for plane in islice(due, AHEAD)}
-
-    def _is_due(self, key: PlaneKey) -> bool:
-        if self._answers.known(key) is not None or self._answers.has_given_up(key):
-            return False
-        return self._embedder.is_coming(key)
-
-    def _find_picks(self) -> tuple[tuple[AnyPick, ...], dict[PlaneKey, Plane]]:
-        """Return everything that is picked, and the planes it lies on."""
-        places: dict[int, Place] = {}
-        survey = self._targets.survey()
-
-        def image_of(
-            number: int, world: NDArray[np.float64], remembered: Hashable | None
-        ) -> Hashable | None:
-            if remembered is IGNORED or (remembered is NEW and self._clicks_mean_nothing):
-                return IGNORED
-            if remembered is NEW and self._looking.is_click(world):
-                place = self._looking.place_at(world)
-            else:
-                place = survey.locate(world, remembered)
-            if place is None:
-                return None
-            places[number] = place
-            return place.plane.key.layer_id
-
-        located = self._queries.locate(image_of)
-        picks: tuple[AnyPick, ...] = tuple(
-            Pick(
-                at.plane.key, at.x, at.y, located[number].role.kind, located[number].role.positive
-            )
-            for number, at in places.items()
-        )
-        planes = {at.plane.key: at.plane for at in places.values()}
-        hovered = self._looking.hovered
-        if hovered is not None:
-            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.kind)
-            return (pick,), {hovered.plane.key: hovered.plane}
-        for source in self._pick_sources:
-            more, on = source.picks()
-            picks, planes = picks + more, planes | dict(on)
-        return picks, planes
-
-    @property
-    def _clicks_mean_nothing(self) -> bool:
-        """In 3-D a click lands mid-plane; in the grid all images lie at the same place."""
-        grid = bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side
-        return self._viewer.dims.ndisplay == 3 or grid
-
-    def _make_question(self, picked: Iterable[PlaneKey]) -> Question | None:
-        """Return what is asked now; None while something that was picked is not embedded."""
-        states = tuple((key, self._embedder.handle(key)) for key in picked)
-        known = tuple((key, handle) for key, handle in states if handle is not None)
-        if not self._picks or len(known) < len(states):
-            return None
-        threshold = self._threshold if self._has_several_kinds() else None
-        return Question(self._picks, known, self._combination, threshold)
-
-    def _without_answer(
-        self, question: Question | None, shown: Mapping[PlaneKey, Plane]
-    ) -> dict[PlaneKey, Plane]:
-        """Return the planes that must be embedded: an answer is kept longer than embeddings."""
-        if question is not None and question == self._answers.asked == self._answers.question:
-            return {k: plane for k, plane in shown.items() if self._answers.known(k) is None}
-        return dict(shown)
-
-    def _ask(
-        self,
-        question: Question | None,
-        shown: Mapping[PlaneKey, Plane],
-        hidden: Mapping[PlaneKey, Plane],
-    ) -> None:
-        if question is None or not shown:
-            self._answers.forget()
-            return
-        targets = tuple(self._target_planes(shown, visible=True))
-        targets += tuple(self._target_planes(hidden, visible=False))
-        self._answers.retain({key.layer for key in shown})
-        self._answers.ask(question, targets)
-
-    def _has_several_kinds(self) -> bool:
-        labelled = any(isinstance(pick, LabelsPick) for pick in self._picks)
-        return labelled or len({getattr(pick, "kind", pick) for pick in self._picks}) > 1
-
-    def _target_planes(
-        self, planes: Mapping[PlaneKey, Plane], *, visible: bool
-    ) -> Iterable[TargetPlane]:
-        for key, plane in planes.items():
-            handle = self._embedder.handle(key)
-            if handle is not None:
-                yield TargetPlane(key, handle, plane.shape, visible)
 
     def _drop_untrue(self) -> None:
         """Remove layers that no longer say anything about their image.
@@ -412,7 +311,7 @@ class Coordinator:
             self._queries.raise_to_top()
             self.answered.emit()
         elif isinstance(message, Failure):
-            self._on_failure(message)
+            self._mishaps.add(message)
         elif isinstance(message, Finished):
             self._schedule()
             self._announce()
@@ -433,15 +332,6 @@ class Coordinator:
             self._warm = True
             self._schedule()
 
-    def _on_failure(self, failure: Failure) -> None:
-        # For `wait`; in a window nobody waits, and the list must not grow for ever.
-        self._failures = [*self._failures[-9:], failure]
-        told = (failure.message, failure.plane.window_key if failure.plane else None)
-        # Every plane of a broken stack fails alike; once is enough.
-        if told not in self._told:
-            self._told.add(told)
-            self.failed.emit(failure)
-
     def _on_message(self, message: Message) -> None:
         self._pass_on_notices()
         if isinstance(message, Progress):
@@ -449,7 +339,7 @@ class Coordinator:
         elif isinstance(message, Notice):
             self.noticed.emit(message.message)
         elif isinstance(message, Failure):
-            self._on_failure(message)
+            self._mishaps.add(message)
         elif isinstance(message, ModelKnown | ModelLoaded):
             self.model_changed.emit()
             self._schedule()
@@ -485,7 +375,7 @@ class Coordinator:
             ),
             model=self.model,
             three_d=self._viewer.dims.ndisplay == 3,
-            grid=bool(self._viewer.canvas.grid.enabled) and not self._looking.side_by_side,
+            grid=self._picking.in_grid,
             busy=self.busy,
             model_failed=self._embedder.model_failed,
             answered=len(self._overlays.heatmaps.items()),

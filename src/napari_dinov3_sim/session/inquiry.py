@@ -1,0 +1,96 @@
+"""From what is picked and shown to a question, and to the planes that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.answer_job import TargetPlane
+from napari_dinov3_sim.session.questions import LabelsPick, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from napari_dinov3_sim.core.combinations import Combination
+    from napari_dinov3_sim.session.answers import Answers
+    from napari_dinov3_sim.session.embedder import Embedder
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.questions import AnyPick
+    from napari_dinov3_sim.session.targets import Targets
+
+AHEAD = 128
+"""Planes out of sight that are dealt with at a time: every refresh looks at all of them."""
+
+Planes = dict["PlaneKey", "Plane"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inquiry:
+    """Asks, as far as what is needed for it is embedded.
+
+    Attributes
+    ----------
+    targets : Targets
+    embedder : Embedder
+    answers : Answers
+    """
+
+    targets: Targets
+    embedder: Embedder
+    answers: Answers
+
+    def question(
+        self,
+        picks: tuple[AnyPick, ...],
+        picked: Iterable[PlaneKey],
+        combination: Combination,
+        threshold: float | None,
+    ) -> Question | None:
+        """Return what is asked now; None while something that was picked is not embedded."""
+        states = tuple((key, self.embedder.handle(key)) for key in picked)
+        known = tuple((key, handle) for key, handle in states if handle is not None)
+        if not picks or len(known) < len(states):
+            return None
+        return Question(picks, known, combination, threshold if has_rivals(picks) else None)
+
+    def hidden(self, shown: Iterable[Plane]) -> Planes:
+        """Return the next planes out of sight that are to be answered and have not been yet."""
+        due = (plane for plane in self.targets.other_planes(shown) if self._is_due(plane.key))
+        return {plane.key: plane for plane in islice(due, AHEAD)}
+
+    def _is_due(self, key: PlaneKey) -> bool:
+        if self.answers.known(key) is not None or self.answers.has_given_up(key):
+            return False
+        return self.embedder.is_coming(key)
+
+    def without_answer(self, question: Question | None, shown: Planes) -> Planes:
+        """Return the planes that must be embedded: an answer is kept longer than embeddings."""
+        if question is not None and question == self.answers.asked == self.answers.question:
+            return {k: plane for k, plane in shown.items() if self.answers.known(k) is None}
+        return dict(shown)
+
+    def ask(self, question: Question | None, shown: Planes, hidden: Planes) -> None:
+        """Ask about all planes that are embedded, those that are seen first."""
+        if question is None or not shown:
+            self.answers.forget()
+            return
+        targets = tuple(self._target_planes(shown, visible=True))
+        targets += tuple(self._target_planes(hidden, visible=False))
+        self.answers.retain({key.layer for key in shown})
+        self.answers.ask(question, targets)
+
+    def _target_planes(
+        self, planes: Mapping[PlaneKey, Plane], *, visible: bool
+    ) -> Iterable[TargetPlane]:
+        for key, plane in planes.items():
+            handle = self.embedder.handle(key)
+            if handle is not None:
+                yield TargetPlane(key, handle, plane.shape, visible)
+
+
+def has_rivals(picks: Iterable[AnyPick]) -> bool:
+    """Whether there may be several kinds, of which one wins each patch."""
+    picks = tuple(picks)
+    labelled = any(isinstance(pick, LabelsPick) for pick in picks)
+    return labelled or len({getattr(pick, "kind", pick) for pick in picks}) > 1
