@@ -30,8 +30,8 @@ class Recipe:
         The image is resampled by this factor before the model, so that a patch of P pixels
         covers P / factor pixels of the image.
     shifts : {1, 2, 4}, optional
-        The image goes through the model `shifts`² times, shifted by P / shifts pixels, and the
-        results are interleaved: one embedding per P / shifts pixels, of the patch around them.
+        The image goes through the model shifts × shifts times, shifted by P / shifts pixels, and
+        the results are interleaved: one embedding per P / shifts pixels, of the patch around them.
     padding : {'zeros', 'reflect'}, optional
         'zeros' is black before the normalisation; 'reflect' mirrors the image.
     debias : int, optional
