@@ -6,16 +6,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from brute_force import PatchProjection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.errors import PointError
+from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session import pixels as pixels_module
 from napari_dinov3_sim.session import targets as targets_module
 from napari_dinov3_sim.session.planes import refusal
 from napari_dinov3_sim.session.runner import InlineRunner
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 GOOD = {
     "bool": np.eye(40, dtype=bool),
@@ -134,3 +139,35 @@ def _backbone():
     from brute_force import PatchProjection
 
     return PatchProjection()
+
+
+def test_pixels_that_change_while_a_large_image_is_embedded_leave_nothing_behind(
+    viewer, rng, tmp_path, monkeypatch
+):
+    """Neither an embedding nor tiles of the other pixels, under the digest of the first ones."""
+    monkeypatch.setattr(pixels_module, "COPIED", 0)
+    data = rng.normal(size=(100, 100))
+
+    class Writing(PatchProjection):
+        def embed_patches(self, pixel_values):
+            data[:] = 0.0 if self.calls else data
+            return super().embed_patches(pixel_values)
+
+    disk = DiskStore(tmp_path)
+    recipe = Recipe(Tiling(48, 16))
+    session = SimilaritySession(
+        viewer,
+        backbone=Writing(),
+        runner=InlineRunner(),
+        store=EmbeddingStore(MemoryStore(), disk),
+        recipe=recipe,
+    )
+    told = []
+    session.failed.connect(told.append)
+    session.add_query(viewer.add_image(data, contrast_limits=(-1, 1), name="live"), 5, 5)
+    assert [f.message.split(";")[0] for f in told] == [
+        "The pixels of live changed while they were embedded"
+    ]
+    assert session.heatmaps == {}
+    assert list(tmp_path.rglob("*.safetensors")) == []
+    session.close()

@@ -18,7 +18,7 @@ from brute_force import (
 
 from napari_dinov3_sim.core import combine
 from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.session import SimilaritySession, coordinator
+from napari_dinov3_sim.session import SimilaritySession, inquiry
 from napari_dinov3_sim.session import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -507,7 +507,7 @@ def test_a_stack_longer_than_what_is_dealt_with_at_a_time_is_answered_to_its_end
 
 
 def test_a_cancel_stops_also_what_was_not_in_line_yet(threaded, viewer, rng, stepper, monkeypatch):
-    monkeypatch.setattr(coordinator, "AHEAD", 2)
+    monkeypatch.setattr(inquiry, "AHEAD", 2)
     stack = stack_of(viewer, (10, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
     embedded = watch(threaded._embedder, PlaneEmbedded)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled
+from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled, ImageError
 from napari_dinov3_sim.session.loading import JobModel
 from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, Progress
 from napari_dinov3_sim.session.pixels import PixelsRead, Windows, check_unchanged, read_pixels
@@ -174,13 +174,14 @@ class EmbedJob:
     ) -> PatchImageState:
         from napari_dinov3_sim.core.state import create_patch_image_state
 
+        tiles = self.store.tiles(digest, plane.name)
         state = create_patch_image_state(
             read.source,
             backbone,
             window=read.window,
             recipe=self.recipe,
             progress=meter,
-            tiles=self.store.tiles(digest, plane.name),
+            tiles=tiles,
             notice=meter.notice,
         )
         if state.fingerprint != backbone.fingerprint:
@@ -188,7 +189,13 @@ class EmbedJob:
                 f"The memory did not suffice for {plane.name} with the model {backbone.name}; "
                 'choose the device "cpu", a smaller model or a lower resolution.'
             )
-        check_unchanged(read, plane, meter.check)
+        try:
+            check_unchanged(read, plane, meter.check)
+        except ImageError:
+            # Some of the tiles are of other pixels than the digest says.
+            if tiles is not None:
+                tiles.discard()
+            raise
         self.store.put(digest, state, plane.name)
         return state
 
