@@ -89,7 +89,9 @@ def main() -> None:
 def measure(part: Part, *, quick: bool) -> str:
     """Run a part, show what it prints, and return it with the command, the date and the load."""
     command = part.command(quick=quick)
-    print(f"\n== python {' '.join(command)}", flush=True)
+    threads = os.environ.get("OMP_NUM_THREADS")
+    shown = f"{f'OMP_NUM_THREADS={threads} ' if threads else ''}python {' '.join(command)}"
+    print(f"\n== {shown}", flush=True)
     before, start = load(), time.perf_counter()
     lines = []
     with subprocess.Popen(
@@ -103,7 +105,7 @@ def measure(part: Part, *, quick: bool) -> str:
     seconds = time.perf_counter() - start
     date = datetime.datetime.now(datetime.UTC).date()
     about = f"{date}, {machine()}; other work before it began: {before}; {seconds:.0f} s."
-    return f"`python {' '.join(command)}`\n\n{about}\n\n```text\n{''.join(lines)}```\n"
+    return f"`{shown}`\n\n{about}\n\n```text\n{''.join(lines)}```\n"
 
 
 def load() -> str:

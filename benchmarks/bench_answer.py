@@ -3,13 +3,13 @@
 Run `python benchmarks/bench_answer.py [--patches 4096 65536 1000000] [--dim 384]`. For each
 number of patches it prints how long reading the embeddings takes (a sum of their bytes as whole
 numbers), how long `core.product.dot` takes for 1 and 4 queries in the dtype the embeddings are
-kept in, the ratio of the two for one query, and a float32 product by `torch.matmul`.
+kept in, the ratio of the two for one query, and a float32 product by `torch.matmul`. Each is the
+least of some runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ def row(patches: int, dim: int, repeats: int) -> str:
     queries = exact[:4].T.contiguous()
     words = kept.view(torch.int64).reshape(-1)
     # In turns, so that a busy machine disturbs all alike.
-    read, one, four, plain = medians(
+    read, one, four, plain = least(
         [
             words.sum,
             lambda: dot(kept, queries[:, :1]),
@@ -57,15 +57,15 @@ def row(patches: int, dim: int, repeats: int) -> str:
     )
 
 
-def medians(calls: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the median seconds of each call, run in turns."""
-    times: list[list[float]] = [[] for _ in calls]
+def least(calls: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Return the least seconds of each call, run in turns: what it takes when left alone."""
+    times = [float("inf")] * len(calls)
     for _ in range(repeats + 1):
-        for call, taken in zip(calls, times, strict=True):
+        for number, call in enumerate(calls):
             start = time.perf_counter()
             call()
-            taken.append(time.perf_counter() - start)
-    return [statistics.median(taken[1:]) for taken in times]
+            times[number] = min(times[number], time.perf_counter() - start)
+    return times
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.state import create_patch_image_state
 from napari_dinov3_sim.core.tiles import Tiling
 
-BOUND = 0.8
+BOUND = 0.85
 """Least mean cosine, and least mean correlation of maps, between tiled and whole."""
 
 
