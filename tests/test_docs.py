@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 import yaml
 
@@ -105,6 +106,8 @@ CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal")
     not sys.platform.startswith("linux")
     or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 )
+if sys.platform.startswith("linux") and not CAN_SHOW:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # the dock is made for its keys
 
 
 @pytest.mark.gui
@@ -167,6 +170,8 @@ def folder(tmp_path, monkeypatch, offline, builtin):
 def run_line(line: str) -> None:
     """Run a line of the shell if it is ours; else see that what it names is there."""
     words = shlex.split(line)
+    if re.match(r"[A-Z_]+=", words[0]):  # a variable of the environment
+        words = words[1:]
     if words[0] == "bash":  # a script that runs the rest on a screen
         assert (ROOT / words[1]).is_file(), line
         words = words[2:]
@@ -211,7 +216,7 @@ def test_shell_snippets_run(path, folder):
         run_line(line)
     if path.name == "README.md":
         names = {written.name for written in (folder / "results").iterdir()}
-        ends = (".cosine.tif", ".heatmap.png")
+        ends = (".cosine.tif", ".heatmap.png", ".labels.tif", ".peaks.csv")
         assert names == {f"{stem}{end}" for stem in ("left", "right") for end in ends}
 
 
@@ -302,6 +307,43 @@ def test_the_table_of_sources_has_every_source(generated):
     assert "```{source-table}" in text_of("docs/models.md")
 
 
+def test_the_table_of_keys_has_every_key_of_the_dock(generated, qapp):
+    from napari.components import ViewerModel
+
+    from napari_dinov3_sim.session.runner import InlineRunner
+    from napari_dinov3_sim.widget import SimilarityWidget
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((32, 32), np.uint8))
+    dock = SimilarityWidget(viewer, model="builtin", runner=InlineRunner())
+    try:
+        dock.session.new_queries()
+        bound = [key.replace("-", "+") for key in dock.controller.keys.bound]
+    finally:
+        dock.controller.close()
+    assert [key for key, _ in generated.key_rows()] == bound
+    assert "```{key-table}" in text_of("docs/tutorial.md")
+
+
+def test_the_table_of_commands_has_no_samples_and_all_others(generated):
+    titles = {title for (title,) in generated.palette_rows()}
+    assert "Undo the last edit of the query points" in titles
+    assert not any("Colonic" in title for title in titles)
+    assert "```{palette-table}" in text_of("docs/tutorial.md")
+
+
+def test_every_picture_of_the_tutorial_is_made_by_the_script():
+    made = "".join(path.read_text("utf-8") for path in (DOCS / "_shots").glob("*.py"))
+    made += text_of("docs/screenshots.py")
+    for name in re.findall(r"\(images/([\w-]+)\.png\)", text_of("docs/tutorial.md")):
+        assert f'"{name}"' in made, f"no script makes {name}.png"
+
+
+def test_pictures_are_small():
+    for path in (DOCS / "images").iterdir():
+        assert path.stat().st_size <= 300_000, path.name
+
+
 def test_the_reference_shows_the_help_of_every_command(generated, capsys, monkeypatch):
     page = text_of("docs/command-line.md")
     assert "```{command-help}\n" in page
@@ -336,19 +378,59 @@ def test_every_model_and_no_other_can_be_preferred():
 
 LABELS = {
     "Click to query": "query_row.py",
+    "Undo": "query_row.py",
     "Embed": "embed_row.py",
     "Cancel": "embed_row.py",
     "Other… (weights file)": "model_picker.py",
     "Other… (folder)": "model_picker.py",
     "One scale for all images": "heatmap_style.py",
     "Each image its own (min–max)": "heatmap_style.py",
+    "From one cosine to another": "heatmap_style.py",
     "Add light (dark images)": "heatmap_style.py",
     "Cover (bright images)": "heatmap_style.py",
+    "Show the winning kind of each patch": "heatmap_style.py",
     "blending": "heatmap_style.py",
-    "Images to search": "views.py",
-    "Query points": "views.py",
-    "Heatmaps": "views.py",
     "scale": "heatmap_style.py",
+    "cosines": "heatmap_style.py",
+    "Model": "views.py",
+    "Images to search": "views.py",
+    "Query": "views.py",
+    "Combination, regions, files": "views.py",
+    "Heatmaps": "views.py",
+    "Results": "views.py",
+    "– not this": "kind_list.py",
+    "New kind": "kind_list.py",
+    "clicks on": "look_around.py",
+    "Live under the mouse": "look_around.py",
+    "Outline patches": "look_around.py",
+    "Side by side": "look_around.py",
+    "Go to best match": "look_around.py",
+    "combine": "combination_choice.py",
+    "Automatic": "combination_choice.py",
+    "Mean of the points": "combination_choice.py",
+    "Best of the points": "combination_choice.py",
+    "Contrast to what is not meant": "combination_choice.py",
+    "Add": "region_row.py",
+    "Otsu": "results_panel.py",
+    "Objects to Labels": "results_panel.py",
+    "Peaks to Points": "results_panel.py",
+    "PCA colours": "results_panel.py",
+    "Save CSV…": "results_panel.py",
+    "least area": "results_panel.py",
+    "peaks apart": "results_panel.py",
+    "Match": "match_row.py",
+    "Save query…": "query_files_row.py",
+    "Load query…": "query_files_row.py",
+    "Drop": "query_files_row.py",
+    "All planes of stacks": "image_options.py",
+    "Resolution and channels": "image_options.py",
+    "resolution": "image_options.py",
+    "sharper": "image_options.py",
+    "borders": "image_options.py",
+    "4 × finer (16 passes)": "image_options.py",
+    "mirrored": "image_options.py",
+    "Merge channels": "image_options.py",
+    "Split": "image_options.py",
 }
 
 

@@ -1,6 +1,7 @@
 """Directives whose content comes from the package, so that it cannot go stale.
 
 ``model-table`` lists the registry. ``command-help`` shows what a command answers to ``--help``.
+``key-table`` lists the keys of the dock, ``palette-table`` what is in napari's command palette.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from napari_dinov3_sim import list_models
 from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.widget.keys import TITLES
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelRecord
@@ -48,6 +52,18 @@ def source_rows() -> list[tuple[str, ...]]:
             by_gate = {source.gated: source.repo for source in record.sources}
             rows.append((record.name, by_gate.get(False, "–"), by_gate.get(True, "–")))
     return rows
+
+
+def key_rows() -> list[tuple[str, ...]]:
+    """Return each key that acts while the query layer is active, and what it does."""
+    return [(key.replace("-", "+"), title) for key, title in TITLES.items()]
+
+
+def palette_rows() -> list[tuple[str, ...]]:
+    """Return the titles of the commands that are in napari's command palette."""
+    manifest = yaml.safe_load((files("napari_dinov3_sim") / "napari.yaml").read_text("utf-8"))
+    commands = manifest["contributions"]["commands"]
+    return [(each["title"],) for each in commands if ".sample_" not in each["id"]]
 
 
 def help_text(*command: str) -> str:
@@ -99,6 +115,22 @@ class SourceTable(Directive):
         return [table(("model", "open copy", "gated original"), source_rows(), (0, 1, 2))]
 
 
+class KeyTable(Directive):
+    """The keys of the dock."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table."""
+        return [table(("key", "what it does"), key_rows(), (0,))]
+
+
+class PaletteTable(Directive):
+    """The commands of the command palette."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table."""
+        return [table(("command",), palette_rows(), ())]
+
+
 class CommandHelp(Directive):
     """The help text of the command that the arguments name."""
 
@@ -114,5 +146,7 @@ def setup(app: Any) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("model-table", ModelTable)
     app.add_directive("source-table", SourceTable)
+    app.add_directive("key-table", KeyTable)
+    app.add_directive("palette-table", PaletteTable)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True}

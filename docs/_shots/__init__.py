@@ -1,0 +1,1 @@
+"""The pictures of the documentation, taken from a real viewer; see ``docs/screenshots.py``."""

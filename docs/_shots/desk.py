@@ -1,0 +1,266 @@
+"""A real viewer with a dock, a real mouse, and a camera."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+
+from napari_dinov3_sim.session.palette import KIND_COLOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+
+PLUGIN, WIDGET = "napari-dinov3-sim", "DINOv3 similarity"
+FOLDER = Path(__file__).parent.parent / "images"
+SIZE = (1240, 860)
+MOST_BYTES = 300_000
+PATIENCE = 240.0
+LEAST = 12
+"""Pixels of a row that is not empty; napari's round cursor has fewer."""
+GROUND = 40
+"""Gray between pictures that are put together, like that of napari's windows."""
+ARROW = ((0, 0), (0, 16), (4, 12), (7, 18), (10, 17), (7, 11), (12, 11))
+
+
+def spin(seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+    """Run the event loop for some time, or until something has happened."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        if until():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+class Desk:
+    """A viewer and its dock, and the hand that uses them.
+
+    Parameters
+    ----------
+    sample : str, optional
+        A sample of the plugin.
+    model : str
+    size : tuple of int
+        Of the window.
+    wide : bool
+        Whether napari's own docks are hidden, so that there is more room for the images.
+    """
+
+    def __init__(
+        self,
+        sample: str = "",
+        model: str = "builtin",
+        size: tuple[int, int] = SIZE,
+        *,
+        wide: bool = False,
+    ) -> None:
+        self.viewer = napari.Viewer(show_welcome_screen=False)
+        self.viewer.window.resize(*size)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        self.views, self.session = self.dock.views, self.dock.session
+        self.session.set_model(model)
+        if wide:
+            napari_viewer = self.viewer.window._qt_viewer
+            napari_viewer.dockLayerList.hide()
+            napari_viewer.dockLayerControls.hide()
+        if sample:
+            self.viewer.open_sample(PLUGIN, sample)
+        self.home()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.viewer.close()
+        spin(0.3)
+
+    # -- the hand ---------------------------------------------------------------------------
+
+    def home(self) -> None:
+        """Show all images."""
+        spin(0.8)
+        self.viewer.reset_view()
+        spin(0.5)
+
+    @property
+    def canvas(self) -> QWidget:
+        """What the layers are drawn on."""
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def at(self, layer: Any, pixel: Sequence[float]) -> QPoint:
+        """Return where a pixel (row, column) of a layer is drawn."""
+        camera = self.viewer.scene.camera
+        world = np.asarray(layer.data_to_world(pixel))[-2:]
+        y, x = (world - camera.center[-2:]) * camera.zoom
+        return QPoint(round(x + self.canvas.width() / 2), round(y + self.canvas.height() / 2))
+
+    def click(self, layer: Any, *pixels: Sequence[float], answered: bool = True) -> None:
+        """Click on pixels, as a user does, and wait for the answer."""
+        for pixel in pixels:
+            place = self.at(layer, pixel)
+            QTest.mouseMove(self.canvas, place)
+            left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+            QTest.mouseClick(self.canvas, left, none, place)
+            spin(0.3)
+        QTest.mouseMove(self.canvas, QPoint(5, 5))
+        if answered:
+            self.settle()
+
+    def point_at(self, layer: Any, pixel: Sequence[float]) -> QPoint:
+        """Move the mouse to a pixel and leave it there."""
+        place = self.at(layer, pixel)
+        QTest.mouseMove(self.canvas, place - QPoint(3, 2))
+        spin(0.2)
+        QTest.mouseMove(self.canvas, place)
+        spin(0.6)
+        return place
+
+    def press(self, button: QWidget) -> None:
+        """Press a button of the dock."""
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        spin(0.3)
+
+    def choose(self, combo: QComboBox, value: Any) -> None:
+        """Choose an entry of a list of the dock by its value or by its text."""
+        index = max(combo.findData(value), combo.findText(str(value)))
+        if index < 0:
+            raise ValueError(f"There is no entry {value!r}.")
+        combo.setCurrentIndex(index)
+        combo.activated.emit(index)
+        spin(0.3)
+
+    def cover(self) -> None:
+        """Let heatmaps cover bright images."""
+        self.choose(self.views.style.blending, "translucent")
+
+    def fade(self, percent: int) -> None:
+        """Let less of the heatmaps be seen, and more of the images."""
+        self.views.style.opacity.setValue(percent)
+        spin(0.2)
+
+    def open_sections(self, *names: str) -> None:
+        """Unfold these sections of the dock, and fold the others."""
+        for name, section in self.views.sections.items():
+            if section.folded == (name in names):
+                self.press(section.heading)
+        spin(0.3)
+
+    def settle(self) -> None:
+        """Wait until every heatmap is up to date."""
+        spin(0.3)
+        session = self.session
+        if not spin(PATIENCE, lambda: not session.busy and not session.results.pending):
+            raise TimeoutError(session.status)
+        spin(0.7)
+
+    # -- the camera -------------------------------------------------------------------------
+
+    def window(self) -> Picture:
+        """Return the whole window, without the messages that float over it."""
+        for message in self.viewer.window._qt_window.findChildren(QWidget):
+            if type(message).__name__ == "NapariQtNotification":
+                message.close()
+        spin(0.2)
+        return _rgb(self.viewer.screenshot(canvas_only=False, flash=False))
+
+    def box(self, *widgets: QWidget) -> QRect:
+        """Return the part of the window that shows these widgets."""
+        main, found = self.viewer.window._qt_window, QRect()
+        for widget in widgets:
+            found = found.united(QRect(widget.mapTo(main, QPoint(0, 0)), widget.size()))
+        return found
+
+    def parts(self, *widgets: QWidget) -> Picture:
+        """Return the part of the window that shows these widgets."""
+        return crop(self.window(), self.box(*widgets))
+
+    def scene(self, mouse: QPoint | None = None) -> Picture:
+        """Return the canvas, with the pointer drawn in where the mouse is."""
+        picture = _rgb(self.viewer.screenshot(canvas_only=True, flash=False))
+        return picture if mouse is None else with_pointer(picture, mouse)
+
+    def images(self, mouse: QPoint | None = None, margin: int = 6) -> Picture:
+        """Return the part of the canvas that is not empty."""
+        picture = self.scene(mouse)
+        return trim(picture, margin)
+
+
+def _rgb(picture: NDArray[Any]) -> Picture:
+    return np.ascontiguousarray(picture[..., :3])
+
+
+def crop(picture: Picture, box: QRect, margin: int = 4) -> Picture:
+    """Cut a rectangle out of a picture."""
+    top, left = max(0, box.top() - margin), max(0, box.left() - margin)
+    return picture[top : box.bottom() + margin + 1, left : box.right() + margin + 1]
+
+
+def trim(picture: Picture, margin: int = 6) -> Picture:
+    """Cut off the empty border of a picture."""
+    full = (picture != picture[0, 0]).any(-1)
+    rows, columns = (np.flatnonzero(full.sum(axis) > LEAST) for axis in (1, 0))
+    top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
+    return picture[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1]
+
+
+def with_pointer(picture: Picture, place: QPoint) -> Picture:
+    """Draw the mouse pointer, which is never on a screenshot."""
+    drawn = Image.fromarray(picture)
+    corners = [(x + place.x(), y + place.y()) for x, y in ARROW]
+    ImageDraw.Draw(drawn).polygon(corners, fill="white", outline="black")
+    return np.asarray(drawn)
+
+
+def beside(*pictures: Picture, columns: int = 0, gap: int = 8) -> Picture:
+    """Put pictures next to each other, in rows of so many."""
+    columns = columns or len(pictures)
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    return _stack([_stack(list(row), 1, gap) for row in rows], 0, gap)
+
+
+def _stack(pictures: list[Picture], axis: int, gap: int) -> Picture:
+    across = 1 - axis
+    widest = max(picture.shape[across] for picture in pictures)
+    parts: list[Picture] = []
+    for picture in pictures:
+        pad = [(0, 0), (0, 0), (0, 0)]
+        pad[across] = (0, widest - picture.shape[across])
+        pad[axis] = (gap if parts else 0, 0)
+        parts.append(np.pad(picture, pad, constant_values=GROUND))
+    return np.concatenate(parts, axis)
+
+
+def _palette(drawn: Image.Image, colours: int) -> Image.Image:
+    """Return so many colours of a picture, and those of kinds, which few pixels have."""
+    found = drawn.quantize(colours).getpalette()[: 3 * colours]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(found + [part for kind in KIND_COLOURS for part in ImageColor.getrgb(kind)])
+    return palette
+
+
+def write(name: str, picture: Picture, width: int = 0, colours: int = 0) -> None:
+    """Write a PNG, narrower if `width` says so, with a palette of so many colours if any."""
+    drawn = Image.fromarray(picture)
+    if width and width < drawn.width:
+        drawn = drawn.resize((width, round(drawn.height * width / drawn.width)), Image.LANCZOS)
+    if colours:
+        drawn = drawn.quantize(palette=_palette(drawn, colours), dither=Image.Dither.NONE)
+    path = FOLDER / f"{name}.png"
+    drawn.save(path, optimize=True)
+    size = path.stat().st_size
+    print(f"{path.name}: {drawn.width} × {drawn.height}, {size / 1000:.0f} kB")
+    if size > MOST_BYTES:
+        raise ValueError(f"{path.name} has {size} bytes; crop it, or give it fewer colours.")

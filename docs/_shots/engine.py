@@ -1,0 +1,123 @@
+"""Stacks, resolution and channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage import color, data
+
+from _shots.desk import Desk, beside, spin, write
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from _shots.desk import Picture
+
+COLOURS = 200
+
+
+def stack() -> None:
+    """One click on one plane of the sample stack."""
+    with Desk("stack") as desk:
+        desk.cover()
+        desk.click(desk.session.images[0], (2, 48, 72))
+        write("stack", desk.window(), colours=COLOURS)
+
+
+def coins_in_time() -> NDArray[np.uint16]:
+    """Return a series (t, z, y, x) of coins that drift with time and sink through the planes."""
+    coins = data.coins().astype(np.uint16) * 100
+
+    def plane(t: int, z: int) -> NDArray[np.uint16]:
+        moved = np.roll(coins, (6 * t, 10 * t), (0, 1))[:288, :384].astype(float)
+        return (moved * np.exp(-(((z - 3 - t) / 2.5) ** 2)) + 300).astype(np.uint16)
+
+    return np.array([[plane(t, z) for z in range(8)] for t in range(3)])
+
+
+def volume() -> None:
+    """All planes of a 4-D series from one click: another plane and time, and the 3-D view."""
+    with Desk(wide=True) as desk:
+        image = desk.viewer.add_image(coins_in_time(), scale=(1, 4, 0.5, 0.5), name="coins")
+        spin(0.5)
+        desk.viewer.dims.set_current_step((0, 1), (0, 3))
+        desk.home()
+        desk.fade(50)
+        desk.press(desk.views.options.all_planes)
+        desk.click(image, (0, 3, 126, 102))
+        here = desk.images()
+        desk.viewer.dims.set_current_step((0, 1), (2, 5))
+        desk.settle()
+        write("planes", beside(here, desk.images()), width=1100, colours=COLOURS)
+        desk.viewer.dims.ndisplay = 3
+        spin(1.5)
+        desk.viewer.scene.camera.angles = (10, -30, 60)
+        image.opacity = 0.4
+        spin(1.0)
+        write("volume", desk.images(), width=800, colours=COLOURS)
+
+
+def nuclei() -> tuple[NDArray[np.uint16], tuple[int, int]]:
+    """Return a field of bright spots, eight to twelve pixels across, and the middle of one."""
+    chance = np.random.default_rng(7)
+    field = np.zeros((192, 192))
+    y, x = np.mgrid[:192, :192]
+    middles = [(12 + 28 * row, 12 + 28 * column) for row in range(7) for column in range(7)]
+    for middle in (np.array(m) + chance.integers(-7, 8, 2) for m in middles):
+        if chance.random() < 0.55:
+            wide, high = chance.uniform(4, 6, 2)
+            away = ((y - middle[0]) / high) ** 2 + ((x - middle[1]) / wide) ** 2
+            field += chance.uniform(0.6, 1) / (1 + np.exp(8 * np.minimum(away - 1, 9)))
+            clicked = middle
+    noisy = 400 + 2500 * field + chance.normal(0, 60, field.shape)
+    return noisy.clip(0).astype(np.uint16), (int(clicked[0]), int(clicked[1]))
+
+
+def resolution() -> None:
+    """One click on a spot of ten pixels: as it is, shifted, and enlarged four times."""
+    field, spot = nuclei()
+    seen: list[Picture] = []
+    for factor, shifts in ((1.0, 1), (1.0, 4), (4.0, 1)):
+        with Desk(wide=True) as desk:
+            image = desk.viewer.add_image(field, name="spots")
+            desk.home()
+            desk.cover()
+            options = desk.views.options
+            desk.press(options.advanced.heading)
+            desk.choose(options.factor, factor)
+            desk.choose(options.shifts, shifts)
+            if not seen:
+                seen.append(desk.images())
+            desk.click(image, spot)
+            seen.append(desk.images())
+    write("resolutions", beside(*seen), width=1400, colours=COLOURS)
+
+
+def stains() -> list[tuple[str, str, Any]]:
+    """Return name, colormap and picture of the two stains of a section."""
+    parts = color.rgb2hed(data.immunohistochemistry()[:, :256])
+    return [("hematoxylin", "bop blue", parts[..., 0]), ("DAB", "bop orange", parts[..., 2])]
+
+
+def channels() -> None:
+    """Two grayscale layers, searched as one image."""
+    with Desk() as desk:
+        for name, colormap, picture in stains():
+            desk.viewer.add_image(picture, name=name, colormap=colormap, blending="additive")
+        desk.home()
+        desk.cover()
+        before = desk.images()
+        desk.open_sections("Images")
+        desk.press(desk.views.options.advanced.heading)
+        desk.viewer.layers.selection = set(desk.session.images)
+        desk.press(desk.views.options.merge_button)
+        desk.press(desk.views.queries.button)
+        desk.click(desk.session.images[1], (200, 100))
+        section = desk.views.sections["Images"]
+        write(
+            "channels",
+            beside(before, desk.images(), desk.parts(section)),
+            width=1000,
+            colours=COLOURS,
+        )

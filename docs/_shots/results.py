@@ -1,0 +1,109 @@
+"""Scales and thresholds, objects, peaks, matches, colours, files."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from _shots.desk import Desk, beside, spin, write
+
+GLANDS = ((200, 100), (90, 60))
+COLOURS = 200
+
+
+def scale() -> None:
+    """One window of cosines for all maps."""
+    with Desk("histology_pair", wide=True) as desk:
+        desk.cover()
+        desk.open_sections("Heatmaps")
+        desk.click(desk.session.images[0], *GLANDS)
+        desk.choose(desk.views.style.scaling, "fixed")
+        desk.views.style.limits.setValue((0.3, 0.8))
+        desk.settle()
+        write("scale", beside(desk.images(), desk.parts(desk.views.style)), colours=COLOURS)
+
+
+def threshold() -> None:
+    """The threshold, put with the mouse into the histogram; objects and peaks from there."""
+    with Desk("histology_pair", wide=True) as desk:
+        desk.cover()
+        desk.open_sections("Results")
+        desk.click(desk.session.images[0], *GLANDS)
+        desk.press(desk.views.results.otsu_button)
+        _put_threshold(desk, desk.session.threshold + 0.05)
+        desk.views.results.min_area.setValue(1000)
+        desk.views.results.min_distance.setValue(32)
+        write("threshold", desk.parts(desk.views.sections["Results"]))
+        desk.press(desk.views.results.labels_button)
+        desk.settle()
+        _hide(desk, "similarity", "patches")
+        objects = desk.images()
+        _hide(desk, "objects")
+        desk.press(desk.views.results.peaks_button)
+        desk.settle()
+        write("objects", beside(objects, desk.images()), width=1200, colours=96)
+
+
+def _put_threshold(desk: Desk, cosine: float) -> None:
+    histogram = desk.views.results.histogram
+    place = QPoint(round(histogram.position(cosine)), histogram.height() // 2)
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QTest.mousePress(histogram, left, none, place)
+    QTest.mouseRelease(histogram, left, none, place)
+    spin(0.5)
+
+
+def _hide(desk: Desk, *words: str) -> None:
+    for layer in desk.viewer.layers:
+        if any(word in layer.name for word in words):
+            layer.visible = False
+    spin(0.5)
+
+
+def matches() -> None:
+    """Mutual best matches of two views, in equal colours."""
+    with Desk("stereo_pair", wide=True) as desk:
+        # The height is no multiple of 16: black borders would match black borders first.
+        desk.choose(desk.views.options.padding, "reflect")
+        desk.press(desk.views.embed.embed_button)
+        desk.settle()
+        desk.open_sections("Results")
+        desk.views.matches.count.setValue(100)
+        desk.press(desk.views.matches.button)
+        desk.settle()
+        write("matches", desk.images(), width=1000, colours=COLOURS)
+
+
+def colours() -> None:
+    """The embeddings as colours."""
+    with Desk("histology_pair", wide=True) as desk:
+        desk.press(desk.views.embed.embed_button)
+        desk.settle()
+        desk.open_sections("Results")
+        desk.press(desk.views.results.colours_button)
+        desk.settle()
+        write("pca", desk.images(), width=700, colours=COLOURS)
+
+
+def saved_query() -> None:
+    """A query is saved, and searches another image that is opened later."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gland.query.safetensors"
+        with Desk("histology_pair") as desk:
+            desk.session.kind = "gland"
+            desk.click(desk.session.images[0], *GLANDS)
+            desk.session.results.save_query(path)
+            desk.settle()
+        with Desk("histology_pair") as desk:
+            desk.viewer.layers.remove(desk.session.images[0])
+            desk.home()
+            desk.cover()
+            desk.open_sections("Query", "Combination")
+            desk.session.results.load_query(path)
+            desk.settle()
+            dock = desk.parts(desk.views.files, desk.views.combination)
+            status = desk.parts(desk.views.status)
+            write("saved", beside(desk.images(), beside(dock, status, columns=1)))
