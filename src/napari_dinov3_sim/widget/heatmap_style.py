@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
 """Their low end is dark: heatmaps are added to the image under them."""
 
+HALF_LABEL = 14
+"""Screen pixels."""
+
 BLENDINGS = {
     "additive": "Add light (dark images)",
     "translucent": "Cover (bright images)",
@@ -86,6 +89,11 @@ class HeatmapStyle(QWidget):
         self.limits.setRange(-1, 1)
         self.limits.setDecimals(2)
         self.limits.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
+        # The label of a handle at an end has room, and is not cut in two.
+        layout = self.limits.layout()
+        if layout is not None:
+            around = layout.contentsMargins()
+            layout.setContentsMargins(HALF_LABEL, around.top(), HALF_LABEL, around.bottom())
         self.limits.setToolTip("The cosines that are drawn darkest and brightest")
         self.winners.setToolTip("With two kinds or more: a Labels layer over each image")
         self.colormap.addItems(COLORMAPS)
