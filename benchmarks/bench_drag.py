@@ -99,7 +99,12 @@ def measure(targets: int) -> None:
 
 
 def report(
-    what: str, viewer: napari.Viewer, session: SimilaritySession, heart: Heartbeat, *, pressed: bool
+    what: str,
+    viewer: napari.Viewer,
+    session: SimilaritySession,
+    heart: Heartbeat,
+    *,
+    pressed: bool,
 ) -> None:
     """Make one sweep and print the figures."""
     canvas = canvas_of(viewer)
@@ -118,7 +123,9 @@ def report(
     run_until(lambda: not session.busy)
     targets = len(session.heatmaps)
     updates = len(counter.times) / max(1, targets)
-    rounds = f"{moves} moves, {updates:.1f} updates of each of {targets} heatmaps in {elapsed:.2f} s"
+    rounds = (
+        f"{moves} moves, {updates:.1f} updates of each of {targets} heatmaps in {elapsed:.2f} s"
+    )
     heart.report(f"{what}: {rounds}", began)
 
 
