@@ -159,12 +159,16 @@ class Desk:
         spin(0.3)
 
     def settle(self) -> None:
-        """Wait until every heatmap is up to date."""
-        spin(0.3)
+        """Wait until every heatmap is up to date, and has been for a while."""
+        for _ in range(2):  # between an embedding and its answer nothing is busy for a moment
+            spin(0.6)
+            if not spin(PATIENCE, self._is_settled):
+                raise TimeoutError(self.session.status)
+
+    def _is_settled(self) -> bool:
         session = self.session
-        if not spin(PATIENCE, lambda: not session.busy and not session.results.pending):
-            raise TimeoutError(session.status)
-        spin(0.7)
+        working = session.busy or session.results.pending
+        return not working and not session.status.startswith("Working")
 
     # -- the camera -------------------------------------------------------------------------
 

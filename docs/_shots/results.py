@@ -44,7 +44,7 @@ def threshold() -> None:
         _hide(desk, "objects")
         desk.press(desk.views.results.peaks_button)
         desk.settle()
-        write("objects", beside(objects, desk.images()), width=1200, colours=96)
+        write("objects", beside(objects, desk.images()), width=1080, colours=96)
 
 
 def _put_threshold(desk: Desk, cosine: float) -> None:
