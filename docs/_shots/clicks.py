@@ -8,7 +8,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from _shots.desk import Desk, beside, spin, write
+from _shots.desk import Desk, spin
+from _shots.pictures import beside, write
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
 
 GLAND = (200, 100)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage import color, data
 
-from _shots.desk import Desk, beside, spin, write
+from _shots.desk import Desk, spin
+from _shots.pictures import beside, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from _shots.desk import Picture
+    from _shots.pictures import Picture
 
 COLOURS = 200
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from _shots.desk import Desk, beside, spin, write
+from _shots.desk import Desk, spin
+from _shots.pictures import beside, write
 
 GLANDS = ((200, 100), (90, 60))
 COLOURS = 200
