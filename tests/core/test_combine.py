@@ -92,11 +92,23 @@ def test_many_kinds_at_once_are_each_kind_alone():
         query(drawn[6:7], []),
         query(drawn[7:9], drawn[9:10]),
     ]
-    together = score_kinds(kinds, state)
-    for kind, found in zip(kinds, together, strict=True):
-        (alone,) = score_kinds([kind], state)
-        np.testing.assert_allclose(found.cosine, alone.cosine, atol=1e-6)
+    for combination in ("mean", "best", "contrast"):
+        together = score_kinds(kinds, state, combination)
+        for kind, found in zip(kinds, together, strict=True):
+            (alone,) = score_kinds([kind], state, combination)
+            np.testing.assert_allclose(found.cosine, alone.cosine, atol=1e-6)
     assert score_kinds([], state) == []
+
+
+def test_a_negative_of_one_kind_makes_auto_contrast_for_all_so_that_the_winner_is_fair():
+    state = random_state(seed=3)
+    drawn = random_vectors(6, DIM, 4)
+    plain = query(drawn[:1], [], drawn[5])
+    refined = query(drawn[1:2], drawn[2:3], drawn[5])
+    found = score_kinds([plain, refined], state, "auto")
+    wanted = score_kinds([plain, refined], state, "contrast")
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.cosine, other.cosine)
 
 
 def test_the_length_of_the_background_does_not_count():

@@ -162,6 +162,10 @@ class Naive:
         """The score of every patch by kind, in the order in which the kinds were picked."""
         found: dict[str, np.ndarray] = {}
         picked = self.picked()
+        asked = {pick.said.kind for pick in picked if pick.said.positive}
+        refined = any(not p.said.positive for p in picked if p.said.kind in asked)
+        automatic = "contrast" if refined else "mean"
+        combination = automatic if self.combination == "auto" else self.combination
         for kind in dict.fromkeys(pick.said.kind for pick in picked):
             of_kind = [pick for pick in picked if pick.said.kind == kind]
             vectors = {True: [], False: []}
@@ -173,7 +177,7 @@ class Naive:
                 on = dict.fromkeys((pick.image, pick.z) for pick in of_kind)
                 background = reference_background([self.embeddings(*plane) for plane in on])
                 found[kind] = reference_scores(
-                    self.combination,
+                    combination,
                     vectors[True],
                     vectors[False],
                     background,

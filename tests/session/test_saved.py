@@ -108,7 +108,9 @@ def test_a_loaded_query_is_asked_of_other_images_without_a_point(elsewhere, imag
     against = np.stack([embedded @ cell.negatives[0], embedded @ cell.background]).max(0)
     expected = np.clip(plain - 0.5 * against, -1, 1)
     np.testing.assert_allclose(heatmap(session, image, "cell"), over(expected, image), atol=1e-5)
-    expected = embedded @ unit(gap.positives.mean(0))
+    # The negative of the one makes it contrast for both, so that the winner is fair.
+    plain = embedded @ unit(gap.positives.mean(0))
+    expected = np.clip(plain - 0.5 * embedded @ gap.background, -1, 1)
     np.testing.assert_allclose(heatmap(session, image, "gap"), over(expected, image), atol=1e-5)
     assert session.winners
     assert session.status == "2 heatmaps for 2 saved kinds."
@@ -123,7 +125,9 @@ def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, ima
     session.add_query(image, 20, 20, kind="gap")
     gap = load_query(path).kinds[1]
     own = embed(image)[1, 1]
-    expected = embed(image) @ unit(np.stack([*gap.positives, own]).mean(0))
+    background = unit(gap.background + unit(embed(image).mean((0, 1))))
+    plain = embed(image) @ unit(np.stack([*gap.positives, own]).mean(0))
+    expected = np.clip(plain - 0.5 * embed(image) @ background, -1, 1)
     np.testing.assert_allclose(heatmap(session, image, "gap"), over(expected, image), atol=1e-5)
 
     session.results.drop_query()

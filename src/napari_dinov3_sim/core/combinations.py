@@ -12,7 +12,7 @@ Combination = Literal["auto", "mean", "best", "contrast"]
 
 EXPLANATIONS: Mapping[Combination, str] = {
     "auto": "The mean while there are positive points only, so that one click is its raw cosine; "
-    "contrast as soon as there is a negative point.",
+    "contrast, for all kinds, as soon as there is a negative point.",
     "mean": "The cosine with the mean of the positive points; negative points are ignored.",
     "best": "The greatest cosine with any of the positive points, for kinds of several looks; "
     "negative points are ignored.",

@@ -153,13 +153,14 @@ def score_kinds(
     """
     if not kinds:
         return []
-    chosen = [resolve(combination, len(kind.negatives)) for kind in kinds]
-    rows = [_rows_of(kind, how) for kind, how in zip(kinds, chosen, strict=True)]
+    # One for all: of a mean and a contrast, which is lower, neither could win fairly.
+    chosen = resolve(combination, sum(len(kind.negatives) for kind in kinds))
+    rows = [_rows_of(kind, chosen) for kind in kinds]
     ends = np.cumsum([len(row) for row in rows])
     products = np.split(cosines(torch.cat(rows), state), ends[:-1])
     return [
-        SimilarityMap(_combine(part, how).reshape(state.grid.shape), state.grid)
-        for part, how in zip(products, chosen, strict=True)
+        SimilarityMap(_combine(part, chosen).reshape(state.grid.shape), state.grid)
+        for part in products
     ]
 
 

@@ -88,12 +88,12 @@ def kind_queries(
     gathered = _gather(question, states)
     _forget_other_regions(question, states.values())
     found = []
-    for name, kind in gathered.items():
-        if not kind.positives:
-            continue
+    asked = {name: kind for name, kind in gathered.items() if kind.positives}
+    chosen = resolve(question.combination, sum(len(kind.negatives) for kind in asked.values()))
+    for name, kind in asked.items():
         negatives = torch.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
         background = None
-        if resolve(question.combination, len(kind.negatives)) == "contrast":
+        if chosen == "contrast":
             background = _background(kind, backgrounds)
         positives = torch.stack(kind.positives)
         negatives = negatives.reshape(-1, positives.shape[1])
