@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_dinov3_sim.core.peaks import patch_center
+from napari_dinov3_sim.core.regions import patch_areas
 from napari_dinov3_sim.core.similarity import check_same_model
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def mutual_matches(
     Returns
     -------
     Matches
-        Of equally near patches the first in reading order is the neighbour. Memory is bounded,
-        whatever the images.
+        Of equally near patches the first in reading order is the neighbour. Patches at a border
+        that are more padding than image are left out: padding is like padding everywhere. Memory
+        is bounded, whatever the images.
 
     Raises
     ------
@@ -71,7 +73,8 @@ def mutual_matches(
     check_same_model([first, second])
     there, back, cosine = _neighbours(first.embeddings_normalized, second.embeddings_normalized)
     own = np.arange(len(there))
-    own = own[(back[there] == own) & (cosine >= np.float32(min_cosine))]
+    mutual = (back[there] == own) & (cosine >= np.float32(min_cosine))
+    own = own[mutual & _is_image(first.grid) & _is_image(second.grid)[there]]
     own = own[np.argsort(-cosine[own], kind="stable")][:limit]
     return Matches(
         _centers(own, first.grid), _centers(there[own], second.grid), np.clip(cosine[own], -1, 1)
@@ -96,6 +99,13 @@ def _neighbours(
         back = torch.where(values > greatest, places + start, back)
         greatest = torch.maximum(values, greatest)
     return there.numpy(), back.numpy(), cosine.numpy()
+
+
+def _is_image(grid: PatchGrid) -> NDArray[np.bool_]:
+    """Mark the patches that have at least half as many pixels as the fullest one."""
+    areas = patch_areas(grid).ravel()
+    most: NDArray[np.bool_] = 2 * areas >= areas.max()
+    return most
 
 
 def _centers(indices: NDArray[np.int64], grid: PatchGrid) -> NDArray[np.float64]:
