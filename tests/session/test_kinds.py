@@ -284,3 +284,11 @@ def test_nothing_of_an_earlier_recipe_is_used(session, image):
     embeddings = reference_embeddings(image.data, *reference_window(image.data), factor=2.0)
     wanted = over_pixels(embeddings @ embeddings[0, 0], image.data.shape, PATCH // 2)
     np.testing.assert_allclose(shown(session, image, "kind 1"), wanted, atol=1e-4)
+
+
+def test_only_negative_points_say_what_to_do(session, image):
+    session.add_query(image, 5, 5, positive=False)
+    assert session.heatmaps == {}
+    assert session.status == "Nothing says what is meant; add a point that does (+ this)."
+    session.add_query(image, 40, 40)
+    assert session.status == "1 heatmap for 2 points."

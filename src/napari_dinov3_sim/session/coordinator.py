@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_dinov3_sim.session.answers import Answers
 from napari_dinov3_sim.session.atlas import Atlas
 from napari_dinov3_sim.session.embedder import Embedder
-from napari_dinov3_sim.session.inquiry import Inquiry
+from napari_dinov3_sim.session.inquiry import Inquiry, is_only_negative
 from napari_dinov3_sim.session.looking import Looking
 from napari_dinov3_sim.session.messages import (
     Answered,
@@ -382,6 +382,7 @@ class Coordinator:
             regions=self.regions.count,
             regions_outside=self.regions.outside,
             saved=self.results.saved.count,
+            only_negative=is_only_negative(self._picks),
         )
 
 

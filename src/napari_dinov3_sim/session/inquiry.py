@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.answer_job import TargetPlane
-from napari_dinov3_sim.session.questions import LabelsPick, Question
+from napari_dinov3_sim.session.questions import LabelsPick, Pick, PolygonPick, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,3 +94,9 @@ def has_rivals(picks: Iterable[AnyPick]) -> bool:
     picks = tuple(picks)
     labelled = any(isinstance(pick, LabelsPick) for pick in picks)
     return labelled or len({getattr(pick, "kind", pick) for pick in picks}) > 1
+
+
+def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
+    """Whether something is picked, and all of it says what is not meant."""
+    signed = (Pick, PolygonPick)
+    return bool(picks) and all(isinstance(p, signed) and not p.positive for p in picks)

@@ -30,6 +30,8 @@ class Situation:
         Drawn or labelled regions that are asked about, and those on no target.
     saved : int
         Kinds of a loaded query.
+    only_negative : bool
+        Whether everything that was picked says what is not meant.
     """
 
     images: int
@@ -49,6 +51,7 @@ class Situation:
     regions: int = 0
     regions_outside: int = 0
     saved: int = 0
+    only_negative: bool = False
 
 
 def describe(now: Situation) -> str:
@@ -74,6 +77,8 @@ def _main(now: Situation) -> str:
         return "Click on a structure in an image."
     if now.busy:
         return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
+    if now.only_negative:
+        return "Nothing says what is meant; add a point that does (+ this)."
     if now.model_failed:
         return f"{now.model} could not be loaded; choose another model."
     if not now.answered:
