@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store import write_atomically
+from napari_dinov3_sim.store.files import cannot_write
 
 if TYPE_CHECKING:
     import os
@@ -102,8 +102,5 @@ def save_peaks(
     try:
         write_atomically(target, peaks_table(rows, world_axes).encode())
     except OSError as error:
-        raise StoreError(
-            f"The table cannot be written to {target} ({error.strerror or error}); free some "
-            "space or choose another folder."
-        ) from error
+        raise cannot_write(target, error, "table") from error
     return target

@@ -12,6 +12,7 @@ import numpy as np
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
 from napari_dinov3_sim.store import write_atomically
+from napari_dinov3_sim.store.files import cannot_write
 
 if TYPE_CHECKING:
     import os
@@ -71,10 +72,7 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     try:
         write_atomically(target, content)
     except OSError as error:
-        raise StoreError(
-            f"The query cannot be written to {target} ({error.strerror or error}); free some "
-            "space or choose another folder."
-        ) from error
+        raise cannot_write(target, error, "query") from error
     return target
 
 

@@ -238,6 +238,17 @@ def test_a_slider_that_moves_changes_the_order_and_loses_nothing(threaded, viewe
     check_every_plane(threaded, stack, (0,), 5, 5)
 
 
+def answer_slowly(monkeypatch, seconds):
+    """Make each plane take so long to answer."""
+    score = combine.score_kinds
+
+    def slowly(*arguments):
+        time.sleep(seconds)
+        return score(*arguments)
+
+    monkeypatch.setattr(combine, "score_kinds", slowly)
+
+
 def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
     threaded, viewer, rng, stepper, monkeypatch
 ):
@@ -246,13 +257,7 @@ def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
     viewer.dims.set_current_step(0, 0)
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
-    score = combine.score_kinds
-
-    def slowly(*arguments):
-        time.sleep(0.02)
-        return score(*arguments)
-
-    monkeypatch.setattr(combine, "score_kinds", slowly)
+    answer_slowly(monkeypatch, 0.02)
     answered = watch(threaded._answers, MapReady)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 4)
@@ -274,13 +279,7 @@ def test_hidden_planes_are_given_up_at_once_for_another_question(
     viewer.dims.set_current_step(0, 0)
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
-    score = combine.score_kinds
-
-    def slowly(*arguments):
-        time.sleep(0.05)
-        return score(*arguments)
-
-    monkeypatch.setattr(combine, "score_kinds", slowly)
+    answer_slowly(monkeypatch, 0.05)
     answered = watch(threaded._answers, MapReady)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 3)

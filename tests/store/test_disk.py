@@ -341,7 +341,7 @@ def test_get_never_waits_for_the_disk(store, monkeypatch):
     both = EmbeddingStore(MemoryStore(), store)
     monkeypatch.setattr(store, "get", refuse(errno.EIO))
     assert both.get(digest(1)) is None
-    assert not both.may_have(digest(1))
+    assert not both.is_on_disk(digest(1))
     monkeypatch.undo()
     same(both.fetch(digest(1)), STATE)
     same(both.get(digest(1)), STATE)
@@ -352,12 +352,12 @@ def test_what_left_the_memory_comes_from_the_disk(store):
     both.put(digest(1), STATE, "a")
     both.put(digest(2), make_state(seed=1), "b")
     assert both.get(digest(1)) is None
-    assert both.may_have(digest(1))
+    assert both.is_on_disk(digest(1))
     same(both.fetch(digest(1)), STATE)
     both.budget = 0
     store.path_of(digest(2)).unlink()
     assert both.fetch(digest(2)) is None
-    assert not both.may_have(digest(2))
+    assert not both.is_on_disk(digest(2))
     assert both.budget == both.memory.budget == 0
 
 

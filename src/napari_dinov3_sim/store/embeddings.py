@@ -46,10 +46,6 @@ class EmbeddingStore:
         """Return a state that is in memory, or None; never waits for the disk."""
         return self.memory.get(digest)
 
-    def may_have(self, digest: str) -> bool:
-        """Whether `fetch` can be expected to find a state; never waits for the disk."""
-        return digest in self._on_disk or self.memory.get(digest) is not None
-
     def is_on_disk(self, digest: str) -> bool:
         """Whether a state has been written to the disk or read from it; never waits for it."""
         return digest in self._on_disk

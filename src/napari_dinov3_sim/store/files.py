@@ -74,10 +74,10 @@ def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def cannot_write(path: Path, error: OSError) -> StoreError:
-    """Return the error that a user is told."""
+def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
+    """Return the error that a user is told when `what` did not get into its file."""
     return StoreError(
-        f"The embeddings cannot be written to {path} ({error.strerror or error}); "
+        f"The {what} cannot be written to {path} ({error.strerror or error}); "
         "free some space or choose another folder."
     )
 
