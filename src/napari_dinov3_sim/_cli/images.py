@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_dinov3_sim._cli.errors import InputError
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
-from napari_dinov3_sim.core.intensity import check_image
+from napari_dinov3_sim.core.intensity import MAX_CHANNELS, check_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from PIL import Image
-
-MAX_CHANNELS = 16
-"""A last axis up to this long, and shorter than the others, is taken for channels."""
 
 _PLAIN_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 

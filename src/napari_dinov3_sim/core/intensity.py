@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ PERCENTILES = (0.1, 99.9)
 
 MAX_WINDOW_SAMPLES = 2**24
 """Above this many values the percentiles are taken from an evenly strided sample."""
+
+
+MAX_CHANNELS = 16
+"""A last axis that is longer, and no shorter than another, is one of pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,13 @@ def check_image(image: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        Wrong number of axes or channels, no pixels, or a dtype that is not real.
+        A path, the wrong number of axes or channels, no pixels, or a dtype that is not real.
     """
+    if isinstance(image, str | os.PathLike):
+        raise ImageError(
+            f"{os.fspath(image)!r} is the path of a file, not an image; read the file first, for "
+            "example with skimage.io.imread or tifffile.imread."
+        )
     array = np.asarray(image)
     check_shape(array.shape)
     check_dtype(array.dtype)
@@ -73,6 +83,11 @@ def check_shape(shape: tuple[int, ...]) -> None:
     if 0 in shape:
         raise ImageError(f"The image has no pixels (shape {shape}); open an image with pixels.")
     if len(shape) == 3 and shape[2] not in (3, 4):
+        if shape[2] > MAX_CHANNELS and shape[2] >= min(shape[:2]):
+            raise ImageError(
+                f"An array of shape {shape} is a stack of {shape[0]} planes; give one plane, such "
+                "as image[0], or for colours in the last axis (H, W, 3) or (H, W, 4)."
+            )
         raise ImageError(
             f"The image has {shape[2]} channels; give grayscale (H, W), RGB (H, W, 3) or RGBA "
             "(H, W, 4), or split the channels into single images."

@@ -10,6 +10,7 @@ from napari_dinov3_sim.core.combinations import Combination
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.placement import placement_of
+from napari_dinov3_sim.session.planes import levels_of
 from napari_dinov3_sim.session.point_features import Role
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class Asking(Coordinator):
         units = self._viewer.layers.units
         world = placement_of(layer, plane.key.axes, units).to_world(data)
         if self._targets.pixel(record, world) is None:
+            height, width = (levels_of(layer)[0].shape[axis] for axis in plane.key.axes)
             raise PointError(
-                f"The point (x={x:g}, y={y:g}) lies outside {layer.name}; choose a pixel inside."
+                f"The point (x={x:g}, y={y:g}) lies outside {layer.name} of {width} × {height} "
+                f"pixels; choose x from 0 to {width - 1} and y from 0 to {height - 1}."
             )
         self._queries.ensure(layer)
         role = self._queries.role

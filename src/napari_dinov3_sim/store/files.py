@@ -76,9 +76,11 @@ def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
 
 def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
     """Return the error that a user is told when `what` did not get into its file."""
+    reason, cure = error.strerror or error, "free some space"
+    if not path.absolute().parent.exists():
+        reason, cure = f"there is no folder {path.parent}", "make it"
     return StoreError(
-        f"The {what} cannot be written to {path} ({error.strerror or error}); "
-        "free some space or choose another folder."
+        f"The {what} cannot be written to {path} ({reason}); {cure} or choose another folder."
     )
 
 
