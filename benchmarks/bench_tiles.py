@@ -75,7 +75,7 @@ def loaded(name: str, image: object) -> tuple[object, Callable[[], torch.Tensor]
     if name == "vits16":
         model, backbone = random_vits16()
         return backbone, lambda: plain_embed(model, image)
-    backbone = nds.load_backbone(name)
+    backbone = nds.load_backbone(name, device="cpu")
     return backbone, lambda: embed(image, backbone, Tiling(2**20, 0))
 
 

@@ -1,4 +1,4 @@
-"""A ViT-S/16 with random weights, real pictures of any size, and the plain recipe beside them."""
+"""ViTs with random weights, real pictures of any size, and the plain recipe beside them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 def random_vits16() -> tuple[DINOv3ViTModel, DINOv3Backbone]:
     """Return the same seeded ViT-S/16 as a plain transformers model and as a backbone."""
-    return _random(DINOv3ViTConfig(num_register_tokens=4))
+    return random_vit(DINOv3ViTConfig(num_register_tokens=4))
 
 
 def tiny_vit() -> DINOv3Backbone:
@@ -39,16 +39,19 @@ def tiny_vit() -> DINOv3Backbone:
         intermediate_size=128,
         num_register_tokens=4,
     )
-    return _random(config)[1]
+    return random_vit(config)[1]
 
 
-def _random(config: DINOv3ViTConfig) -> tuple[DINOv3ViTModel, DINOv3Backbone]:
+def random_vit(
+    config: DINOv3ViTConfig, device: str = "cpu", dtype: str = "float32"
+) -> tuple[DINOv3ViTModel, DINOv3Backbone]:
+    """Return the same seeded ViT as a plain transformers model, in float32, and as a backbone."""
     torch.manual_seed(0)
     model = DINOv3ViTModel(config).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random-vit.safetensors"
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-        return model, load_backbone(path, dtype="float32")
+        return model.to(device), load_backbone(path, device=device, dtype=dtype)
 
 
 def picture(side: int, seed: int = 0) -> np.ndarray:
@@ -62,10 +65,10 @@ def plain_embed(model: DINOv3ViTModel, image: np.ndarray) -> torch.Tensor:
     height, width = image.shape[:2]
     padded = np.zeros((-(-height // 16) * 16, -(-width // 16) * 16, 3), np.float32)
     padded[:height, :width] = image / 255
-    pixels = torch.from_numpy(((padded - MEAN) / STD).transpose(2, 0, 1)[None])
+    pixels = torch.from_numpy(((padded - MEAN) / STD).transpose(2, 0, 1)[None]).to(model.device)
     with torch.inference_mode():
         hidden = model(pixels).last_hidden_state[0, 5:]
-        return hidden / (hidden.norm(dim=-1, keepdim=True) + 1e-8)
+        return (hidden / (hidden.norm(dim=-1, keepdim=True) + 1e-8)).cpu()
 
 
 def plain_click(
