@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from brute_force import (
@@ -17,6 +19,8 @@ from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import InlineRunner
 
 
 def embed(image):
@@ -169,6 +173,43 @@ def test_columns_of_the_users_and_the_next_points_role_survive_undo(session, ima
     assert session.undo()
     assert list(points.features["note"]) == ["mine"]
     assert (session.kind, session.positive) == ("debris", False)
+
+
+def names(session, image, *kinds):
+    return [session.heatmaps_of(kind)[image].name for kind in kinds]
+
+
+def test_a_heatmap_is_named_after_its_kind_as_long_as_there_are_several(session, image):
+    session.add_query(image, 5, 5)
+    assert names(session, image, "kind 1") == ["image similarity"]
+    session.add_query(image, 50, 60, kind="kind 2")
+    both = ["image similarity: kind 1", "image similarity: kind 2"]
+    assert names(session, image, "kind 1", "kind 2") == both
+    session.rename_kind("kind 2", "cell")
+    assert names(session, image, "cell") == ["image similarity: cell"]
+    session.queries.selected_data = {1}
+    session.queries.remove_selected()
+    assert names(session, image, "kind 1") == ["image similarity"]
+
+
+def test_a_name_that_the_user_has_given_stays_also_in_a_later_session(
+    session, viewer, image, other, backbone
+):
+    session.add_query(image, 5, 5)
+    session.heatmaps[image].name = "mine similarity"
+    session.close()
+    with closing(SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())) as later:
+        later.add_query(image, 50, 60, kind="kind 2")
+        assert names(later, image, "kind 1") == ["mine similarity"]
+        assert names(later, other, "kind 1") == ["other similarity: kind 1"]
+
+
+def test_a_number_that_napari_has_added_is_no_name_of_the_users(session, viewer, image):
+    viewer.add_labels(np.zeros((5, 5), int), name="image similarity")
+    session.add_query(image, 5, 5)
+    assert names(session, image, "kind 1") == ["image similarity [1]"]
+    session.add_query(image, 50, 60, kind="kind 2")
+    assert names(session, image, "kind 1") == ["image similarity: kind 1"]
 
 
 # -- undo -------------------------------------------------------------------------------------

@@ -102,6 +102,24 @@ def test_labels_are_the_connected_pixels_above_the_threshold(
     assert said == [f"{count} {noun} in 2 images at cosine {threshold:.2f}."]
 
 
+def test_results_of_merged_channels_lie_above_the_topmost_of_them(session, viewer, rng):
+    low, middle, high = (
+        viewer.add_image(rng.normal(size=(70, 100)), name=name) for name in ("low", "mid", "high")
+    )
+    session.merge_channels([low, high])
+    session.add_query(low, 40, 33)
+    session.results.labels(0.3)
+    session.results.colours()
+    order = viewer.layers.index
+    for what in ("labels", "colours"):
+        for image, top in ((low, high), (middle, middle)):
+            (layer,) = results(viewer, what, image)
+            assert order(layer) > order(session.heatmaps[image])
+            assert order(layer) > order(top)
+    (layer,) = results(viewer, "labels", middle)
+    assert order(layer) < order(high)
+
+
 def test_results_are_not_searched_and_leave_the_selection_as_it_was(session, two, viewer):
     session.add_query(two[0], 40, 33)
     active = viewer.layers.selection.active
@@ -588,7 +606,8 @@ def test_colours_say_what_is_not_embedded(session, two, viewer, said, rng):
     session.embed()
     session.set_target(two[1], True)
     session.results.colours()
-    assert said == ["Colours of the embeddings of 1 image; not embedded yet: turned."]
+    (sentence,) = said
+    assert sentence.startswith("Colours of the embeddings of 1 of 2 images; turned is not embedded")
 
 
 # -- never wrong, never in the way ----------------------------------------------------------------

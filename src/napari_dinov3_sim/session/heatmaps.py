@@ -1,62 +1,45 @@
-"""The layers over images: one heatmap per kind, and who wins; made once, kept exactly over it."""
+"""The heatmap layers: one per image and kind, made once, kept exactly over their image."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.contrast import Contrast
 from napari_dinov3_sim.session.look import Look, kind_colormap
-from napari_dinov3_sim.session.marks import mark, marked_as
+from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.over_images import OverImages, insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
+from napari_dinov3_sim.session.shown import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Image
 
-    from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.contrast import Scaling
     from napari_dinov3_sim.session.palette import Palette
-    from napari_dinov3_sim.session.planes import LayerAxes
-    from napari_dinov3_sim.session.questions import Question
-
-Scaling = Literal["shared", "each", "fixed"]
-"""Contrast limits: the same for all maps, each map's own minimum and maximum, or those given."""
+    from napari_dinov3_sim.session.shown import Shown
 
 
-class Place(NamedTuple):
-    """Which layer over which image: by the id of the image and the kind."""
+@dataclass(eq=False)
+class _Note:
+    """What we made of a layer; where it is otherwise by now, the user has made it so."""
 
-    image: Hashable
-    kind: str
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What a heatmap layer shows.
-
-    Attributes
-    ----------
-    layer : LayerAxes
-        The planes of the image whose maps it has.
-    question : Question
-        The question that it answers.
-    data : LayerData
-    model : str
-        Name of the model that answered.
-    """
-
-    layer: LayerAxes
-    question: Question
-    data: LayerData
     model: str
+    name: str
+    colormap: str
+    shown: Shown | None = None
+    limits: tuple[float, float] | None = None
+    hidden: bool = False
 
 
-class Heatmaps:
+class Heatmaps(OverImages[Place, "Image"]):
     """Makes, updates, places and removes heatmap layers.
 
     Parameters
@@ -69,48 +52,45 @@ class Heatmaps:
     """
 
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
-        self._viewer, self._palette = viewer, palette
-        self._layers: dict[Place, Image] = {}
-        self._shown: dict[Place, Shown] = {}
-        self._limits_set: dict[Place, tuple[float, float]] = {}
-        self._colormaps_set: dict[Place, str] = {}
-        self._hidden: set[Place] = set()
+        super().__init__(viewer, "heatmap")
+        self._palette, self._look = palette, look
+        self._notes: dict[Place, _Note] = {}
         self._kinds: tuple[str, ...] = ()
-        self._pooled = self._fixed = (0.0, 1.0)
-        self._scaling: Scaling = "shared"
-        self._look = look
+        self._contrast = Contrast()
         self._adopt()
 
     def _adopt(self) -> None:
         from napari.layers import Image
 
-        for layer in self._viewer.layers:
-            found = marked_as(layer, "heatmap")
-            if found is not None and isinstance(layer, Image):
+        for found, layer in self._left_behind():
+            if isinstance(layer, Image):
                 place = Place(found["image"], found.get("kind", DEFAULT_KIND))
+                model, name = found.get("model", ""), found.get("name", layer.name)
                 self._layers[place] = layer
-                colormap = self._look.colormap
-                if not layer.colormap.name.startswith("kind #"):
-                    colormap = layer.colormap.name
-                self._colormaps_set[place] = layer.colormap.name
+                self._notes[place] = _Note(model, name, layer.colormap.name)
+                of_kind = layer.colormap.name.startswith("kind #")
+                colormap = self._look.colormap if of_kind else layer.colormap.name
                 self._look = Look(colormap, layer.opacity, str(layer.blending))
-
-    def items(self) -> dict[Place, Image]:
-        """Return the heatmap layers that are in the viewer."""
-        present = {layer.unique_id for layer in self._viewer.layers}
-        gone = [k for k, v in self._layers.items() if v.unique_id not in present]
-        for place in gone:
-            self._forget(place)
-        return dict(self._layers)
 
     def shown(self) -> dict[Place, Shown]:
         """Return what the heatmap layers in the viewer show."""
-        return {place: self._shown[place] for place in self.items() if place in self._shown}
+        notes = {place: self._notes[place] for place in self.items()}
+        return {place: note.shown for place, note in notes.items() if note.shown is not None}
 
-    def _forget(self, place: Place) -> None:
-        for kept in (self._layers, self._shown, self._limits_set, self._colormaps_set):
-            kept.pop(place, None)
-        self._hidden.discard(place)
+    def _drop(self, key: Place) -> Image | None:
+        self._notes.pop(key, None)
+        return super()._drop(key)
+
+    def _image_of(self, key: Place) -> Hashable:
+        return key.image
+
+    def _set_visible(self, key: Place, layer: Image, visible: bool) -> None:
+        """Show again only what was hidden with the image, and not by the user."""
+        note = self._notes[key]
+        if not visible and layer.visible:
+            note.hidden, layer.visible = True, False
+        elif visible and note.hidden:
+            note.hidden, layer.visible = False, True
 
     # -- showing -----------------------------------------------------------------------------
 
@@ -119,25 +99,21 @@ class Heatmaps:
 
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
-        place, data = Place(image.unique_id, kind), shown.data
-        layer = self.items().get(place)
-        if layer is not None and (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
-            self._shown[place] = shown
-            update_data(layer, data.data)
-            self._mark(layer, place, shown.model)
+        place = Place(image.unique_id, kind)
+        layer = self._fitting(place, image, shown.data)
+        if layer is None:
+            self._make(image, place, shown, above)
             return
-        if layer is not None:
-            self.remove(place)
-        self._shown[place] = shown
-        self._insert_above(above, place, self._make(image, place, shown))
+        note = self._notes[place]
+        note.shown, note.model = shown, shown.model
+        update_data(layer, shown.data.data)
+        self._rename(note, layer, self._name(image, kind))
+        self._mark(place)
 
-    def _mark(self, layer: Image, place: Place, model: str) -> None:
-        mark(layer, "heatmap", image=place.image, kind=place.kind, model=model)
-
-    def _make(self, image: Image, place: Place, shown: Shown) -> Image:
+    def _make(self, image: Image, place: Place, shown: Shown, above: Image) -> None:
         from napari.layers import Image as ImageLayer
 
-        limits = self._limits(shown.data)
+        limits, over = self._contrast.limits_of(shown.data), self.over(image.unique_id)
         layer = ImageLayer(
             shown.data.data,
             multiscale=shown.data.multiscale,
@@ -153,81 +129,18 @@ class Heatmaps:
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
-        self._layers[place] = layer
-        self._limits_set[place] = limits
-        self._colormaps_set[place] = layer.colormap.name
-        if not image.visible:
-            self._hidden.add(place)
+        note = _Note(shown.model, layer.name, layer.colormap.name, shown, limits)
+        note.hidden = not image.visible
+        self._layers[place], self._notes[place] = layer, note
         # Marked before it is seen: an unmarked image would be searched.
-        self._mark(layer, place, shown.model)
-        return layer
+        self._mark(place)
+        insert_above(self._viewer, layer, [above, *over.values()])
 
-    def _name(self, image: Image, kind: str) -> str:
-        several = len(self._kinds) > 1 or kind != DEFAULT_KIND
-        return f"{image.name} similarity: {kind}" if several else f"{image.name} similarity"
+    def _mark(self, place: Place) -> None:
+        layer, note = self._layers[place], self._notes[place]
+        mark(layer, "heatmap", **place._asdict(), model=note.model, name=note.name)
 
-    def _insert_above(self, above: Image, place: Place, layer: Image) -> None:
-        over = [other for key, other in self._layers.items() if key.image == place.image]
-        insert_above(self._viewer, above, layer, [o for o in over if o != layer])
-
-    # -- following the image -----------------------------------------------------------------
-
-    def follow(self, image: Image) -> None:
-        """Lay an image's heatmaps over it again."""
-        for place, layer in self.items().items():
-            if place.image == image.unique_id and layer.ndim == image.ndim:
-                copy_transform(image, layer)
-
-    def follow_visibility(self, image: Image, visible: bool) -> None:
-        """Hide an image's heatmaps with it, and show those again that were hidden for that."""
-        for place, layer in self.items().items():
-            if place.image != image.unique_id:
-                continue
-            if not visible and layer.visible:
-                self._hidden.add(place)
-                layer.visible = False
-            elif visible and place in self._hidden:
-                self._hidden.discard(place)
-                layer.visible = True
-
-    # -- coming and going --------------------------------------------------------------------
-
-    def keep_only(self, places: Iterable[Place]) -> None:
-        """Remove all other heatmaps."""
-        for place in set(self.items()) - set(places):
-            self.remove(place)
-
-    def remove(self, place: Place) -> None:
-        """Remove one heatmap layer."""
-        layer = self._layers.get(place)
-        self._forget(place)
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give the heatmaps of a kind to another name, unless that has its own."""
-        self._kinds = tuple(new if kind == old else kind for kind in self._kinds)
-        for place, layer in self.items().items():
-            renamed = place._replace(kind=new)
-            if place.kind != old or renamed in self._layers:
-                continue
-            tables: tuple[dict[Place, Any], ...] = (
-                self._layers,
-                self._shown,
-                self._limits_set,
-                self._colormaps_set,
-            )
-            for table in tables:
-                if place in table:
-                    table[renamed] = table.pop(place)
-            if place in self._hidden:
-                self._hidden.remove(place)
-                self._hidden.add(renamed)
-            if layer.name.endswith(f" similarity: {old}"):
-                layer.name = layer.name.removesuffix(old) + new
-            self._mark(layer, renamed, (marked_as(layer, "heatmap") or {}).get("model", ""))
-
-    # -- colours ------------------------------------------------------------------------------
+    # -- kinds and names ---------------------------------------------------------------------
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -241,74 +154,44 @@ class Heatmaps:
         self._kinds = tuple(kinds)
         self.recolour()
 
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give the heatmaps of a kind to another, unless that has its own.
+
+        Their names follow with the answer that comes next.
+        """
+        self._kinds = tuple(new if kind == old else kind for kind in self._kinds)
+        for place in self.items():
+            renamed = place._replace(kind=new)
+            if place.kind == old and renamed not in self._layers:
+                self._layers[renamed] = self._layers.pop(place)
+                self._notes[renamed] = self._notes.pop(place)
+                self._mark(renamed)
+
+    def _name(self, image: Image, kind: str) -> str:
+        several = len(self._kinds) > 1 or kind != DEFAULT_KIND
+        return f"{image.name} similarity: {kind}" if several else f"{image.name} similarity"
+
+    def _rename(self, note: _Note, layer: Image, name: str) -> None:
+        """Say the kind in a name where there are several, unless the user has given another."""
+        if name != note.name and _unnumbered(layer.name) == _unnumbered(note.name):
+            note.name = layer.name = name
+
+    # -- colours and look --------------------------------------------------------------------
+
     def recolour(self) -> None:
-        """Draw each kind in the colour that it has now."""
+        """Draw each kind in the colour it has now, unless the user has given it another."""
         for place, layer in self.items().items():
-            self._recolour(place, layer)
+            if self._notes[place].colormap == layer.colormap.name:
+                self._set_colormap(place, layer)
+
+    def _set_colormap(self, place: Place, layer: Image) -> None:
+        layer.colormap = self._colormap(place.kind)
+        self._notes[place].colormap = layer.colormap.name
 
     def _colormap(self, kind: str) -> Any:
         if len(self._kinds) < 2 or kind not in self._kinds:
             return self._look.colormap
         return kind_colormap(self._palette.colour(kind))
-
-    def _recolour(self, place: Place, layer: Image) -> None:
-        """Give a layer the colormap of its kind, unless the user has given it another."""
-        if self._colormaps_set.get(place, layer.colormap.name) == layer.colormap.name:
-            layer.colormap = self._colormap(place.kind)
-            self._colormaps_set[place] = layer.colormap.name
-
-    # -- contrast -----------------------------------------------------------------------------
-
-    @property
-    def scaling(self) -> Scaling:
-        """How contrast limits are chosen."""
-        return self._scaling
-
-    @scaling.setter
-    def scaling(self, scaling: Scaling) -> None:
-        if scaling not in get_args(Scaling):
-            raise SimilarityError(
-                f"There is no scaling {scaling!r}; choose shared, each or fixed."
-            )
-        self._scaling = scaling
-        self._limits_set.clear()
-        self._apply_all_limits()
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The cosines drawn darkest and brightest where one scale holds for all maps."""
-        return self._fixed if self._scaling == "fixed" else self._pooled
-
-    @limits.setter
-    def limits(self, limits: tuple[float, float]) -> None:
-        self._fixed = limits
-        self.scaling = "fixed"
-
-    def rescale(self, pooled: tuple[float, float]) -> None:
-        """Use one scale for all maps after some of them have changed."""
-        self._pooled = pooled
-        self._apply_all_limits()
-
-    def _apply_all_limits(self) -> None:
-        for place, layer in self.items().items():
-            self._apply_limits(place, layer)
-
-    def _limits(self, data: LayerData) -> tuple[float, float]:
-        """Contrast limits must differ, also for a map of one value."""
-        low, high = data.limits if self._scaling == "each" else self.limits
-        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
-
-    def _apply_limits(self, place: Place, layer: Image) -> None:
-        """Set the limits, unless the user has set others since."""
-        shown = self._shown.get(place)
-        ours = self._limits_set.get(place)
-        if shown is None or (ours is not None and not np.allclose(layer.contrast_limits, ours)):
-            return
-        limits = self._limits(shown.data)
-        layer.contrast_limits = limits
-        self._limits_set[place] = limits
-
-    # -- look ---------------------------------------------------------------------------------
 
     @property
     def look(self) -> Look:
@@ -323,38 +206,49 @@ class Heatmaps:
         for place, layer in self.items().items():
             for name, value in changes.items():
                 if name == "colormap":
-                    layer.colormap = self._colormap(place.kind)
-                    self._colormaps_set[place] = layer.colormap.name
+                    self._set_colormap(place, layer)
                 else:
                     setattr(layer, name, value)
 
+    # -- contrast ----------------------------------------------------------------------------
 
-def insert_above(viewer: ViewerModel, image: Image, layer: Layer, over: Iterable[Layer]) -> None:
-    """Insert a layer directly above its own image and what lies over that already.
+    @property
+    def scaling(self) -> Scaling:
+        """How contrast limits are chosen."""
+        return self._contrast.scaling
 
-    So another image over both hides both. Inserting selects the layer; the user's selection is
-    put back.
-    """
-    layers = viewer.layers
-    selected, active = set(layers.selection), layers.selection.active
-    top = max([layers.index(image), *(layers.index(o) for o in over if o in layers)])
-    between = layers[layers.index(image) + 1 : top + 1]
-    if any(other not in over for other in between):
-        top = layers.index(image)
-    layers.insert(top + 1, layer)
-    layers.selection = selected
-    layers.selection.active = active
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        self._contrast.scaling = scaling
+        for note in self._notes.values():
+            note.limits = None  # those that the user has set, too
+        self._apply_limits()
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest where one scale holds for all maps."""
+        return self._contrast.limits
+
+    @limits.setter
+    def limits(self, limits: tuple[float, float]) -> None:
+        self._contrast.fixed = limits
+        self.scaling = "fixed"
+
+    def rescale(self, pooled: tuple[float, float]) -> None:
+        """Use one scale for all maps after some of them have changed."""
+        self._contrast.pooled = pooled
+        self._apply_limits()
+
+    def _apply_limits(self) -> None:
+        """Set the limits of all layers, but where the user has set others since."""
+        for place, layer in self.items().items():
+            note = self._notes[place]
+            ours = note.limits is None or np.allclose(layer.contrast_limits, note.limits)
+            if note.shown is not None and ours:
+                note.limits = self._contrast.limits_of(note.shown.data)
+                layer.contrast_limits = note.limits
 
 
-def update_data(layer: Any, data: Any) -> None:
-    """Show new values.
-
-    The data event makes napari measure every layer of the viewer again, which costs 8 ms with
-    20 layers and is blocked where the extent cannot have changed; ``set_data`` still tells.
-    The array is a new one each time: scripts and other layers may hold the old.
-    """
-    if layer.data.shape == data[0].shape if layer.multiscale else layer.data.shape == data.shape:
-        with layer.events.data.blocker():
-            layer.data = data
-    else:
-        layer.data = data
+def _unnumbered(name: str) -> str:
+    """Return a name without the number by which napari tells it from others alike."""
+    return re.sub(r" \[\d+\]$", "", name)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.session.heatmaps import insert_above
-from napari_dinov3_sim.session.marks import mark, marked_as
+from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.over_images import OverImages, insert_above
 from napari_dinov3_sim.session.placement import copy_transform
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ WIDTH = 0.08
 """Width of a line, in sides of a patch."""
 
 
-class Outlines:
+class Outlines(OverImages["Hashable", "Vectors"]):
     """One Vectors layer per image with the outline of each queried patch.
 
     Parameters
@@ -34,24 +34,13 @@ class Outlines:
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self._layers: dict[Hashable, Vectors] = {}
+        super().__init__(viewer, "outline")
         self._drawn: dict[Hashable, tuple[object, tuple[str, ...]]] = {}
-        for layer in viewer.layers:
-            found = marked_as(layer, "outline")
-            if found is not None:
-                self._layers[found["image"]] = layer
+        self._layers = {found["image"]: layer for found, layer in self._left_behind()}
 
-    def items(self) -> dict[Hashable, Vectors]:
-        """Return the layers that are in the viewer, by the id of their image."""
-        present = {layer.unique_id for layer in self._viewer.layers}
-        for image_id in [i for i, v in self._layers.items() if v.unique_id not in present]:
-            self._forget(image_id)
-        return dict(self._layers)
-
-    def _forget(self, image_id: Hashable) -> None:
-        self._layers.pop(image_id, None)
-        self._drawn.pop(image_id, None)
+    def _drop(self, key: Hashable) -> Vectors | None:
+        self._drawn.pop(key, None)
+        return super()._drop(key)
 
     def show(
         self,
@@ -107,27 +96,8 @@ class Outlines:
         copy_transform(image, layer)
         mark(layer, "outline", image=image.unique_id)
         self._layers[image.unique_id] = layer
-        insert_above(self._viewer, over[0], layer, over[1:])
+        insert_above(self._viewer, layer, over)
         return layer
-
-    def follow(self, image: Image) -> None:
-        """Lay an image's outlines over it again."""
-        layer = self.items().get(image.unique_id)
-        if layer is not None and layer.ndim == image.ndim:
-            copy_transform(image, layer)
-
-    def follow_visibility(self, image: Image, visible: bool) -> None:
-        """Hide an image's outlines with it."""
-        layer = self.items().get(image.unique_id)
-        if layer is not None:
-            layer.visible = visible
-
-    def keep_only(self, image_ids: set[Hashable]) -> None:
-        """Remove the outlines of all other images."""
-        for image_id in set(self.items()) - image_ids:
-            layer = self._layers[image_id]
-            self._forget(image_id)
-            self._viewer.layers.remove(layer)
 
 
 def _side_at_level_0(plane: Plane, side: int) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.heatmaps import Heatmaps, Place, Shown
+from napari_dinov3_sim.session.heatmaps import Heatmaps
+from napari_dinov3_sim.session.shown import Place, Shown
 from napari_dinov3_sim.session.winners import Winners
 
 if TYPE_CHECKING:
@@ -44,16 +45,14 @@ class Overlays:
         self.heatmaps.set_kinds(tuple(ready.heatmaps))
         for kind, data in ready.heatmaps.items():
             self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model), above)
-        for place in self.heatmaps.items():
-            if place.image == image.unique_id and place.kind not in ready.heatmaps:
+        for place in self.heatmaps.over(image.unique_id):
+            if place.kind not in ready.heatmaps:
                 self.heatmaps.remove(place)
         if ready.winner is None:
             self.winners.remove(image.unique_id)
         else:
-            kinds = tuple(ready.heatmaps)
-            items = self.heatmaps.items()
-            over = [layer for place, layer in items.items() if place.image == image.unique_id]
-            self.winners.show(image, ready.winner, kinds, [above, *over])
+            over = [above, *self.heatmaps.over(image.unique_id).values()]
+            self.winners.show(image, ready.winner, tuple(ready.heatmaps), over)
 
     def drop_untrue(
         self,
@@ -92,10 +91,8 @@ class Overlays:
 
     def over(self, image_id: Hashable) -> list[Layer]:
         """Return the layers that lie over an image."""
-        heatmaps = self.heatmaps.items().items()
-        over: list[Layer] = [layer for place, layer in heatmaps if place.image == image_id]
-        winner = self.winners.items().get(image_id)
-        return over if winner is None else [*over, winner]
+        heatmaps, winner = self.heatmaps.over(image_id), self.winners.over(image_id)
+        return [*heatmaps.values(), *winner.values()]
 
     def clear(self) -> None:
         """Remove everything."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.heatmaps import insert_above, update_data
 from napari_dinov3_sim.session.marks import MARKER, mark, marked_as
+from napari_dinov3_sim.session.over_images import insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
 from napari_dinov3_sim.session.result_data import checksum
@@ -177,8 +177,9 @@ class ResultLayers:
         # Marked before it is seen: an unmarked image would be searched.
         mark(layer, "result", image=image.unique_id, what=what, checksum=number)
         if layer not in viewer.layers:
+            top = self._atlas.top(image.unique_id) or image
             over = [other for other in viewer.layers if _lies_over(other, image)]
-            insert_above(viewer, image, layer, over)
+            insert_above(viewer, layer, [top, *over])
 
 
 def _lies_over(layer: Layer, image: Image) -> bool:

@@ -11,7 +11,7 @@ from napari_dinov3_sim.session.questions import DEFAULT_KIND
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_dinov3_sim.session.heatmaps import Scaling
+    from napari_dinov3_sim.session.contrast import Scaling
     from napari_dinov3_sim.session.look import Look
 
 

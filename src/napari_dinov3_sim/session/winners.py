@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.heatmaps import insert_above, update_data
-from napari_dinov3_sim.session.marks import mark, marked_as
+from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.over_images import OverImages, insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.palette import Palette
 
 
-class Winners:
+class Winners(OverImages["Hashable", "Labels"]):
     """One Labels layer per image: 1 where the first kind wins, 2 where the second does.
 
     Parameters
@@ -30,20 +30,12 @@ class Winners:
     """
 
     def __init__(self, viewer: ViewerModel, palette: Palette) -> None:
-        self._viewer, self._palette = viewer, palette
-        self._layers: dict[Hashable, Labels] = {}
+        super().__init__(viewer, "winner")
+        self._palette = palette
         self._visible = False
-        for layer in viewer.layers:
-            found = marked_as(layer, "winner")
-            if found is not None:
-                self._layers[found["image"]] = layer
-                self._visible = layer.visible
-
-    def items(self) -> dict[Hashable, Labels]:
-        """Return the layers that are in the viewer, by the id of their image."""
-        present = {layer.unique_id for layer in self._viewer.layers}
-        self._layers = {k: v for k, v in self._layers.items() if v.unique_id in present}
-        return dict(self._layers)
+        for found, layer in self._left_behind():
+            self._layers[found["image"]] = layer
+            self._visible = layer.visible
 
     @property
     def visible(self) -> bool:
@@ -70,14 +62,12 @@ class Winners:
         over : sequence of Image
             What a new layer is to lie above, the lowest first.
         """
-        layer = self.items().get(image.unique_id)
-        if layer is not None and (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
+        layer = self._fitting(image.unique_id, image, data)
+        if layer is None:
+            self._make(image, data, kinds, over)
+        else:
             update_data(layer, data.data)
             layer.colormap = self._colormap(kinds)
-            return
-        if layer is not None:
-            self.remove(image.unique_id)
-        self._make(image, data, kinds, over)
 
     def _make(
         self, image: Image, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
@@ -96,30 +86,10 @@ class Winners:
         layer.editable = False
         self._layers[image.unique_id] = layer
         mark(layer, "winner", image=image.unique_id)
-        insert_above(self._viewer, over[0], layer, over[1:])
+        insert_above(self._viewer, layer, over)
 
-    def follow(self, image: Image) -> None:
-        """Lay an image's winners over it again."""
-        layer = self.items().get(image.unique_id)
-        if layer is not None and layer.ndim == image.ndim:
-            copy_transform(image, layer)
-
-    def follow_visibility(self, image: Image, visible: bool) -> None:
-        """Hide the layer with its image."""
-        layer = self.items().get(image.unique_id)
-        if layer is not None:
-            layer.visible = self._visible and visible
-
-    def keep_only(self, image_ids: set[Hashable]) -> None:
-        """Remove the layers of all other images."""
-        for image_id in set(self.items()) - image_ids:
-            self.remove(image_id)
-
-    def remove(self, image_id: Hashable) -> None:
-        """Remove one layer."""
-        layer = self._layers.pop(image_id, None)
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+    def _set_visible(self, key: Hashable, layer: Labels, visible: bool) -> None:
+        super()._set_visible(key, layer, self._visible and visible)
 
     def _colormap(self, kinds: Sequence[str]) -> DirectLabelColormap:
         from napari.utils import DirectLabelColormap

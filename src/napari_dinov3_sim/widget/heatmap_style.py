@@ -11,7 +11,7 @@ from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 from napari_dinov3_sim.widget.layer_combo import keep_narrow
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.heatmaps import Scaling
+    from napari_dinov3_sim.session.contrast import Scaling
     from napari_dinov3_sim.session.look import Look
 
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.session.heatmaps import Scaling
+    from napari_dinov3_sim.session.contrast import Scaling
     from napari_dinov3_sim.widget.views import Views
 
 
