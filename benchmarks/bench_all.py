@@ -3,7 +3,8 @@
 Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
 quarter of an hour on two cores that have nothing else to do; `--quick` takes about a minute and
 writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part: with
-`--only`, the others stay.
+`--only`, the others stay. A part that fails, or that this machine cannot measure, is named at the
+end; the others go on, and the page keeps what it had of it.
 """
 
 from __future__ import annotations
@@ -65,13 +66,28 @@ PARTS = {
         options=("--repeats", "3"),
         quick=("--sides", "512", "--repeats", "1"),
     ),
+    "reopen": Part(
+        "The first click after a restart",
+        "bench_reopen.py",
+        options=("--sides", "1024", "--repeats", "3"),
+        quick=("--sides", "256", "--repeats", "1", "--pause", "0"),
+    ),
     "startup": Part(
         "Opening the dock",
         "bench_startup.py",
         options=("--repeats", "3"),
         quick=("--repeats", "1"),
     ),
+    "matches": Part("Matches of a stereo pair", "bench_matches.py"),
+    "gpu": Part(
+        "On a GPU: the fraction of its bfloat16 speed",
+        "bench_gpu.py",
+        quick=("--models", "S", "--side", "1024", "--repeats", "1"),
+    ),
 }
+
+OUTCOMES = {0: "measured", 77: "not measured: this machine has no GPU"}
+"""What the exit code of a part means; any other one is a failure."""
 
 
 def main() -> None:
@@ -80,14 +96,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
+    outcomes = {}
     for name in options.only:
-        text = measure(PARTS[name], quick=options.quick)
-        if not options.quick:
+        code, text = measure(PARTS[name], quick=options.quick)
+        outcomes[name] = OUTCOMES.get(code, f"failed, exit code {code}")
+        if not code and not options.quick:
             write(PARTS[name], text)
+    print("\n== all", *(f"{name:8} {outcome}" for name, outcome in outcomes.items()), sep="\n")
+    if not set(outcomes.values()) <= set(OUTCOMES.values()):
+        raise SystemExit(1)
 
 
-def measure(part: Part, *, quick: bool) -> str:
-    """Run a part, show what it prints, and return it with the command, the date and the load."""
+def measure(part: Part, *, quick: bool) -> tuple[int, str]:
+    """Run a part and show what it prints; return the exit code, and its text for the page."""
     command = part.command(quick=quick)
     threads = os.environ.get("OMP_NUM_THREADS")
     shown = f"{f'OMP_NUM_THREADS={threads} ' if threads else ''}python {' '.join(command)}"
@@ -95,17 +116,16 @@ def measure(part: Part, *, quick: bool) -> str:
     before, start = load(), time.perf_counter()
     lines = []
     with subprocess.Popen(
-        [sys.executable, *command], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", *command], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             lines.append(line)
-    if process.returncode:
-        raise SystemExit(process.returncode)
     seconds = time.perf_counter() - start
     date = datetime.datetime.now(datetime.UTC).date()
     about = f"{date}, {machine()}; other work before it began: {before}; {seconds:.0f} s."
-    return f"`{shown}`\n\n{about}\n\n```text\n{''.join(lines)}```\n"
+    text = f"`{shown}`\n\n{about}\n\n```text\n{''.join(lines)}```\n"
+    return process.returncode, text
 
 
 def load() -> str:

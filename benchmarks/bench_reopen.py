@@ -30,11 +30,6 @@ from common import machine, picture
 from safetensors.torch import save_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-PAUSE = 6.0
-"""Seconds after which PyTorch has been imported in the background, on a busy machine too."""
-
-WAYS = ("by its card, at once", f"by its card, after {PAUSE:g} s", "by loading it, at once")
-
 SCRIPT = """
 import json, sys, time
 import numpy as np
@@ -111,18 +106,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sides", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--pause", type=float, default=6.0, help="seconds in which PyTorch is imported"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    ways = {
+        "by its card, at once": ("card", 0.0),
+        f"by its card, after {options.pause:g} s": ("card", options.pause),
+        "by loading it, at once": ("load", 0.0),
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         prepare(folder, options.sides)
         print(f"ViT-S/16, random weights; {machine()}; load {os.getloadavg()[0]:.1f} before")
         for side in options.sides:
             # Side by side, so that other work on the machine falls on both.
-            runs = [(reopen("card", folder, side, 0.0), reopen("card", folder, side, PAUSE),
-                     reopen("load", folder, side, 0.0))
-                    for _ in range(options.repeats)]  # fmt: skip
-            for number, way in enumerate(WAYS):
-                print(row(side, way, [each[number] for each in runs]), flush=True)
+            runs = [
+                {name: reopen(way, folder, side, pause) for name, (way, pause) in ways.items()}
+                for _ in range(options.repeats)
+            ]
+            for name in ways:
+                print(row(side, name, [each[name] for each in runs]), flush=True)
         print(f"load {os.getloadavg()[0]:.1f} after")
 
 

@@ -48,13 +48,16 @@ def main() -> None:
     options = parser.parse_args()
     backbone = nds.load_backbone(options.model)
     within, across = [], []
-    print(f"model {backbone.name}\nset                    class           within  across")
+    images = len(list(options.data.glob("*/*.classes.png")))
+    print(f"model {backbone.name}; {images} images")
+    print("set                    class           within  across")
     for folder, name, inside, outside in class_scores(options.data, backbone, options.clicks):
         within += inside[:1]
         across += outside[:1]
         cells = "".join(f"{v[0]:8.3f}" if v else "       –" for v in (inside, outside))
         print(f"{folder:22} {name:14}{cells}")
-    print(f"{'all classes':37}{np.mean(within):8.3f}{np.mean(across):8.3f}")
+    name = f"all {len(within)} and {len(across)} classes"
+    print(f"{name:37}{np.mean(within):8.3f}{np.mean(across):8.3f}")
 
 
 def class_scores(
