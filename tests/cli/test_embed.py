@@ -282,6 +282,8 @@ def test_a_stack(cli, embed, folder, picture, backbone):
     again = cli("embed", "stack.npy", "gray.png", "--out", "store", "--model", "builtin")
     assert "stack.npy: 6 planes of 3 × 3 patches, 0 written, 6 were already there" in again.out
     assert "7 planes of 2 images in store: 1 written, 6 already there." in again.out
+    alone = cli("embed", "stack.npy", "--out", "store", "--model", "builtin")
+    assert "6 planes of 1 image in store: 0 written, 6 already there." in alone.out
 
 
 def test_a_plane_that_fails_does_not_stop_its_stack(cli, folder, picture, monkeypatch):

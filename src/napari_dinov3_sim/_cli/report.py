@@ -150,5 +150,10 @@ class Report:
         there = len(self._entries) - written
         parts = [f"{written} written", f"{there} already there"]
         parts += [f"{len(self._failures)} failed"] if self._failures else []
-        planes = len(self._entries)
-        return f"{planes} planes of {self._count} images in {self._folder}: {', '.join(parts)}."
+        planes = _count(len(self._entries), "plane")
+        images = _count(self._count, "image")
+        return f"{planes} of {images} in {self._folder}: {', '.join(parts)}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
