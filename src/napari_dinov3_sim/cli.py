@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from napari_dinov3_sim import __version__
 from napari_dinov3_sim._cli.errors import UsageError, one_line
+from napari_dinov3_sim._cli.options import (
+    MODEL_HELP,
+    add_model,
+    add_reading,
+    add_recipe,
+    add_results,
+    coordinate,
+    name,
+)
 from napari_dinov3_sim._cli.terminal import PROGRAM, note
-from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
+from napari_dinov3_sim.backbones.registry import BUILTIN
 from napari_dinov3_sim.core.errors import SimilarityError
 
 if TYPE_CHECKING:
@@ -22,14 +30,10 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file with one grayscale, RGB or RGBA plane"
 
-_IMAGES_HELP = (
-    "a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder; or a pattern such "
-    "as 'scans/*.tif'"
-)
+_PATTERN_HELP = "or a pattern such as 'scans/*.tif'"
 
-_MODEL_HELP = (
-    "a name that `models` lists, a folder, a weights file or a hub id; "
-    f"{BUILTIN} needs no download (default: %(default)s)"
+_IMAGES_HELP = (
+    f"a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder; {_PATTERN_HELP}"
 )
 
 
@@ -89,119 +93,22 @@ def _main_parser() -> _Parser:
     return parser
 
 
-def _coordinate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
-    return value
-
-
-def _add_model(
-    parser: _Parser, default: str | None = DEFAULT_MODEL, help_text: str = _MODEL_HELP
-) -> None:
-    parser.add_argument("--model", default=default, help=help_text)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _threshold(text: str) -> float | str:
-    if text == "otsu":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not -1 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither otsu nor a cosine from -1 to 1")
-    return value
-
-
-def _area(text: str) -> float:
-    value = _coordinate(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an area in pixels")
-    return value
-
-
-def _add_results(parser: _Parser) -> None:
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
-    )
-    parser.add_argument(
-        "--threshold",
-        metavar="T",
-        type=_threshold,
-        help="write objects of at least this cosine as labels; otsu chooses one for all images",
-    )
-    parser.add_argument(
-        "--min-area",
-        metavar="PX",
-        type=_area,
-        default=0.0,
-        help="drop objects of fewer pixels (default: keep all)",
-    )
-    parser.add_argument(
-        "--peaks",
-        action="store_true",
-        help="write the places of greatest cosine as a table, from the threshold on",
-    )
-    parser.add_argument(
-        "--embeddings",
-        metavar="DIR",
-        type=Path,
-        help="folder that `embed` filled with the same model, resolution, shifts and padding",
-    )
-
-
-def _factor(text: str) -> float:
-    """Return a resolution; ½ may be written as 0.5, 1/2 or ½."""
-    try:
-        return {"½": 0.5, "1/2": 0.5}.get(text) or float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of 0.5, 1, 2 and 4") from None
-
-
-def _add_recipe(parser: _Parser) -> None:
-    parser.add_argument(
-        "--resolution",
-        type=_factor,
-        choices=(0.5, 1.0, 2.0, 4.0),
-        default=1.0,
-        help="how much larger the image goes through the model: 0.5, 1, 2 or 4 (default: 1)",
-    )
-    parser.add_argument(
-        "--shifts",
-        type=int,
-        choices=(1, 2, 4),
-        default=1,
-        help="into how many cells a patch is split along each side (default: 1)",
-    )
-    parser.add_argument(
-        "--padding",
-        choices=("zeros", "reflect"),
-        default="zeros",
-        help="what lies beyond the right and the bottom border (default: zeros)",
-    )
-
-
 def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "query", metavar="QUERY", type=Path, help=f"the image that is clicked; {_IMAGE_HELP}"
     )
     parser.add_argument(
-        "targets", metavar="TARGET", type=Path, nargs="*", help="other images to search"
+        "targets",
+        metavar="TARGET",
+        type=Path,
+        nargs="*",
+        help=f"other images to search, {_PATTERN_HELP}",
     )
     parser.add_argument(
         "--at",
         metavar=("X", "Y"),
         nargs=2,
-        type=_coordinate,
+        type=coordinate,
         action="append",
         required=True,
         help="a clicked pixel of QUERY: column and row from the top left; may be repeated",
@@ -211,7 +118,7 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         dest="negatives",
         metavar=("X", "Y"),
         nargs=2,
-        type=_coordinate,
+        type=coordinate,
         action="append",
         help="a pixel of QUERY on what is not meant; may be repeated",
     )
@@ -222,11 +129,19 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         help="how several pixels make one score; auto is the mean without --not, contrast with",
     )
     parser.add_argument(
+        "--kind",
+        metavar="NAME",
+        type=name,
+        help="what is clicked, for tables and the saved query (default: the name of the saved "
+        "query, or kind 1)",
+    )
+    parser.add_argument(
         "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
     )
-    _add_results(parser)
-    _add_recipe(parser)
-    _add_model(parser)
+    add_results(parser)
+    add_reading(parser)
+    add_recipe(parser)
+    add_model(parser)
     return _run_similarity
 
 
@@ -235,11 +150,16 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         "query", metavar="QUERYFILE", type=Path, help="what `similarity --save-query` wrote"
     )
     parser.add_argument(
-        "targets", metavar="TARGET", type=Path, nargs="+", help=f"to search; {_IMAGE_HELP}"
+        "targets",
+        metavar="TARGET",
+        type=Path,
+        nargs="+",
+        help=f"to search; {_IMAGE_HELP}, {_PATTERN_HELP}",
     )
-    _add_results(parser)
-    _add_recipe(parser)
-    _add_model(parser, None, "the model the query was made with (default: by its name)")
+    add_results(parser)
+    add_reading(parser)
+    add_recipe(parser)
+    add_model(parser, None, "the model the query was made with (default: by its name)")
     return _run_search
 
 
@@ -248,13 +168,14 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
     )
-    _add_recipe(parser)
+    add_reading(parser)
+    add_recipe(parser)
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="run on the workers of this dask.distributed scheduler, such as tcp://10.0.0.1:8786",
     )
-    _add_model(parser)
+    add_model(parser)
     return _run_embed
 
 
@@ -271,7 +192,7 @@ def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         default=Path("demo-output"),
         help="folder for the pictures (default: %(default)s)",
     )
-    parser.add_argument("--model", default=BUILTIN, help=_MODEL_HELP)
+    parser.add_argument("--model", default=BUILTIN, help=MODEL_HELP)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument(
         "--gui",

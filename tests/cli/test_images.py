@@ -64,13 +64,6 @@ def test_axes_of_length_1_around_a_plane_are_dropped(path, picture, shape, plane
     assert read_image(path("a.npy")).shape == plane
 
 
-def test_samples_in_planes_become_channels(path, picture):
-    image = picture(12, 10, 3)
-    planes = np.moveaxis(image, -1, 0)
-    tifffile.imwrite(path("a.tif"), planes, photometric="rgb", planarconfig="separate")
-    np.testing.assert_array_equal(read_image(path("a.tif")), image)
-
-
 def test_gray_with_alpha_is_gray(path, picture):
     image = picture(12, 10, 2)
     Image.fromarray(image, "LA").save(path("a.png"))

@@ -13,10 +13,12 @@ from skimage.io import imread
 from skimage.measure import label
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim._cli import similarity as similarity_command
 from napari_dinov3_sim._cli.overlay import NEGATIVE, OUTLINE
 from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
 from napari_dinov3_sim.core.thresholds import otsu_threshold
 from napari_dinov3_sim.query_files import load_query, save_query
+from napari_dinov3_sim.session.questions import DEFAULT_KIND
 
 OPTIONS = ("--out", "out", "--model", "builtin")
 CLICKS = ("--at", 5, 5, "--at", 40, 20, "--not", 69, 49)
@@ -103,7 +105,7 @@ def test_peaks_are_a_table_of_places_from_the_threshold_on(similarity):
             rows = list(csv.DictReader(stream))
         values = tifffile.imread(entry["cosine"])
         assert rows[0]["image"] == entry["image"]
-        assert rows[0]["kind"] == "gray"
+        assert rows[0]["kind"] == "kind 1"
         assert float(rows[0]["score"]) == pytest.approx(entry["max"], abs=1e-6)
         for row in rows:
             x, y = (int(float(row[axis])) for axis in ("x_px", "y_px"))
@@ -116,6 +118,32 @@ def test_nothing_is_written_that_was_not_wanted(similarity, folder):
     names = {path.name for path in (folder / "out").iterdir()}
     ends = (".cosine.tif", ".heatmap.png", ".peaks.csv")
     assert names == {f"{stem}{end}" for stem in ("gray", "rgb") for end in ends}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ((), DEFAULT_KIND),
+        (("--kind", " gland cell "), "gland cell"),
+        (("--save-query", "gland.query.safetensors"), "gland"),
+        (("--save-query", "gland.safetensors"), "gland"),
+        (("--save-query", "gland", "--kind", "cell"), "cell"),
+    ],
+)
+def test_the_kind_is_called_as_the_user_calls_it(similarity, cli, options, name):
+    result = similarity("--peaks", *options)
+    assert [line[10:].startswith(f"{name} ") for line in result.out.splitlines()[2:5:2]] == [
+        True
+    ] * 2
+    assert f"rgb.png,{name}," in Path("out/rgb.peaks.csv").read_text(encoding="utf-8")
+    assert similarity(*options, "--json").json["kind"] == name
+    if "--save-query" in options:
+        query = options[1]
+        assert f"rgb.png  {name} " in cli("search", query, "rgb.png", "--out", "found").out
+
+
+def test_the_default_kind_is_that_of_the_dock():
+    assert similarity_command.DEFAULT_KIND == DEFAULT_KIND
 
 
 # --- saved queries ------------------------------------------------------------------------------
@@ -135,7 +163,7 @@ def test_a_saved_query_knows_kind_model_and_what_was_clicked(saved, backbone):
     assert (query.model, query.fingerprint) == ("builtin", backbone.fingerprint)
     assert (query.combination, query.cell_size) == ("auto", 16)
     (kind,) = query.kinds
-    assert (kind.name, len(kind.positives), len(kind.negatives)) == ("gray", 2, 1)
+    assert (kind.name, len(kind.positives), len(kind.negatives)) == ("a", 2, 1)
     assert [one.shape for one in kind.thumbnails] == [(50, 64, 3)] * 2
 
 
@@ -152,10 +180,10 @@ def test_each_kind_has_its_files_and_the_winner_is_the_greater(two_kinds, cli):
         "search", two_kinds, "rgb.png", "--out", "two", "--threshold", 0.1, "--peaks", "--json"
     ).json
     (entry,) = report["images"]
-    assert [kind["kind"] for kind in entry["kinds"]] == ["gray", "the/other"]
+    assert [kind["kind"] for kind in entry["kinds"]] == ["a", "the/other"]
     names = [Path(path).name for path in report["files"]]
     assert names == [
-        *(f"rgb.gray{end}" for end in (".cosine.tif", ".heatmap.png", ".labels.tif")),
+        *(f"rgb.a{end}" for end in (".cosine.tif", ".heatmap.png", ".labels.tif")),
         *(f"rgb.the-other{end}" for end in (".cosine.tif", ".heatmap.png", ".labels.tif")),
         "rgb.winner.tif",
         "rgb.peaks.csv",
@@ -164,7 +192,7 @@ def test_each_kind_has_its_files_and_the_winner_is_the_greater(two_kinds, cli):
     expected = np.where(maps.max(0) >= np.float32(0.1), maps.argmax(0) + 1, 0)
     np.testing.assert_array_equal(tifffile.imread(entry["winner"]), expected)
     table = Path(entry["peaks"]).read_text(encoding="utf-8")
-    assert "rgb.png,gray," in table
+    assert "rgb.png,a," in table
     assert "rgb.png,the/other," in table
 
 
@@ -183,20 +211,6 @@ def test_another_resolution_is_noted(saved, cli):
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def test_a_query_of_another_model(saved, cli):
-    query = load_query(saved)
-    save_query(replace(query, fingerprint="other", model="dinov3-vits16"), saved)
-    line = cli("search", saved, "rgb.png", *OPTIONS).refusal
-    assert "made with the model dinov3-vits16, and this is builtin" in line
-
-
-def test_files_that_are_no_query(cli, folder):
-    assert "gone does not exist" in cli("search", "gone", "rgb.png", *OPTIONS).refusal
-    line = cli("search", "gray.png", "rgb.png", *OPTIONS).refusal
-    assert "gray.png cannot be read as a saved query" in line
-    assert not (folder / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -204,6 +218,9 @@ def test_files_that_are_no_query(cli, folder):
         (("--threshold", 2), "'2' is neither otsu nor a cosine"),
         (("--threshold", "nan"), "'nan' is neither"),
         (("--min-area", -1), "'-1' is not an area in pixels"),
+        (("--min-area", 5), "none are written without --threshold; add --threshold otsu"),
+        (("--min-area", 5, "--peaks"), "none are written without --threshold"),
+        (("--kind", " "), "a name needs at least one letter"),
         (("--combine", "worst"), "invalid choice: 'worst'"),
         (("--not", 70, 0), "choose x from 0 to 69"),
         (("--save-query", "none/q"), "There is no folder for none/q; make it"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_dinov3_sim._cli import outputs, similarity
+from napari_dinov3_sim._cli import outputs, searching, similarity
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, GatedModelError, OfflineError, loading
 from napari_dinov3_sim.cli import main
 
@@ -75,6 +75,13 @@ def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched):
 def test_a_query_that_cannot_be_read(cli, folder, untouched):
     np.save("stack.npy", np.zeros((9, 32, 32)))
     assert "stack.npy is a stack" in cli("similarity", "stack.npy", *CLICK, *OUT).refusal
+
+
+def test_a_zarr_folder_is_for_embed(cli, folder, untouched):
+    (folder / "a.zarr").mkdir()
+    (folder / "a.zarr" / "zarr.json").write_text("{}")
+    line = cli("similarity", "gray.png", "a.zarr", *CLICK, *OUT).refusal
+    assert "a.zarr is a Zarr folder, which only `embed` and the plugin read" in line
 
 
 def test_a_file_in_the_place_of_the_folder(cli, folder, untouched):
@@ -174,20 +181,20 @@ def test_an_image_that_changes_in_the_meantime(cli, folder, monkeypatch, picture
 
 
 def test_the_unforeseen_is_one_line_with_its_type(cli, folder, monkeypatch):
-    def fail(_path):
+    def fail(_path, read_as):
         raise RuntimeError("out of\nsomething")
 
-    monkeypatch.setattr(similarity, "read_image", fail)
+    monkeypatch.setattr(searching, "read_image", fail)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 1
     assert result.err == ("napari-dinov3-sim: error: unexpected RuntimeError: out of something\n")
 
 
 def test_ctrl_c(cli, folder, monkeypatch):
-    def interrupt(_path):
+    def interrupt(_path, read_as):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(similarity, "read_image", interrupt)
+    monkeypatch.setattr(searching, "read_image", interrupt)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 130
     assert result.err.count("\n") == 1

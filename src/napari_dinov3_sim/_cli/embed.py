@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from napari_dinov3_sim._cli.colours import ReadAs
     from napari_dinov3_sim._cli.tasks import PlaneDone
 
 
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = recipe_of(arguments)
     # A worker of a cluster has another current folder.
     names = map(Path.absolute, arguments.images) if arguments.scheduler else arguments.images
-    found = [_planned(path) for path in expand(names)]
+    found = [_planned(path, arguments.read_as) for path in expand(names)]
     plans = [file for file in found if isinstance(file, FilePlan)]
     report = Report(arguments.out, len(found), as_json=arguments.json)
     for file in found:
@@ -41,13 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.dtype,
             recipe,
             open_folder(arguments.out).path,
+            arguments.read_as,
         )
         _embed(plans, settings, arguments.scheduler, report)
     return report.close()
 
 
-def _planned(path: Path | PlaneFailed) -> FilePlan | PlaneFailed:
-    return path if isinstance(path, PlaneFailed) else plan(path)
+def _planned(path: Path | PlaneFailed, read_as: ReadAs) -> FilePlan | PlaneFailed:
+    return path if isinstance(path, PlaneFailed) else plan(path, read_as)
 
 
 def _embed(
@@ -72,7 +74,7 @@ def _here(
     with Bars() as bars:
         model = open_model(settings.model, settings.device, settings.dtype, bars)
     try:
-        for task in tasks_of(plans):
+        for task in tasks_of(plans, settings.read_as):
             if isinstance(task, PlaneTask):
                 meter.start(task.path.name, task.megapixels)
                 yield attempt(task, settings, model, meter.tile)
@@ -90,4 +92,4 @@ def _on_cluster(
     there = replace(settings, folder=settings.folder.resolve())
     with connected(scheduler, there) as cluster:
         meter.start(f"on {scheduler}", 0.0)
-        yield from cluster.run(tasks_of(plans))
+        yield from cluster.run(tasks_of(plans, settings.read_as))

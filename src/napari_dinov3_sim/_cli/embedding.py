@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    from napari_dinov3_sim._cli.colours import ReadAs
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.terminal import Bars
     from napari_dinov3_sim.core.intensity import IntensityWindow
@@ -140,18 +141,23 @@ class ImageEmbedder:
         Asked first.
     bars : Bars
     recipe : Recipe
+    read_as : {'auto', 'rgb', 'stack'}
+        What 3 or 4 planes of a file are.
     """
 
     model: LazyModel
     store: DiskStore | None
     bars: Bars
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe
+    read_as: ReadAs
 
     def embed(self, path: Path) -> Embedded:
         """Return the embeddings of an image, computed if they are not stored."""
         planes = PlaneEmbedder(self.model, self.store, self.recipe)
         progress = self.bars.tiles(f"Embedding {path.name}")
-        found = planes.find(as_source(read_image(path)), path.stem, progress=progress)
+        found = planes.find(
+            as_source(read_image(path, self.read_as)), path.stem, progress=progress
+        )
         return Embedded(path, found.state, found.stored)
 
 

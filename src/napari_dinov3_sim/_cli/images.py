@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim._cli.colours import has_planes_of_colour, npy_order, tiff_order
 from napari_dinov3_sim._cli.errors import InputError
+from napari_dinov3_sim._cli.terminal import note
+from napari_dinov3_sim._cli.zarrs import is_zarr
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.intensity import MAX_CHANNELS, check_image
 
@@ -20,19 +23,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from napari_dinov3_sim._cli.colours import ReadAs
+
+ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
+"""Of files that may hold a stack."""
+
 _PLAIN_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 
 # tifffile logs what it then raises; the user gets one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def read_image(path: Path) -> NDArray[Any]:
+def read_image(path: Path, read_as: ReadAs = "auto") -> NDArray[Any]:
     """Read an image that can be embedded.
 
     Parameters
     ----------
     path : Path
         A PNG, JPEG, TIFF or .npy file, or another format that Pillow reads.
+    read_as : {'auto', 'rgb', 'stack'}, optional
+        What 3 or 4 planes of a TIFF or .npy file are.
 
     Returns
     -------
@@ -45,7 +55,7 @@ def read_image(path: Path) -> NDArray[Any]:
         The file is missing, not an image, or not one plane; the message names it and the cure.
     """
     with reading(path):
-        image = _pixels(path)
+        image = _pixels(path, read_as)
     if is_stack(image.shape):
         raise _stack(path, image.shape)
     image = image.reshape(squeezed(image.shape))
@@ -64,10 +74,25 @@ def naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from error
 
 
-def read_all_once(paths: Iterable[Path]) -> None:
-    """Read every image and forget it, so that a bad one is told before the long work starts."""
+def read_all_once(paths: Iterable[Path], read_as: ReadAs) -> None:
+    """Read every image and forget it, so that a bad one is told before the long work starts.
+
+    How it is read is told where the file leaves that open.
+    """
     for path in paths:
-        read_image(path)
+        read_image(path, read_as)
+        doubt = _doubt(path, read_as)
+        if doubt:
+            note(f"note: {path} {doubt}")
+
+
+def _doubt(path: Path, read_as: ReadAs) -> str:
+    from tifffile import TiffFile
+
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return ""
+    with TiffFile(path) as tiff:
+        return tiff_order(tiff, read_as).doubt if is_plain(tiff) else ""
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -109,6 +134,11 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _check_file(path: Path) -> None:
+    if is_zarr(path):
+        raise InputError(
+            f"{path} is a Zarr folder, which only `embed` and the plugin read; save the plane you "
+            "mean as PNG, TIFF or .npy."
+        )
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
     if not path.exists():
@@ -117,36 +147,41 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
 
 
-def _pixels(path: Path) -> NDArray[Any]:
+def _pixels(path: Path, read_as: ReadAs) -> NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return _read_npy(path)
+        return _read_npy(path, read_as)
     if suffix in (".tif", ".tiff"):
-        return _read_tiff(path)
+        return _read_tiff(path, read_as)
     return _read_pillow(path)
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _read_npy(path: Path, read_as: ReadAs) -> NDArray[Any]:
     # Not numpy.load, which would open an archive or a pickle under the name of an array.
     with path.open("rb") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        pixels = np.lib.format.read_array(stream, allow_pickle=False)
+    return npy_order(pixels.shape, read_as).applied(pixels)
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
-    from tifffile import PHOTOMETRIC, TiffFile
+def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
+    from tifffile import TiffFile
 
     try:
         with TiffFile(path) as tiff:
-            page, series = tiff.pages.first, tiff.series[0]
-            if page.photometric in (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
-                pixels: NDArray[Any] = series.asarray()
-                samples_first = series.axes.startswith("S") and pixels.ndim == 3
-                return np.moveaxis(pixels, 0, -1) if samples_first else pixels
+            if is_plain(tiff):
+                return tiff_order(tiff, read_as).applied(tiff.series[0].asarray())
     except ValueError as error:
         # Without imagecodecs some compressions are beyond tifffile, but not beyond Pillow.
         if "imagecodecs" not in str(error):
             raise
     return _read_pillow(path)
+
+
+def is_plain(tiff: Any) -> bool:
+    """Whether the samples of a TIFF are intensities; of others, such as CMYK, Pillow makes RGB."""
+    from tifffile import PHOTOMETRIC
+
+    return tiff.pages.first.photometric in (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
 
 
 def _read_pillow(path: Path) -> NDArray[Any]:
@@ -176,9 +211,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _stack(path: Path, shape: tuple[int, ...]) -> InputError:
+    colours = ""
+    if path.suffix.lower() in ARRAY_SUFFIXES and has_planes_of_colour(shape):
+        colours = "if its planes are the colours of one image, add --read-as rgb; else "
     return InputError(
-        f"{path} is a stack of shape {shape}, not one plane; save the plane you mean as an image "
-        "of its own (in napari: extract a slice), or open the stack in the plugin."
+        f"{path} is a stack of shape {shape}, not one plane; {colours}save the plane you mean as "
+        "an image of its own (in napari: extract a slice), or open the stack in the plugin."
     )
 
 

@@ -62,8 +62,11 @@ def open_folder(path: Path) -> OutputFolder:
 
 
 def without_repeats(paths: Iterable[Path]) -> list[Path]:
-    """Return each file once, in order, however it is spelled."""
-    return list({path.resolve(): path for path in reversed(list(paths))}.values())[::-1]
+    """Return each file once, where and as it is named first, however it is spelled."""
+    once: dict[Path, Path] = {}
+    for path in paths:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import glob
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.errors import InputError
-from napari_dinov3_sim._cli.images import picture_shape, reading
+from napari_dinov3_sim._cli.images import ARRAY_SUFFIXES, picture_shape, reading
 from napari_dinov3_sim._cli.outputs import without_repeats
-from napari_dinov3_sim._cli.sources import ARRAY_SUFFIXES, OpenFile
+from napari_dinov3_sim._cli.patterns import matching
+from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.tasks import PlaneFailed, PlaneTask, failed
+from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim._cli.zarrs import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim._cli.colours import ReadAs
 
 
 @dataclass(frozen=True)
@@ -61,57 +64,54 @@ class FilePlan:
 
 
 def expand(names: Iterable[Path]) -> Iterator[Path | PlaneFailed]:
-    """Return the files that are meant, each once; a name with ``*``, ``?`` or ``[`` is a pattern.
-
-    Folders that match a pattern are left out unless they are Zarr.
-    """
+    """Return the files that are meant, each once, after the patterns that match none."""
     found: list[Path] = []
     for name in names:
-        if name.exists() or not glob.has_magic(str(name)):
-            found.append(name)
-            continue
-        matches = [Path(match) for match in sorted(glob.glob(str(name), recursive=True))]  # noqa: PTH207
-        matches = [match for match in matches if match.is_file() or is_zarr(match)]
-        found += matches
-        if not matches:
-            message = f"No image matches {name}; check the spelling and the folder."
-            yield PlaneFailed(name, message)
+        try:
+            found += matching(name)
+        except InputError as error:
+            yield failed(name, error)
     yield from without_repeats(found)
 
 
-def plan(path: Path) -> FilePlan | PlaneFailed:
-    """Return what there is to do for a file, from as little of it as possible."""
+def plan(path: Path, read_as: ReadAs) -> FilePlan | PlaneFailed:
+    """Return what there is to do for a file, from as little of it as possible.
+
+    How it is read is told where the file leaves that open.
+    """
     try:
-        return FilePlan(path, tuple(_layers(path)))
+        return FilePlan(path, tuple(_layers(path, read_as)))
     except Exception as error:
         return failed(path, error)
 
 
-def _layers(path: Path) -> list[LayerPlan]:
+def _layers(path: Path, read_as: ReadAs) -> list[LayerPlan]:
     if not is_zarr(path) and path.suffix.lower() not in ARRAY_SUFFIXES:
         with reading(path):
             return [LayerPlan(1, math.prod(picture_shape(path)) / 1e6, False)]
-    with OpenFile(path) as file:
+    with OpenFile(path, read_as) as file:
+        if file.doubt:
+            note(f"note: {path} {file.doubt}")
         return [
             LayerPlan(math.prod(layer.leading), layer.megapixels, bool(layer.leading))
             for layer in file.layers
         ]
 
 
-def tasks_of(plans: Sequence[FilePlan]) -> Iterator[PlaneTask | PlaneFailed]:
+def tasks_of(plans: Sequence[FilePlan], read_as: ReadAs) -> Iterator[PlaneTask | PlaneFailed]:
     """Return the tasks file by file; a file is opened for its window when its turn has come."""
     for file in plans:
         try:
-            yield from _tasks_of(file)
+            yield from _tasks_of(file, read_as)
         except Exception as error:
             yield failed(file.path, error, file.megapixels, file.planes)
 
 
-def _tasks_of(plan: FilePlan) -> list[PlaneTask]:
+def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
     if not any(layer.is_stack for layer in plan.layers):
         return [PlaneTask(plan.path, 0, (), None, plan.megapixels)]
     tasks = []
-    with OpenFile(plan.path) as file:
+    with OpenFile(plan.path, read_as) as file:
         if len(file.layers) != len(plan.layers):
             raise InputError(f"{plan.path} was changed in the meantime; run the command again.")
         for number, layer in enumerate(file.layers):

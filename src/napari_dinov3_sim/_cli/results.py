@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim._cli.entries import Entry, Written, summarise
 from napari_dinov3_sim._cli.errors import InputError, UsageError
-from napari_dinov3_sim._cli.images import read_image
 from napari_dinov3_sim._cli.outputs import OutputFolder, encode_png, encode_tif, unique_stems
 from napari_dinov3_sim._cli.overlay import NEGATIVE, OUTLINE, draw_heatmap, outline_patches
-from napari_dinov3_sim._cli.terminal import note, say, table
+from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.peak_files import PeakRow, peaks_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +47,22 @@ class Wanted:
     threshold: float | str | None
     min_area: float
     peaks: bool
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Wanted:
+        """Return what the command line wants.
+
+        Raises
+        ------
+        UsageError
+            A least area of objects, where none are written.
+        """
+        if arguments.min_area is not None and arguments.threshold is None:
+            raise UsageError(
+                "--min-area drops small objects, and none are written without --threshold; add "
+                "--threshold otsu or a cosine, or leave --min-area out."
+            )
+        return cls(arguments.threshold, arguments.min_area or 0.0, arguments.peaks)
 
     def level(self, maps: Sequence[SimilarityMap]) -> float | None:
         """Return the threshold for these maps; peaks have Otsu's if none was given."""
@@ -79,47 +96,12 @@ class Result:
     points: tuple[Point, ...] = ()
     negatives: tuple[Point, ...] = ()
 
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """What is reported of one image: `about` the image, and of each of its `kinds`."""
-
-    about: dict[str, Any]
-    kinds: list[dict[str, Any]]
-    files: dict[str, str] = field(default_factory=dict)
-
-    def flat(self) -> dict[str, Any]:
-        """Return one object for an image with one kind."""
-        only = {name: value for name, value in self.kinds[0].items() if name != "kind"}
-        return {**self.about, **only, **self.files}
-
-    def nested(self) -> dict[str, Any]:
-        """Return one object with a list of kinds."""
-        return {**self.about, "kinds": self.kinds, **self.files}
-
-    def paths(self) -> Iterator[str]:
-        """Return every file written."""
-        for kind in self.kinds:
-            yield from _files_of(kind)
-        yield from self.files.values()
-
-
-def _files_of(kind: dict[str, Any]) -> list[str]:
-    return [kind[name] for name in ("cosine", "heatmap", "labels") if name in kind]
-
-
-@dataclass(frozen=True, eq=False)
-class Written:
-    """What was written: entries in the order of the images, and their common scale."""
-
-    entries: list[Entry]
-    limits: Limits
-    threshold: float | None
-
-    def summary(self) -> dict[str, Any]:
-        """Return what concerns all images, for the report."""
-        files = [path for entry in self.entries for path in entry.paths()]
-        return {"limits": list(self.limits), "threshold": self.threshold, "files": files}
+    def pixels(self, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
+        """Read the image again."""
+        image = read(self.path)
+        if image.shape[:2] != self.maps[0].grid.image_shape:
+            raise InputError(f"{self.path} was changed in the meantime; run the command again.")
+        return image
 
 
 def check_embeddings_folder(folder: Path | None) -> None:
@@ -160,13 +142,28 @@ def write_results(
     kinds: Sequence[str],
     wanted: Wanted,
     folder: OutputFolder,
+    *,
+    read: Callable[[Path], NDArray[Any]],
 ) -> Written:
-    """Write the files of all images, on one scale and with one threshold."""
+    """Write the files of all images, on one scale and with one threshold.
+
+    Parameters
+    ----------
+    results : sequence of Result
+    stems : sequence of str
+        A name for each result.
+    kinds : sequence of str
+        Names of the kinds, in the order of the maps.
+    wanted : Wanted
+    folder : OutputFolder
+    read : callable
+        Returns the pixels of an image again.
+    """
     from napari_dinov3_sim.core.similarity import shared_limits
 
     maps = [one for result in results for one in result.maps]
     limits, level = shared_limits(one.cosine for one in maps), wanted.level(maps)
-    writer = _Writer(folder, kinds, wanted, limits, level)
+    writer = _Writer(folder, kinds, wanted, limits, level, read)
     entries = [writer.write(result, stem) for result, stem in zip(results, stems, strict=True)]
     return Written(entries, limits, level)
 
@@ -178,11 +175,10 @@ class _Writer:
     wanted: Wanted
     limits: Limits
     level: float | None
+    read: Callable[[Path], NDArray[Any]]
 
     def write(self, result: Result, stem: str) -> Entry:
-        image = read_image(result.path)
-        if image.shape[:2] != result.maps[0].grid.image_shape:
-            raise InputError(f"{result.path} was changed in the meantime; run the command again.")
+        image = result.pixels(self.read)
         about = {
             "image": str(result.path),
             "clicked": bool(result.points),
@@ -238,40 +234,3 @@ class _Writer:
         for kind, one in zip(self.kinds, result.maps, strict=True):
             for peak in find_peaks(one, self.level):
                 yield PeakRow(result.path.name, kind, peak.x, peak.y, peak.score)
-
-
-def summarise(similarity: SimilarityMap) -> dict[str, Any]:
-    """Return range and mean of the cosine, and the pixel in the middle of the best patch."""
-    from napari_dinov3_sim.core.peaks import patch_center
-
-    cosine = similarity.cosine
-    row, column = divmod(int(cosine.argmax()), similarity.grid.columns)
-    x, y = (int(at) for at in patch_center(row, column, similarity.grid))
-    return {
-        "min": float(cosine.min()),
-        "max": float(cosine.max()),
-        "mean": float(cosine.mean()),
-        "best_match": {"x": x, "y": y, "cosine": float(cosine[row, column])},
-    }
-
-
-def say_results(written: Written, folder: OutputFolder) -> None:
-    """Tell what was found and where it is."""
-    say(_table(written))
-    if written.threshold is not None:
-        say(f"The threshold is {written.threshold:.3f}.")
-    say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
-
-
-def _table(written: Written) -> str:
-    rows = [("image", "kind", "size", "best match (x, y)", "cosine", "written")]
-    for entry in written.entries:
-        height, width = entry.about["shape"]
-        for kind in entry.kinds:
-            best = kind["best_match"]
-            where = "({x}, {y})".format(**best) + (", the click" * entry.about["clicked"])
-            files = ", ".join(Path(p).name for p in _files_of(kind))
-            row = (entry.about["image"], kind["kind"], f"{width} × {height}", where)
-            rows.append((*row, f"{best['cosine']:.3f}", files))
-        rows += [("", "", "", "", "", Path(path).name) for path in entry.files.values()]
-    return table(rows)

@@ -2,84 +2,64 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.embedding import ImageEmbedder, recipe_of
-from napari_dinov3_sim._cli.images import read_all_once
-from napari_dinov3_sim._cli.model import describe_model, open_model, say_model
-from napari_dinov3_sim._cli.outputs import (
-    check_inputs_survive,
-    open_folder,
-    unique_stems,
-    without_repeats,
-)
-from napari_dinov3_sim._cli.results import (
-    Result,
-    Wanted,
-    check_embeddings_folder,
-    note_renamed,
-    output_names,
-    say_results,
-    write_results,
-)
-from napari_dinov3_sim._cli.terminal import Bars, note, say
+from napari_dinov3_sim._cli.errors import UsageError
+from napari_dinov3_sim._cli.images import ARRAY_SUFFIXES, picture_shape
+from napari_dinov3_sim._cli.patterns import all_matching
+from napari_dinov3_sim._cli.query_model import check_model_name, open_model_of
+from napari_dinov3_sim._cli.results import Result
+from napari_dinov3_sim._cli.searching import Search
+from napari_dinov3_sim._cli.terminal import PROGRAM, Bars, note
+from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.query_files import load_query
-from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_dinov3_sim._cli.embedding import ImageEmbedder
     from napari_dinov3_sim.core.saved_query import SavedQuery
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    query = load_query(arguments.query)
-    images = without_repeats(arguments.targets)
-    stems = unique_stems(images)
-    wanted = Wanted(arguments.threshold, arguments.min_area, arguments.peaks)
-    _check(arguments, images, stems, query, wanted)
-    folder = open_folder(arguments.out)
+    query = _load(arguments.query)
+    kinds = [kind.name for kind in query.kinds]
+    search = Search.of(arguments, all_matching(arguments.targets), kinds)
+    search.check(inputs=[arguments.query])
+    check_model_name(arguments, query)
+    folder = search.open_folder()
     with Bars() as bars:
-        name = arguments.model or query.model
-        model = open_model(name, arguments.device, arguments.dtype, bars)
-        query.check_model(model.identity.fingerprint, model.identity.name)
-        store = DiskStore(arguments.embeddings, warn=note) if arguments.embeddings else None
-        embedder = ImageEmbedder(model, store, bars, recipe_of(arguments))
-        results = _search(images, query, embedder)
-    written = write_results(results, stems, [kind.name for kind in query.kinds], wanted, folder)
-    if arguments.json:
-        report = {
-            "query": str(arguments.query),
-            "combination": query.combination,
-            **describe_model(model.identity),
-            **written.summary(),
-            "images": [entry.nested() for entry in written.entries],
-        }
-        say(json.dumps(report))
-    else:
-        say_model(model.identity)
-        say_results(written, folder)
+        model = open_model_of(arguments, query, bars)
+        results = _search(search.images, query, search.embedder(model, bars))
+    written = search.write(results, folder)
+    asked = {"query": str(arguments.query), "combination": query.combination}
+    search.tell(written, folder, model, asked, [entry.nested() for entry in written.entries])
     return 0
 
 
-def _check(
-    arguments: argparse.Namespace,
-    images: Sequence[Path],
-    stems: Sequence[str],
-    query: SavedQuery,
-    wanted: Wanted,
-) -> None:
-    """Find every mistake that can be found before the model is loaded."""
-    check_embeddings_folder(arguments.embeddings)
-    read_all_once(images)
-    kinds = [kind.name for kind in query.kinds]
-    outputs = [arguments.out / name for name in output_names(stems, kinds, wanted)]
-    check_inputs_survive([arguments.query, *images], outputs)
-    note_renamed(images, stems)
+def _load(path: Path) -> SavedQuery:
+    try:
+        return load_query(path)
+    except StoreError as error:
+        if not _is_picture(path):
+            raise
+        raise UsageError(
+            f"{path} is a picture, not a saved query; name first the file that `{PROGRAM} "
+            f"similarity --save-query` wrote, or click in the picture with `{PROGRAM} similarity "
+            f"{path} --at X Y`."
+        ) from error
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return path.is_file()
+    try:
+        return bool(picture_shape(path))
+    except Exception:  # whatever it is, Pillow does not know it
+        return False
 
 
 def _search(images: Sequence[Path], query: SavedQuery, embedder: ImageEmbedder) -> list[Result]:

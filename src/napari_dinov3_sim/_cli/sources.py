@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim._cli.images import is_stack, naming, read_image, reading, squeezed
+from napari_dinov3_sim._cli.colours import npy_order, tiff_order
+from napari_dinov3_sim._cli.images import (
+    ARRAY_SUFFIXES,
+    is_plain,
+    is_stack,
+    naming,
+    read_image,
+    reading,
+    squeezed,
+)
 from napari_dinov3_sim._cli.layers import Layer
 from napari_dinov3_sim._cli.zarrs import is_zarr, open_zarr
 
@@ -17,8 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
-"""Of files that may hold a stack."""
+    from napari_dinov3_sim._cli.colours import ReadAs
 
 MIN_COLOUR_SIDE = 30
 """In a stack, a last axis of 3 or 4 is taken for channels if rows and columns are longer."""
@@ -30,6 +38,14 @@ class OpenFile:
     Parameters
     ----------
     path : Path
+    read_as : {'auto', 'rgb', 'stack'}, optional
+        What 3 or 4 planes of a file are.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    doubt : str
+        How the file was read, where it leaves that open; see `colours.Order`.
 
     Raises
     ------
@@ -37,8 +53,9 @@ class OpenFile:
         The file is missing or holds nothing that can be embedded.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._stack = ExitStack()
+    def __init__(self, path: Path, read_as: ReadAs = "auto") -> None:
+        self._stack, self._read_as = ExitStack(), read_as
+        self.doubt = ""
         try:
             self.layers = self._open(path)
         except BaseException:
@@ -65,7 +82,9 @@ class OpenFile:
             data, colours = self._array(path)
             if data is not None and not is_stack(tuple(data.shape)):
                 data = data.reshape(squeezed(data.shape)) if hasattr(data, "reshape") else None
-            layer = _layer(path, read_image(path) if data is None else data, colours)
+            layer = _layer(
+                path, read_image(path, self._read_as) if data is None else data, colours
+            )
         with naming(path):
             layer.plane((0,) * len(layer.leading))
         return [layer]
@@ -74,25 +93,25 @@ class OpenFile:
         """Return an array that is read where it is needed, or None; and whether it has colours."""
         suffix = path.suffix.lower()
         if suffix == ".npy":
-            return _map_npy(path), False
+            return _map_npy(path, self._read_as), False
         if suffix in ARRAY_SUFFIXES:
             return self._open_tiff(path)
         return None, False
 
     def _open_tiff(self, path: Path) -> tuple[Any, bool]:
-        from tifffile import PHOTOMETRIC, TiffFile
+        from tifffile import TiffFile
 
         tiff = self._stack.enter_context(TiffFile(path))
-        series, photometric = tiff.series[0], tiff.pages.first.photometric
-        if photometric not in (None, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+        if not is_plain(tiff):
             return None, False
-        colours = series.axes.endswith("S")
-        if series.axes.startswith("S"):
-            return None, False
+        series, order = tiff.series[0], tiff_order(tiff, self._read_as)
+        colours, self.doubt = series.axes.endswith("S"), order.doubt
         if series.dataoffset is not None:
             dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-            mapped = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+            mapped = order.applied(np.memmap(path, dtype, "r", series.dataoffset, series.shape))
             return (mapped if dtype.isnative else _Swapped(mapped)), colours
+        if order.move is not None:
+            return order.applied(series.asarray()), colours
         return (_Pages(series), colours) if is_stack(series.shape) else (None, False)
 
 
@@ -104,12 +123,12 @@ def _layer(path: Path, data: Any, colours: bool) -> Layer:
     return Layer(path, data, shape[:-1] if rgb else shape, rgb)
 
 
-def _map_npy(path: Path) -> NDArray[Any] | None:
+def _map_npy(path: Path, read_as: ReadAs) -> NDArray[Any] | None:
     try:
         mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-        return mapped
     except ValueError:  # empty or damaged: reading it as an image tells which
         return None
+    return npy_order(mapped.shape, read_as).applied(mapped)
 
 
 class _Swapped:

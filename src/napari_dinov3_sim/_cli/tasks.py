@@ -21,6 +21,7 @@ from napari_dinov3_sim.store import DiskStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_dinov3_sim._cli.colours import ReadAs
     from napari_dinov3_sim._cli.layers import Layer, Position
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
@@ -62,6 +63,8 @@ class Settings:
     recipe : Recipe
     folder : Path
         Absolute; where the embeddings go.
+    read_as : {'auto', 'rgb', 'stack'}
+        What 3 or 4 planes of a file are.
     """
 
     model: str
@@ -69,6 +72,7 @@ class Settings:
     dtype: str
     recipe: Recipe
     folder: Path
+    read_as: ReadAs
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def failed(path: Path, error: Exception, megapixels: float = 0.0, planes: int = 
 def _embed(
     task: PlaneTask, settings: Settings, model: LazyModel, progress: Progress | None
 ) -> dict[str, Any]:
-    layer, store = last_file.layer(task), _store(settings.folder)
+    layer, store = last_file.layer(task, settings.read_as), _store(settings.folder)
     label = layer.label(task.position)
     planes = PlaneEmbedder(model, store, settings.recipe)
     found = planes.find(layer.plane(task.position), label, task.window, progress)
@@ -162,14 +166,14 @@ class LastFile:
 
     def __init__(self) -> None:
         self._file: OpenFile | None = None
-        self._of: tuple[Path, float] | None = None
+        self._of: tuple[Path, float, ReadAs] | None = None
 
-    def layer(self, task: PlaneTask) -> Layer:
+    def layer(self, task: PlaneTask, read_as: ReadAs) -> Layer:
         """Return the layer of a task."""
-        of = (task.path, _changed(task.path))
+        of = (task.path, _changed(task.path), read_as)
         if self._file is None or self._of != of:
             self.close()
-            self._file, self._of = OpenFile(task.path), of
+            self._file, self._of = OpenFile(task.path, read_as), of
         if task.layer >= len(self._file.layers):
             raise InputError(f"{task.path} was changed in the meantime; run the command again.")
         return self._file.layers[task.layer]

@@ -1,0 +1,77 @@
+"""Patterns that no shell has expanded, in `similarity` and `search` as in `embed`."""
+
+from __future__ import annotations
+
+import pytest
+
+OPTIONS = ("--out", "out", "--model", "builtin", "--json")
+CLICK = ("--at", 5, 5)
+
+
+def images_of(result):
+    return [entry["image"] for entry in result.json["images"]]
+
+
+@pytest.fixture
+def query(cli, folder):
+    saved = ("--save-query", "q")
+    assert cli("similarity", "gray.png", *CLICK, *OPTIONS, *saved).code == 0
+    return "q"
+
+
+def test_targets_may_be_patterns(cli, folder):
+    (folder / "folder.png").mkdir()
+    result = cli("similarity", "rgb.png", "*.png", *CLICK, *OPTIONS)
+    assert images_of(result) == ["rgb.png", "gray.png", "rgba.png"]
+    assert [entry["clicked"] for entry in result.json["images"]] == [True, False, False]
+
+
+def test_the_clicked_image_stays_the_first_when_it_is_named_again(cli, folder):
+    result = cli("similarity", "rgb.png", "gray.png", "./rgb.png", *CLICK, *OPTIONS)
+    assert result.json["query"] == "rgb.png"
+    assert images_of(result) == ["rgb.png", "gray.png"]
+
+
+def test_targets_of_a_search_may_be_patterns(cli, query):
+    assert images_of(cli("search", query, "rgb*.png", "gr?y.png", *OPTIONS)) == [
+        "rgb.png",
+        "rgba.png",
+        "gray.png",
+    ]
+
+
+def test_the_clicked_image_may_be_a_pattern_of_one(cli, folder):
+    result = cli("similarity", "gr*.png", "rgb.png", *CLICK, *OPTIONS)
+    assert images_of(result) == ["gray.png", "rgb.png"]
+    assert result.json["query"] == "gray.png"
+
+
+def test_the_clicked_image_must_be_one(cli, folder):
+    line = cli("similarity", "rgb*.png", "gray.png", *CLICK, *OPTIONS).refusal
+    assert "rgb*.png matches 2 images, and one is clicked; name that one first" in line
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("names", [("*.tif",), ("gray.png", "*.tif"), ("gray.png", "no/*.png")])
+def test_a_pattern_without_a_match(cli, folder, names):
+    line = cli("similarity", *names, *CLICK, *OPTIONS).refusal
+    assert f"No image matches {names[-1]}; check the spelling and the folder." in line
+
+
+def test_a_pattern_without_a_match_in_a_search(cli, query):
+    assert "No image matches *.tif" in cli("search", query, "*.tif", *OPTIONS).refusal
+
+
+def test_a_file_whose_name_looks_like_a_pattern(cli, folder):
+    (folder / "rgb.png").rename(folder / "rgb[1].png")
+    result = cli("similarity", "gray.png", "rgb[1].png", *CLICK, *OPTIONS)
+    assert images_of(result) == ["gray.png", "rgb[1].png"]
+
+
+def test_a_folder_gets_the_pattern_that_reads_it(cli, folder):
+    (folder / "scans").mkdir()
+    (folder / "rgb.png").rename(folder / "scans" / "rgb.png")
+    line = cli("similarity", "gray.png", "scans", *CLICK, *OPTIONS).refusal
+    assert "scans is a folder; name the image files in it, such as scans/*.png" in line
+    result = cli("similarity", "gray.png", "scans/*.png", *CLICK, *OPTIONS)
+    assert images_of(result) == ["gray.png", "scans/rgb.png"]
