@@ -238,7 +238,7 @@ def test_a_full_disk_ends_the_run(embed, computed, monkeypatch):
     def refuse(*_args, **_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("safetensors.torch.save_file", refuse)
+    monkeypatch.setattr("safetensors.numpy.save_file", refuse)
     result = embed("gray.png", "rgb.png")
     assert result.code == 2
     assert "No space left on device" in result.err.splitlines()[-1]

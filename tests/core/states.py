@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.similarity import SimilarityMap
@@ -16,9 +15,8 @@ def random_vectors(count, dim=6, seed=0):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def state_of(vectors, shape, patch_size=4, fingerprint="model", dtype=torch.float32):
-    embeddings = torch.from_numpy(np.asarray(vectors, np.float32)).to(dtype)
-    return PatchImageState(embeddings, PatchGrid(shape, patch_size), fingerprint)
+def state_of(vectors, shape, patch_size=4, fingerprint="model", dtype=np.float32):
+    return PatchImageState(np.asarray(vectors, dtype), PatchGrid(shape, patch_size), fingerprint)
 
 
 def random_state(shape=(20, 30), patch_size=4, dim=6, seed=0, **options):

@@ -47,7 +47,7 @@ class Kept(dict):
     """A `TileCache` in memory."""
 
     def put(self, number, embeddings):
-        self[number] = embeddings.clone()
+        self[number] = embeddings.copy()
 
 
 # --- what the result does not depend on ----------------------------------------------------------
@@ -99,7 +99,7 @@ def test_large_images_are_kept_in_half_precision(tiny, expected, monkeypatch):
     kept = Kept()
     found = embed(tiny, tiles=kept)
     assert found.embeddings_normalized.dtype == torch.float16
-    assert {tile.dtype for tile in kept.values()} == {torch.float16}
+    assert {tile.dtype for tile in kept.values()} == {np.dtype(np.float16)}
     torch.testing.assert_close(
         found.embeddings_normalized.float(), expected.embeddings_normalized, rtol=0, atol=5e-4
     )
@@ -145,7 +145,7 @@ def test_a_cancelled_run_goes_on_where_it_stopped(shifts, batch_size):
 
 
 def test_a_kept_tile_that_does_not_fit_is_computed_again(tiny, expected):
-    kept = Kept({0: torch.zeros(1, 1, tiny.dim), 1: torch.zeros(4, 4, tiny.dim + 1)})
+    kept = Kept({0: np.zeros((1, 1, tiny.dim)), 1: np.zeros((4, 4, tiny.dim + 1))})
     found = embed(tiny, tiles=kept)
     assert torch.equal(found.embeddings_normalized, expected.embeddings_normalized)
 

@@ -29,7 +29,7 @@ IMAGE = np.arange(64, dtype=np.float32).reshape(8, 8)  # 2 × 2 patches of 4
 def state_of(fingerprint, shape=(8, 8)):
     grid = PatchGrid(shape, 4)
     vectors = torch.nn.functional.normalize(torch.ones(len(grid), 3) + torch.eye(len(grid), 3))
-    return PatchImageState(vectors, grid, fingerprint)
+    return PatchImageState(vectors.numpy(), grid, fingerprint)
 
 
 def test_every_error_of_a_user_has_the_same_base():

@@ -81,7 +81,7 @@ def test_of_equal_patches_the_first_is_the_neighbour():
 
 def test_half_precision_finds_the_same_pairs():
     first, second = random_state(seed=5), random_state(seed=6)
-    halves = [random_state(seed=seed, dtype=torch.float16) for seed in (5, 6)]
+    halves = [random_state(seed=seed, dtype=np.float16) for seed in (5, 6)]
     np.testing.assert_array_equal(
         mutual_matches(first, second).first, mutual_matches(*halves).first
     )

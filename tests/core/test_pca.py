@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from napari_dinov3_sim.core import pca
 from napari_dinov3_sim.core.errors import StateError
@@ -13,7 +12,7 @@ from napari_dinov3_sim.core.pca import pca_colours
 from .states import random_state, random_vectors, state_of
 
 
-def stretched(shape, seed, dtype=torch.float32):
+def stretched(shape, seed, dtype=np.float32):
     """Unit vectors whose variance differs from axis to axis, so that axes are well defined."""
     count = random_vectors(-(-shape[0] // 4) * -(-shape[1] // 4), 6, seed)
     vectors = count * [5, 3, 2, 0.5, 0.2, 0.1] + [0, 0, 0, 0, 4, 0]
@@ -51,7 +50,7 @@ def test_blocks_do_not_matter(monkeypatch):
 def test_the_same_patches_have_the_same_colours_in_every_image():
     one, copy = pca_colours([stretched((40, 44), 1), stretched((40, 44), 1)])
     np.testing.assert_array_equal(one, copy)
-    half = pca_colours([stretched((40, 44), 1, torch.float16)])[0]
+    half = pca_colours([stretched((40, 44), 1, np.float16)])[0]
     np.testing.assert_allclose(half, pca_colours([stretched((40, 44), 1)])[0], atol=0.01)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.intensity import IntensityWindow
@@ -12,17 +12,17 @@ WINDOW = IntensityWindow(0, 23)
 
 
 def make_state(
-    height=40, width=50, *, dim=8, patch_size=16, window=WINDOW, seed=0, dtype=torch.float32
+    height=40, width=50, *, dim=8, patch_size=16, window=WINDOW, seed=0, dtype=np.float32
 ):
     grid = PatchGrid((height, width), patch_size)
-    values = torch.randn(len(grid), dim, generator=torch.Generator().manual_seed(seed))
-    unit = normalize_embeddings(values).to(dtype)
+    values = np.random.default_rng(seed).normal(size=(len(grid), dim))
+    unit = normalize_embeddings(values).astype(dtype)
     return PatchImageState(unit, grid, "model:1", window)
 
 
 def same(first, second):
-    assert first.embeddings_normalized.dtype == second.embeddings_normalized.dtype
-    assert torch.equal(first.embeddings_normalized, second.embeddings_normalized)
+    assert first.vectors.dtype == second.vectors.dtype
+    np.testing.assert_array_equal(first.vectors, second.vectors)
     assert (first.grid, first.fingerprint, first.window) == (
         second.grid,
         second.fingerprint,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from napari_dinov3_sim.core.combinations import EXPLANATIONS, Combination
 from napari_dinov3_sim.core.errors import PointError, StateError
@@ -49,11 +48,11 @@ class KindQuery:
     ----------
     name : str
         Name of the kind.
-    positives : torch.Tensor, shape (n, D)
+    positives : ndarray of float32, shape (n, D)
         Unit rows, at least one: points, regions or saved vectors.
-    negatives : torch.Tensor, shape (m, D)
+    negatives : ndarray of float32, shape (m, D)
         Unit rows of what is not meant; m may be 0.
-    background : torch.Tensor, shape (D,), or None
+    background : ndarray of float32, shape (D,), or None
         Mean direction of the images that were clicked, see `background_vector`; of any length.
 
     Raises
@@ -63,9 +62,9 @@ class KindQuery:
     """
 
     name: str
-    positives: torch.Tensor = field(repr=False)
-    negatives: torch.Tensor = field(repr=False)
-    background: torch.Tensor | None = field(default=None, repr=False)
+    positives: NDArray[np.float32] = field(repr=False)
+    negatives: NDArray[np.float32] = field(repr=False)
+    background: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.positives):
@@ -79,7 +78,7 @@ def resolve(combination: Combination, negatives: int) -> Combination:
     return "contrast" if negatives else "mean"
 
 
-def background_vector(states: Sequence[PatchImageState]) -> torch.Tensor:
+def background_vector(states: Sequence[PatchImageState]) -> NDArray[np.float32]:
     """Return the mean direction of the patches of images, each image counting the same.
 
     Parameters
@@ -89,11 +88,11 @@ def background_vector(states: Sequence[PatchImageState]) -> torch.Tensor:
 
     Returns
     -------
-    torch.Tensor, shape (D,)
+    ndarray of float32, shape (D,)
         Unit vector.
     """
-    means = [state.embeddings_normalized.mean(0, dtype=torch.float32) for state in states]
-    return normalize_embeddings(normalize_embeddings(torch.stack(means)).mean(0))
+    means = [state.vectors.mean(0, dtype=np.float64) for state in states]
+    return normalize_embeddings(normalize_embeddings(np.stack(means)).mean(0))
 
 
 def kind_of_points(
@@ -157,14 +156,14 @@ def score_kinds(
     chosen = resolve(combination, sum(len(kind.negatives) for kind in kinds))
     rows = [_rows_of(kind, chosen) for kind in kinds]
     ends = np.cumsum([len(row) for row in rows])
-    products = np.split(cosines(torch.cat(rows), state), ends[:-1])
+    products = np.split(cosines(np.concatenate(rows), state), ends[:-1])
     return [
         SimilarityMap(_combine(part, chosen).reshape(state.grid.shape), state.grid)
         for part in products
     ]
 
 
-def _rows_of(kind: KindQuery, combination: Combination) -> torch.Tensor:
+def _rows_of(kind: KindQuery, combination: Combination) -> NDArray[np.float32]:
     """Return the vectors that a kind's score needs; for contrast, the mean comes first."""
     if combination == "best":
         return kind.positives
@@ -173,8 +172,8 @@ def _rows_of(kind: KindQuery, combination: Combination) -> torch.Tensor:
         return mean
     unwanted = [kind.negatives.reshape(-1, mean.shape[1])]
     if kind.background is not None:
-        unwanted.append(normalize_embeddings(kind.background.float())[None])
-    return torch.cat([mean, *unwanted])
+        unwanted.append(normalize_embeddings(kind.background)[None])
+    return np.concatenate([mean, *unwanted])
 
 
 def _combine(products: NDArray[np.float32], combination: Combination) -> NDArray[np.float32]:

@@ -22,10 +22,13 @@ from napari_dinov3_sim.core.chunks import ChunkCache
 from napari_dinov3_sim.core.joining import Joiner
 from napari_dinov3_sim.core.plan import EmbeddingPlan, plan_embedding
 from napari_dinov3_sim.core.resampling import ResampledImage
-from napari_dinov3_sim.core.vectors import normalize_embeddings, normalize_pixels
+from napari_dinov3_sim.core.tensors import lengths, normalize_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.batches import Batch
     from napari_dinov3_sim.core.geometry import PatchGrid
@@ -38,10 +41,10 @@ if TYPE_CHECKING:
 class TileCache(Protocol):
     """Keeps the tiles of one image, one model, one window and one recipe across runs."""
 
-    def get(self, number: int) -> torch.Tensor | None:
+    def get(self, number: int) -> NDArray[np.float32 | np.float16] | None:
         """Return what `put` was given for a tile, or None."""
 
-    def put(self, number: int, embeddings: torch.Tensor) -> None:
+    def put(self, number: int, embeddings: NDArray[np.float32 | np.float16]) -> None:
         """Keep the unit vectors (rows, columns, D), float32 or float16, of a whole tile."""
 
 
@@ -69,14 +72,15 @@ class EmbeddingTask:
     progress: Progress | None
     _done: int = field(default=0, init=False)
 
-    def run(self) -> torch.Tensor:
+    def run(self) -> NDArray[np.float32 | np.float16]:
         """Return the unit vectors of all cells, (rows * columns, D)."""
         self._report()
         batches = batched(self._steps(), self.forward.batch_size)
         # Closed on every way out, so that no thread outlives a cancel.
         with closing(read_ahead(batches, self.forward.stage)) as ready:
             self._collect(ready)
-        return self.joiner.embeddings.reshape(-1, self.forward.backbone.dim)
+        vectors: NDArray[np.float32 | np.float16] = self.joiner.embeddings.numpy()
+        return vectors.reshape(-1, self.forward.backbone.dim)
 
     def _collect(self, ready: Iterator[Batch | Recalled]) -> None:
         unfinished: dict[int, list[torch.Tensor]] = {}
@@ -114,9 +118,9 @@ class EmbeddingTask:
         rows, columns, _ = self._shape(number)
         cells = _interleaved(parts, self.plan.shifts)[:rows, :columns]
         # Rounded before they are joined, so that a run that recalls them joins the same.
-        vectors = normalize_embeddings(cells).to(self.joiner.embeddings.dtype)
+        vectors = (cells / lengths(cells)).to(self.joiner.embeddings.dtype)
         if self.tiles is not None:
-            self.tiles.put(number, vectors)
+            self.tiles.put(number, vectors.numpy())
         self._join(number, vectors)
 
     def _join(self, number: int, vectors: torch.Tensor) -> None:
@@ -128,7 +132,7 @@ class EmbeddingTask:
         found = self.tiles.get(number) if self.tiles is not None else None
         if found is None or found.shape != self._shape(number):
             return None
-        return Recalled(number, found)
+        return Recalled(number, torch.from_numpy(found))
 
     def _shape(self, number: int) -> tuple[int, int, int]:
         rows, columns = self.plan.cells(self.plan.tiles[number])
@@ -157,7 +161,7 @@ def embed_source(
     tiles: TileCache | None = None,
     batch_size: int | None = None,
     notice: Notice | None = None,
-) -> tuple[torch.Tensor, PatchGrid, str]:
+) -> tuple[NDArray[np.float32 | np.float16], PatchGrid, str]:
     """Return the unit vectors of an image, their grid, and the fingerprint they belong to.
 
     The parameters are those of `create_patch_image_state`.

@@ -6,10 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from napari_dinov3_sim.core.product import storage_dtype
-from napari_dinov3_sim.core.vectors import EPSILON
+from napari_dinov3_sim.core.tensors import lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,7 @@ class Joiner:
 
     def __init__(self, plan: EmbeddingPlan, dim: int, joint: Joint) -> None:
         dtype = storage_dtype(len(plan.grid), dim)
-        self.embeddings = torch.empty((*plan.grid.shape, dim), dtype=dtype)
+        self.embeddings = torch.from_numpy(np.empty((*plan.grid.shape, dim), dtype))
         cells = [plan.cells(tile) for tile in plan.tiles]
         axes = [sorted({(part[axis].start, part[axis].stop) for part in cells}) for axis in (0, 1)]
         self._down, self._across = (plan_stretches(axis, joint) for axis in axes)
@@ -144,10 +145,10 @@ class Joiner:
         self._below[: len(below), columns] = below
         rows = slice(down.start, down.start + down.settled)
         part = part[: down.settled]
-        lengths = torch.linalg.vector_norm(part, dim=-1, keepdim=True) + EPSILON
+        divisors = lengths(part)
         undivided = self._undivided[0][rows][:, None] & self._undivided[1][columns]
-        lengths[undivided] = 1.0
-        self.embeddings[rows, columns] = part / lengths
+        divisors[undivided] = 1.0
+        self.embeddings[rows, columns] = part / divisors
 
 
 def _undivided(stretches: Sequence[Stretch]) -> torch.Tensor:

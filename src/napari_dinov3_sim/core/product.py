@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from numpy.typing import NDArray
 
 FULL_PRECISION_ELEMENTS = 2**24
 """Up to this many numbers embeddings are kept in float32, above it in float16."""
@@ -10,14 +18,11 @@ FULL_PRECISION_ELEMENTS = 2**24
 _FEW_VECTORS = 8
 """Up to this many float16 vectors are multiplied one by one, each at the speed of memory."""
 
-_WORTH_ALL_CORES = 2**21
-"""From this many float32 numbers on, waking all cores costs less than it saves."""
-
-_ROWS_IN_CACHE = 4096
+_ROWS_IN_CACHE = 512
 """Rows that are widened to float32 at a time; they stay in the cache."""
 
 
-def storage_dtype(patches: int, dim: int) -> torch.dtype:
+def storage_dtype(patches: int, dim: int) -> np.dtype[np.float32 | np.float16]:
     """Return the dtype in which the embeddings of an image are kept.
 
     A product with one vector is bound by memory. With torch 2.13 on two cores of an EPYC, 1M ×
@@ -32,55 +37,61 @@ def storage_dtype(patches: int, dim: int) -> torch.dtype:
 
     Returns
     -------
-    torch.dtype
+    numpy.dtype
         float32 up to 2**24 numbers, float16 above.
     """
     exact = patches * dim <= FULL_PRECISION_ELEMENTS
-    return torch.float32 if exact else torch.float16
+    return np.dtype(np.float32 if exact else np.float16)
 
 
-def dot(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+def dot(embeddings: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float32]:
     """Multiply embeddings with query vectors.
 
     Parameters
     ----------
-    embeddings : torch.Tensor, shape (N, D)
-        On the CPU; float32, float16 or any other real floating dtype.
-    vectors : torch.Tensor, shape (D, Q)
+    embeddings : ndarray, shape (N, D)
+        float32, float16 or any other real floating dtype.
+    vectors : ndarray, shape (D, Q)
         The query vectors, as columns, of any floating dtype.
 
     Returns
     -------
-    torch.Tensor, shape (N, Q), float32
+    ndarray of float32, shape (N, Q)
         All N · Q dot products.
     """
-    vectors = vectors.to(torch.float32)
-    if embeddings.dtype == torch.float32:
-        return _full_precision(embeddings, vectors)
-    if embeddings.dtype == torch.float16 and vectors.shape[1] <= _FEW_VECTORS:
-        return _one_by_one(embeddings, vectors)
-    return _widened(embeddings, vectors)
+    vectors = np.asarray(vectors, np.float32)
+    if embeddings.dtype == np.float32:
+        product: NDArray[np.float32] = embeddings @ vectors
+        return product
+    torch = _imported_torch()
+    if torch is None or embeddings.dtype != np.float16 or vectors.shape[1] > _FEW_VECTORS:
+        return _widened(embeddings, vectors)
+    return _one_by_one(torch, embeddings, vectors)
 
 
-def _full_precision(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    if vectors.shape[1] != 1 or embeddings.numel() < _WORTH_ALL_CORES:
-        return embeddings @ vectors
-    # NumPy's library runs this on all cores, torch's on one.
-    product = embeddings.detach().numpy() @ vectors[:, 0].detach().numpy()
-    return torch.from_numpy(product)[:, None]
+def _imported_torch() -> ModuleType | None:
+    """Return PyTorch if it is there; to import it takes longer than any product without it."""
+    torch = sys.modules.get("torch")
+    # A thread may be in the middle of importing it.
+    importing = torch is None or getattr(torch.__spec__, "_initializing", False)
+    return None if importing else torch
 
 
-def _one_by_one(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    # Matrix times vector has a fast kernel in float16, matrix times matrix has none on the CPU.
-    products = torch.empty((len(embeddings), vectors.shape[1]), dtype=torch.float32)
-    for number, vector in enumerate(vectors.to(torch.float16).unbind(1)):
-        products[:, number] = torch.mv(embeddings, vector.contiguous())
+def _one_by_one(
+    torch: ModuleType, embeddings: NDArray[np.float16], vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    # Matrix times vector has a fast kernel in float16, matrix times matrix has none on the CPU,
+    # and NumPy has neither.
+    products = np.empty((len(embeddings), vectors.shape[1]), np.float32)
+    rows = torch.from_numpy(embeddings)
+    for number, vector in enumerate(vectors.T.astype(np.float16)):
+        products[:, number] = torch.mv(rows, torch.from_numpy(vector)).numpy()
     return products
 
 
-def _widened(embeddings: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    products = torch.empty((len(embeddings), vectors.shape[1]), dtype=torch.float32)
+def _widened(embeddings: NDArray[Any], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    products = np.empty((len(embeddings), vectors.shape[1]), np.float32)
     for start in range(0, len(embeddings), _ROWS_IN_CACHE):
-        part = embeddings[start : start + _ROWS_IN_CACHE].to(torch.float32)
-        torch.mm(part, vectors, out=products[start : start + _ROWS_IN_CACHE])
+        part = embeddings[start : start + _ROWS_IN_CACHE].astype(np.float32)
+        np.matmul(part, vectors, out=products[start : start + _ROWS_IN_CACHE])
     return products

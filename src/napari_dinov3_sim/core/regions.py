@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from napari_dinov3_sim.core.errors import ImageError, PointError
 from napari_dinov3_sim.core.geometry import PatchGrid
@@ -175,7 +174,7 @@ def label_coverages(labels: ArrayLike, grid: PatchGrid) -> dict[int, NDArray[np.
     return {int(number): share for number, share in zip(found, shares, strict=True)}
 
 
-def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> torch.Tensor:
+def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return one vector for a region: the mean of its patches, weighted by coverage.
 
     Parameters
@@ -186,7 +185,7 @@ def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> torc
 
     Returns
     -------
-    torch.Tensor, shape (D,)
+    ndarray of float32, shape (D,)
         Unit vector.
 
     Raises
@@ -197,8 +196,8 @@ def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> torc
     covered = np.flatnonzero(coverage > 0)
     if not len(covered):
         raise PointError("The region covers no part of the image; draw it over the image.")
-    vectors = state.embeddings_normalized[torch.from_numpy(covered)].float()
-    weights = torch.from_numpy(np.asarray(coverage, np.float32)[covered])
+    vectors = state.vectors[covered].astype(np.float32)
+    weights = np.asarray(coverage, np.float32)[covered]
     return normalize_embeddings(weights @ vectors / weights.sum())
 
 

@@ -89,21 +89,17 @@ class SavedKind:
         return cls(
             kind.name,
             colour,
-            kind.positives.float().numpy(),
-            negatives.float().numpy(),
-            None if background is None else background.float().numpy(),
+            kind.positives,
+            negatives,
+            background,
             tuple(thumbnails),
         )
 
     def query(self) -> KindQuery:
         """Return the kind for `score_kinds`."""
-        import torch
-
         from napari_dinov3_sim.core.combine import KindQuery
 
-        background = None if self.background is None else torch.from_numpy(self.background)
-        positives, negatives = map(torch.from_numpy, (self.positives, self.negatives))
-        return KindQuery(self.name, positives, negatives, background)
+        return KindQuery(self.name, self.positives, self.negatives, self.background)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
@@ -107,7 +106,7 @@ def upsample_nearest(values: NDArray[_Value], grid: PatchGrid) -> NDArray[_Value
     return values[np.ix_(rows, columns)]
 
 
-def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
+def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> NDArray[np.float32]:
     """Return the mean of the unit vectors of clicked patches, normalised again.
 
     Parameters
@@ -117,7 +116,7 @@ def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor
 
     Returns
     -------
-    torch.Tensor, shape (D,)
+    ndarray of float32, shape (D,)
 
     Raises
     ------
@@ -130,7 +129,7 @@ def query_vector(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor
     return prototype(vectors_at(picks))
 
 
-def vectors_at(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
+def vectors_at(picks: Sequence[tuple[PatchImageState, Point]]) -> NDArray[np.float32]:
     """Return the unit vectors of clicked patches.
 
     Parameters
@@ -140,7 +139,7 @@ def vectors_at(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
 
     Returns
     -------
-    torch.Tensor, shape (n, D), float32
+    ndarray of float32, shape (n, D)
 
     Raises
     ------
@@ -149,24 +148,32 @@ def vectors_at(picks: Sequence[tuple[PatchImageState, Point]]) -> torch.Tensor:
     """
     if not picks:
         raise PointError("There is no query point; give at least one point (x, y).")
-    return torch.stack([_vector_at(state, point) for state, point in picks])
+    return np.stack([vector_at(state, point) for state, point in picks])
 
 
-def _vector_at(state: PatchImageState, point: Point) -> torch.Tensor:
+def vector_at(state: PatchImageState, point: Point) -> NDArray[np.float32]:
+    """Return the unit vector of the patch that a pixel (x, y) lies in, shape (D,).
+
+    Raises
+    ------
+    PointError
+        The point lies outside its image.
+    """
     index = convert_pixel_coordinates_to_patch_index(*point, state.grid)
-    return state.embeddings_normalized[index].float()
+    vector: NDArray[np.float32] = state.vectors[index].astype(np.float32)
+    return vector
 
 
-def prototype(vectors: torch.Tensor) -> torch.Tensor:
+def prototype(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of unit vectors, normalised again.
 
     Parameters
     ----------
-    vectors : torch.Tensor, shape (n, D)
+    vectors : ndarray, shape (n, D)
 
     Returns
     -------
-    torch.Tensor, shape (D,)
+    ndarray of float32, shape (D,)
     """
     return normalize_embeddings(vectors.mean(0))
 
@@ -180,12 +187,12 @@ def check_same_model(states: Sequence[PatchImageState]) -> None:
         )
 
 
-def similarity_map(query: torch.Tensor, state: PatchImageState) -> SimilarityMap:
+def similarity_map(query: NDArray[np.float32], state: PatchImageState) -> SimilarityMap:
     """Return the cosine of one query vector with every patch of an image.
 
     Parameters
     ----------
-    query : torch.Tensor, shape (D,)
+    query : ndarray, shape (D,)
         Unit vector, for example from `query_vector`.
     state : PatchImageState
 
@@ -197,12 +204,12 @@ def similarity_map(query: torch.Tensor, state: PatchImageState) -> SimilarityMap
     return SimilarityMap(cosine.reshape(state.grid.shape), state.grid)
 
 
-def cosines(vectors: torch.Tensor, state: PatchImageState) -> NDArray[np.float32]:
+def cosines(vectors: NDArray[np.float32], state: PatchImageState) -> NDArray[np.float32]:
     """Return the cosine of each vector with every patch of an image, in one matrix product.
 
     Parameters
     ----------
-    vectors : torch.Tensor, shape (k, D)
+    vectors : ndarray, shape (k, D)
         Unit rows.
     state : PatchImageState
 
@@ -216,13 +223,13 @@ def cosines(vectors: torch.Tensor, state: PatchImageState) -> NDArray[np.float32
     StateError
         The vectors are not as long as the embeddings: another model made them.
     """
-    embeddings = state.embeddings_normalized
+    embeddings = state.vectors
     if vectors.shape[-1] != embeddings.shape[-1]:
         raise StateError(
             f"The query has {vectors.shape[-1]} numbers per vector and the image "
             f"{embeddings.shape[-1]}; embed the image with the model that made the query."
         )
-    products = dot(embeddings, vectors.T).T.numpy()
+    products = dot(embeddings, vectors.T).T
     # Rounding can carry a product of unit vectors past 1 by an ulp or two.
     clipped: NDArray[np.float32] = np.clip(products, -1.0, 1.0)
     return clipped

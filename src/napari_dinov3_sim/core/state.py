@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from napari_dinov3_sim.core.embedding import embed_source
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.intensity import IntensityWindow
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.sampling import source_window
 from napari_dinov3_sim.core.sources import as_source
-from napari_dinov3_sim.core.vectors import EPSILON, normalize_embeddings, normalize_pixels
+from napari_dinov3_sim.core.vectors import EPSILON, normalize_embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +74,7 @@ class PatchImageState:
 
     Attributes
     ----------
-    embeddings_normalized : torch.Tensor, shape (rows * columns, D)
+    vectors : ndarray, shape (rows * columns, D)
         Unit rows, in row-major patch order: float32 up to 2**24 numbers, float16 above (see
         `core.product.storage_dtype`).
     grid : PatchGrid
@@ -87,10 +86,17 @@ class PatchImageState:
         The intensity window that was used; None for 8-bit RGB.
     """
 
-    embeddings_normalized: torch.Tensor = field(repr=False)
+    vectors: NDArray[np.float32 | np.float16] = field(repr=False)
     grid: PatchGrid
     fingerprint: str
     window: IntensityWindow | None = None
+
+    @property
+    def embeddings_normalized(self) -> torch.Tensor:
+        """The vectors as a tensor, shape (rows * columns, D); both share their memory."""
+        import torch
+
+        return torch.from_numpy(self.vectors)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -100,7 +106,7 @@ class PatchImageState:
     @property
     def nbytes(self) -> int:
         """Memory taken by the embeddings, in bytes."""
-        return self.embeddings_normalized.nbytes
+        return self.vectors.nbytes
 
 
 def pad_and_normalize_image(
@@ -125,6 +131,8 @@ def pad_and_normalize_image(
     torch.Tensor, shape (1, 3, H', W'), float32
         The image at the top left; zeros at the right and the bottom *before* normalisation.
     """
+    from napari_dinov3_sim.core.tensors import normalize_pixels
+
     height, width = PatchGrid((image.shape[0], image.shape[1]), patch_size).padded_shape
     padded = np.zeros((height, width, 3), np.float32)
     padded[: image.shape[0], : image.shape[1]] = image
@@ -184,6 +192,9 @@ def create_patch_image_state(
     BackboneError
         The model returned values that are not finite, or the wrong number of them.
     """
+    # Embeddings that are there already are looked at without PyTorch.
+    from napari_dinov3_sim.core.embedding import embed_source
+
     source = as_source(image)
     if window is None:
         window = source_window(source)

@@ -70,7 +70,7 @@ class AnswerJob:
     known : mapping of PlaneKey to KindMaps
         Answers to the same question for other planes of the same layers.
     store : EmbeddingStore
-    backgrounds : mutable mapping of PatchImageState to torch.Tensor
+    backgrounds : mutable mapping of PatchImageState to ndarray
         Kept from one question to the next.
     """
 

@@ -19,9 +19,7 @@ from napari_dinov3_sim.session.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    import torch
-
-    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.kinds import Backgrounds
     from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey
     from napari_dinov3_sim.session.questions import Question, StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
@@ -60,7 +58,7 @@ class Answers:
         self._seen_due = self._lost = False
         self._next: tuple[Question, Targets] | None = None
         # Weak: a background goes with its state.
-        self._backgrounds: WeakKeyDictionary[PatchImageState, torch.Tensor] = WeakKeyDictionary()
+        self._backgrounds: Backgrounds = WeakKeyDictionary()
 
     @property
     def pending(self) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.embed_job import EmbedJob, PlaneQueue
-from napari_dinov3_sim.session.loading import LoadOnce, import_libraries
+from napari_dinov3_sim.session.loading import LoadOnce, warm_up
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
@@ -76,6 +76,7 @@ class Embedder:
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
         self._token: CancelToken | None = None
+        self._warming: CancelToken | None = None
 
     @property
     def busy(self) -> bool:
@@ -101,9 +102,15 @@ class Embedder:
         self._trusted_from = self._job + 1
 
     def warm_up(self) -> None:
-        """Import PyTorch in the worker, before it is needed; what fails is told when it is."""
+        """Import PyTorch in a lull, before it is needed; what fails is told when it is."""
         if "torch" not in sys.modules:
-            self._runner.submit("embed", import_libraries, _ignore)
+            self._put_off_warm_up()
+            self._warming = self._runner.submit("warm-up", warm_up, _ignore)
+
+    def _put_off_warm_up(self) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+            self._warming = None
 
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""
@@ -228,6 +235,7 @@ class Embedder:
 
     def _submit(self, planes: tuple[Plane, ...]) -> None:
         self._stop()
+        self._put_off_warm_up()
         self._job += 1
         self._queue = queue = PlaneQueue(planes)
         job = EmbedJob(
@@ -278,6 +286,7 @@ class Embedder:
         elif isinstance(message, Finished):
             self._queue, self._token = None, None
             self._asked_for.clear()
+            self.warm_up()
         self._notify(message)
 
     def _take_model(self, message: ModelLoaded) -> None:

@@ -21,7 +21,6 @@ from napari_dinov3_sim.session.questions import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import torch
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.combine import KindQuery
@@ -29,13 +28,15 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.planes import PlaneKey
     from napari_dinov3_sim.session.questions import AnyPick, Question
 
+    Vector = NDArray[np.float32]
 
-Backgrounds = MutableMapping["PatchImageState", "torch.Tensor"]
+Backgrounds = MutableMapping["PatchImageState", "Vector"]
 """Mean directions of images, kept for the next question: that of a large one takes long."""
 
 
 _REGIONS: WeakKeyDictionary[
-    PatchImageState, dict[PolygonPick | LabelsPick, tuple[tuple[str, bool, torch.Tensor], ...]]
+    PatchImageState,
+    dict[PolygonPick | LabelsPick, tuple[tuple[str, bool, Vector], ...]],
 ] = WeakKeyDictionary()
 """Vectors of the regions of the last question, by the image they lie on: while a point is dragged
 they stay what they are, and labels over 2048² pixels take 0.4 s."""
@@ -48,10 +49,10 @@ LABELS_COUNTED = 2**20
 class _Gathered:
     """What the picks of one kind have brought so far; states once each, in order."""
 
-    positives: list[torch.Tensor] = field(default_factory=list)
-    negatives: list[torch.Tensor] = field(default_factory=list)
+    positives: list[Vector] = field(default_factory=list)
+    negatives: list[Vector] = field(default_factory=list)
     states: dict[PatchImageState, None] = field(default_factory=dict)
-    background: torch.Tensor | None = None
+    background: Vector | None = None
 
 
 def kind_queries(
@@ -66,7 +67,7 @@ def kind_queries(
     question : Question
     states : mapping of PlaneKey to PatchImageState
         Of every plane that was picked on.
-    backgrounds : mutable mapping of PatchImageState to torch.Tensor
+    backgrounds : mutable mapping of PatchImageState to ndarray
         Of images, filled as they are needed.
 
     Returns
@@ -81,8 +82,6 @@ def kind_queries(
     PointError
         Labels cannot be read, or are more than `MAX_LABEL_KINDS`.
     """
-    import torch
-
     from napari_dinov3_sim.core.combine import KindQuery, resolve
 
     gathered = _gather(question, states)
@@ -91,11 +90,11 @@ def kind_queries(
     asked = {name: kind for name, kind in gathered.items() if kind.positives}
     chosen = resolve(question.combination, sum(len(kind.negatives) for kind in asked.values()))
     for name, kind in asked.items():
-        negatives = torch.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
+        negatives = np.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
         background = None
         if chosen == "contrast":
             background = _background(kind, backgrounds)
-        positives = torch.stack(kind.positives)
+        positives = np.stack(kind.positives)
         negatives = negatives.reshape(-1, positives.shape[1])
         found.append(KindQuery(name, positives, negatives, background))
     return tuple(found)
@@ -110,35 +109,35 @@ def _gather(
             found = gathered.setdefault(kind, _Gathered())
             (found.positives if positive else found.negatives).append(vector)
             if isinstance(pick, VectorPick):
-                found.background = pick.background_tensor()
+                found.background = pick.background
             else:
                 found.states[states[pick.plane]] = None
     return gathered
 
 
-def _background(kind: _Gathered, backgrounds: Backgrounds) -> torch.Tensor | None:
+def _background(kind: _Gathered, backgrounds: Backgrounds) -> Vector | None:
     """Return what `core.combine.background_vector` does, from the means that are known."""
-    import torch
-
     from napari_dinov3_sim.core.combine import background_vector
-    from napari_dinov3_sim.core.state import normalize_embeddings
+    from napari_dinov3_sim.core.vectors import normalize_embeddings
 
     means = [] if kind.background is None else [kind.background]
     for state in kind.states:
         if state not in backgrounds:
             backgrounds[state] = background_vector([state])
         means.append(backgrounds[state])
-    return normalize_embeddings(torch.stack(means).mean(0)) if means else None
+    return normalize_embeddings(np.stack(means).mean(0)) if means else None
 
 
 def _vectors(
     pick: AnyPick, states: Mapping[PlaneKey, PatchImageState]
-) -> Iterable[tuple[str, bool, torch.Tensor]]:
+) -> Iterable[tuple[str, bool, Vector]]:
     if isinstance(pick, VectorPick):
         return _saved_vectors(pick, states.values())
     state = states[pick.plane]
     if isinstance(pick, Pick):
-        return [(pick.kind, pick.positive, _vector(pick, state))]
+        from napari_dinov3_sim.core.similarity import vector_at
+
+        return [(pick.kind, pick.positive, vector_at(state, (pick.x, pick.y)))]
     known = _REGIONS.setdefault(state, {})
     if pick not in known:
         known[pick] = tuple(_region_vectors(pick, state))
@@ -155,7 +154,7 @@ def _forget_other_regions(question: Question, states: Iterable[PatchImageState])
 
 def _region_vectors(
     pick: PolygonPick | LabelsPick, state: PatchImageState
-) -> Iterator[tuple[str, bool, torch.Tensor]]:
+) -> Iterator[tuple[str, bool, Vector]]:
     """Yield one vector for each region; none for a polygon around the image, or beside it."""
     from napari_dinov3_sim.core.regions import coverage_of_polygon, region_vector
 
@@ -165,21 +164,12 @@ def _region_vectors(
         return
     coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
     if coverage.any():
-        yield pick.kind, pick.positive, region_vector(state, coverage).float()
-
-
-def _vector(pick: Pick, state: PatchImageState) -> torch.Tensor:
-    from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
-
-    index = convert_pixel_coordinates_to_patch_index(pick.x, pick.y, state.grid)
-    return state.embeddings_normalized[index].float()
+        yield pick.kind, pick.positive, region_vector(state, coverage)
 
 
 def _saved_vectors(
     pick: VectorPick, states: Iterable[PatchImageState]
-) -> Iterator[tuple[str, bool, torch.Tensor]]:
-    import torch
-
+) -> Iterator[tuple[str, bool, Vector]]:
     if any(state.fingerprint != pick.fingerprint for state in states):
         raise StateError(
             f"The saved query {pick.kind} was made with another model; choose that model, or set "
@@ -187,16 +177,16 @@ def _saved_vectors(
         )
     for positive, vectors in ((True, pick.positives), (False, pick.negatives)):
         for vector in vectors:
-            yield pick.kind, positive, torch.from_numpy(np.asarray(vector, np.float32))
+            yield pick.kind, positive, np.asarray(vector, np.float32)
 
 
-def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, torch.Tensor]]:
+def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
     from napari_dinov3_sim.core.regions import label_coverages, region_vector
 
     labels = labels_over_image(pick, state)
     _check_number(pick, labels)
     for number, coverage in label_coverages(labels, state.grid).items():
-        yield f"{pick.name} {number}", region_vector(state, coverage).float()
+        yield f"{pick.name} {number}", region_vector(state, coverage)
 
 
 def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:

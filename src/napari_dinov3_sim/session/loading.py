@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
@@ -19,12 +18,21 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.runner import CancelToken, Receive
 
 
-def import_libraries(post: Receive, token: CancelToken) -> None:
-    """Import what the first answer needs: more than a second, if it is left to the first click."""
+LULL = 1.0
+"""Seconds without a question after which PyTorch is imported, in case it will be needed."""
+
+
+def warm_up(post: Receive, token: CancelToken) -> None:
+    """Import PyTorch when nothing else has been asked for a while.
+
+    It takes more than a second, and half of the time of every other thread meanwhile. Embeddings
+    that are on disk are answered without it, and so it waits until they are.
+    """
     del post
-    for name in ("torch", "safetensors.torch", "napari_dinov3_sim.session.kinds"):
-        if not token.cancelled:
-            import_module(name)
+    if not token.wait(LULL):
+        from napari_dinov3_sim.backbones.torch_import import import_torch
+
+        import_torch()
 
 
 class LoadOnce:

@@ -112,7 +112,6 @@ class Navigator:
         return [key for key in self._atlas.answers.planes() if key.layer == shown.key.layer]
 
     def _best_on(self, key: PlaneKey, kind: str) -> Peak | None:
-        # These bring torch, which has long been loaded when there are maps.
         from napari_dinov3_sim.core.peaks import best_match
         from napari_dinov3_sim.core.similarity import SimilarityMap
 

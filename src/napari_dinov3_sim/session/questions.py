@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.combine import Combination
@@ -99,12 +98,6 @@ class VectorPick:
     negatives: NDArray[np.float32]
     background: NDArray[np.float32] | None
     fingerprint: str
-
-    def background_tensor(self) -> torch.Tensor | None:
-        """Return the background as a tensor, if there is one."""
-        import torch
-
-        return None if self.background is None else torch.from_numpy(self.background)
 
 
 AnyPick = Pick | PolygonPick | LabelsPick | VectorPick

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from napari_dinov3_sim.session.messages import Failure, Finished, Message
 
-Lane = Literal["embed", "answer"]
+Lane = Literal["embed", "answer", "warm-up"]
 Receive = Callable[[Message], None]
 
 
@@ -32,6 +32,10 @@ class CancelToken:
     def cancelled(self) -> bool:
         """Whether the job was asked to stop."""
         return self._event.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` s to be asked to stop, and return whether that was so."""
+        return self._event.wait(timeout)
 
 
 Job = Callable[[Receive, CancelToken], None]

@@ -6,13 +6,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.files import read_tensor, write_tensor
+from napari_dinov3_sim.store.files import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import torch
+    import numpy as np
+    from numpy.typing import NDArray
 
 TILE_SUFFIX = ".tile.safetensors"
 
@@ -42,21 +43,21 @@ class TileParts:
         self._folder, self._digest = folder, digest
         self._written, self._failed = written, failed
 
-    def get(self, number: int) -> torch.Tensor | None:
+    def get(self, number: int) -> NDArray[np.float32 | np.float16] | None:
         """Return a finished tile, or None; what is damaged counts as not finished."""
         try:
-            content = read_tensor(self._path(number))
+            content = read_array(self._path(number))
         except (OSError, StoreError):
             return None
         mine = content.metadata.get("digest") == self._digest
-        return content.tensor if mine and content.metadata.get("tile") == str(number) else None
+        return content.array if mine and content.metadata.get("tile") == str(number) else None
 
-    def put(self, number: int, embeddings: torch.Tensor) -> None:
+    def put(self, number: int, embeddings: NDArray[np.float32 | np.float16]) -> None:
         """Keep the unit vectors that a tile owns."""
         path = self._path(number)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_tensor(embeddings, path, {"digest": self._digest, "tile": str(number)})
+            write_array(embeddings, path, {"digest": self._digest, "tile": str(number)})
         except FileNotFoundError:  # another process has finished the image, and cleared up
             return
         except OSError as error:
