@@ -141,7 +141,7 @@ class Asking(Coordinator):
     @property
     def histograms(self) -> dict[str, NDArray[np.intp]]:
         """How many patches of all maps have which cosine from -1 to 1, by kind."""
-        return dict(self._histograms)
+        return dict(self._deliveries.histograms)
 
     def undo(self) -> bool:
         """Take the last edit of the query points back; return whether there was one."""

@@ -1,15 +1,15 @@
-"""All layers over images, together: heatmaps by kind, and winners."""
+"""All that shows an answer over images, together: heatmaps by kind, and winners."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.heatmaps import Heatmaps
-from napari_dinov3_sim.session.shown import Place, Shown
+from napari_dinov3_sim.session.shown import Shown
 from napari_dinov3_sim.session.winners import Winners
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Set
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.messages import LayerReady
     from napari_dinov3_sim.session.palette import Palette
     from napari_dinov3_sim.session.questions import Question
+    from napari_dinov3_sim.session.shown import Place
 
 
 class Overlays:
-    """Shows answers, and takes away what is no answer any more.
+    """Shows answers, and keeps what shows them with their images.
 
     Parameters
     ----------
@@ -54,40 +55,11 @@ class Overlays:
             over = [above, *self.heatmaps.over(image.unique_id).values()]
             self.winners.show(image, ready.winner, tuple(ready.heatmaps), over)
 
-    def drop_untrue(
-        self,
-        versions: Mapping[Hashable, int],
-        found: Mapping[Hashable, int],
-        question: Question | None,
-        *,
-        asking: bool,
-        busy: bool,
-    ) -> None:
-        """Remove layers that do not answer the present question.
-
-        Parameters
-        ----------
-        versions : mapping of image id to int
-            Of the pixels of the images that are searched.
-        found : mapping of image id to int
-            The same when the layers of an earlier session were found; empty if they are answers
-            to something else than what is clicked now.
-        question : Question or None
-            The present one.
-        asking : bool
-            Whether anything is clicked at all.
-        busy : bool
-            Whether an answer may still come; until then an older one stays.
-        """
-        shown = self.heatmaps.shown()
-        keep = {
-            place
-            for place in self.heatmaps.items()
-            if asking and _is_true(place, shown.get(place), versions, found, question, busy=busy)
-        }
-        self.heatmaps.keep_only(keep)
-        several = len({place.kind for place in keep}) > 1
-        self.winners.keep_only({place.image for place in keep} if several else set())
+    def keep_only(self, places: Set[Place]) -> None:
+        """Remove all other heatmaps, and the winners that are none any more."""
+        self.heatmaps.keep_only(places)
+        several = len({place.kind for place in places}) > 1
+        self.winners.keep_only({place.image for place in places} if several else ())
 
     def over(self, image_id: Hashable) -> list[Layer]:
         """Return the layers that lie over an image."""
@@ -96,8 +68,7 @@ class Overlays:
 
     def clear(self) -> None:
         """Remove everything."""
-        self.heatmaps.keep_only(())
-        self.winners.keep_only(set())
+        self.keep_only(set())
 
     def follow(self, image: Image) -> None:
         """Lay what is over an image over it again."""
@@ -123,20 +94,3 @@ class Overlays:
             below = [layer for layer in self.over(image_id) if layers.index(layer) < top]
             for layer in sorted(below, key=layers.index, reverse=True):
                 layers.move(layers.index(layer), layers.index(image) + 1)
-
-
-def _is_true(
-    place: Place,
-    shown: Shown | None,
-    versions: Mapping[Hashable, int],
-    found: Mapping[Hashable, int],
-    question: Question | None,
-    *,
-    busy: bool,
-) -> bool:
-    if place.image not in versions:
-        return False
-    if shown is None:
-        return busy or (question is None and found.get(place.image) == versions[place.image])
-    current = shown.layer.version == versions[place.image]
-    return current and (busy or (question is not None and shown.question == question))
