@@ -113,7 +113,7 @@ class Naive:
     def believe_the_session(self) -> None:
         """Take over who owns which point where the rule alone does not say."""
         by_id = {image.unique_id: image for image in self.images}
-        self.owner = [by_id.get(source.image) for source in self.session._queries._sources]
+        self.owner = [by_id.get(owner) for owner in self.session._queries.owners]
 
     @contextmanager
     def edit(self):

@@ -83,8 +83,7 @@ class Picking:
             places[number] = place
             return place.plane.key.layer_id
 
-        located = self.queries.locate(image_of)
-        return places, [point.role for point in located]
+        return places, self.queries.locate(image_of)
 
     @property
     def in_grid(self) -> bool:

@@ -1,15 +1,11 @@
-"""The Points layer that is listened to, and where its points lie in the world."""
+"""The query points: their layer is listened to, and the image of each is remembered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_dinov3_sim.session.history import History, Snapshot
-from napari_dinov3_sim.session.marks import mark, marked_as
-from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units, worlds_of
+from napari_dinov3_sim.session.placement import TRANSFORMS, adopt_units
 from napari_dinov3_sim.session.point_features import (
     Role,
     current_role,
@@ -19,27 +15,20 @@ from napari_dinov3_sim.session.point_features import (
     set_features,
     write_roles,
 )
-from napari_dinov3_sim.session.sources import IGNORED, Source, carry_over
+from napari_dinov3_sim.session.point_memory import PointMemory
+from napari_dinov3_sim.session.point_worlds import data_of_world, lead_of, worlds_of_points
+from napari_dinov3_sim.session.query_layer import find_query_layer, make_query_layer
+from napari_dinov3_sim.session.sources import IGNORED, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.palette import Palette
-
-NAME = "DINOv3 query"
-
-
-@dataclass(frozen=True, eq=False)
-class Located:
-    """A query point: where it is in the viewer's world, what it says, on which image."""
-
-    world: NDArray[np.float64]
-    role: Role
-    image: Hashable | None
 
 
 class QueryPoints:
@@ -61,12 +50,9 @@ class QueryPoints:
         self._viewer, self._palette = viewer, palette
         self._changed = changed
         self._layer: Points | None = None
-        self._coordinates: NDArray[np.float64] = np.empty((0, 0))
-        self._sources: list[Source] = []
-        self._roles: list[Role] = []
+        self._memory = PointMemory(palette)
         self._role = Role()
-        self._history = History()
-        self._edited = self._restoring = False
+        self._restoring = False
 
     @property
     def layer(self) -> Points | None:
@@ -76,20 +62,20 @@ class QueryPoints:
     @property
     def outside(self) -> int:
         """How many points lie on no target."""
-        return sum(source.image is None for source in self._sources)
+        return sum(source.image is None for source in self._memory.sources)
 
     @property
     def ignored(self) -> int:
         """How many points were set where a click means nothing."""
-        return sum(source.image is IGNORED for source in self._sources)
+        return sum(source.image is IGNORED for source in self._memory.sources)
 
     @property
     def owners(self) -> list[Hashable | None]:
         """The image that each point lies on; None on no target."""
-        return [None if s.image is IGNORED else s.image for s in self._sources]
+        return [None if s.image is IGNORED else s.image for s in self._memory.sources]
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._memory.sources)
 
     # -- the layer ---------------------------------------------------------------------------
 
@@ -98,7 +84,9 @@ class QueryPoints:
         if self._layer is not None and self._layer not in self._viewer.layers:
             self.forget()
         if self._layer is None:
-            self._adopt()
+            found = find_query_layer(self._viewer)
+            if found is not None:
+                self._listen(found)
 
     def ensure(self, image: Image) -> Points:
         """Return the Points layer, made for `image` if there is none that fits.
@@ -114,34 +102,8 @@ class QueryPoints:
             layer = None
         return layer if layer is not None else self._make(image)
 
-    def _adopt(self) -> None:
-        for layer in reversed(self._viewer.layers):
-            if marked_as(layer, "query") is not None:
-                self._listen(layer)
-                return
-
     def _make(self, image: Image) -> Points:
-        ndim = self._viewer.dims.ndim
-        units = self._viewer.layers.units or image.units
-        scale = np.ones(ndim)
-        scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
-        layer = self._viewer.add_points(
-            ndim=ndim,
-            name=NAME,
-            scale=scale,
-            size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
-            symbol="disc",
-            face_color="#00000000",
-            border_color=self._palette.colour(self._role.kind),
-            features={"kind": np.empty(0, object), "sign": np.empty(0, object)},
-            feature_defaults={"kind": self._role.kind, "sign": "positive"},
-            border_width=0.2,
-            canvas_size_limits=(9, 18),
-        )
-        mark(layer, "query")
-        if len(image.units) == ndim:
-            layer.units = image.units
-        adopt_units(layer, units if len(units) == ndim else None)
+        layer = make_query_layer(self._viewer, image, self._palette, self._role)
         self._listen(layer)
         self.set_role(self._role)
         self.activate()
@@ -149,29 +111,24 @@ class QueryPoints:
 
     def _listen(self, layer: Points) -> None:
         self._layer = layer
-        self._coordinates, self._roles = np.array(layer.data, float), read_roles(layer)
-        self._sources = [Source() for _ in self._roles]
-        self._take_note()
-        layer.events.data.connect(self._on_data)
-        # A pasted point comes with no data event at all.
-        layer.events.set_data.connect(self._on_set_data)
-        layer.events.features.connect(self._on_features)
-        for name in TRANSFORMS:
-            getattr(layer.events, name).connect(self._on_moved)
+        self._memory.begin(layer)
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).connect(handler)
 
     def forget(self) -> None:
         """Stop listening; the layer stays the user's."""
-        layer = self._layer
-        if layer is None:
-            return
-        layer.events.data.disconnect(self._on_data)
-        layer.events.set_data.disconnect(self._on_set_data)
-        layer.events.features.disconnect(self._on_features)
-        for name in TRANSFORMS:
-            getattr(layer.events, name).disconnect(self._on_moved)
-        self._layer = None
-        self._coordinates, self._sources, self._roles = np.empty((0, 0)), [], []
-        self._history.clear()
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            for name, handler in self._handlers().items():
+                getattr(layer.events, name).disconnect(handler)
+            self._memory.clear()
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of the layer."""
+        moved = dict.fromkeys(TRANSFORMS, self._on_moved)
+        # A pasted point comes with no data event at all.
+        edits = {"data": self._on_data, "set_data": self._on_set_data}
+        return {**moved, **edits, "features": self._on_features}
 
     def activate(self) -> None:
         """Make the layer active and ready to add: the user's next click is a query."""
@@ -190,7 +147,7 @@ class QueryPoints:
     def _on_data(self, event: Any) -> None:
         action = str(getattr(event.action, "value", event.action))
         if action in ("added", "removed", "changed") and not self._restoring:
-            self._edited = True
+            self._memory.edited = True
             self._changed()
 
     def _on_set_data(self, event: Any) -> None:
@@ -198,9 +155,9 @@ class QueryPoints:
         del event
         layer = self._layer
         # napari fires this at every redraw as well; only new coordinates are news.
-        if layer is not None and not np.array_equal(layer.data, self._coordinates, equal_nan=True):
+        if layer is not None and self._memory.is_moved(layer):
             # The steps of a drag are one edit, which ends with a data event.
-            self._edited |= len(layer.data) != len(self._coordinates)
+            self._memory.edited |= len(layer.data) != len(self._memory.coordinates)
             self._changed()
 
     def _on_features(self, event: Any) -> None:
@@ -208,11 +165,11 @@ class QueryPoints:
         layer = self._layer
         if layer is None or self._restoring or len(layer.features) != len(layer.data):
             return
-        if read_roles(layer) != self._roles:
-            self._edited = True
+        if read_roles(layer) != self._memory.roles:
+            self._memory.edited = True
             self._changed()
-        elif np.array_equal(layer.data, self._coordinates, equal_nan=True):
-            self._take_note()
+        elif not self._memory.is_moved(layer):
+            self._memory.take_note(layer)
 
     def _on_moved(self, event: Any) -> None:
         del event
@@ -222,8 +179,8 @@ class QueryPoints:
 
     def locate(
         self, image_of: Callable[[int, NDArray[np.float64], Hashable | None], Hashable | None]
-    ) -> list[Located]:
-        """Return where each point lies in the viewer's world, what it says, and on which image.
+    ) -> list[Role]:
+        """Find the image of each point, and return what each point says.
 
         Parameters
         ----------
@@ -231,50 +188,19 @@ class QueryPoints:
             Given the number of a point, its place in the world and the id of the image it was on
             before, returns that of the image it is on now, or None.
         """
-        if self._layer is None:
+        layer, memory = self._layer, self._memory
+        if layer is None:
             return []
-        adopt_units(self._layer, self._viewer.layers.units)
-        coordinates = np.array(self._layer.data, float)
-        carried = carry_over(self._coordinates, self._sources, coordinates)
-        leads = [self._lead(source) for source in carried]
-        worlds = self._worlds(coordinates, leads)
+        adopt_units(layer, self._viewer.layers.units)
+        before = memory.sources_of(layer)
+        leads = [lead_of(self._viewer, layer, source) for source in before]
+        worlds = worlds_of_points(self._viewer, layer, leads)
         images = [
             image_of(number, world, source.image)
-            for number, (world, source) in enumerate(zip(worlds, carried, strict=True))
+            for number, (world, source) in enumerate(zip(worlds, before, strict=True))
         ]
-        self._sources = [Source(i, lead) for i, lead in zip(images, leads, strict=True)]
-        self._coordinates, self._roles = coordinates, read_roles(self._layer)
-        self._take_note()
-        found = zip(worlds, self._roles, images, strict=True)
-        return [Located(world, role, image) for world, role, image in found]
-
-    def _take_note(self) -> None:
-        assert self._layer is not None  # noqa: S101
-        now = Snapshot(
-            self._coordinates,
-            tuple(self._roles),
-            tuple(self._sources),
-            self._palette.names,
-            self._layer.features.copy(),
-        )
-        self._history.take(now, edited=self._edited)
-        self._edited = False
-
-    def _lead(self, source: Source) -> tuple[float, ...]:
-        """Return a point's place along the axes its layer lacks, that of the slider when set."""
-        assert self._layer is not None  # noqa: S101
-        missing = max(0, self._viewer.dims.ndim - self._layer.ndim)
-        if len(source.lead) == missing:
-            return source.lead
-        return tuple(float(value) for value in self._viewer.dims.point[:missing])
-
-    def _worlds(
-        self, coordinates: NDArray[np.float64], leads: list[tuple[float, ...]]
-    ) -> list[NDArray[np.float64]]:
-        layer = self._layer
-        assert layer is not None  # noqa: S101
-        worlds = worlds_of(layer, coordinates, self._viewer.layers.units)
-        return [np.concatenate([lead, world]) for lead, world in zip(leads, worlds, strict=True)]
+        memory.keep(layer, [Source(i, lead) for i, lead in zip(images, leads, strict=True)])
+        return memory.roles
 
     # -- kinds and signs ----------------------------------------------------------------------
 
@@ -292,16 +218,8 @@ class QueryPoints:
     def draw(self) -> None:
         """Colour the points by kind and mark the negative ones."""
         layer = self._layer
-        if layer is not None and len(self._roles) == len(layer.data):
-            draw_roles(layer, self._roles, self._palette)
-
-    def _catch_up(self, layer: Points) -> None:
-        """Take note of an edit that no refresh has seen yet."""
-        if self._edited:
-            coordinates = np.array(layer.data, float)
-            self._sources = carry_over(self._coordinates, self._sources, coordinates)
-            self._coordinates, self._roles = coordinates, read_roles(layer)
-            self._take_note()
+        if layer is not None and len(self._memory.roles) == len(layer.data):
+            draw_roles(layer, self._memory.roles, self._palette)
 
     def rename_kind(self, old: str, new: str) -> None:
         """Give all points of a kind another name."""
@@ -320,13 +238,9 @@ class QueryPoints:
         layer = self._layer
         if layer is None:
             return False
-        self._catch_up(layer)
-        before = self._history.undo()
+        before = self._memory.undo(layer)
         if before is None:
             return False
-        self._coordinates = before.coordinates
-        self._palette.restore(before.kinds)
-        self._sources, self._roles = list(before.sources), list(before.roles)
         layer.selected_data = set()
         self._restoring = True
         try:
@@ -344,13 +258,8 @@ class QueryPoints:
         layer = self._layer
         if layer is None:
             return
-        ndim = layer.ndim
-        shown = np.array(self._viewer.dims.point, float)
-        full = np.concatenate([shown[: max(0, len(shown) - len(world))], world])
-        data = np.asarray(layer.world_to_data(full[-ndim:]), float)
-        lead = tuple(full[: max(0, len(full) - ndim)].tolist())
-        self._coordinates = np.vstack([self._coordinates.reshape(-1, ndim), data])
-        self._sources.append(Source(image, lead))
+        data, lead = data_of_world(self._viewer, layer, world)
+        self._memory.append(data, Source(image, lead))
         self._add(layer, data, role or self.role)
 
     def _add(self, layer: Points, data: NDArray[np.float64], role: Role) -> None:
