@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from dock_helpers import squares
 
+import napari_dinov3_sim
 from napari_dinov3_sim.widget import commands
 
 
@@ -64,6 +69,7 @@ def viewer(make_dock, viewer_model, asked):
         (commands.flip_sign, "positive"),
         (commands.toggle_all_planes, "all_planes"),
         (commands.toggle_hovering, "hovering"),
+        (commands.toggle_outlines, "outlines"),
         (commands.toggle_side_by_side, "side_by_side"),
     ],
 )
@@ -113,6 +119,43 @@ def test_what_needs_a_heatmap_says_so(viewer, command, notified):
     command(viewer)
     assert len(notified) == 1
     assert "click" in notified[0].message
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (commands.match_images, "Matches need two images"),
+        (commands.drop_query, "No saved query is loaded"),
+        (commands.merge_channels, "0 images selected"),
+        (commands.split_channels, "No merged image is selected"),
+    ],
+)
+def test_what_there_is_nothing_for_says_so(viewer, notified, command, sentence):
+    command(viewer)
+    assert [sentence in notification.message for notification in notified] == [True]
+
+
+def test_channels_are_merged_and_split(viewer, viewer_model):
+    layers = [viewer_model.add_image(squares()[..., 0], name=name) for name in "rg"]
+    viewer_model.layers.selection = set(layers)
+    session = viewer.window.widget.session
+    commands.merge_channels(viewer)
+    assert list(session.merged) == [layers[0]]
+    commands.split_channels(viewer)
+    assert session.merged == {}
+
+
+def test_the_palette_has_every_command_and_no_other():
+    manifest = Path(napari_dinov3_sim.__file__).parent / "napari.yaml"
+    offered = yaml.safe_load(manifest.read_text("utf-8"))["contributions"]["commands"]
+    names = [command["python_name"].partition(":") for command in offered]
+    there = {name for module, _, name in names if module == commands.__name__}
+    written = {
+        name
+        for name, found in vars(commands).items()
+        if inspect.isfunction(found) and found is not commands.open_dock
+    }
+    assert there == written
 
 
 def test_colours_need_embeddings(viewer, notified):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dock_helpers import squares
+from dock_helpers import Loader, squares
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
@@ -213,7 +213,7 @@ def test_selected_layers_become_one_image_and_come_apart(qtbot, make_dock, viewe
     options, images = dock.views.options, dock.views.images
     viewer_model.layers.selection = {layers[0]}
     options.merge_button.click()
-    assert "1 images are selected" in notified[-1].message
+    assert "1 image selected" in notified[-1].message
     viewer_model.layers.selection = set(layers)
     options.merge_button.click()
     assert "r + g + b" in [images.item(row).text() for row in range(images.count())]
@@ -323,10 +323,34 @@ def test_tables_and_queries_are_saved_and_loaded(qtbot, make_dock, pair, tmp_pat
     qtbot.waitUntil(dialogs.path.exists)
     dock.session.queries.data = np.empty((0, 2))
     qtbot.waitUntil(lambda: dock.session.heatmaps == {})
-    dock.views.files.load_button.click()
+    files = dock.views.files
+    assert files.loaded.isHidden()
+    files.load_button.click()
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
-    dock.views.files.drop_button.click()
+    assert not files.loaded.isHidden()
+    assert not dock.views.sections["Combination"].folded
+    assert files.file.text() == dialogs.path.name
+    assert files.kinds.text() == "asks for kind 1"
+    dock.session.rename_kind("kind 1", "nuclei")
+    qtbot.waitUntil(lambda: files.kinds.text() == "asks for nuclei")
+    files.drop_button.click()
     qtbot.waitUntil(lambda: dock.session.heatmaps == {})
+    assert files.loaded.isHidden()
+
+
+def test_a_query_that_the_model_cannot_ask_says_why(qtbot, make_dock, pair, tmp_path):
+    dialogs = Answers(tmp_path)
+    dock = make_dock(dialogs=dialogs)
+    dock.session.new_queries()
+    answer(qtbot, dock, pair[0], (40, 20))
+    dock.views.files.save_button.click()
+    qtbot.waitUntil(dialogs.path.exists)
+    dock.views.files.load_button.click()
+    dock.session.set_model("another")
+    files = dock.views.files
+    qtbot.waitUntil(lambda: "another" in files.kinds.text())
+    assert files.file.text() == dialogs.path.name
+    assert files.kinds.toolTip() == dock.session.results.problem
 
 
 def test_a_cancelled_dialog_does_nothing(make_dock, pair, notified):
@@ -419,6 +443,39 @@ def test_scrolling_over_a_choice_does_not_change_it(qtbot, dock, monkeypatch):
     monkeypatch.setattr(combo, "hasFocus", lambda: True)
     turn_wheel(dock, combo)
     assert dock.session.recipe != before
+
+
+@pytest.mark.parametrize("height", [450, 250])
+def test_a_section_that_is_opened_comes_into_sight(qtbot, dock, height):
+    """All of it, or as much from the heading on as there is room for."""
+    dock.resize(320, height)
+    scroll = dock.findChild(Scroll)
+    for name in ("Results", "Model", "Results"):
+        section = dock.views.sections[name]
+        section.heading.setChecked(False)
+        qtbot.wait(20)
+        section.heading.setChecked(True)
+        seen = section.heading if (name, height) == ("Results", 250) else section
+        qtbot.waitUntil(lambda w=seen: sees(scroll, w))
+    fits = section.height() <= scroll.viewport().height()
+    assert fits == (height == 450)
+
+
+def test_the_offer_of_the_builtin_model_comes_into_sight(qtbot, make_dock, pair, notified):
+    dock = make_dock(loader=Loader(failing=("gone",)), model="gone")
+    dock.resize(320, 400)
+    dock.show()
+    dock.views.sections["Model"].heading.setChecked(False)
+    dock.controller.embed()
+    qtbot.waitUntil(dock.views.offer.isVisible)
+    qtbot.waitUntil(lambda: sees(dock.findChild(Scroll), dock.views.offer.button))
+    assert len(notified) == 1
+
+
+def sees(scroll, widget):
+    """Whether a widget is in the view of a scroll area as a whole."""
+    top = widget.mapTo(scroll.viewport(), QPoint(0, 0)).y()
+    return top >= 0 and top + widget.height() <= scroll.viewport().height()
 
 
 def test_a_section_folds_and_the_dock_keeps_its_width(qtbot, dock):

@@ -22,6 +22,9 @@ from napari_dinov3_sim.widget.heatmap_style import COLORMAPS, SCALINGS, HeatmapS
 from napari_dinov3_sim.widget.image_list import ImageEntry, ImageList
 from napari_dinov3_sim.widget.model_picker import OTHER_FILE, OTHER_FOLDER, ModelPicker
 
+MOST_LETTERS = 44
+"""That fit into a line of the dock as napari opens it."""
+
 
 @pytest.fixture
 def picker(qtbot):
@@ -37,8 +40,16 @@ def test_every_model_is_offered_with_its_licence(picker):
         assert record.licence in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
     assert "not a DINOv3 checkpoint" in combo.itemText(0)
     picker.show_model("dinov3-vits16plus")
-    assert MODELS["dinov3-vits16plus"].licence in picker.licence.text()
+    assert MODELS["dinov3-vits16plus"].licence in picker.licence.toolTip()
     assert combo.currentText() == "DINOv3 ViT-S+/16"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_said_of_a_model_fits_into_the_dock(picker, model):
+    picker.show_model(model)
+    for line in (picker.note, picker.device, picker.licence):
+        assert 0 < len(line.text()) <= MOST_LETTERS
+        assert line.toolTip()
 
 
 def test_showing_a_model_is_not_choosing_it(qtbot, picker):

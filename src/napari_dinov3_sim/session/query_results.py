@@ -153,7 +153,7 @@ class QueryResults:
         from napari_dinov3_sim.query_files import load_query
 
         query = load_query(path)
-        self.saved.take(query)
+        self.saved.take(query, Path(path).name)
         for kind in query.kinds:
             self._palette.assign(kind.name, kind.colour)
         self._adopt(query)

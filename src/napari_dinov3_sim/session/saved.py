@@ -49,6 +49,7 @@ class SavedPicks:
     def __init__(self, embedder: Embedder, fail: Callable[[Failure], None]) -> None:
         self._embedder, self._fail = embedder, fail
         self._query: SavedQuery | None = None
+        self._name = ""
         self._picks: tuple[VectorPick, ...] = ()
         self._thumbnails: dict[str, Thumbnails] = {}
         self._told = False
@@ -57,6 +58,16 @@ class SavedPicks:
     def query(self) -> SavedQuery | None:
         """The query as it was loaded."""
         return self._query
+
+    @property
+    def name(self) -> str:
+        """What the query is called, for example by its file; empty if none is loaded."""
+        return self._name
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds as they are called now."""
+        return tuple(pick.kind for pick in self._picks)
 
     @property
     def thumbnails(self) -> Mapping[str, Thumbnails]:
@@ -78,8 +89,14 @@ class SavedPicks:
             return str(error)
         return ""
 
-    def take(self, query: SavedQuery) -> None:
+    def take(self, query: SavedQuery, name: str) -> None:
         """Ask a query in place of the one that was loaded before.
+
+        Parameters
+        ----------
+        query : SavedQuery
+        name : str
+            What it is called, for example by its file.
 
         Raises
         ------
@@ -89,7 +106,7 @@ class SavedPicks:
         problem = self._problem_of(query)
         if problem:
             raise StateError(problem)
-        self._query, self._told = query, False
+        self._query, self._name, self._told = query, name, False
         self._picks = tuple(
             VectorPick(
                 kind.name, kind.positives, kind.negatives, kind.background, query.fingerprint
@@ -101,7 +118,8 @@ class SavedPicks:
     def drop(self) -> bool:
         """Ask it no more; return whether there was one."""
         had = self._query is not None
-        self._query, self._picks, self._thumbnails = None, (), {}
+        self._query, self._name = None, ""
+        self._picks, self._thumbnails = (), {}
         return had
 
     def rename_kind(self, old: str, new: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_dinov3_sim.session.result_sentences import count
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -76,38 +78,34 @@ def _main(now: Situation) -> str:
     if not asking:
         return "Click on a structure in an image."
     if now.busy:
-        return f"Working: {now.embedded} of {_count(now.planes, 'image')} embedded."
+        return f"Working: {now.embedded} of {count(now.planes, 'image')} embedded."
     if now.only_negative:
         return "Nothing says what is meant; add a point that does (+ this)."
     if now.model_failed:
         return f"{now.model} could not be loaded; choose another model."
     if not now.answered:
         return "Not every image that was clicked is embedded; press Embed."
-    return f"{_count(now.answered, 'heatmap')} for {' and '.join(asking)}."
+    return f"{count(now.answered, 'heatmap')} for {' and '.join(asking)}."
 
 
 def _asking(now: Situation) -> list[str]:
     points = now.points - now.outside - now.ignored
     counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved kind"))
-    return [_count(number, noun) for number, noun in counted if number]
+    return [count(number, noun) for number, noun in counted if number]
 
 
 def _remarks(now: Situation) -> list[str]:
     remarks = list(now.levels)
     if now.targets and now.planes < now.targets:
-        remarks.append(f"{_count(now.targets - now.planes, 'image')} outside the shown plane.")
+        remarks.append(f"{count(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
-        remarks.append(f"{_count(now.outside, 'point')} outside all ticked images.")
+        remarks.append(f"{count(now.outside, 'point')} outside all ticked images.")
     if now.regions_outside:
-        remarks.append(f"{_count(now.regions_outside, 'region')} outside all ticked images.")
+        remarks.append(f"{count(now.regions_outside, 'region')} outside all ticked images.")
     if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:
         remarks.append("Clicks in the grid are not queries; leave the grid and click.")
     if now.ignored and not (now.three_d or now.grid):
-        remarks.append(f"{_count(now.ignored, 'point')} set in 3-D or in the grid not used.")
+        remarks.append(f"{count(now.ignored, 'point')} set in 3-D or in the grid not used.")
     return remarks
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

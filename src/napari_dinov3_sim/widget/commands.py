@@ -77,6 +77,21 @@ def toggle_hovering(viewer: Viewer) -> None:
     open_dock(viewer).controller.look.toggle_hovering()
 
 
+def toggle_outlines(viewer: Viewer) -> None:
+    """Outline the patches that were clicked, or do not any more."""
+    open_dock(viewer).controller.look.toggle_outlines()
+
+
+def merge_channels(viewer: Viewer) -> None:
+    """Search the grayscale layers that are selected as one colour image."""
+    open_dock(viewer).controller.images.merge()
+
+
+def split_channels(viewer: Viewer) -> None:
+    """Search the channels of the selected merged images one by one again."""
+    open_dock(viewer).controller.images.split()
+
+
 def objects_to_labels(viewer: Viewer) -> None:
     """Make what lies above the threshold objects of Labels layers."""
     open_dock(viewer).controller.results.make_labels()
@@ -85,6 +100,11 @@ def objects_to_labels(viewer: Viewer) -> None:
 def peaks_to_points(viewer: Viewer) -> None:
     """Make the peaks of the heatmaps points, with their scores."""
     open_dock(viewer).controller.results.make_peaks()
+
+
+def match_images(viewer: Viewer) -> None:
+    """Match the patches of the two images that are chosen in the dock."""
+    open_dock(viewer).controller.results.match()
 
 
 def pca_colours(viewer: Viewer) -> None:
@@ -105,3 +125,8 @@ def save_query(viewer: Viewer) -> None:
 def load_query(viewer: Viewer) -> None:
     """Search with a query that was saved."""
     open_dock(viewer).controller.results.load_query()
+
+
+def drop_query(viewer: Viewer) -> None:
+    """Search without the query that was loaded."""
+    open_dock(viewer).controller.results.drop_query()

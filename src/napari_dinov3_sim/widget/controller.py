@@ -156,6 +156,7 @@ class Controller(Room):
         show_error(failure.message)
         if failure.kind == "model" and self._session.model != BUILTIN:
             self._views.offer.offer(failure.message)
+            self._views.sections["Model"].unfold()
 
     def _on_model_changed(self) -> None:
         backbone = self._session.backbone

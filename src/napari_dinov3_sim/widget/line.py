@@ -14,10 +14,10 @@ class Line(QElidingLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.show_text(text)
 
-    def show_text(self, text: str) -> None:
-        """Show a text, as much of it as fits."""
+    def show_text(self, text: str, tip: str = "") -> None:
+        """Show a text, as much of it as fits; `tip` says more than it."""
         self.setText(text)
-        self.setToolTip(text)
+        self.setToolTip(tip or text)
 
 
 class Paragraph(QLabel):

@@ -21,11 +21,10 @@ class MatchRow(QWidget):
 
     Attributes
     ----------
-    clicked : Signal(object, object, int)
-        Ids of the two images, and how many matches are wanted.
+    clicked : Signal()
     """
 
-    clicked = Signal(object, object, int)
+    clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,7 +32,7 @@ class MatchRow(QWidget):
         self.count = QSpinBox()
         self.button = QPushButton("Match")
         self._build()
-        self.button.clicked.connect(self._on_clicked)
+        self.button.clicked.connect(self.clicked)
 
     def _build(self) -> None:
         self.count.setRange(1, 10_000)
@@ -60,6 +59,3 @@ class MatchRow(QWidget):
         if len(names) > 1 and self.second.layer_id == self.first.layer_id:
             self.second.setCurrentIndex((self.first.currentIndex() + 1) % len(names))
         self.button.setEnabled(len(names) > 1)
-
-    def _on_clicked(self) -> None:
-        self.clicked.emit(self.first.layer_id, self.second.layer_id, self.count.value())

@@ -77,8 +77,9 @@ class ModelPicker(QWidget):
     def _show_record(self, model: str) -> None:
         record = MODELS.get(model)
         licence = record.licence if record else "that of the weights' origin"
-        self.note.show_text(_note(record))
-        self.licence.show_text(f"Licence: {licence}")
+        self.note.show_text(_note(record), _explain(record))
+        # Its address is long, and the dock is narrow.
+        self.licence.show_text(f"Licence: {licence.split(' (')[0]}", f"Licence: {licence}")
         self.combo.setToolTip(describe(record) if record else model)
 
     def show_device(self, device: str | None) -> None:
@@ -121,9 +122,16 @@ def _note(record: ModelRecord | None) -> str:
         return "Weights of your own."
     if record.is_builtin:
         return BUILTIN_NOTE
-    # Weights are stored as float32. Whether they are here already is not asked: looking into
-    # the cache imports the hub's library, which would hold up the window.
-    return f"Downloaded at first use ({4e-6 * record.parameters:,.0f} MB) unless it is here."
+    # Weights are stored as float32.
+    return f"Downloaded once, at first use: {4e-6 * record.parameters:,.0f} MB."
+
+
+def _explain(record: ModelRecord | None) -> str:
+    if record is None or record.is_builtin:
+        return ""
+    # Whether it is here already is not asked: looking into the cache imports the hub's library,
+    # which would hold up the window.
+    return f"{_note(record)} What is on this computer already is not downloaded."
 
 
 def describe(record: ModelRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dinov3_sim.widget.section import Section
+
 HEIGHT = 640
 """Of the dock where there is room, in screen pixels; the rest is scrolled to."""
 
@@ -20,7 +22,8 @@ HEIGHT = 640
 class Scroll(QScrollArea):
     """Scrolls up and down only: it is as wide as what it shows needs.
 
-    The wheel turns no choice or number that it comes across, but one that has the focus.
+    A section that is unfolded is scrolled to, as far as it is out of sight. The wheel turns no
+    choice or number that it comes across, but one that has the focus.
 
     Parameters
     ----------
@@ -31,11 +34,18 @@ class Scroll(QScrollArea):
     def __init__(self, content: QWidget) -> None:
         super().__init__()
         self._content, self._guard = content, WheelGuard(self)
+        self._unfolded: Section | None = None
+        self._revealing = QTimer(self)
+        self._revealing.setSingleShot(True)
+        self._revealing.setInterval(0)
+        self._revealing.timeout.connect(self._reveal)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
+        for section in content.findChildren(Section):
+            section.unfolded.connect(self._on_unfolded)
         for widget in content.findChildren(QWidget):
             if _turns_with_the_wheel(widget):
                 widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
@@ -48,6 +58,20 @@ class Scroll(QScrollArea):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return a height that fits on a small laptop's screen."""
         return QSize(self._width(self._content.sizeHint()), HEIGHT)
+
+    def _on_unfolded(self, section: Section) -> None:
+        """Have it revealed once Qt has laid it out."""
+        self._unfolded = section
+        self._revealing.start()
+
+    def _reveal(self) -> None:
+        """Scroll as little as need be, and a section that is higher than the view to its top."""
+        section, self._unfolded = self._unfolded, None
+        if section is None:
+            return
+        top = section.mapTo(self._content, QPoint(0, 0)).y()
+        bar, view = self.verticalScrollBar(), self.viewport().height()
+        bar.setValue(min(top, max(bar.value(), top + section.height() - view)))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Grow with the content, of which Qt learns late."""

@@ -18,10 +18,11 @@ class Section(QWidget):
 
     Attributes
     ----------
-    unfolded : Signal()
+    unfolded : Signal(object)
+        The section itself: its widgets are to be seen.
     """
 
-    unfolded = Signal()
+    unfolded = Signal(object)
 
     def __init__(self, title: str, *widgets: QWidget, folded: bool = False) -> None:
         super().__init__()
@@ -64,12 +65,15 @@ class Section(QWidget):
         return QSize(max(hint.width(), self.body.minimumSizeHint().width()), hint.height())
 
     def unfold(self) -> None:
-        """Show the widgets."""
-        self.heading.setChecked(True)
+        """Show the widgets, also where they have been scrolled out of sight."""
+        if self.folded:
+            self.heading.setChecked(True)
+        else:
+            self.unfolded.emit(self)
 
     def _on_toggled(self, unfolded: bool) -> None:
         arrow = Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow
         self.heading.setArrowType(arrow)
         self.body.setVisible(unfolded)
         if unfolded:
-            self.unfolded.emit()
+            self.unfolded.emit(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
+from napari_dinov3_sim.session.result_sentences import count
 from napari_dinov3_sim.widget.focus import QueryFocus
 from napari_dinov3_sim.widget.image_list import ImageEntry
 from napari_dinov3_sim.widget.rooms.room import Room, told
@@ -120,8 +121,8 @@ class ImageRoom(Room):
         selected = self._selected_images()
         if not 2 <= len(selected) <= 3:
             show_warning(
-                f"{len(selected)} images are selected in the layer list; select two or three "
-                "grayscale ones to merge."
+                f"{count(len(selected), 'image')} selected in the layer list; select two or "
+                "three grayscale ones to merge."
             )
             return
         with told():

@@ -25,7 +25,7 @@ class LookRoom(Room):
         look = views.look
         look.source_picked.connect(self._on_source)
         look.hovering_changed.connect(self.set_hovering)
-        look.outlines_changed.connect(self._on_outlines)
+        look.outlines_changed.connect(self.set_outlines)
         look.side_by_side_changed.connect(self.set_side_by_side)
         look.best_match_clicked.connect(self.go_to_best_match)
         self.hear(session.listed, self._show_sources)
@@ -64,8 +64,14 @@ class LookRoom(Room):
         """Turn the map under the mouse on or off."""
         self.set_hovering(not self._session.hovering)
 
-    def _on_outlines(self, outlines: bool) -> None:
+    def set_outlines(self, outlines: bool) -> None:
+        """Outline the patches that were clicked, or do not."""
         self._session.outlines = outlines
+        self._show()
+
+    def toggle_outlines(self) -> None:
+        """Turn the outlines of the clicked patches on or off."""
+        self.set_outlines(not self._session.outlines)
 
     def set_side_by_side(self, side_by_side: bool) -> None:
         """Show all images next to each other, or as they lie in the world."""

@@ -10,8 +10,6 @@ from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
 from napari_dinov3_sim.widget.rooms.room import Room, told
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
@@ -42,16 +40,18 @@ class ResultRoom(Room):
         panel.peaks_clicked.connect(self.make_peaks)
         panel.colours_clicked.connect(self.make_colours)
         panel.csv_clicked.connect(self.save_csv)
-        views.matches.clicked.connect(self._on_matches)
+        views.matches.clicked.connect(self.match)
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
-        files.drop_clicked.connect(self._on_drop)
+        files.drop_clicked.connect(self.drop_query)
         self.hear(session.answered, self._show)
         self.hear(session.queried, self._show)
+        self.hear(session.queried, self._show_loaded)
         self.hear(session.listed, self._show_images)
         self.hear(session.results.done, self._on_done)
         self._show()
         self._show_images()
+        self._show_loaded()
 
     def _show(self) -> None:
         panel = self._views.results
@@ -61,6 +61,10 @@ class ResultRoom(Room):
     def _show_images(self) -> None:
         targets = reversed(self._session.targets)
         self._views.matches.show_images({image.unique_id: image.name for image in targets})
+
+    def _show_loaded(self) -> None:
+        saved = self._session.results.saved
+        self._views.files.show_loaded(saved.name, saved.kinds, saved.problem)
 
     def _on_done(self, sentence: str) -> None:
         show_info(sentence)
@@ -97,13 +101,16 @@ class ResultRoom(Room):
         with told():
             self._session.results.colours()
 
-    def _on_matches(self, first: Hashable, second: Hashable, count: int) -> None:
+    def match(self) -> None:
+        """Match the patches of the two images that are chosen in the dock."""
+        row = self._views.matches
+        first, second = row.first.layer_id, row.second.layer_id
         images = {image.unique_id: image for image in self._session.images}
         if first == second or first not in images or second not in images:
             show_warning("Matches need two images; choose two different ones.")
             return
         with told():
-            self._session.results.matches(images[first], images[second], count)
+            self._session.results.matches(images[first], images[second], row.count.value())
 
     # -- files ----------------------------------------------------------------------------
 
@@ -128,7 +135,11 @@ class ResultRoom(Room):
         if path:
             with told():
                 self._session.results.load_query(path)
+                self._views.sections["Combination"].unfold()  # it says which one is loaded
 
-    def _on_drop(self) -> None:
-        with told():
-            self._session.results.drop_query()
+    def drop_query(self) -> None:
+        """Search without the query that was loaded."""
+        if not self._session.results.saved.name:
+            show_info("No saved query is loaded, so there is none to drop.")
+            return
+        self._session.results.drop_query()
