@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import PointError
+from napari_dinov3_sim.session.query_to_save import QueryToSave, pictures_of
 from napari_dinov3_sim.session.result_layers import ResultLayers
 from napari_dinov3_sim.session.result_sentences import tell_loaded, tell_saved
 from napari_dinov3_sim.session.result_work import Work
-from napari_dinov3_sim.session.saved import QueryToSave, SavedPicks, pictures_of
+from napari_dinov3_sim.session.saved import SavedPicks
 
 if TYPE_CHECKING:
     import os
