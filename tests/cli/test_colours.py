@@ -87,6 +87,15 @@ def test_four_planes(tmp_path, picture):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", "rgb"), image)
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_another_number_of_samples_is_a_stack_without_doubt(tmp_path, picture, count):
+    planes = picture(count, 40, 50)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="minisblack", **SEPARATE)
+    found, doubt = opened(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found, planes)
+    assert doubt == ""
+
+
 @pytest.mark.parametrize("how", [*DOUBTFUL, "others", "pages", "ImageJ", "interleaved", "RGB"])
 def test_whoever_knows_that_they_are_colours_says_so(tmp_path, image, how):
     path = write(tmp_path / "a.tif", image, how)
