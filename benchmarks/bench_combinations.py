@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from bench_retrieval import Annotated, read_set
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.combine import KindQuery, background_vector, score_kinds
-from napari_dinov3_sim.core.state import normalize_embeddings
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,68 +31,64 @@ if TYPE_CHECKING:
 POINTS = 3
 
 Scores = np.ndarray
-Variant = "Callable[[torch.Tensor, torch.Tensor, torch.Tensor, nds.PatchImageState], Scores]"
+Variant = "Callable[[np.ndarray, np.ndarray, np.ndarray, nds.PatchImageState], Scores]"
 
 
 def shipped(combination: str, *, first: bool = False, signs: bool = True) -> Variant:
     """Score with the package itself; perhaps with the first positive or without negatives."""
 
-    def score(p: torch.Tensor, n: torch.Tensor, b: torch.Tensor, state: object) -> Scores:
+    def score(p: np.ndarray, n: np.ndarray, b: np.ndarray, state: object) -> Scores:
         kind = KindQuery("kind", p[:1] if first else p, n if signs else n[:0], b)
         return score_kinds([kind], state, combination)[0].cosine.ravel()
 
     return score
 
 
-def less(share: float, of: Callable[..., torch.Tensor], whole: str = "mean") -> Variant:
+def less(share: float, of: Callable[..., np.ndarray], whole: str = "mean") -> Variant:
     """Subtract a share of the greatest cosine with some vectors, from the mean or the best."""
 
-    def score(
-        p: torch.Tensor, n: torch.Tensor, b: torch.Tensor, state: nds.PatchImageState
-    ) -> Scores:
-        rows = state.embeddings_normalized
-        own = rows @ mean(p) if whole == "mean" else (rows @ p.T).amax(1)
-        return (own - share * (rows @ of(n, b).T).amax(1)).numpy()
+    def score(p: np.ndarray, n: np.ndarray, b: np.ndarray, state: nds.PatchImageState) -> Scores:
+        rows = state.vectors
+        own = rows @ mean(p) if whole == "mean" else (rows @ p.T).max(1)
+        return own - share * (rows @ of(n, b).T).max(1)
 
     return score
 
 
-def without(of: Callable[..., torch.Tensor]) -> Variant:
+def without(of: Callable[..., np.ndarray]) -> Variant:
     """Project a direction out of the mean."""
 
-    def score(
-        p: torch.Tensor, n: torch.Tensor, b: torch.Tensor, state: nds.PatchImageState
-    ) -> Scores:
+    def score(p: np.ndarray, n: np.ndarray, b: np.ndarray, state: nds.PatchImageState) -> Scores:
         direction = mean(of(n, b))
         rest = mean(p) - (mean(p) @ direction) * direction
-        return (state.embeddings_normalized @ normalize_embeddings(rest)).numpy()
+        return state.vectors @ normalize_embeddings(rest)
 
     return score
 
 
-def mean(vectors: torch.Tensor) -> torch.Tensor:
+def mean(vectors: np.ndarray) -> np.ndarray:
     """Return the unit vector of the mean."""
     return normalize_embeddings(vectors.mean(0))
 
 
-def negatives(n: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+def negatives(n: np.ndarray, _: np.ndarray) -> np.ndarray:
     """Return the negatives."""
     return n
 
 
-def mean_negative(n: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+def mean_negative(n: np.ndarray, _: np.ndarray) -> np.ndarray:
     """Return the mean of the negatives."""
     return mean(n)[None]
 
 
-def background(_: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def background(_: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the mean direction of the image that was clicked."""
     return b[None]
 
 
-def both(n: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def both(n: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the negatives and the background."""
-    return torch.cat([n, b[None]])
+    return np.concatenate([n, b[None]])
 
 
 VARIANTS: dict[str, Variant] = {
@@ -158,7 +153,7 @@ def draw(
             usable[negatives] = False
             for patch in positives:
                 usable &= ~own_object(image, int(patch))
-            vectors = image.state.embeddings_normalized
+            vectors = image.state.vectors
             query = vectors[positives], vectors[negatives], background
             target = elsewhere[rng.integers(len(elsewhere))] if elsewhere else None
             yield (
@@ -186,13 +181,13 @@ def coverages(image: Annotated) -> dict[int, np.ndarray]:
 
 def mistakes(image: Annotated, positives: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the tenth of the other patches that is most like the mean of the positives."""
-    vectors = image.state.embeddings_normalized
-    order = (vectors[others] @ mean(vectors[positives])).numpy().argsort()[::-1]
+    vectors = image.state.vectors
+    order = (vectors[others] @ mean(vectors[positives])).argsort()[::-1]
     return others[order[: max(POINTS, len(others) // 10)]]
 
 
 def precisions(
-    query: tuple[torch.Tensor, ...], target: Annotated, usable: np.ndarray, number: str
+    query: tuple[np.ndarray, ...], target: Annotated, usable: np.ndarray, number: str
 ) -> list[float] | None:
     """Return the average precision of each variant; None without a positive patch."""
     positive = (target.shares[number] >= 0.5)[usable]

@@ -15,7 +15,6 @@ import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from skimage import data
 
 import napari_dinov3_sim as nds
@@ -68,8 +67,8 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of patches that are mostly image, and of their nearest neighbours."""
     own, other = centres(first), centres(second)
-    rows, columns = (state.embeddings_normalized.float() for state in (first, second))
-    found = torch.cat([(part @ columns.T).argmax(1) for part in rows.split(1024)]).numpy()
+    parts = np.array_split(first.vectors, max(1, len(own) // 1024))
+    found = np.concatenate([(part @ second.vectors.T).argmax(1) for part in parts])
     areas = patch_areas(first.grid).ravel()
     mostly = 2 * areas >= areas.max()  # as in `mutual_matches`
     return own[mostly], other[found[mostly]]

@@ -77,7 +77,7 @@ def cost(backbone: object, recipe: Recipe, side: int = 1024) -> float:
 def checkerboard(backbone: object, recipe: Recipe) -> tuple[float, str]:
     """Return the mean cosine of neighbours, and how far apart the means of the passes are."""
     state = nds.create_patch_image_state(detail(), backbone, recipe=recipe)
-    cells = state.embeddings_normalized.float().numpy().reshape(*state.grid.shape, -1)
+    cells = state.vectors.reshape(*state.grid.shape, -1)
     pairs = [(cells[1:], cells[:-1]), (cells[:, 1:], cells[:, :-1])]
     near = float(np.concatenate([(a * b).sum(-1).ravel() for a, b in pairs]).mean())
     n = recipe.shifts

@@ -25,10 +25,11 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from napari_dinov3_sim import PatchImageState, load_backbone
 from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.product import storage_dtype
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.core.sources import as_source
-from napari_dinov3_sim.core.state import normalize_embeddings
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, digest_of
 
 if TYPE_CHECKING:
@@ -101,9 +102,8 @@ class Case:
         seen = survey(as_source(np.load(self.image)))
         self.digest = digest_of(seen.digest, backbone.fingerprint, seen.window, Recipe())
         grid = PatchGrid((side, side), backbone.patch_size)
-        vectors = normalize_embeddings(torch.randn(len(grid), backbone.dim))
-        if vectors.numel() > 2**24:  # what is kept of an image this large is half as long
-            vectors = vectors.half()
+        random = np.random.default_rng(0).standard_normal((len(grid), backbone.dim), "f4")
+        vectors = normalize_embeddings(random).astype(storage_dtype(*random.shape))
         self.state = PatchImageState(vectors, grid, backbone.fingerprint, seen.window)
         self.disk = DiskStore(self.folder)
         self.disk.put(self.digest, self.state, "image")
