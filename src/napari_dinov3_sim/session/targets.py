@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-from heapq import merge
 from itertools import count
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from napari_dinov3_sim.session.layout import Layout
 from napari_dinov3_sim.session.marks import is_derived
 from napari_dinov3_sim.session.merging import Merging, Target
-from napari_dinov3_sim.session.placement import TRANSFORMS, placement_of
-from napari_dinov3_sim.session.planes import (
-    Plane,
-    choose_level,
-    levels_of,
-    neighbours,
-    plane_at,
-    refusal,
-    shown_axes,
-)
-from napari_dinov3_sim.session.survey import Site, Survey
+from napari_dinov3_sim.session.placement import TRANSFORMS
+from napari_dinov3_sim.session.planes import refusal
+from napari_dinov3_sim.session.stacks import Stacks
+from napari_dinov3_sim.session.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.channels import Merged
     from napari_dinov3_sim.session.placement import Placement
-    from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
+    from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.survey import Place
-
-FOLLOWED = (*TRANSFORMS, "name", "data", "visible", "axis_labels")
 
 
 class Targets:
@@ -67,8 +54,8 @@ class Targets:
         self._records: dict[Hashable, Target] = {}
         # Never the same for two sets of pixels, also when a layer leaves and comes back.
         self._versions = count()
-        self._placements: dict[Hashable, Placement] = {}
-        self._stacks: dict[PlaneKey, list[tuple[int, Plane]]] = {}
+        self._layout = Layout(viewer)
+        self._stacks = Stacks(self._records)
         self.merging = Merging(viewer, self._records, self._versions)
         self.source: Hashable | None = None
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
@@ -99,7 +86,7 @@ class Targets:
 
     def _on_removed(self, event: Any) -> None:
         record = self._records.pop(event.value.unique_id, None)
-        self._placements.clear()
+        self._layout.forget()
         if record is not None:
             self._unfollow(record.layer)
             self.merging.lose(record)
@@ -114,16 +101,21 @@ class Targets:
         reason = refusal(layer)
         record = Target(layer, reason is None, reason, next(self._versions))
         self._records[layer.unique_id] = record
-        for name in FOLLOWED:
-            getattr(layer.events, name).connect(getattr(self, _HANDLERS.get(name, "_on_moved")))
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).connect(handler)
         return True
 
     def _unfollow(self, layer: Image) -> None:
-        for name in FOLLOWED:
-            getattr(layer.events, name).disconnect(getattr(self, _HANDLERS.get(name, "_on_moved")))
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).disconnect(handler)
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of an image layer."""
+        moved = dict.fromkeys((*TRANSFORMS, "visible", "axis_labels"), self._on_moved)
+        return {**moved, "name": self._on_renamed, "data": self._on_replaced}
 
     def _on_moved(self, event: Any) -> None:
-        self._placements.clear()
+        self._layout.forget()
         record = self.get(event.source.unique_id)
         if record is not None:
             self._moved(record.layer, event.type)
@@ -141,7 +133,7 @@ class Targets:
             return
         for layer in record.layers:
             self._records[layer.unique_id].version = next(self._versions)
-        self._placements.clear()
+        self._layout.forget()
         before = record.refused
         record.refuse()
         if record.refused != before:
@@ -219,23 +211,8 @@ class Targets:
 
     def planes(self) -> list[Plane]:
         """Return the shown plane of each ticked image that shows one."""
-        point = np.array(self._viewer.dims.point, float)
-        planes = []
-        for record in self.records():
-            axes = shown_axes(record.layer, self._viewer) if record.ticked else None
-            if axes is not None:
-                data = self._placement(record.layer, axes).to_data(point)
-                planes.append(self._plane(record, axes, data))
+        planes = (self._layout.shown_plane(r) for r in self.records() if r.ticked)
         return [plane for plane in planes if plane is not None]
-
-    def _plane(
-        self, record: Target, axes: tuple[int, int], data: NDArray[np.float64]
-    ) -> Plane | None:
-        """Return the plane of an image through data coordinates, with all of its channels."""
-        plane = plane_at(record.layer, axes, data, record.version)
-        if plane is None or record.merged is None:
-            return plane
-        return replace(plane, data=record.merged.arrays(plane.level))
 
     def placement(self, key: PlaneKey) -> Placement:
         """Return how the layer of a plane lies in the world.
@@ -245,39 +222,16 @@ class Targets:
         KeyError
             The layer has left the viewer.
         """
-        return self._placement(self._records[key.layer_id].layer, key.axes)
-
-    def _placement(self, layer: Image, axes: tuple[int, int]) -> Placement:
-        """Return how a layer lies in the world; measured once until something moves.
-
-        With hundreds of points, measuring it for each takes most of a refresh.
-        """
-        units = self._viewer.layers.units
-        key = (layer.unique_id, axes, units)
-        if key not in self._placements:
-            self._placements[key] = placement_of(layer, axes, units)
-        return self._placements[key]
+        return self._layout.placement(self._records[key.layer_id].layer, key.axes)
 
     def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
         """Yield the planes of the same stacks that are not shown, the nearest ones first."""
-        ranked = merge(*(self._neighbours(one) for one in shown), key=itemgetter(0))
-        return (plane for _, plane in ranked)
-
-    def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
-        """Return a stack's other planes with their distance in steps of the sliders."""
-        if plane.key not in self._stacks:
-            self._stacks = {
-                key: planes
-                for key, planes in self._stacks.items()
-                if key.layer_id in self._records and key.layer_id != plane.key.layer_id
-            }
-            self._stacks[plane.key] = neighbours(plane)
-        return self._stacks[plane.key]
+        return self._stacks.other_planes(shown)
 
     def survey(self) -> Survey:
         """Return what finds images under points, as long as nothing changes."""
         preferred = [record for record in self._preferred() if record.ticked]
-        return Survey(preferred, self.get, self._site)
+        return Survey(preferred, self.get, self._layout.site)
 
     def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
         """Return where a point lies: on the image it was set on, else on the topmost below it."""
@@ -285,7 +239,7 @@ class Targets:
 
     def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
         """Return the embedded pixel of an image under a point, or None outside."""
-        site = self._site(record)
+        site = self._layout.site(record)
         return None if site is None else site.pixel(world)
 
     def _preferred(self) -> list[Target]:
@@ -296,19 +250,3 @@ class Targets:
         chosen = self.get(self.source)
         found = (self.get(layer.unique_id) for layer in reversed(self._viewer.layers))
         return list(dict.fromkeys(r for r in (chosen, *found) if r is not None))
-
-    def _site(self, record: Target) -> Site | None:
-        axes = shown_axes(record.layer, self._viewer)
-        if axes is None:
-            return None
-        ndim, level = record.layer.ndim, choose_level(record.layer, axes)[1]
-        return Site(
-            axes,
-            self._placement(record.layer, axes),
-            tuple(levels_of(record.layer)[0].shape[:ndim]),
-            tuple(level.shape[:ndim]),
-            partial(self._plane, record, axes),
-        )
-
-
-_HANDLERS = {"name": "_on_renamed", "data": "_on_replaced"}
