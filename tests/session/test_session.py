@@ -276,7 +276,7 @@ def test_another_model_answers_anew(session, three, viewer):
 def test_add_query_takes_pixels_of_a_layer(session, three):
     session.add_query(three[2], 100, 20)
     check(session, [(three[2], 100, 20)], three)
-    with pytest.raises(PointError, match=r"outside turned; choose a pixel inside"):
+    with pytest.raises(PointError, match="outside turned of 120 × 50 pixels; choose x from 0"):
         session.add_query(three[2], 120, 20)
 
 
