@@ -41,6 +41,7 @@ def shots() -> dict[str, Callable[[], None]]:
         "volume": engine.volume,
         "resolutions": engine.resolution,
         "channels": engine.channels,
+        "resolution": engine.recipes,
     }
 
 

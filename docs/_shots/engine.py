@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skimage import color, data
+from skimage.io import imread
 
 from _shots.desk import Desk, spin
-from _shots.pictures import beside, write
+from _shots.pictures import beside, rgb_of, write
+from napari_dinov3_sim import load_backbone
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from _shots.pictures import Picture
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COLOURS = 200
 
 
@@ -93,6 +99,17 @@ def resolution() -> None:
             desk.click(image, spot)
             seen.append(desk.images())
     write("resolutions", beside(*seen), width=1400, colours=COLOURS)
+
+
+def recipes() -> None:
+    """Let the benchmark draw one click at all resolutions that it measures."""
+    sys.path.append(str(BENCHMARKS))
+    from bench_resolution import draw
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "resolution.png"
+        draw(path, load_backbone("builtin", device="cpu"))
+        write("resolution", rgb_of(imread(path)))
 
 
 def stains() -> list[tuple[str, str, Any]]:

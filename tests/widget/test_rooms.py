@@ -235,6 +235,20 @@ def test_a_window_of_cosines(dock):
     assert dock.session.limits == (0.25, 0.75)
 
 
+def test_light_that_is_lost_on_a_bright_image_is_told_of(qtbot, dock, pair, viewer_model):
+    style = dock.views.style
+    answer(qtbot, dock, pair[0], (40, 20))
+    assert style.hint.isHidden()
+    white = viewer_model.add_image(np.full((96, 96, 3), 230, np.uint8), translate=(100, 0))
+    qtbot.waitUntil(lambda: not style.hint.isHidden())
+    style.blending.setCurrentIndex(style.blending.findData("translucent"))
+    assert style.hint.isHidden()
+    dock.session.style(blending="additive")
+    assert not style.hint.isHidden()
+    viewer_model.layers.remove(white)
+    qtbot.waitUntil(style.hint.isHidden)
+
+
 def test_winners_are_shown(qtbot, dock, pair):
     tick(qtbot, dock.views.style.winners)
     dock.session.add_query(pair[0], 40, 20, kind="bright")

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 
 from napari_dinov3_sim.widget.layer_combo import keep_narrow
+from napari_dinov3_sim.widget.line import Line
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.session.contrast import Scaling
@@ -32,8 +33,11 @@ SCALINGS: dict[Scaling, str] = {
 }
 
 
+HINT = "Too bright for added light: choose Cover."
+
+
 class HeatmapStyle(QWidget):
-    """Six controls.
+    """Six controls, and a hint where the blending does not suit the images.
 
     Attributes
     ----------
@@ -61,6 +65,7 @@ class HeatmapStyle(QWidget):
         self.opacity = QLabeledSlider(Qt.Orientation.Horizontal)
         self.colormap = QComboBox()
         self.blending = QComboBox()
+        self.hint = Line(HINT)
         self.scaling = QComboBox()
         self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
         self.winners = QCheckBox("Show the winning kind of each patch")
@@ -80,6 +85,7 @@ class HeatmapStyle(QWidget):
         layout.addRow("opacity", self.opacity)
         layout.addRow("colormap", self.colormap)
         layout.addRow("blending", self.blending)
+        layout.addRow(self.hint)
         layout.addRow("scale", self.scaling)
         layout.addRow("cosines", self.limits)
         layout.addRow(self.winners)
@@ -96,6 +102,7 @@ class HeatmapStyle(QWidget):
             layout.setContentsMargins(HALF_LABEL, around.top(), HALF_LABEL, around.bottom())
         self.limits.setToolTip("The cosines that are drawn darkest and brightest")
         self.winners.setToolTip("With two kinds or more: a Labels layer over each image")
+        self.hint.hide()
         self.colormap.addItems(COLORMAPS)
         for blending, label in BLENDINGS.items():
             self.blending.addItem(label, blending)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from napari_dinov3_sim.session.brightness import is_bright
 from napari_dinov3_sim.widget.rooms.room import Room, told
 
 if TYPE_CHECKING:
@@ -29,12 +30,23 @@ class HeatmapRoom(Room):
         self.hear(session.restyled, self._show)
         # A common scale follows the answers.
         self.hear(session.answered, self._show)
+        self.hear(session.listed, self._show)
         self._show()
 
     def _show(self) -> None:
         session = self._session
+        self._views.style.hint.setVisible(self._is_lost())
         self._views.style.show_style(
             session.look, session.scaling, session.limits, session.show_winners
+        )
+
+    def _is_lost(self) -> bool:
+        """Whether a heatmap adds light to an image that is bright already."""
+        session = self._session
+        return any(
+            heatmap.blending == "additive" and is_bright(image)
+            for kind in session.kinds
+            for image, heatmap in session.heatmaps_of(kind).items()
         )
 
     def _on_opacity(self, opacity: float) -> None:
