@@ -5,7 +5,8 @@ weights embeds pictures into a folder; then every row is a fresh interpreter tha
 them in a session on threads, waits until the session is ready for clicks, and clicks, at once or
 some seconds later:
 
-- "first click": PyTorch is being imported since the image was opened, everything else is not;
+- "first click": as it comes; the last two columns count the runs in which PyTorch had been
+  imported before it and after it;
 - "imports warm": once more in the same process, in a new session with an empty memory.
 
 "CPU" is the time of all threads, which tells what a machine without other work would need at
@@ -64,10 +65,12 @@ def click(pause):
     session.add_query(image, 100, 100)
     session.wait()
     seconds, used = time.perf_counter() - start, time.process_time() - used
+    after = "torch" in sys.modules
     assert len(session.heatmaps) == 1
     loaded = session.backbone is not None
     session.close()
-    return {"seconds": seconds, "CPU": used, "loaded": loaded, "imported before": before}
+    return {"seconds": seconds, "CPU": used, "loaded": loaded, "imported before": before,
+            "torch after": after}
 
 first = click(pause)
 warm = click(0.0)
@@ -119,6 +122,9 @@ def main() -> None:
         folder = Path(temporary)
         prepare(folder, options.sides)
         print(f"ViT-S/16, random weights; {machine()}; load {os.getloadavg()[0]:.1f} before")
+        print(f"{'':31} first click, s              imports warm, s             PyTorch there")
+        print(f" side {'the model known':25} median  least   most    CPU   ", end="")
+        print("median  least   most    CPU   before  after")
         for side in options.sides:
             # Side by side, so that other work on the machine falls on both.
             runs = [
@@ -162,15 +168,16 @@ def run(script: str, folder: Path, *arguments: str) -> str:
 
 def row(side: int, way: str, runs: list[dict[str, dict[str, object]]]) -> str:
     """Describe the runs of one side and way: medians, the range, and the time of all cores."""
-    texts = []
-    for when, name in (("first", "first click"), ("warm", "imports warm")):
+    cells = []
+    for when in ("first", "warm"):
         seconds = [float(run[when]["seconds"]) for run in runs]
         used = statistics.median(float(run[when]["CPU"]) for run in runs)
-        texts.append(
-            f"{name} {statistics.median(seconds):5.2f} s "
-            f"({min(seconds):.2f} to {max(seconds):.2f}; CPU {used:.2f} s)"
-        )
-    return f"{side:5}², the model known {way:28}: {', '.join(texts)}"
+        numbers = (statistics.median(seconds), min(seconds), max(seconds), used)
+        cells.append(" ".join(f"{number:6.2f}" for number in numbers))
+    first = [run["first"] for run in runs]
+    before = sum("torch" in one["imported before"] for one in first)
+    after = sum(bool(one["torch after"]) for one in first)
+    return f"{side:5} {way:25} {'   '.join(cells)} {before:8} {after:6}"
 
 
 if __name__ == "__main__":
