@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints their tables and writes them into docs/benchmarks.md.
 
 Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
-quarter of an hour on two cores that have nothing else to do; `--quick` takes about a minute and
+quarter of an hour on two cores that have nothing else to do; `--quick` takes one or two minutes and
 writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part: with
 `--only`, the others stay. A part that fails, or that this machine cannot measure, is named at the
 end; the others go on, and the page keeps what it had of it.
@@ -43,7 +43,7 @@ PARTS = {
     "embed": Part(
         "Seconds per megapixel",
         "bench_embed.py",
-        quick=("--sides", "512", "--repeats", "1"),
+        quick=("--sides", "512", "--repeats", "2"),
     ),
     "large": Part(
         "Large images: flat cost, bounded memory, counted chunks, a run that is resumed",
