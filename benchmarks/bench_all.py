@@ -1,10 +1,10 @@
 """Runs the benchmarks, prints their tables and writes them into docs/benchmarks.md.
 
 Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
-quarter of an hour on two cores that have nothing else to do; `--quick` takes one or two minutes and
-writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part: with
-`--only`, the others stay. A part that fails, or that this machine cannot measure, is named at the
-end; the others go on, and the page keeps what it had of it.
+quarter of an hour on two cores that have nothing else to do; `--quick` takes one or two minutes
+and writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part:
+with `--only`, the others stay. A part that fails, or that this machine cannot measure, is named at
+the end; the others go on, and the page keeps what it had of it.
 """
 
 from __future__ import annotations
