@@ -42,6 +42,14 @@ def test_a_model_that_fails_with_every_image_is_told_once(broken, told, viewer, 
     assert len(told) == 3, "these pixels have not been told of"
 
 
+def test_a_new_image_that_fails_as_others_did_is_told_of(broken, told, viewer, rng):
+    first = viewer.add_image(rng.normal(size=(40, 40)))
+    broken.add_query(first, 5, 5)
+    assert len(told) == 1
+    viewer.add_image(rng.normal(size=(40, 40)))
+    assert len(told) == 2
+
+
 def failure(message, layer=1, version=1):
     return Failure("plane", message, PlaneKey(layer, version, (0, 1), ()))
 

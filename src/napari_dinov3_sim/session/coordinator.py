@@ -180,6 +180,7 @@ class Coordinator(Signals):
         known, self._images_known = self._images_known, len(self._targets.records())
         if self._images_known > known:
             self._queries_due = True
+            self._mishaps.start_over()  # nobody has been told of the new one
         self.listed.emit()
 
     def _on_moved(self, image: Image, what: str) -> None:
