@@ -11,7 +11,10 @@ from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core import combine
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.answer_job import TargetPlane
+from napari_dinov3_sim.session.answers import Answers
+from napari_dinov3_sim.session.messages import LayerReady, MapReady
+from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 SLOW = 0.03
@@ -231,3 +234,41 @@ def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
     assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
     assert backbone.calls == 12
     session.close()
+
+
+class Held:
+    """A runner whose jobs run when the test says so, and whose messages wait for it."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def submit(self, lane, job, receive):
+        self.jobs.append((job, receive))
+        return CancelToken()
+
+
+def test_an_image_that_comes_between_a_map_and_its_layer_costs_no_heatmap(session, viewer, rng):
+    """The job is begun again for the new image, and the layer of the first is on its way."""
+    for number in range(2):
+        viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
+    session.add_query(session.images[0], 0, 0)
+    session.wait(20)
+    question, runner, seen = session._answers.question, Held(), []
+    targets = tuple(
+        TargetPlane(plane.key, session._embedder.handle(plane.key), (32, 32), True)
+        for plane in session._targets.planes()
+    )
+    answers = Answers(runner, session._embedder._store, seen.append)
+    answers.ask(question, targets[:1])
+    job, receive = runner.jobs.pop()
+    sent = []
+    job(sent.append, CancelToken())
+    receive(sent[0])
+    answers.ask(question, targets)
+    for message in sent[1:]:
+        receive(message)
+    job, receive = runner.jobs.pop()
+    job(receive, CancelToken())
+    shown = [message.layer for message in seen if isinstance(message, LayerReady)]
+    assert isinstance(sent[0], MapReady)
+    assert {layer.layer_id for layer in shown} == {target.key.layer_id for target in targets}

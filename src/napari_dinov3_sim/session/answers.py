@@ -11,6 +11,7 @@ from napari_dinov3_sim.session.messages import (
     Answered,
     Finished,
     KindMaps,
+    LayerReady,
     MapReady,
     Message,
     StateGone,
@@ -57,6 +58,7 @@ class Answers:
         self._ahead: frozenset[PlaneKey] = frozenset()
         self._seen_due = self._lost = False
         self._next: tuple[Question, Targets] | None = None
+        self._unshown: set[PlaneKey] = set()
         # Weak: a background goes with its state.
         self._backgrounds: Backgrounds = WeakKeyDictionary()
 
@@ -104,6 +106,10 @@ class Answers:
             self._token.cancel()
         self._job += 1
         self._token, self._under_way, self._seen_due = None, {}, False
+        # Their layers are on the way, in messages that nobody takes any more.
+        for key in self._unshown:
+            self._maps.pop(key, None)
+        self._unshown.clear()
 
     def ask(self, question: Question, targets: Targets) -> None:
         """Ask how similar every target is to the picks; what is known is not asked again.
@@ -140,7 +146,7 @@ class Answers:
         if not missing or (self._under_way and seen <= self._ahead):
             return
         self._stop()
-        self._submit(missing)
+        self._submit(tuple(target for target in targets if not self._is_settled(target)))
 
     def _is_settled(self, target: TargetPlane) -> bool:
         found = self._maps.get(target.key)
@@ -172,6 +178,9 @@ class Answers:
     def _note(self, message: Message) -> None:
         if isinstance(message, MapReady):
             self._maps[message.plane] = (message.handle, message.maps)
+            self._unshown.add(message.plane)
+        elif isinstance(message, LayerReady):
+            self._unshown = {key for key in self._unshown if key.layer != message.layer}
         elif isinstance(message, StateGone):
             self._lost = True
         elif isinstance(message, Answered):

@@ -203,7 +203,7 @@ class Looking:
     def _group(self, image_id: Hashable) -> list[Layer]:
         images = self._atlas.layers(image_id)
         over = self._overlays.over(image_id)
-        outlines = [v for k, v in self._outlines.items().items() if k == image_id]
+        outlines = self._outlines.over(image_id).values()
         return sorted([*images, *over, *outlines], key=self._viewer.layers.index)
 
     def _on_ended(self) -> None:

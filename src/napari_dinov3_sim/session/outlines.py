@@ -64,13 +64,13 @@ class Outlines(OverImages["Hashable", "Vectors"]):
         """
         wanted = (tuple((p.key, *rest) for p, *rest in squares), tuple(colours))
         layer = self.items().get(image.unique_id)
-        if layer is not None and self._drawn.get(image.unique_id) == wanted:
+        before = self._drawn.get(image.unique_id)
+        if layer is not None and before == wanted:
             return
         data = np.concatenate([_lines(*square) for square in squares])
         width = WIDTH * max(_side_at_level_0(plane, side) for plane, *_, side in squares)
-        before = self._drawn.get(image.unique_id)
         if layer is None:
-            layer, before = self._make(image, data, width, over), None
+            layer = self._make(image, data, width, over)
         else:
             layer.data = data
         # Each of these draws the layer again, which a drag has no time for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,12 @@ def write_roles(layer: Points, roles: Sequence[Role]) -> None:
     features[KIND] = np.array([role.kind for role in roles], object)
     features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
     set_features(layer, features)
+
+
+def rename_kind(layer: Points, old: str, new: str) -> None:
+    """Give all points of a kind another name."""
+    roles = read_roles(layer)
+    write_roles(layer, [replace(r, kind=new) if r.kind == old else r for r in roles])
 
 
 def set_features(layer: Points, features: Any) -> None:

@@ -54,8 +54,27 @@ class PointMemory:
         self.coordinates, self.roles, self.sources = np.empty((0, 0)), [], []
         self._history.clear()
 
-    def is_moved(self, layer: Points) -> bool:
-        """Whether points lie elsewhere by now, or have come or gone."""
+    def notices_places(self, layer: Points) -> bool:
+        """Return whether points lie elsewhere by now, or have come or gone.
+
+        What comes or goes is an edit; the steps of a drag are one, which ends with a data event.
+        """
+        self.edited |= len(layer.data) != len(self.coordinates)
+        return self._is_moved(layer)
+
+    def notices_roles(self, layer: Points) -> bool:
+        """Return whether points say something else by now: that is an edit.
+
+        Columns that are the user's alone are remembered without one.
+        """
+        if read_roles(layer) != self.roles:
+            self.edited = True
+            return True
+        if not self._is_moved(layer):
+            self._take_note(layer)
+        return False
+
+    def _is_moved(self, layer: Points) -> bool:
         return not np.array_equal(layer.data, self.coordinates, equal_nan=True)
 
     def sources_of(self, layer: Points) -> list[Source]:
@@ -66,9 +85,9 @@ class PointMemory:
         """Remember all points as they are now."""
         self.coordinates, self.roles = np.array(layer.data, float), read_roles(layer)
         self.sources = list(sources)
-        self.take_note(layer)
+        self._take_note(layer)
 
-    def take_note(self, layer: Points) -> None:
+    def _take_note(self, layer: Points) -> None:
         """Make what was before an edit part of the history, if one is complete."""
         now = Snapshot(
             self.coordinates,

@@ -10,10 +10,9 @@ from napari_dinov3_sim.session.point_features import (
     Role,
     current_role,
     draw_roles,
-    read_roles,
+    rename_kind,
     set_current_role,
     set_features,
-    write_roles,
 )
 from napari_dinov3_sim.session.point_memory import PointMemory
 from napari_dinov3_sim.session.point_worlds import data_of_world, lead_of, worlds_of_points
@@ -155,9 +154,7 @@ class QueryPoints:
         del event
         layer = self._layer
         # napari fires this at every redraw as well; only new coordinates are news.
-        if layer is not None and self._memory.is_moved(layer):
-            # The steps of a drag are one edit, which ends with a data event.
-            self._memory.edited |= len(layer.data) != len(self._memory.coordinates)
+        if layer is not None and self._memory.notices_places(layer):
             self._changed()
 
     def _on_features(self, event: Any) -> None:
@@ -165,11 +162,8 @@ class QueryPoints:
         layer = self._layer
         if layer is None or self._restoring or len(layer.features) != len(layer.data):
             return
-        if read_roles(layer) != self._memory.roles:
-            self._memory.edited = True
+        if self._memory.notices_roles(layer):
             self._changed()
-        elif not self._memory.is_moved(layer):
-            self._memory.take_note(layer)
 
     def _on_moved(self, event: Any) -> None:
         del event
@@ -226,8 +220,7 @@ class QueryPoints:
         layer, role = self._layer, self.role
         self._palette.rename(old, new)
         if layer is not None:
-            roles = read_roles(layer)
-            write_roles(layer, [replace(r, kind=new) if r.kind == old else r for r in roles])
+            rename_kind(layer, old, new)
         if role.kind == old:
             self.set_role(replace(role, kind=new))
 

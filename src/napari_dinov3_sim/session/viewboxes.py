@@ -103,19 +103,24 @@ class SideBySide:
         slots = max(len(group) for group in groups) + 1
         self._groups = _ids(groups)
         selection = self._viewer.layers.selection
-        selected, active = set(selection), selection.active
+        was_selected = set(selection), selection.active
         room = sum(slots - 1 - len(group) for group in groups)
         self._stand_ins.make(len(groups), room, before.opacity)
         ours = {layer.unique_id for layer in (*self.made, self._queries)}
         before.hide_all_but(ours.union(*self._groups), self._viewer)
         reorder(self._viewer, self._wanted(groups, slots))
+        self._select(*was_selected)
+        set_changed(self._queries, opacity=0.0)
+        self._switch_on(slots)
+        self._order = _ids([self._viewer.layers])[0]
+
+    def _select(self, selected: set[Layer], active: Layer | None) -> None:
+        """Put the user's selection back: napari selects what is inserted."""
+        selection = self._viewer.layers.selection
         if set(selection) != selected or selection.active != active:
             present = set(self._viewer.layers)
             self._viewer.layers.selection = selected & present
             selection.active = active if active in present else None
-        set_changed(self._queries, opacity=0.0)
-        self._switch_on(slots)
-        self._order = _ids([self._viewer.layers])[0]
 
     def _switch_on(self, slots: int) -> None:
         """Set a shape: napari would count the query layer as one more viewbox.
