@@ -67,8 +67,8 @@ def test_a_point_lights_up_every_image(qtbot, make_dock, pair):
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     assert best_patch(dock.session.heatmaps[pair[0]]) == (1, 2)
     assert best_patch(dock.session.heatmaps[pair[1]]) == (4, 3)
-    qtbot.waitUntil(lambda: not dock.session.busy)
-    assert dock.views.status.text() == "2 heatmaps for 1 point."
+    qtbot.waitUntil(lambda: dock.views.status.text() == "2 heatmaps for 1 point.")
+    assert not dock.session.busy
 
 
 def test_the_model_is_loaded_in_a_worker_and_not_before_it_is_needed(qtbot, make_dock, pair):
