@@ -96,6 +96,7 @@ def test_python_snippets_run(path, run_python, monkeypatch, capsys):
     monkeypatch.setattr(napari, "run", lambda: None)
     ran = run_python(path)
     if "session" in ran:
+        ran["session"].wait(60)
         assert set(ran["session"].heatmaps) == set(ran["session"].images)
         assert len(ran["session"].images) == 2
     promised = re.findall(r"\.shape\) *# (\([\d, ]+\)):", path.read_text(encoding="utf-8"))

@@ -25,10 +25,10 @@ _ROWS_IN_CACHE = 512
 def storage_dtype(patches: int, dim: int) -> np.dtype[np.float32 | np.float16]:
     """Return the dtype in which the embeddings of an image are kept.
 
-    A product with one vector is bound by memory. With torch 2.13 on two cores of an EPYC, 1M ×
-    384 numbers took 25 ms in float16, which is the time of reading them, 75 to 170 ms in
-    float32 and 80 ms in bfloat16 (`benchmarks/bench_answer.py`). float16 moves a cosine by at
-    most 5e-4, bfloat16 by ten times as much. Small images stay exact.
+    A product with one vector is bound by memory. On two cores of an EPYC, 1M × 384 numbers took
+    26 ms in float16 with torch 2.13, where reading them took 24 ms, and 61 ms in float32
+    (`benchmarks/bench_answer.py`). float16 moves a cosine by at most 5e-4, and NumPy has no
+    bfloat16. Small images stay exact.
 
     Parameters
     ----------

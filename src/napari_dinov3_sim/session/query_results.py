@@ -130,7 +130,7 @@ class QueryResults:
             self._atlas.embedder.recipe.cell_size(model.patch_size),
             self._store,
         )
-        target = Path(path)
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
         self._work.start("query", partial(query.save, target), of_use, partial(tell_saved, target))
 
     def load_query(self, path: str | os.PathLike[str]) -> None:

@@ -170,7 +170,7 @@ class Results(QueryResults):
             World.of(self._atlas.viewer),
             {key.layer: self._atlas.targets.placement(key) for key in keys},
         )
-        target = Path(path)
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
         tell = partial(tell_table, target, without_heatmap(self._atlas))
         self._work.start("csv", partial(table.save, target), of_use, tell)
 
