@@ -1,8 +1,8 @@
 """How long the window stands still during the first click, and after.
 
-A heartbeat of 5 ms runs on the main thread; its longest gap is the longest stall. The first
-click imports torch and transformers, loads the built-in model and embeds two images, all in a
-worker, which competes with the window for Python's lock.
+A heartbeat of 5 ms runs on the main thread; its longest gap is the longest stall. A second after
+an image is opened, torch and transformers are imported; the first click loads the built-in model
+and embeds two images, all in workers, which compete with the window for Python's lock.
 
 ``xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/bench_gui_stall.py``
 """
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
+
+from napari_dinov3_sim.backbones.calm_imports import is_imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +80,9 @@ def main() -> None:
     for number in range(2):
         pixels = rng.integers(0, 255, (512, 512, 3), np.uint8)
         viewer.add_image(pixels, translate=(0, 540 * number))
-    end = time.monotonic() + 2
-    run_until(lambda: session.queries is not None and time.monotonic() > end)
+    start = time.perf_counter()
+    run_until(lambda: session.queries is not None and is_imported())
+    heart.report("images opened, imports in the lull", start)
 
     start, end = time.perf_counter(), time.monotonic() + 2
     run_until(lambda: time.monotonic() > end)
@@ -88,7 +91,7 @@ def main() -> None:
     start = time.perf_counter()
     add_query(dock, (100, 100))
     run_until(lambda: session.backbone is not None)
-    heart.report("first click: imports and loading", start)
+    heart.report("first click: loading", start)
     start = time.perf_counter()
     run_until(lambda: len(session.heatmaps) == 2 and not session.busy)
     heart.report("first click: embedding, heatmaps", start)

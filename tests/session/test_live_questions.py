@@ -227,7 +227,7 @@ def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
     stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
     viewer.dims.set_current_step(0, 6)
     held = []
-    session.queried.connect(lambda: held.append(len(session._embedder._states)))
+    session.queried.connect(lambda: held.append(len(session._embedder._record.states)))
     session.add_query(stack, 0, 0)
     session.wait(20)
     assert max(held) <= 2

@@ -251,11 +251,11 @@ def test_nothing_is_kept_of_pixels_that_are_gone(session, viewer, image, rng):
     session.add_query(image, 5, 5)
     for _ in range(5):
         image.data = rng.normal(size=(60, 60))
-    embedder = session._embedder
-    assert len(embedder._digests) == len(embedder._windows) == len(embedder._states) == 1
+    record = session._embedder._record
+    assert len(record) == len(record.windows) == len(record.states) == 1
     viewer.layers.clear()
-    assert not embedder._digests
-    assert not embedder._windows
+    assert not len(record)
+    assert not record.windows
 
 
 def test_wait_on_a_closed_session_returns(viewer, image, backbone):
@@ -435,7 +435,7 @@ def test_embed_pressed_twice_while_the_model_loads(viewer, image, backbone):
     backbone.gate.set()
     session.wait(20)
     assert len(loads) == 1
-    assert len(session._embedder._states) == 1
+    assert len(session._embedder._record.states) == 1
     session.close()
 
 

@@ -403,7 +403,7 @@ def test_embed_holds_no_more_planes_than_there_is_room_for(poor, viewer, rng, ba
     stack_of(viewer, (6, 40, 40), rng)
     poor.embed()
     assert backbone.calls == 6
-    assert len(poor._embedder._states) == 1, "only the plane that is seen"
+    assert len(poor._embedder._record.states) == 1, "only the plane that is seen"
 
 
 def test_without_room_a_plane_let_go_is_embedded_again_before_those_that_wait(

@@ -26,9 +26,9 @@ class ModelLoader:
 
     def __call__(self, model: str, report: Callable[[str, int, int], None]) -> DINOv3Backbone:
         """Load a model by name or path."""
-        from napari_dinov3_sim.backbones.torch_import import import_torch
+        from napari_dinov3_sim.backbones.calm_imports import import_encoder
 
-        import_torch()
+        import_encoder()
         from napari_dinov3_sim.backbones import load_backbone
 
         return load_backbone(model, device=self.device, progress=report)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.embed_job import EmbedJob, PlaneQueue
-from napari_dinov3_sim.session.loading import LoadOnce, warm_up
+from napari_dinov3_sim.session.loading import LoadOnce
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
@@ -16,27 +15,26 @@ from napari_dinov3_sim.session.messages import (
     ModelLoaded,
     PlaneEmbedded,
 )
-from napari_dinov3_sim.session.questions import StateHandle
+from napari_dinov3_sim.session.plane_record import PlaneRecord
+from napari_dinov3_sim.session.warming import EncoderWarming
+from napari_dinov3_sim.session.wishes import Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_dinov3_sim.backbones import ModelCard
     from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.questions import StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-def _ignore(message: Message) -> None:
-    del message
-
-
 class Embedder:
-    """Holds the states of the planes in use, and runs at most one embedding job.
+    """Knows which planes are embedded, and runs at most one job that embeds others.
 
     Parameters
     ----------
@@ -64,19 +62,14 @@ class Embedder:
         self.model = ""
         self.backbone: Backbone | None = None
         self._card: ModelCard | None = None
-        self._states: dict[PlaneKey, PatchImageState] = {}
-        self._digests: dict[PlaneKey, str] = {}
-        self._windows: dict[WindowKey, Windows] = {}
-        self._failed: set[PlaneKey] = set()
-        self._cancelled: set[PlaneKey] = set()
-        self._paused = False
+        self._record = PlaneRecord(store)
+        self._wishes = Wishes()
         self.model_failed = False
-        self._asked_for: dict[PlaneKey, Plane] = {}
         self._found_by_card: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
         self._token: CancelToken | None = None
-        self._warming: CancelToken | None = None
+        self._warming = EncoderWarming(runner)
 
     @property
     def busy(self) -> bool:
@@ -102,15 +95,8 @@ class Embedder:
         self._trusted_from = self._job + 1
 
     def warm_up(self) -> None:
-        """Import PyTorch in a lull, before it is needed; what fails is told when it is."""
-        if "torch" not in sys.modules:
-            self._put_off_warm_up()
-            self._warming = self._runner.submit("warm-up", warm_up, _ignore)
-
-    def _put_off_warm_up(self) -> None:
-        if self._warming is not None:
-            self._warming.cancel()
-            self._warming = None
+        """Import what a model needs in a lull, before it is needed."""
+        self._warming.start()
 
     def set_model(self, model: str, backbone: Backbone | None = None) -> None:
         """Change the model; nothing embedded by another one is used any more."""
@@ -118,33 +104,21 @@ class Embedder:
         self._load_model.forget()
         self.model, self.backbone, self._card = model, backbone, None
         self.model_failed = False
-        self._states.clear()
+        self._record.forget_embeddings()
         self._found_by_card.clear()
-        self._digests.clear()
-        self._failed.clear()
-        self.retry()
+        self._wishes.forget_failures()
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
-        digest = self._digests.get(key)
-        if digest is None:
-            return None
-        state = self._states.get(key)
-        if state is None:
-            # What the disk has is seen by the worker; asking it here would make the window wait.
-            state = self._store.get(digest)
-            if state is None and self._store.disk is None:
-                return None
-        return StateHandle(digest, state)
+        return self._record.handle(key)
 
     def windows(self, key: PlaneKey) -> Windows | None:
         """Return the windows that a plane's layer is drawn through, once it is embedded."""
-        return self._windows.get(key.window_key)
+        return self._record.windows.get(key.window_key)
 
     def lost(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""
-        if key not in self._states:
-            self._digests.pop(key, None)
+        self._record.lost(key)
 
     def retain(
         self,
@@ -164,34 +138,20 @@ class Embedder:
             Layers and versions of pixels that still exist; of others, everything is forgotten.
         """
         present = set(alive)
-        wanted = set(keys) | {k for k in waiting if not self._is_on_disk(k)}
-        self._states = {key: state for key, state in self._states.items() if key in wanted}
-        self._digests = {k: v for k, v in self._digests.items() if k.window_key in present}
-        self._windows = {k: v for k, v in self._windows.items() if k in present}
-        self._asked_for = {k: p for k, p in self._asked_for.items() if k.window_key in present}
+        used = set(keys) | {key for key in waiting if not self._record.is_on_disk(key)}
+        self._record.retain(used, present)
+        self._wishes.retain(present)
         self._found_by_card = {
             k: p for k, p in self._found_by_card.items() if k.window_key in present
         }
-        self._failed = {key for key in self._failed if key.window_key in present}
-        self._cancelled = {key for key in self._cancelled if key.window_key in present}
-
-    def _is_on_disk(self, key: PlaneKey) -> bool:
-        digest = self._digests.get(key)
-        return digest is not None and self._store.is_on_disk(digest)
 
     def insist(self, planes: Iterable[Plane]) -> None:
         """Read planes again and embed what is new in them, also where nothing has been asked.
 
         Pixels that were changed in place tell nobody; the store knows those that were not.
         """
-        self._failed.clear()
-        self.retry()
         self.model_failed = False
-        self._asked_for = {plane.key: plane for plane in planes}
-        again = {key.window_key for key in self._asked_for}
-        self._states = {k: v for k, v in self._states.items() if k.window_key not in again}
-        self._digests = {k: v for k, v in self._digests.items() if k.window_key not in again}
-        self._windows = {k: v for k, v in self._windows.items() if k not in again}
+        self._record.forget(self._wishes.ask_for(planes))
         if self._queue is None or self._queue.is_started:
             self._trusted_from = self._job + 1
             self._stop()
@@ -204,14 +164,11 @@ class Embedder:
 
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
-        self._cancelled.clear()
-        self._paused = False
+        self._wishes.retry()
 
     def is_coming(self, key: PlaneKey) -> bool:
         """Whether a plane is embedded, or will be if it is requested."""
-        if self._paused or key in self._failed or key in self._cancelled:
-            return self.handle(key) is not None
-        return True
+        return not self._wishes.is_barred(key) or self.handle(key) is not None
 
     def request(self, planes: Iterable[Plane]) -> None:
         """Embed the planes that have no state, in this order.
@@ -219,13 +176,7 @@ class Embedder:
         A running job goes on with the plane it is at, if that is still wanted, and then takes
         these.
         """
-        wanted = {plane.key: plane for plane in planes} | self._asked_for
-        unwanted = self._failed | self._cancelled
-        missing = tuple(
-            plane
-            for key, plane in wanted.items()
-            if key not in unwanted and self.handle(key) is None
-        )
+        missing = self._wishes.missing(planes, self.handle)
         if self.model_failed or not self.model:
             return
         if self._queue is not None and self._queue.replace(missing):
@@ -235,7 +186,7 @@ class Embedder:
 
     def _submit(self, planes: tuple[Plane, ...]) -> None:
         self._stop()
-        self._put_off_warm_up()
+        self._warming.put_off()
         self._job += 1
         self._queue = queue = PlaneQueue(planes)
         job = EmbedJob(
@@ -244,7 +195,7 @@ class Embedder:
             self._card,
             self._load_model,
             queue,
-            dict(self._windows),
+            self._record.windows,
             self._store,
             self._recipe,
         )
@@ -260,12 +211,8 @@ class Embedder:
 
     def cancel(self) -> None:
         """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
-        waiting = set(self._asked_for)
-        if self._queue is not None:
-            waiting |= self._queue.keys()
-        self._cancelled |= {key for key in waiting if self.handle(key) is None}
-        self._asked_for.clear()
-        self._paused = True
+        waiting = () if self._queue is None else self._queue.keys()
+        self._wishes.cancel(waiting, self.handle)
         self._stop()
         self._job += 1
 
@@ -285,7 +232,7 @@ class Embedder:
             self._give_up(message)
         elif isinstance(message, Finished):
             self._queue, self._token = None, None
-            self._asked_for.clear()
+            self._wishes.ask_no_more()
             self.warm_up()
         self._notify(message)
 
@@ -300,9 +247,8 @@ class Embedder:
 
     def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
         """Drop what was found by the card of another model, and embed what was asked for."""
-        self._states.clear()
-        self._digests.clear()
-        self._asked_for |= found
+        self._record.forget_embeddings()
+        self._wishes.ask_again(found)
         self._stop()
         self._job += 1
         self.request([])
@@ -312,17 +258,14 @@ class Embedder:
         identity = self.identity
         if identity is None or message.state.fingerprint != identity.fingerprint:
             return
-        self._states[message.plane] = message.state
-        self._digests[message.plane] = message.digest
-        self._windows[message.window_key] = message.windows
-        plane = self._asked_for.pop(message.plane, None)
+        self._record.keep(message)
+        plane = self._wishes.done(message.plane)
         if plane is not None and self.backbone is None:
             self._found_by_card[message.plane] = plane
 
     def _give_up(self, failure: Failure) -> None:
         if failure.plane is not None:
-            self._failed.add(failure.plane)
-            self._asked_for.pop(failure.plane, None)
+            self._wishes.failed(failure.plane)
         elif failure.kind == "model":
             self.model_failed = True
-            self._asked_for.clear()
+            self._wishes.ask_no_more()

@@ -18,23 +18,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.runner import CancelToken, Receive
 
 
-LULL = 1.0
-"""Seconds without a question after which PyTorch is imported, in case it will be needed."""
-
-
-def warm_up(post: Receive, token: CancelToken) -> None:
-    """Import PyTorch when nothing else has been asked for a while.
-
-    It takes more than a second, and half of the time of every other thread meanwhile. Embeddings
-    that are on disk are answered without it, and so it waits until they are.
-    """
-    del post
-    if not token.wait(LULL):
-        from napari_dinov3_sim.backbones.torch_import import import_torch
-
-        import_torch()
-
-
 class LoadOnce:
     """Loads a model; a job behind a cancelled one takes what that one still loaded.
 

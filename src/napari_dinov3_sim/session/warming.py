@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim.backbones import calm_imports
 from napari_dinov3_sim.session.messages import Finished
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.session.messages import Message
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+
+
+LULL = 1.0
+"""Seconds without a question after which a model is prepared for, in case it will be needed."""
 
 
 class Warming:
@@ -36,7 +40,7 @@ class Warming:
     def start(self, runner: Runner) -> None:
         """Import what is missing, before any question is answered."""
         if not self._warm:
-            runner.submit("answer", _warm_up, self._on_message)
+            runner.submit("answer", _import_pandas, self._on_message)
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, Finished):
@@ -44,7 +48,49 @@ class Warming:
             self._done()
 
 
-def _warm_up(post: Receive, token: CancelToken) -> None:
+class EncoderWarming:
+    """Has what models are built with imported in a lull, before one is needed.
+
+    Parameters
+    ----------
+    runner : Runner
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._token: CancelToken | None = None
+
+    def start(self) -> None:
+        """Wait for a lull from now on; what fails in it is told when a model is loaded."""
+        if not calm_imports.is_imported():
+            self.put_off()
+            self._token = self._runner.submit("warm-up", _import_encoder, _ignore)
+
+    def put_off(self) -> None:
+        """Wait no longer: something has been asked."""
+        if self._token is not None:
+            self._token.cancel()
+            self._token = None
+
+
+def _import_pandas(post: Receive, token: CancelToken) -> None:
     """Import what napari imports at its first Points layer: half a second, off the window."""
     del post, token
-    import_module("pandas")
+    calm_imports.import_calmly("pandas")
+
+
+def _import_encoder(post: Receive, token: CancelToken) -> None:
+    """Import PyTorch and transformers when nothing else has been asked for a while.
+
+    It takes three seconds, and half of the time of every other thread meanwhile. Embeddings that
+    are on disk are answered without it, and so it waits until they are.
+    """
+    del post
+    if not token.wait(LULL):
+        calm_imports.import_torch()
+    if not token.cancelled:
+        calm_imports.import_encoder()
+
+
+def _ignore(message: Message) -> None:
+    del message

@@ -1,0 +1,94 @@
+"""Importing large libraries in a worker, without stopping the window that is drawn beside it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIBRARIES = ("libtorch_global_deps.so", "libtorch_python.so")
+"""What ``import torch`` loads on Linux, in its order; the second brings all others."""
+
+ENCODER = "transformers.models.dinov3_vit.modeling_dinov3_vit"
+"""The module of the model; what it imports is nearly all of what an import of it costs."""
+
+
+def import_torch() -> None:
+    """Import PyTorch; for workers, beside a window that must go on drawing.
+
+    Python loads the libraries of an extension module while no other thread can run: 0.3 s for
+    PyTorch, in which a window stands still. Asked for by a foreign call, the same files are
+    loaded without holding the others up, and Python finds them loaded.
+    """
+    if "torch" not in sys.modules and sys.platform == "linux":
+        # Where that cannot be, the import does without.
+        with suppress(AttributeError, OSError, ValueError):
+            _load_libraries()
+    import_calmly("torch")
+
+
+def import_encoder() -> None:
+    """Import PyTorch and what models are built with; for workers, as `import_torch`."""
+    import_torch()
+    import_calmly(ENCODER)
+
+
+def is_imported() -> bool:
+    """Whether `import_encoder` has nothing left to do."""
+    return ENCODER in sys.modules
+
+
+def import_calmly(name: str) -> None:
+    """Import a module without the garbage collector coming in between.
+
+    Parameters
+    ----------
+    name : str
+    """
+    with uncollected():
+        import_module(name)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold Python's garbage collector back; what was made meanwhile counts as old afterwards.
+
+    An import makes hundreds of thousands of objects, nearly all to stay. For each quarter more of
+    them the collector looks at every object there is, 0.1 to 0.3 s beside napari, and no other
+    thread runs meanwhile.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            _make_all_old()
+            gc.enable()
+
+
+def _make_all_old() -> None:
+    """Count all objects as old, without looking at any of them."""
+    if not gc.get_freeze_count():  # what others have frozen stays so
+        gc.freeze()
+        gc.unfreeze()
+
+
+def _load_libraries() -> None:
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.restype, dlopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+    # As torch itself does: the first for all libraries to see, the others for those who ask.
+    for name, scope in zip(LIBRARIES, (os.RTLD_GLOBAL, os.RTLD_LOCAL), strict=True):
+        dlopen(os.fsencode(Path(spec.origin).parent / "lib" / name), os.RTLD_LAZY | scope)

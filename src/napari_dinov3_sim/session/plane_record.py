@@ -1,0 +1,92 @@
+"""What is known of the planes that were embedded: their states, digests and windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.questions import StateHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.messages import PlaneEmbedded
+    from napari_dinov3_sim.session.pixels import Windows
+    from napari_dinov3_sim.session.planes import PlaneKey, WindowKey
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+class PlaneRecord:
+    """Holds the states of the planes in use, and knows where those of the others are.
+
+    Parameters
+    ----------
+    store : EmbeddingStore
+        Where states outlive their use.
+    """
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        self._store = store
+        self._states: dict[PlaneKey, PatchImageState] = {}
+        self._digests: dict[PlaneKey, str] = {}
+        self._windows: dict[WindowKey, Windows] = {}
+
+    def __len__(self) -> int:
+        """Return how many planes are known, in use or not."""
+        return len(self._digests)
+
+    @property
+    def states(self) -> dict[PlaneKey, PatchImageState]:
+        """Those that are held, by plane."""
+        return dict(self._states)
+
+    @property
+    def windows(self) -> dict[WindowKey, Windows]:
+        """Those that layers are drawn through, once a plane of them is embedded."""
+        return dict(self._windows)
+
+    def handle(self, key: PlaneKey) -> StateHandle | None:
+        """Return where a worker finds the state of a plane; None if it must be embedded."""
+        digest = self._digests.get(key)
+        if digest is None:
+            return None
+        state = self._states.get(key)
+        if state is None:
+            # What the disk has is seen by the worker; asking it here would make the window wait.
+            state = self._store.get(digest)
+            if state is None and self._store.disk is None:
+                return None
+        return StateHandle(digest, state)
+
+    def is_on_disk(self, key: PlaneKey) -> bool:
+        """Whether the state of a plane need not be held, because it can be read."""
+        digest = self._digests.get(key)
+        return digest is not None and self._store.is_on_disk(digest)
+
+    def keep(self, message: PlaneEmbedded) -> None:
+        """Keep the state of a plane."""
+        self._states[message.plane] = message.state
+        self._digests[message.plane] = message.digest
+        self._windows[message.window_key] = message.windows
+
+    def lost(self, key: PlaneKey) -> None:
+        """Take note that no store has the state of a plane any more."""
+        if key not in self._states:
+            self._digests.pop(key, None)
+
+    def retain(self, used: AbstractSet[PlaneKey], alive: AbstractSet[WindowKey]) -> None:
+        """Let go of the states of all other planes, and of all that is known of dead layers."""
+        self._states = {k: v for k, v in self._states.items() if k in used}
+        self._digests = {k: v for k, v in self._digests.items() if k.window_key in alive}
+        self._windows = {k: v for k, v in self._windows.items() if k in alive}
+
+    def forget(self, layers: AbstractSet[WindowKey]) -> None:
+        """Forget all that is known of some layers: their pixels may be others by now."""
+        self._states = {k: v for k, v in self._states.items() if k.window_key not in layers}
+        self._digests = {k: v for k, v in self._digests.items() if k.window_key not in layers}
+        self._windows = {k: v for k, v in self._windows.items() if k not in layers}
+
+    def forget_embeddings(self) -> None:
+        """Forget what another model made; the windows do not depend on it."""
+        self._states.clear()
+        self._digests.clear()

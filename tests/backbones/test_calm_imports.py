@@ -1,0 +1,90 @@
+"""Libraries are imported without stopping other threads, and where that fails, as ever."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from napari_dinov3_sim.backbones.calm_imports import uncollected
+
+BEFORE = """
+import sys
+from pathlib import Path
+from napari_dinov3_sim.backbones import calm_imports
+
+calm_imports._load_libraries()
+print("libtorch_cpu.so" in Path("/proc/self/maps").read_text(), "torch" in sys.modules)
+calm_imports.import_torch()
+import torch
+print(float(torch.ones(2) @ torch.ones(2)))
+"""
+
+MISSING = """
+import sys
+from napari_dinov3_sim.backbones import calm_imports
+
+calm_imports.LIBRARIES = ("no.so", "neither.so")
+calm_imports.import_torch()
+print("torch" in sys.modules)
+"""
+
+COLLECTED = """
+import gc
+from napari_dinov3_sim.backbones import calm_imports
+
+full = []
+gc.callbacks.append(lambda phase, info: full.append(phase) if info["generation"] == 2 else None)
+before = len(gc.get_objects(generation=2))
+calm_imports.import_encoder()
+print(len(full), gc.isenabled(), calm_imports.is_imported(), gc.get_freeze_count())
+print(len(gc.get_objects(generation=2)) > before + 100_000)
+"""
+
+
+def run(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    ).stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries have other names elsewhere")
+def test_libraries_are_loaded_before_python_imports_them():
+    assert run(BEFORE) == ["True", "False", "2.0"]
+
+
+def test_a_torch_whose_libraries_are_elsewhere_is_imported_as_ever():
+    assert run(MISSING) == ["True"]
+
+
+def test_no_full_collection_stops_the_window_during_the_import_or_because_of_it():
+    assert run(COLLECTED) == ["0", "True", "True", "0", "True"]
+
+
+def test_the_collector_is_left_as_it_was_found():
+    with suppress(ZeroDivisionError), uncollected():
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_others_have_frozen_stays_frozen():
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with uncollected():
+            pass
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= frozen > 0
+    finally:
+        gc.unfreeze()
