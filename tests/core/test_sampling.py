@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dinov3_sim.core import intensity, sampling
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.intensity import compute_window, window_of
 from napari_dinov3_sim.core.sampling import (
     plan_blocks,
@@ -134,3 +135,19 @@ def test_a_stack_of_8_bit_colours_has_no_window():
     stack = image_of((4, 5, 6, 3), "u1")
     assert stack_window(lambda at: as_source(stack[at]), (4,)) is None
     assert stack_window(lambda at: as_source(stack[at].astype("u2")), (4,)) is not None
+
+
+def test_a_stack_without_planes_is_refused():
+    with pytest.raises(ImageError, match=r"^The stack has no planes \(\(2, 0\)\)"):
+        stack_window(lambda _: as_source(np.zeros((4, 5))), (2, 0))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="not padded")
+def test_what_pads_a_long_double_in_memory_is_not_digested():
+    image = np.linspace(0, 1, 30, dtype=np.longdouble).reshape(5, 6) / 3
+    other = image.copy()
+    other.view(np.uint8).reshape(5, 6, -1)[..., 10:] = 7
+    assert (other == image).all()
+    assert survey(as_source(other)).digest == survey(as_source(image)).digest
+    other[2, 3] = np.nextafter(other[2, 3], np.longdouble(2))
+    assert survey(as_source(other)).digest != survey(as_source(image)).digest

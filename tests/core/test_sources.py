@@ -123,6 +123,55 @@ def test_a_source_that_is_gone_is_told_in_one_sentence():
             call(source)
 
 
+class Lying:
+    """A lazy array that gives something else than it says."""
+
+    def __init__(self, gives, *, shape=(40, 40), dtype=np.uint16):
+        self.gives, self.shape, self.dtype = gives, shape, np.dtype(dtype)
+
+    def __getitem__(self, index):
+        return self.gives[index]
+
+
+@pytest.mark.parametrize(
+    ("gives", "is_what"),
+    [
+        (noise((40, 40)) * 0.5, r"float64 of shape \(40, 40\)"),
+        (noise((40, 40)) * 1j, r"complex128 of shape \(40, 40\)"),
+        (noise((40, 40)).astype(object), r"object of shape \(40, 40\)"),
+        (noise((40, 3)), r"uint16 of shape \(40, 3\)"),
+        (noise((1, 1)), r"uint16 of shape \(1, 1\)"),
+    ],
+)
+def test_a_lazy_array_that_gives_something_else_is_refused(gives, is_what):
+    source = ArraySource(Lying(gives), name="cells")
+    message = rf"^A region of cells should be uint16 of shape \(40, 40\) and is {is_what}; give"
+    for call in (survey, lambda source: embed(source, window=UNIT)):
+        with pytest.raises(ImageError, match=message):
+            call(source)
+
+
+def test_a_lazy_array_may_be_wrong_about_its_precision():
+    source = ArraySource(Lying(noise((40, 40), np.float32), dtype=np.float64))
+    assert source.read(WHOLE, WHOLE).dtype == np.float64
+    assert survey(source) == survey(ArraySource(noise((40, 40), np.float64)))
+
+
+def test_a_lazy_array_whose_size_is_not_known_is_refused():
+    image = da.from_array(noise((40, 50)), chunks=10)
+    with pytest.raises(ImageError, match=r"^The size of the image is not known .* compute_chunk"):
+        as_source(image[image[:, 0] > 300])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [[[1, 2], [3]], torch.zeros((5, 6)).bfloat16(), torch.zeros((5, 6), requires_grad=True)],
+)
+def test_what_numpy_cannot_take_is_refused(image):
+    with pytest.raises(ImageError, match=r"give rows of the same length|detach\(\)\.cpu\(\)"):
+        as_source(image)
+
+
 # --- channels ------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,12 @@ def check_image(image: ArrayLike) -> NDArray[Any]:
             f"{os.fspath(image)!r} is the path of a file, not an image; read the file first, for "
             "example with skimage.io.imread or tifffile.imread."
         )
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:
+        raise ImageError(
+            f"The image is no array ({error}); give rows of the same length."
+        ) from error
     check_shape(array.shape)
     check_dtype(array.dtype)
     return array

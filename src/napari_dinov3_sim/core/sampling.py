@@ -115,9 +115,11 @@ def stack_window(
     Raises
     ------
     ImageError
-        None of the planes can be read. One that cannot is left out, and told of when it is
-        embedded.
+        There are no planes, or none can be read. One that cannot is left out, and told of when
+        it is embedded.
     """
+    if 0 in shape:
+        raise ImageError(f"The stack has no planes ({shape}); open one that has some.")
     positions = sampled_positions(shape)
     budget = intensity.MAX_WINDOW_SAMPLES // len(positions)
     values: list[NDArray[Any]] = []
@@ -168,8 +170,8 @@ class _Digest:
         self._head = repr((source.shape, source.channels, source.dtype.str)).encode()
 
     def add(self, block: Block, pixels: NDArray[Any]) -> None:
-        # Booleans and long doubles have no buffer of their own format; bytes always have.
-        lines = np.ascontiguousarray(pixels).reshape(len(pixels), -1).view(np.uint8)
+        # Booleans have no buffer of their own format; bytes always have.
+        lines = np.ascontiguousarray(_packed(pixels)).reshape(len(pixels), -1).view(np.uint8)
         for row, line in zip(self._rows[block[0]], lines, strict=True):
             row.update(line.data)
 
@@ -178,6 +180,15 @@ class _Digest:
         for row in self._rows:
             whole.update(row.digest())
         return whole.hexdigest()
+
+
+def _packed(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return long doubles as pairs of doubles: what pads them in memory may be anything."""
+    if pixels.dtype.kind != "f" or pixels.dtype.itemsize <= 8:
+        return pixels
+    with np.errstate(over="ignore", invalid="ignore"):
+        high = pixels.astype(np.float64)
+        return np.stack([high, (pixels - high).astype(np.float64)], -1)
 
 
 @dataclass

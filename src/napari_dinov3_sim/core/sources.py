@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
+from napari_dinov3_sim.core.announced import as_announced, check_known, numpy_dtype
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.intensity import (
     IntensityWindow,
@@ -87,6 +88,7 @@ class ArraySource:
                 f"The index {self.index} does not choose a plane of {self.name} of shape "
                 f"{tuple(self.data.shape)}; leave two axes open and give a position on the others."
             )
+        check_known(self.data.shape, self.name)
         colour = (self.data.shape[-1],) if self.channels_last else ()
         check_shape((*self.shape, *colour))
         check_dtype(self.dtype)
@@ -126,7 +128,7 @@ class ArraySource:
         for axis, part in zip(self._axes, (rows, columns), strict=True):
             index[axis] = part
         try:
-            return np.asarray(self.data[tuple(index)])
+            pixels = np.asarray(self.data[tuple(index)])
         except SimilarityError:
             raise
         except Exception as error:
@@ -134,14 +136,10 @@ class ArraySource:
                 f"The pixels of {self.name} cannot be read any more ({type(error).__name__}: "
                 f"{error}); open the image again."
             ) from error
-
-
-def numpy_dtype(data: Any) -> np.dtype[Any]:
-    """Return NumPy's dtype of an array-like, for tensors and the like that have their own."""
-    try:
-        return cast("np.dtype[Any]", np.dtype(data.dtype))
-    except TypeError:
-        return np.asarray(data[(slice(0, 1),) * len(data.shape)]).dtype
+        lengths = zip((rows, columns), self.shape, strict=True)
+        shape = [len(range(*part.indices(size))) for part, size in lengths]
+        colours = [self.channels] * self.channels_last
+        return as_announced(pixels, (*shape, *colours), self.dtype, self.name)
 
 
 def _edges(chunks: Any, size: int) -> Edges:
