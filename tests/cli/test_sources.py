@@ -121,10 +121,10 @@ def ome(tmp_path, picture):
             array = root.create_array(f"{number}", shape=level.shape, dtype=level.dtype)
             array[:] = level
         kinds = {"c": "channel", "t": "time"}
-        multiscale = {
-            "axes": [{"name": name, "type": kinds.get(name, "space")} for name in axes],
-            "datasets": [{"path": "0"}, {"path": "1"}],
-        }
+        multiscale = {"datasets": [{"path": "0"}, {"path": "1"}]}
+        if version >= "0.3":
+            named = [{"name": name, "type": kinds.get(name, "space")} for name in axes]
+            multiscale["axes"] = list(axes) if version == "0.3" else named
         found = {"multiscales": [multiscale]}
         root.attrs.update({"ome": found} if version == "0.5" else found)
         return tmp_path / "a.zarr", image
@@ -132,7 +132,7 @@ def ome(tmp_path, picture):
     return write
 
 
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("version", ["0.2", "0.3", "0.4", "0.5"])
 def test_channels_of_ome_zarr_are_layers(ome, version):
     path, image = ome("tczyx", (2, 2, 3, 20, 24), version=version)
     with OpenFile(path) as file:
@@ -143,6 +143,31 @@ def test_channels_of_ome_zarr_are_layers(ome, version):
             whole = image[:, number].reshape(6, 20, 24)
             assert layer.window() == compute_window(list(whole))
             assert layer.label((1, 2)) == f"a-c{number}-1-2"
+
+
+def test_channels_are_a_stack_where_napari_reads_them_by_itself(ome):
+    path, image = ome("cyx", (3, 20, 24))
+    (levels, *_) = napari_get_reader(str(path))(str(path))[0]
+    with OpenFile(path, "stack") as file:
+        layer = only_layer(file)
+        assert (layer.level_shape, layer.leading, file.doubt) == (levels[0].shape, (3,), "")
+        np.testing.assert_array_equal(pixels(layer, (2,)), image[2])
+        assert layer.window() == compute_window(list(image))
+
+
+@pytest.mark.parametrize(("axes", "axis"), [("yxc", 3), ("ycx", 2)])
+def test_channels_behind_the_rows_are_refused(ome, axes, axis):
+    path, _ = ome(axes, (20, 24, 3))
+    with pytest.raises(InputError, match=f"behind its rows, on axis {axis} of 3; write them"):
+        OpenFile(path)
+
+
+def test_a_stack_without_planes_is_refused(ome, tmp_path):
+    path, _ = ome("tzyx", (2, 0, 20, 24))
+    np.save(tmp_path / "a.npy", np.zeros((0, 20, 24)))
+    for source in (path, tmp_path / "a.npy"):
+        with pytest.raises(InputError, match=rf"{source}: A stack of shape \(.*\) has no planes"):
+            OpenFile(source)
 
 
 def test_the_level_is_the_one_that_the_session_chooses(ome, monkeypatch):
@@ -198,3 +223,18 @@ def test_ome_zarr_on_the_command_line(cli, ome, tmp_path):
     result = cli("embed", path, "--out", tmp_path / "store", "--model", "builtin")
     assert result.code == 0
     assert "4 planes of 2 × 2 patches, 4 written; level 0 of 0 to 1, 24 × 20 pixels" in result.out
+
+
+@pytest.mark.parametrize("axes", ["cyx", "czyx", "tczyx"])
+def test_every_channel_is_embedded_and_that_is_told(cli, ome, tmp_path, axes):
+    lengths = {"t": 1, "c": 3, "z": 2, "y": 20, "x": 24}
+    path, _ = ome(axes, tuple(lengths[name] for name in axes))
+    arguments = ("embed", path, "--out", tmp_path / "store", "--model", "builtin", "--json")
+    result = cli(*arguments)
+    assert f"{path} has 3 channels; each is embedded as an image of its own" in result.err
+    planes = [(entry["channel"], entry["plane"]) for entry in result.json["images"]]
+    leading = [lengths[name] for name in axes if name in "tz"]
+    assert planes == [(c, list(at)) for c in range(3) for at in np.ndindex(*leading)]
+    whole = cli(*arguments, "--read-as", "stack")
+    assert len(whole.json["images"]) == len(planes)
+    assert (whole.code, whole.err) == (0, "")

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.sampling import stack_window
 from napari_dinov3_sim.core.sources import ArraySource, PixelSource, as_source
 
@@ -76,6 +77,12 @@ class Layer:
     def leading(self) -> tuple[int, ...]:
         """Lengths of the axes before rows and columns, in the embedded level."""
         return tuple(self.level_shape[axis] for axis in self._axes)
+
+    def check(self) -> None:
+        """Raise `ImageError` if there is no plane, or none that can be embedded."""
+        if 0 in self.leading:
+            raise ImageError(f"A stack of shape {self.shape} has no planes; write it again.")
+        self.plane((0,) * len(self.leading))
 
     def positions(self) -> Iterator[Position]:
         """Return where the planes lie, in order."""

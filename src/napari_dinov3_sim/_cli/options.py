@@ -65,7 +65,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "rgb", "stack"),
         default="auto",
         help="what a TIFF or .npy file of 3 or 4 planes is: one RGB or RGBA image, or a stack; "
-        "auto goes by the file, and says what it chose where the file leaves it open",
+        "auto goes by the file, and says what it chose where the file leaves it open; with stack "
+        "the channels of an OME-Zarr image are planes of one stack, too",
     )
 
 

@@ -109,7 +109,10 @@ def tasks_of(plans: Sequence[FilePlan], read_as: ReadAs) -> Iterator[PlaneTask |
 
 def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
     if not any(layer.is_stack for layer in plan.layers):
-        return [PlaneTask(plan.path, 0, (), None, plan.megapixels)]
+        return [
+            PlaneTask(plan.path, number, (), None, layer.megapixels)
+            for number, layer in enumerate(plan.layers)
+        ]
     tasks = []
     with OpenFile(plan.path, read_as) as file:
         if len(file.layers) != len(plan.layers):

@@ -19,7 +19,7 @@ from napari_dinov3_sim._cli.images import (
     squeezed,
 )
 from napari_dinov3_sim._cli.layers import Layer
-from napari_dinov3_sim._cli.zarrs import is_zarr, open_zarr
+from napari_dinov3_sim._cli.zarrs import channels_doubt, is_zarr, open_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,10 @@ class OpenFile:
         self._stack, self._read_as = ExitStack(), read_as
         self.doubt = ""
         try:
-            self.layers = self._open(path)
+            self.layers = self._zarr(path) if is_zarr(path) else self._file(path)
+            with naming(path):
+                for layer in self.layers:
+                    layer.check()
         except BaseException:
             self.close()
             raise
@@ -72,12 +75,7 @@ class OpenFile:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _open(self, path: Path) -> list[Layer]:
-        if is_zarr(path):
-            return [
-                Layer(path, level.data, level.shape, False, channel, level.number, level.count)
-                for level, channel in open_zarr(path)
-            ]
+    def _file(self, path: Path) -> list[Layer]:
         with reading(path):
             data, colours = self._array(path)
             if data is not None and not is_stack(tuple(data.shape)):
@@ -85,9 +83,15 @@ class OpenFile:
             layer = _layer(
                 path, read_image(path, self._read_as) if data is None else data, colours
             )
-        with naming(path):
-            layer.plane((0,) * len(layer.leading))
         return [layer]
+
+    def _zarr(self, path: Path) -> list[Layer]:
+        layers = [
+            Layer(path, level.data, level.shape, False, channel, level.number, level.count)
+            for level, channel in open_zarr(path, self._read_as)
+        ]
+        self.doubt = channels_doubt(len(layers))
+        return layers
 
     def _array(self, path: Path) -> tuple[Any, bool]:
         """Return an array that is read where it is needed, or None; and whether it has colours."""
