@@ -72,6 +72,8 @@ class SideBySide:
             In each, what is drawn first comes first; without the query layer. None at all, or
             the removal of that layer, ends it.
         """
+        if self._arranging:  # layers that come and go for it have this called, too
+            return
         if not groups or self._queries not in self._viewer.layers:
             self.leave()
             return
@@ -84,7 +86,12 @@ class SideBySide:
             self._build_quietly(groups, self._before)
         self._stand_ins.show(any(layer.visible for layer in group) for group in groups)
         if refit:
-            self._viewer.fit_to_view(layers=[layer for group in groups for layer in group])
+            self._fit([layer for group in groups for layer in group])
+
+    def _fit(self, layers: Sequence[Layer]) -> None:
+        """Fit the view to some layers; to all, where those lack an axis that napari looks up."""
+        complete = max(layer.ndim for layer in layers) == self._viewer.dims.ndim
+        self._viewer.fit_to_view(layers=layers if complete else None)
 
     def _in_place(self, groups: Sequence[Sequence[Layer]]) -> bool:
         """Whether nothing has changed; even to build nothing costs 0.3 s in a large process."""
@@ -187,15 +194,22 @@ class SideBySide:
         before, self._before = self._before, None
         if before is None:
             return
-        grid = self._viewer.canvas.grid
-        grid.events.enabled.disconnect(self._on_enabled)
-        with self._viewer.layers.batched_update():
-            grid.enabled = False
-            self._stand_ins.remove()
-            self._groups = []
-            before.restore_layers(self._viewer, self._queries)
-            set_changed(grid, **before.grid)
+        self._viewer.canvas.grid.events.enabled.disconnect(self._on_enabled)
+        self._arranging = True
+        try:
+            with self._viewer.layers.batched_update():
+                self._restore(before)
+        finally:
+            self._arranging = False
         set_changed(self._viewer.scene.camera, **before.camera)
+
+    def _restore(self, before: Before) -> None:
+        grid = self._viewer.canvas.grid
+        grid.enabled = False
+        self._stand_ins.remove()
+        self._groups = []
+        before.restore_layers(self._viewer, self._queries)
+        set_changed(grid, **before.grid)
 
 
 def _ids(groups: Iterable[Iterable[Layer]]) -> list[list[Hashable]]:
