@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 ReadAs = Literal["auto", "rgb", "stack"]
 """What the user says of them; 'auto' leaves it to the file."""
@@ -38,8 +35,8 @@ class Order:
     move: tuple[int, int] | None = None
     doubt: str = ""
 
-    def applied(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Return the array with its axes in this order, as a view."""
+    def applied(self, data: Any) -> Any:
+        """Return an array, or what has its `transpose`, with its axes in this order, unread."""
         return data if self.move is None else np.moveaxis(data, *self.move)
 
 

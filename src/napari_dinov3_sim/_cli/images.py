@@ -160,7 +160,8 @@ def _read_npy(path: Path, read_as: ReadAs) -> NDArray[Any]:
     # Not numpy.load, which would open an archive or a pickle under the name of an array.
     with path.open("rb") as stream:
         pixels = np.lib.format.read_array(stream, allow_pickle=False)
-    return npy_order(pixels.shape, read_as).applied(pixels)
+    ordered: NDArray[Any] = npy_order(pixels.shape, read_as).applied(pixels)
+    return ordered
 
 
 def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
@@ -169,7 +170,9 @@ def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
     try:
         with TiffFile(path) as tiff:
             if is_plain(tiff):
-                return tiff_order(tiff, read_as).applied(tiff.series[0].asarray())
+                order = tiff_order(tiff, read_as)
+                pixels: NDArray[Any] = order.applied(tiff.series[0].asarray())
+                return pixels
     except ValueError as error:
         # Without imagecodecs some compressions are beyond tifffile, but not beyond Pillow.
         if "imagecodecs" not in str(error):

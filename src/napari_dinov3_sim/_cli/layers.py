@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.sampling import stack_window
-from napari_dinov3_sim.core.sources import ArraySource, PixelSource, as_source
+from napari_dinov3_sim.core.sources import ArraySource, PixelSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,6 @@ class Layer:
 
     def plane(self, position: Position) -> PixelSource:
         """Return one plane, unread."""
-        if len(self.data.shape) - self.rgb == 2:
-            return as_source(self.data)
         at = dict(zip(self._axes, position, strict=True))
         if self.channel is not None:
             at.update([self.channel])

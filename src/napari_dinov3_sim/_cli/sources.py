@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim._cli.colours import npy_order, tiff_order
+from napari_dinov3_sim._cli.flat import FlatArray, open_npy
 from napari_dinov3_sim._cli.images import (
     ARRAY_SUFFIXES,
     is_plain,
@@ -97,10 +98,17 @@ class OpenFile:
         """Return an array that is read where it is needed, or None; and whether it has colours."""
         suffix = path.suffix.lower()
         if suffix == ".npy":
-            return _map_npy(path, self._read_as), False
+            return self._open_npy(path), False
         if suffix in ARRAY_SUFFIXES:
             return self._open_tiff(path)
         return None, False
+
+    def _open_npy(self, path: Path) -> Any:
+        try:
+            flat = open_npy(path, self._stack.enter_context(path.open("rb")))
+        except ValueError:  # empty or damaged: reading it as an image tells which
+            return None
+        return npy_order(flat.shape, self._read_as).applied(flat)
 
     def _open_tiff(self, path: Path) -> tuple[Any, bool]:
         from tifffile import TiffFile
@@ -112,8 +120,11 @@ class OpenFile:
         colours, self.doubt = series.axes.endswith("S"), order.doubt
         if series.dataoffset is not None:
             dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-            mapped = order.applied(np.memmap(path, dtype, "r", series.dataoffset, series.shape))
-            return (mapped if dtype.isnative else _Swapped(mapped)), colours
+            file = self._stack.enter_context(path.open("rb"))
+            flat = order.applied(
+                FlatArray.contiguous(file, dtype, series.dataoffset, series.shape)
+            )
+            return (flat if dtype.isnative else _Swapped(flat)), colours
         if order.move is not None:
             return order.applied(series.asarray()), colours
         return (_Pages(series), colours) if is_stack(series.shape) else (None, False)
@@ -127,18 +138,10 @@ def _layer(path: Path, data: Any, colours: bool) -> Layer:
     return Layer(path, data, shape[:-1] if rgb else shape, rgb)
 
 
-def _map_npy(path: Path, read_as: ReadAs) -> NDArray[Any] | None:
-    try:
-        mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except ValueError:  # empty or damaged: reading it as an image tells which
-        return None
-    return npy_order(mapped.shape, read_as).applied(mapped)
-
-
 class _Swapped:
     """An array of the other byte order, as tifffile and napari read it: in that of the machine."""
 
-    def __init__(self, data: NDArray[Any]) -> None:
+    def __init__(self, data: FlatArray) -> None:
         self._data = data
         self.shape, self.dtype = data.shape, data.dtype.newbyteorder("=")
 

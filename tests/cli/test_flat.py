@@ -1,0 +1,105 @@
+"""Arrays in files: any region in any order of axes, and a sentence when the file is cut short."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_dinov3_sim._cli.flat import FlatArray, open_npy
+from napari_dinov3_sim._cli.sources import OpenFile
+from napari_dinov3_sim._cli.tasks import last_file
+from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.sampling import survey
+
+
+@st.composite
+def regions(draw):
+    """Give a shape, an order of its axes, and an index into the axes so ordered."""
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    axes = draw(st.permutations(range(len(shape))))
+    index = []
+    for axis in axes:
+        start = draw(st.integers(0, shape[axis] - 1))
+        stop = draw(st.integers(start + 1, shape[axis]))
+        index.append(draw(st.sampled_from([start, slice(start, stop), slice(None)])))
+    return tuple(shape), axes, tuple(index[: draw(st.integers(0, len(index)))])
+
+
+@given(
+    regions(), st.sampled_from(["u1", ">u2", "f8", "?"]), st.booleans(), st.sampled_from([0, 1])
+)
+@settings(deadline=None, max_examples=200)
+def test_every_region_is_that_of_the_array(tmp_path_factory, region, dtype, fortran, drop):
+    shape, axes, index = region
+    values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    path = tmp_path_factory.mktemp("flat") / "a.npy"
+    np.save(path, np.asfortranarray(values) if fortran else values)
+    with path.open("rb") as file:
+        flat, expected = open_npy(path, file).transpose(axes), values.transpose(axes)
+        if drop and expected.ndim > 1 and expected.shape[0] == 1:
+            flat, expected = flat.reshape(flat.shape[1:]), expected[0]
+            index = index[1:]
+        assert (flat.shape, flat.dtype, flat.ndim) == (
+            expected.shape,
+            expected.dtype,
+            expected.ndim,
+        )
+        np.testing.assert_array_equal(flat[index], expected[index])
+
+
+def test_a_file_that_is_too_short_is_refused(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(20))
+    with (tmp_path / "a.raw").open("rb") as file:
+        FlatArray.contiguous(file, np.dtype("u2"), 4, (2, 4))
+        with pytest.raises(ValueError, match="cut short"):
+            FlatArray.contiguous(file, np.dtype("u2"), 6, (2, 4))
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif"])
+def test_a_file_that_is_cut_short_while_it_is_read_fails_alone(
+    cli, folder, picture, monkeypatch, name
+):
+    np.save("a.npy", picture(4, 60, 50, dtype=np.uint16))
+    tifffile.imwrite("a.tif", np.load("a.npy"), photometric="minisblack")
+    real = last_file.layer
+
+    def layer(task, read_as):
+        found = real(task, read_as)
+        if task.position == (2,):
+            times = Path(name).stat().st_mtime_ns
+            os.truncate(name, 1000)
+            os.utime(name, ns=(times, times))  # a clock that does not tell
+        return found
+
+    monkeypatch.setattr(last_file, "layer", layer)
+    result = cli("embed", name, "gray.png", "--out", "store", "--model", "builtin")
+    assert result.code == 2
+    assert (
+        f"The pixels of {name} cannot be read any more (EOFError: the file is shorter than it was)"
+        in result.err
+    )
+    assert "3 planes of 2 images in store: 3 written, 0 already there, 2 failed." in result.out
+
+
+def test_a_picture_that_is_cut_short_is_named(tmp_path, picture):
+    path = tmp_path / "a.npy"
+    np.save(path, picture(60, 50))
+    with OpenFile(path) as file:
+        os.truncate(path, 1000)
+        with pytest.raises(ImageError, match=rf"^The pixels of {path} cannot be read any more"):
+            survey(file.layers[0].plane(()))
+
+
+def test_a_file_that_is_deleted_while_it_is_open_is_read_to_its_end(tmp_path, picture):
+    stack = picture(4, 60, 50, dtype=np.uint16)
+    np.save(tmp_path / "a.npy", stack)
+    with OpenFile(tmp_path / "a.npy") as file:
+        (tmp_path / "a.npy").unlink()
+        plane = file.layers[0].plane((3,))
+        np.testing.assert_array_equal(plane.read(slice(None), slice(None)), stack[3])
