@@ -105,3 +105,43 @@ def test_a_stopped_stack_skips_the_planes_that_are_done(cli, folder, picture):
     assert (stopped.code, stopped.err.count("\n")) == (130, 1)
     entries = cli("embed", "stack.npy", *ARGUMENTS).json["images"]
     assert [entry["skipped"] for entry in entries] == [True, True, False, False]
+
+
+def test_a_folder_that_is_searched_in_is_left_as_it_is(cli, tall, tiles_computed):
+    cli("embed", "tall.npy", *ARGUMENTS)
+    before = sorted(Path("store").rglob("*"))
+    np.save("other.npy", tall[::-1])
+    ask = ("similarity", "tall.npy", "other.npy", "--at", 3, 3, "--out", "out")
+    del tiles_computed[:]
+    assert cli(*ask, "--embeddings", "store", "--model", "builtin").code == 0
+    assert (sorted(Path("store").rglob("*")), tiles_computed) == (before, [])
+
+
+def write_npy():
+    np.lib.format.open_memmap("a.npy", "r+")[2000:] = 0
+
+
+def delete_chunks():
+    for chunk in Path("a.zarr", "c").rglob("*"):
+        if chunk.is_file():
+            chunk.unlink()
+
+
+@pytest.mark.parametrize(("name", "change"), [("a.npy", write_npy), ("a.zarr", delete_chunks)])
+def test_what_changes_while_it_is_embedded_is_not_kept(cli, tall, monkeypatch, name, change):
+    pytest.importorskip("zarr").save_array("a.zarr", tall)
+    np.save("a.npy", tall)
+    real, left = TileParts.put, [0]
+
+    def put(self, number, embeddings):
+        real(self, number, embeddings)
+        if number in left:
+            change()
+
+    monkeypatch.setattr(TileParts, "put", put)
+    result = cli("embed", name, "gray.png", *ARGUMENTS)
+    assert f"{name} was changed while it was embedded; run the command again." in result.err
+    (written,) = Path("store").iterdir()
+    assert (result.code, written.name.startswith("gray-")) == (2, True)
+    left.clear()
+    assert cli("embed", name, *ARGUMENTS).code == 0

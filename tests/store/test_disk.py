@@ -203,6 +203,14 @@ def test_a_disk_that_refuses_is_told_once_and_answers_go_on(store, warnings, mon
         store.write(digest(1), STATE)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_made_says_why(store, warnings, monkeypatch, number):
+    monkeypatch.setattr(Path, "mkdir", refuse(number))
+    store.tiles(digest(1)).put(0, np.ones((2, 2, 4), np.float32))
+    assert len(warnings) == 1
+    assert f"({os.strerror(number)}); free some space or choose another folder" in warnings[0]
+
+
 def test_a_file_in_the_place_of_the_folder(store, warnings):
     store.folder.write_text("")
     assert store.put(digest(1), STATE) is None
@@ -288,7 +296,8 @@ def test_tiles_beyond_the_budget_are_not_kept(tmp_path):
         assert sum(p.stat().st_size for p in store.folder.rglob("*.safetensors")) <= 5000
 
 
-def test_what_a_killed_process_was_writing_is_cleared(bounded):
+@pytest.mark.parametrize("is_bounded", [True, False])
+def test_what_a_killed_process_was_writing_is_cleared(bounded, is_bounded):
     store = bounded(5)
     path = store.put(digest(1), STATE)
     for name, seconds in [("old", 2 * folder_module.LEFT_BEHIND), ("new", 0)]:
@@ -297,7 +306,7 @@ def test_what_a_killed_process_was_writing_is_cleared(bounded):
         (part / path.name).write_bytes(b"half")
         age(part / path.name, seconds)
         age(part, seconds)
-    DiskStore(store.folder, store.budget).put(digest(2), STATE)
+    DiskStore(store.folder, store.budget if is_bounded else None).put(digest(2), STATE)
     assert [name for name in names(store) if name.startswith(".")] == [f".{path.name}.new.part"]
 
 

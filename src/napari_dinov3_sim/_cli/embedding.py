@@ -33,12 +33,15 @@ class Found:
     ----------
     digest : str
         Under which the embeddings are stored.
+    pixels : str
+        Digest of the pixels, when they were looked at first.
     state : PatchImageState
     stored : Path or None
         The file they came from; None where they were computed.
     """
 
     digest: str
+    pixels: str
     state: PatchImageState
     stored: Path | None
 
@@ -71,11 +74,15 @@ class PlaneEmbedder:
     store : DiskStore or None
         Asked first.
     recipe : Recipe
+    keeps_tiles : bool
+        Whether finished tiles are written into the store, which a folder that is only searched
+        in does not want.
     """
 
     model: LazyModel
     store: DiskStore | None
     recipe: Recipe = field(default_factory=Recipe)
+    keeps_tiles: bool = False
 
     def find(
         self,
@@ -102,11 +109,11 @@ class PlaneEmbedder:
         path = None if self.store is None else self.store.path_of(digest)
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
-            return Found(digest, state, path)
+            return Found(digest, seen.digest, state, path)
         state = self._create(source, window, digest, label, progress)
         # Where memory ran out, another arithmetic may have gone on with it.
         digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
-        return Found(digest, state, None)
+        return Found(digest, seen.digest, state, None)
 
     def _create(
         self,
@@ -118,7 +125,7 @@ class PlaneEmbedder:
     ) -> PatchImageState:
         from napari_dinov3_sim.core.state import create_patch_image_state
 
-        tiles = None if self.store is None else self.store.tiles(digest, label)
+        tiles = self.store.tiles(digest, label) if self.store and self.keeps_tiles else None
         return create_patch_image_state(
             source,
             self.model.load(),

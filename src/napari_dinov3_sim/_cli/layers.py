@@ -88,7 +88,7 @@ class Layer:
         """Return where the planes lie, in order."""
         return itertools.product(*map(range, self.leading))
 
-    def plane(self, position: Position) -> PixelSource:
+    def plane(self, position: Position) -> ArraySource:
         """Return one plane, unread."""
         at = dict(zip(self._axes, position, strict=True))
         if self.channel is not None:

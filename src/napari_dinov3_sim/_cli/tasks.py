@@ -16,15 +16,18 @@ from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim._cli.colours import ReadAs
+    from napari_dinov3_sim._cli.embedding import Found
     from napari_dinov3_sim._cli.layers import Layer, Position
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.sources import ArraySource
     from napari_dinov3_sim.core.state import Progress
 
 
@@ -143,9 +146,10 @@ def _embed(
 ) -> dict[str, Any]:
     layer, store = last_file.layer(task, settings.read_as), _store(settings.folder)
     label = layer.label(task.position)
-    planes = PlaneEmbedder(model, store, settings.recipe)
-    found = planes.find(layer.plane(task.position), label, task.window, progress)
-    path = found.stored or store.write(found.digest, found.state, label)
+    planes = PlaneEmbedder(model, store, settings.recipe, keeps_tiles=True)
+    source = layer.plane(task.position)
+    found = planes.find(source, label, task.window, progress)
+    path = found.stored or _written(found, source, store, label)
     return {
         "image": str(task.path),
         "channel": None if layer.channel is None else layer.channel[1],
@@ -159,6 +163,17 @@ def _embed(
         "skipped": found.stored is not None,
         "process": f"{platform.node()}:{os.getpid()}",
     }
+
+
+def _written(found: Found, source: ArraySource, store: DiskStore, label: str) -> Path:
+    # What was written into the file meanwhile, or deleted from it, would go under the digest of
+    # what was there before, and a chunk of Zarr that is missing is no error: it reads as zeros.
+    if survey(source).digest != found.pixels:
+        store.tiles(found.digest, label).discard()
+        raise InputError(
+            f"{source.name} was changed while it was embedded; run the command again."
+        )
+    return store.write(found.digest, found.state, label)
 
 
 class LastFile:

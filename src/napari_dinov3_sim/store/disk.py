@@ -49,7 +49,7 @@ class DiskStore:
     ) -> None:
         self.budget = budget
         self._folder, self._warn = Folder(folder), warn
-        self._refused = False
+        self._refused = self._cleared = False
         self._used: int | None = None
         self._counted = 0.0
         self._lock = threading.Lock()
@@ -175,6 +175,7 @@ class DiskStore:
 
     def _count(self, written: Path, keep: Path) -> None:
         if self.budget is None:
+            self._clear_once()
             return
         with self._lock:
             if self._used is not None:
@@ -183,6 +184,12 @@ class DiskStore:
             if self._used is None or self._used > self.budget or old:
                 self._used = self._folder.trim(self.budget, keep)
                 self._counted = monotonic()
+
+    def _clear_once(self) -> None:
+        with self._lock:
+            first, self._cleared = not self._cleared, True
+        if first:
+            self._folder.clear_left_behind()
 
 
 def _touch(path: Path) -> None:

@@ -79,7 +79,8 @@ def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
 def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
     """Return the error that a user is told when `what` did not get into its file."""
     reason, cure = error.strerror or error, "free some space"
-    if not path.absolute().parent.exists():
+    # A folder that could not be made says why itself.
+    if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
         reason, cure = f"there is no folder {path.parent}", "make it"
     return StoreError(
         f"The {what} cannot be written to {path} ({reason}); {cure} or choose another folder."

@@ -118,6 +118,13 @@ class Folder:
         """Measure everything of this package's in the folder."""
         return [unit for path in _own_paths(self.path) if (unit := _measure(path)) is not None]
 
+    def clear_left_behind(self) -> None:
+        """Delete what killed processes were writing."""
+        for path in self.path.glob(f".*{SUFFIX}.*{PART}"):
+            unit = _measure(path)
+            if unit is not None and time.time() - unit.used > LEFT_BEHIND:
+                shutil.rmtree(path, ignore_errors=True)
+
     def trim(self, budget: int, keep: Path) -> int:
         """Delete the least recently used when more than a budget is there.
 
@@ -133,7 +140,7 @@ class Folder:
         int
             Bytes that remain.
         """
-        _clear_left_behind(self.path)
+        self.clear_left_behind()
         units = sorted(
             self.units(), key=lambda unit: (unit.path == keep, not unit.is_stale, unit.used)
         )
@@ -165,13 +172,6 @@ def _measure(path: Path) -> Unit | None:
         return Unit(path, sum(part.st_size for part in parts), latest)
     except OSError:  # gone in the meantime
         return None
-
-
-def _clear_left_behind(folder: Path) -> None:
-    for path in folder.glob(f".*{SUFFIX}.*{PART}"):
-        unit = _measure(path)
-        if unit is not None and time.time() - unit.used > LEFT_BEHIND:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _unlink(path: Path) -> None:
