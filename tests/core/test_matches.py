@@ -11,7 +11,7 @@ from skimage import data
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core import matches
-from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.core.errors import EmbeddingCancelled, StateError
 from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.matches import mutual_matches
 
@@ -85,6 +85,27 @@ def test_half_precision_finds_the_same_pairs():
     np.testing.assert_array_equal(
         mutual_matches(first, second).first, mutual_matches(*halves).first
     )
+
+
+def test_blocks_are_counted_and_can_be_stopped(monkeypatch):
+    first, second = random_state(seed=5), random_state(seed=6)
+    whole = mutual_matches(first, second)
+    monkeypatch.setattr(matches, "BLOCK_BYTES", 4 * len(second.grid) * 2)
+    seen = []
+    found = mutual_matches(first, second, progress=lambda *counts: seen.append(counts))
+    np.testing.assert_array_equal(found.first, whole.first)
+    blocks = -(-len(first.grid) // 2)
+    assert seen == [(done, blocks) for done in range(blocks + 1)]
+
+    def stop(done, total):
+        seen.append(done)
+        if done == 2:
+            raise EmbeddingCancelled
+
+    del seen[:]
+    with pytest.raises(EmbeddingCancelled):
+        mutual_matches(first, second, progress=stop)
+    assert seen == [0, 1, 2]
 
 
 def test_other_models_are_refused():

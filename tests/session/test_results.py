@@ -15,10 +15,11 @@ from napari.components import ViewerModel
 from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 
-from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession, result_data
 from napari_dinov3_sim.session import planes as planes_module
 from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
@@ -535,6 +536,54 @@ def test_matches_are_updated_together_or_made_anew_together(session, two, viewer
     session.results.matches(count=3)
     assert len(results(viewer, "matches")) == 4
     assert [len(layer.data) for layer in pair] == [2, 2]
+
+
+def test_matching_shows_how_far_it_is_and_can_be_cancelled(threaded, two, viewer, monkeypatch):
+    seen, gate, stopped = [], threading.Event(), threading.Event()
+
+    def matching(*_states, progress, **_options):
+        progress(0, 3)
+        assert gate.wait(20)
+        try:
+            progress(1, 3)
+        except EmbeddingCancelled:
+            stopped.set()
+            raise
+
+    threaded.embed()
+    threaded.wait(20)
+    monkeypatch.setattr("napari_dinov3_sim.core.matches.mutual_matches", matching)
+    threaded.progressed.connect(seen.append)
+    threaded.results.matches()
+    while not seen:
+        threaded._runner.deliver(0.05)
+    assert seen == [Progress("Matching plain and turned", 0, 3)]
+    threaded.cancel()
+    gate.set()
+    threaded.wait(20)
+    assert stopped.wait(20)
+    assert (seen[-1], results(viewer, "matches")) == (None, [])
+
+
+def test_cancelling_stops_no_result_that_is_soon_there(threaded, two, viewer):
+    threaded.add_query(two[0], 40, 33)
+    threaded.wait(20)
+    gate = held_back(threaded)
+    threaded.results.labels(0.2)
+    threaded.cancel()
+    gate.set()
+    threaded.wait(20)
+    assert len(results(viewer, "labels")) == 2
+
+
+def test_progress_of_matching_ends_with_it(session, two, monkeypatch):
+    monkeypatch.setattr("napari_dinov3_sim.core.matches.BLOCK_BYTES", 1)
+    session.embed()
+    seen = []
+    session.progressed.connect(seen.append)
+    session.results.matches()
+    assert (seen[0].done, seen[-2].done, seen[-1]) == (0, seen[-2].total, None)
+    assert seen[0].total > 1
 
 
 def test_matches_need_two_embedded_images(session, viewer, rng):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.core.state import PatchImageState, Progress
 
 BLOCK_BYTES = 64 * 2**20
 """Of products held at a time."""
@@ -47,6 +47,7 @@ def mutual_matches(
     *,
     min_cosine: float = -1.0,
     limit: int | None = None,
+    progress: Progress | None = None,
 ) -> Matches:
     """Return the pairs of patches of which each is the other's nearest neighbour.
 
@@ -57,6 +58,9 @@ def mutual_matches(
         Pairs of less are left out.
     limit : int, optional
         The greatest number of pairs.
+    progress : callable, optional
+        Called with (blocks done, blocks in all) before the first and after each; may raise
+        `EmbeddingCancelled`.
 
     Returns
     -------
@@ -71,7 +75,9 @@ def mutual_matches(
         The images were embedded by different models.
     """
     check_same_model([first, second])
-    there, back, cosine = _neighbours(first.embeddings_normalized, second.embeddings_normalized)
+    there, back, cosine = _neighbours(
+        first.embeddings_normalized, second.embeddings_normalized, progress or (lambda *_: None)
+    )
     own = np.arange(len(there))
     mutual = (back[there] == own) & (cosine >= np.float32(min_cosine))
     own = own[mutual & _is_image(first.grid) & _is_image(second.grid)[there]]
@@ -82,7 +88,7 @@ def mutual_matches(
 
 
 def _neighbours(
-    rows: torch.Tensor, columns: torch.Tensor
+    rows: torch.Tensor, columns: torch.Tensor, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return each row's nearest column, each column's nearest row, and the former's cosine."""
     there = torch.empty(len(rows), dtype=torch.int64)
@@ -91,13 +97,16 @@ def _neighbours(
     greatest = torch.full((len(columns),), -torch.inf)
     columns = columns.float()
     step = max(1, BLOCK_BYTES // (4 * len(columns)))
-    for start in range(0, len(rows), step):
+    starts = range(0, len(rows), step)
+    progress(0, len(starts))
+    for number, start in enumerate(starts, start=1):
         block = slice(start, start + step)
         products = rows[block].float() @ columns.T
         cosine[block], there[block] = products.max(1)
         values, places = products.max(0)
         back = torch.where(values > greatest, places + start, back)
         greatest = torch.maximum(values, greatest)
+        progress(number, len(starts))
     return there.numpy(), back.numpy(), cosine.numpy()
 
 

@@ -49,9 +49,12 @@ class QueryResults:
     ----------
     done : psygnal.Signal
         Emitted on the main thread with a sentence when a result is there.
+    progressed : psygnal.Signal
+        Emitted on the main thread with the `Progress` of what takes long, and None at the end.
     """
 
     done = Signal(str)
+    progressed = Signal(object)
 
     def __init__(
         self,
@@ -67,13 +70,17 @@ class QueryResults:
         self._atlas, self._store, self._palette = atlas, store, palette
         self._threshold, self._adopt = threshold, adopt
         self._layers = ResultLayers(atlas, palette)
-        self._work = Work(runner, fail, self.done.emit)
+        self._work = Work(runner, fail, self.done.emit, self.progressed.emit)
         self.saved = SavedPicks(atlas.embedder, fail)
 
     @property
     def pending(self) -> bool:
         """Whether something is on its way."""
         return self._work.pending
+
+    def cancel(self) -> None:
+        """Give up what takes long, which is to match two large images."""
+        self._work.stop_long()
 
     def close(self) -> None:
         """Give up what is on its way."""

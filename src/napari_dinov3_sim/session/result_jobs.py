@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.messages import KindMaps
     from napari_dinov3_sim.session.planes import LayerAxes, Plane, PlaneKey
     from napari_dinov3_sim.session.questions import StateHandle
+    from napari_dinov3_sim.session.result_work import Check
     from napari_dinov3_sim.store import EmbeddingStore
 
 
@@ -206,14 +207,14 @@ EmbeddedPlane = tuple["Plane", "StateHandle"]
 
 
 def find_matches(
-    first: EmbeddedPlane, second: EmbeddedPlane, count: int, store: EmbeddingStore
+    first: EmbeddedPlane, second: EmbeddedPlane, count: int, store: EmbeddingStore, check: Check
 ) -> Iterator[FoundMatches]:
     """Give the best pairs of patches that are each other's nearest neighbours."""
     from napari_dinov3_sim.core.matches import mutual_matches
 
     planes = first[0], second[0]
     states = state_of(*first, store), state_of(*second, store)
-    matches: Matches = mutual_matches(*states, limit=count)
+    matches: Matches = mutual_matches(*states, limit=count, progress=check)
     places = matches.first, matches.second
     one, other = (data_coordinates(p, p.key, at) for p, at in zip(planes, places, strict=True))
     sizes = [

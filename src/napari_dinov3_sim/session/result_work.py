@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.session.messages import Computed, Failure, Finished, Message
+from napari_dinov3_sim.core.errors import EmbeddingCancelled
+from napari_dinov3_sim.session.messages import Computed, Failure, Finished, Message, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+
+Check = Callable[[int, int], None]
+"""Called with (parts done, parts in all); may raise `EmbeddingCancelled`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,17 +28,28 @@ class ResultJob:
     Attributes
     ----------
     compute : callable
-        Returns an iterator; what it raises travels as a `Failure`.
+        Given a `Check`, returns an iterator; what it raises travels as a `Failure`.
+    what : str
+        What is done, for the progress.
     """
 
-    compute: Callable[[], Iterator[object]]
+    compute: Callable[[Check], Iterator[object]]
+    what: str
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send one `Computed` for each result."""
-        for value in self.compute():
+        """Send one `Computed` for each result, and `Progress` where there are several parts."""
+
+        def check(done: int, total: int) -> None:
             if token.cancelled:
-                return
-            post(Computed(value))
+                raise EmbeddingCancelled
+            if total > 1:
+                post(Progress(self.what, done, total))
+
+        with suppress(EmbeddingCancelled):
+            for value in self.compute(check):
+                if token.cancelled:
+                    return
+                post(Computed(value))
 
 
 @dataclass(eq=False)
@@ -44,6 +61,7 @@ class _Request:
     tell: Callable[[list[Any]], str]
     shown: list[Any] = field(default_factory=list)
     failed: bool = False
+    in_progress: bool = False
     token: CancelToken | None = None
 
 
@@ -57,12 +75,19 @@ class Work:
         Bound method, called on the main thread with every `Failure`.
     done : callable
         Called on the main thread with a sentence when something is done.
+    progress : callable
+        Called on the main thread with the `Progress` of what takes long, and with None at the
+        end of it.
     """
 
     def __init__(
-        self, runner: Runner, fail: Callable[[Failure], None], done: Callable[[str], None]
+        self,
+        runner: Runner,
+        fail: Callable[[Failure], None],
+        done: Callable[[str], None],
+        progress: Callable[[Progress | None], None],
     ) -> None:
-        self._runner, self._fail, self._done = runner, fail, done
+        self._runner, self._fail, self._done, self._progress = runner, fail, done, progress
         self._numbers = count(1)
         self._requests: dict[str, _Request] = {}
 
@@ -91,17 +116,49 @@ class Work:
         tell : callable
             Called with those that were; returns the sentence for the user.
         """
+        self.start_long(sort, "", lambda _check: compute(), show, tell)
+
+    def start_long(
+        self,
+        sort: str,
+        what: str,
+        compute: Callable[[Check], Iterator[object]],
+        show: Callable[[Any], bool],
+        tell: Callable[[list[Any]], str],
+    ) -> None:
+        """Compute what may take long enough to be shown, and to be stopped by the user.
+
+        Parameters
+        ----------
+        sort, show, tell
+            As for `start`.
+        what : str
+            What is done, for the progress.
+        compute : callable
+            As for `start`; given a `Check` to call now and then.
+        """
         self.stop(sort)
         request = _Request(next(self._numbers), show, tell)
         self._requests[sort] = request
         receive = partial(self._receive, sort, request.number)
-        request.token = self._runner.submit("answer", ResultJob(compute), receive)
+        request.token = self._runner.submit("answer", ResultJob(compute, what), receive)
 
     def stop(self, sort: str) -> None:
         """Give up a job; whatever is on its way is stale."""
         request = self._requests.pop(sort, None)
         if request is not None and request.token is not None:
             request.token.cancel()
+        if request is not None:
+            self._end_progress(request)
+
+    def stop_long(self) -> None:
+        """Give up what shows its progress; what does not is soon done."""
+        for sort in [sort for sort, request in self._requests.items() if request.in_progress]:
+            self.stop(sort)
+
+    def _end_progress(self, request: _Request) -> None:
+        if request.in_progress:
+            self._progress(None)
 
     def stop_all(self) -> None:
         """Give up everything."""
@@ -115,10 +172,14 @@ class Work:
         if isinstance(message, Computed):
             if request.show(message.value):
                 request.shown.append(message.value)
+        elif isinstance(message, Progress):
+            request.in_progress = True
+            self._progress(message)
         elif isinstance(message, Failure):
             request.failed = True
             self._fail(message)
         elif isinstance(message, Finished):
             del self._requests[sort]
+            self._end_progress(request)
             if request.shown and not request.failed:
                 self._done(request.tell(request.shown))

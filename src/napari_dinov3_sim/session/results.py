@@ -218,7 +218,8 @@ class Results(QueryResults):
         compute = partial(find_matches, first, second, count, self._store)
         names = (first[0].name, second[0].name)
         tell = partial(tell_matches, names)
-        self._work.start("matches", compute, self._layers.show_matches, tell)
+        what = "Matching {} and {}".format(*names)
+        self._work.start_long("matches", what, compute, self._layers.show_matches, tell)
 
     def _pair(self, a: Image | None, b: Image | None) -> tuple[EmbeddedPlane, EmbeddedPlane]:
         given = [image.unique_id for image in (a, b) if image is not None]

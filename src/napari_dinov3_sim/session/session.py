@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.state import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
+    from napari_dinov3_sim.session.messages import Progress
 
 
 class SimilaritySession(Asking, Showing):
@@ -82,6 +83,7 @@ class SimilaritySession(Asking, Showing):
             load_model=load_model or ModelLoader(),
             look=look or Look(),
         )
+        self.results.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._schedule()
 
@@ -160,8 +162,9 @@ class SimilaritySession(Asking, Showing):
         self._schedule()
 
     def cancel(self) -> None:
-        """Stop embedding; what is done stays, and the next click asks again."""
+        """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._embedder.cancel()
+        self.results.cancel()
         self.progressed.emit(None)
         self._schedule()
 
@@ -222,6 +225,10 @@ class SimilaritySession(Asking, Showing):
         self.results.close()
         self._targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
+
+    def _on_result_progress(self, progress: Progress | None) -> None:
+        if progress is not None or not self._embedder.busy:
+            self.progressed.emit(progress)
 
     def _choose(self, backbone: Backbone | str | None) -> None:
         if backbone is None or isinstance(backbone, str):
