@@ -93,6 +93,7 @@ def _description_of(query: SavedQuery) -> dict[str, Any]:
         "fingerprint": query.fingerprint,
         "model": query.model,
         "cell_size": query.cell_size,
+        "factor": query.factor,
     }
 
 
@@ -153,7 +154,8 @@ def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> S
     rest = {name: description[name] for name in ("combination", "fingerprint", "model")}
     if not all(isinstance(value, str) for value in rest.values()):
         raise StateError("A combination and a model are named by text.")
-    return SavedQuery(tuple(kinds), **rest, cell_size=int(description["cell_size"]))
+    cell_size, factor = int(description["cell_size"]), description.get("factor")
+    return SavedQuery(tuple(kinds), **rest, cell_size=cell_size, factor=factor)
 
 
 def list_queries(folder: str | os.PathLike[str]) -> list[LibraryEntry]:

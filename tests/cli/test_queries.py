@@ -201,10 +201,26 @@ def test_the_table_has_a_line_for_each_kind(two_kinds, cli):
     assert out.count("64 × 40") == 2
 
 
-def test_another_resolution_is_noted(saved, cli):
-    result = cli("search", saved, "rgb.png", "--out", "out", "--resolution", 2)
+@pytest.mark.parametrize(
+    ("options", "remark"),
+    [
+        (("--resolution", 2), "it was made at resolution 1, and this is 2"),
+        (("--shifts", 2), "it was made at one vector per 16 pixels, and now there is one per 8"),
+    ],
+)
+def test_another_resolution_is_noted(saved, cli, options, remark):
+    assert load_query(saved).factor == 1
+    result = cli("search", saved, "rgb.png", "--out", "out", *options)
     assert result.code == 0
-    assert "made with one vector per 16 pixels" in result.err
+    assert f"note: the query finds less: {remark}; choose --resolution and" in result.err
+
+
+def test_shifts_are_not_taken_for_the_resolution_that_has_the_same_cells(saved, cli):
+    ask = ("similarity", "gray.png", "--at", 5, 5, "--out", "out", "--model", "builtin")
+    assert cli(*ask, "--resolution", 2, "--save-query", "two.query.safetensors").code == 0
+    search = ("search", "two.query.safetensors", "rgb.png", "--out", "out")
+    assert "made at resolution 2, and this is 1" in cli(*search, "--shifts", 2).err
+    assert cli(*search, "--resolution", 2).err == ""
 
 
 # --- refusals -----------------------------------------------------------------------------------

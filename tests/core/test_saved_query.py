@@ -41,13 +41,13 @@ def state():
 def query(state):
     first, second = kinds_of(state)
     kinds = SavedKind.of(first, "#ff8800", [PICTURE, PICTURE[:2]]), SavedKind.of(second, "#00ffff")
-    return SavedQuery(kinds, "auto", "model", "builtin", 16)
+    return SavedQuery(kinds, "auto", "model", "builtin", 16, 0.5)
 
 
 def test_all_of_a_query_comes_back(query, tmp_path):
     path = save_query(query, tmp_path / "a.query.safetensors")
     found = load_query(path)
-    for name in ("combination", "fingerprint", "model", "cell_size"):
+    for name in ("combination", "fingerprint", "model", "cell_size", "factor"):
         assert getattr(found, name) == getattr(query, name)
     for one, other in zip(found.kinds, query.kinds, strict=True):
         assert (one.name, one.colour) == (other.name, other.colour)
@@ -182,6 +182,9 @@ def test_vectors_that_cannot_be_are_refused(saved, arrays):
         {"fingerprint": ""},
         {"model": 3},
         {"cell_size": 0},
+        {"factor": 3},
+        {"factor": [1]},
+        {"factor": float("nan")},
         {"cell_size": float("inf")},
     ],
     ids=json.dumps,
@@ -189,6 +192,13 @@ def test_vectors_that_cannot_be_are_refused(saved, arrays):
 def test_words_that_cannot_be_are_refused(saved, description):
     assert load_query(changed(saved)).kinds[0].colour == "#112233"
     assert "cannot be read as a saved query" in sentence(changed(saved, **description))
+
+
+def test_a_file_that_does_not_know_its_resolution_is_of_use(saved):
+    query = load_query(changed(saved))
+    assert query.factor is None
+    assert query.remark(2, 16) == ""
+    assert query.remark(2, 8).startswith("it was made at one vector per 16 pixels, and now")
 
 
 def test_pictures_that_cannot_be_are_refused(query):

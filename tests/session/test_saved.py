@@ -10,6 +10,7 @@ from brute_force import PATCH, PatchProjection, reference_embeddings, reference_
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateError, StoreError
+from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.query_files import list_queries, load_query
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -117,6 +118,27 @@ def test_a_loaded_query_is_asked_of_other_images_without_a_point(elsewhere, imag
     assert session.kind == "cell"
     assert session.kinds["gap"] == gap.colour
     assert len(session.results.thumbnails["cell"]) == 2
+
+
+def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts(elsewhere, path):
+    session, _ = elsewhere
+    said = []
+    session.results.done.connect(said.append)
+    session.results.load_query(path)
+    session.wait()
+    assert session.status == "2 heatmaps for 2 saved kinds."
+    for factor, shifts, remark in [
+        (2.0, 1, "it was made at resolution 1, and this is 2"),
+        (1.0, 2, f"it was made at one vector per {PATCH} pixels, and now there is one per"),
+    ]:
+        session.recipe = Recipe(factor=factor, shifts=shifts)
+        session.wait()
+        assert f"The saved query finds less: {remark}" in session.status
+        session.results.load_query(path)
+        assert f"asks for cell, gap; {remark}" in said[-1]
+    session.recipe = Recipe()
+    session.wait()
+    assert session.status == "2 heatmaps for 2 saved kinds."
 
 
 def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, images, path):

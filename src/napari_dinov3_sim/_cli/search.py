@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim._cli.embedding import recipe_of
 from napari_dinov3_sim._cli.errors import UsageError
 from napari_dinov3_sim._cli.images import ARRAY_SUFFIXES, picture_shape
 from napari_dinov3_sim._cli.patterns import all_matching
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim._cli.embedding import ImageEmbedder
+    from napari_dinov3_sim._cli.model import LazyModel
+    from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.saved_query import SavedQuery
 
 
@@ -33,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = search.open_folder()
     with Bars() as bars:
         model = open_model_of(arguments, query, bars)
+        _note_difference(query, recipe_of(arguments), model)
         results = _search(search.images, query, search.embedder(model, bars))
     written = search.write(results, folder)
     asked = {"query": str(arguments.query), "combination": query.combination}
@@ -69,9 +73,10 @@ def _search(images: Sequence[Path], query: SavedQuery, embedder: ImageEmbedder) 
         found = embedder.embed(path)
         maps = tuple(query.score(found.state))
         results.append(Result(path, maps, found.state.window, found.stored is not None))
-    if results[0].maps[0].grid.patch_size != query.cell_size:
-        note(
-            f"note: the query was made with one vector per {query.cell_size} pixels; choose "
-            "--resolution and --shifts to match."
-        )
     return results
+
+
+def _note_difference(query: SavedQuery, recipe: Recipe, model: LazyModel) -> None:
+    remark = query.remark(recipe.factor, recipe.cell_size(model.identity.patch_size))
+    if remark:
+        note(f"note: the query finds less: {remark}; choose --resolution and --shifts to match.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim._cli.embedding import recipe_of
 from napari_dinov3_sim._cli.errors import UsageError
 from napari_dinov3_sim._cli.model import open_model
 from napari_dinov3_sim._cli.patterns import all_matching, the_match
@@ -116,5 +117,6 @@ def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> 
         model.identity.fingerprint,
         model.identity.name,
         result.maps[0].grid.patch_size,
+        recipe_of(search.arguments).factor,
     )
     return str(save_query(query, search.arguments.save_query))

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError
 from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
+from napari_dinov3_sim.core.recipe import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,9 @@ class SavedQuery:
         Name of the model, for messages and to load it again.
     cell_size : int
         Pixels of the image per vector along each axis when the query was made.
+    factor : {0.5, 1, 2, 4} or None
+        How much larger than the image its pixels went through the model then; None where that is
+        not known.
 
     Raises
     ------
@@ -130,6 +134,7 @@ class SavedQuery:
     fingerprint: str
     model: str
     cell_size: int
+    factor: float | None = None
 
     def __post_init__(self) -> None:
         names = {kind.name for kind in self.kinds}
@@ -140,6 +145,8 @@ class SavedQuery:
             )
         if self.combination not in COMBINATIONS or self.cell_size < 1 or not self.fingerprint:
             raise StateError("A saved query needs a combination, a model and a cell size.")
+        if self.factor not in (None, *FACTORS):
+            raise StateError(f"A query is made at resolution ½, 1, 2 or 4, not {self.factor}.")
 
     def check_model(self, fingerprint: str, model: str) -> None:
         """Raise `StateError` unless the query was made with this model.
@@ -155,6 +162,34 @@ class SavedQuery:
                 "(or other weights of that name); load the former, or make the query again "
                 "with the latter."
             )
+
+    def remark(self, factor: float, cell_size: int) -> str:
+        """Say how the embeddings that are asked differ from those that the query was made from.
+
+        The model is the same and answers, but sees things larger or smaller than it did.
+
+        Parameters
+        ----------
+        factor : float
+            How much larger than the image its pixels go through the model.
+        cell_size : int
+            Pixels of the image per vector along each axis.
+
+        Returns
+        -------
+        str
+            A clause, such as "it was made at resolution 2, and this is 1"; empty where they do
+            not differ.
+        """
+        # Shifted passes may have the cells of a higher resolution, in which all looks larger.
+        if self.factor not in (None, factor):
+            return f"it was made at resolution {self.factor:g}, and this is {factor:g}"
+        if cell_size == self.cell_size:
+            return ""
+        return (
+            f"it was made at one vector per {self.cell_size} pixels, and now there is one per "
+            f"{cell_size}"
+        )
 
     def score(self, state: PatchImageState, model: str = "another model") -> list[SimilarityMap]:
         """Return how similar the patches of an image are to each kind.

@@ -135,6 +135,7 @@ class QueryResults:
             model.fingerprint,
             model.name,
             self._atlas.embedder.recipe.cell_size(model.patch_size),
+            self._atlas.embedder.recipe.factor,
             self._store,
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
@@ -165,13 +166,7 @@ class QueryResults:
         for kind in query.kinds:
             self._palette.assign(kind.name, kind.colour)
         self._adopt(query)
-        self.done.emit(tell_loaded(Path(path), query, self._cell_size()))
-
-    def _cell_size(self) -> int | None:
-        embedder = self._atlas.embedder
-        if embedder.identity is None:
-            return None
-        return embedder.recipe.cell_size(embedder.identity.patch_size)
+        self.done.emit(tell_loaded(Path(path), query, self.saved.remark))
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay."""

@@ -107,6 +107,7 @@ class QueryToSave:
         As ``#rrggbb``, by kind.
     fingerprint, model : str
     cell_size : int
+    factor : float
     store : EmbeddingStore
     """
 
@@ -117,6 +118,7 @@ class QueryToSave:
     fingerprint: str
     model: str
     cell_size: int
+    factor: float
     store: EmbeddingStore
 
     def save(self, path: Path) -> Iterator[SavedQuery]:
@@ -154,6 +156,7 @@ class QueryToSave:
             self.fingerprint,
             self.model,
             self.cell_size,
+            self.factor,
         )
 
     def _colour(self, kind: str) -> str:

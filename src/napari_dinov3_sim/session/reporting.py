@@ -95,5 +95,6 @@ class Reporting:
             regions=self._regions.count,
             regions_outside=self._regions.outside,
             saved=self._saved.count,
+            saved_remark=self._saved.remark,
             only_negative=is_only_negative(picks),
         )

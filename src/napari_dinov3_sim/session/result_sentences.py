@@ -45,6 +45,8 @@ def tell_table(path: Path, left_out: LeftOut, found: Sequence[int]) -> str:
 def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
     """Say how many pairs there are, and how good."""
     cosine = found[0].cosine
+    if not len(cosine):
+        return f"There are no mutual best matches between {names[0]} and {names[1]}."
     return (
         f"{len(cosine)} mutual best {'match' if len(cosine) == 1 else 'matches'} between "
         f"{names[0]} and {names[1]}, from cosine {cosine[-1]:.2f} to {cosine[0]:.2f}."
@@ -62,16 +64,10 @@ def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
     return f"The query of {count(len(found[0].kinds), 'kind')} was saved to {path}."
 
 
-def tell_loaded(path: Path, query: SavedQuery, cell_size: int | None) -> str:
+def tell_loaded(path: Path, query: SavedQuery, remark: str) -> str:
     """Say what was loaded, and if it was made at another resolution."""
     names = ", ".join(kind.name for kind in query.kinds)
-    sentence = f"{path.name} asks for {names}"
-    if cell_size not in (None, query.cell_size):
-        sentence += (
-            f"; it was made at one vector per {query.cell_size} pixels, and now there is one per "
-            f"{cell_size}"
-        )
-    return f"{sentence}."
+    return f"{path.name} asks for {names}{'; ' if remark else ''}{remark}."
 
 
 def count(number: int, noun: str) -> str:

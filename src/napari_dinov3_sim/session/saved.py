@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.core.errors import ImageError, StateError
 from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.questions import VectorPick
 
@@ -78,6 +78,19 @@ class SavedPicks:
         except StateError as error:
             return str(error)
         return ""
+
+    @property
+    def remark(self) -> str:
+        """How the query differs from the present resolution; empty if not, or not known yet."""
+        query, embedder = self._query, self._embedder
+        if query is None or embedder.identity is None or self.problem:
+            return ""
+        recipe = embedder.recipe
+        try:
+            cell_size = recipe.cell_size(embedder.identity.patch_size)
+        except ImageError:  # nothing is embedded with it, and that says why
+            return ""
+        return query.remark(recipe.factor, cell_size)
 
     def take(self, query: SavedQuery, name: str) -> None:
         """Ask a query in place of the one that was loaded before.

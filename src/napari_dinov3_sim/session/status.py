@@ -32,6 +32,8 @@ class Situation:
         Drawn or labelled regions that are asked about, and those on no target.
     saved : int
         Kinds of a loaded query.
+    saved_remark : str
+        How that query differs from the present resolution, as a clause.
     only_negative : bool
         Whether everything that was picked says what is not meant.
     """
@@ -53,6 +55,7 @@ class Situation:
     regions: int = 0
     regions_outside: int = 0
     saved: int = 0
+    saved_remark: str = ""
     only_negative: bool = False
 
 
@@ -96,6 +99,8 @@ def _asking(now: Situation) -> list[str]:
 
 def _remarks(now: Situation) -> list[str]:
     remarks = list(now.levels)
+    if now.saved and now.saved_remark:
+        remarks.append(f"The saved query finds less: {now.saved_remark}.")
     if now.targets and now.planes < now.targets:
         remarks.append(f"{count(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
