@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_dinov3_sim._cli.errors import OutputError, UsageError
 from napari_dinov3_sim._cli.tasks import PlaneFailed, PlaneTask, run_on_worker
+from napari_dinov3_sim._cli.terminal import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = 15.0
 """Seconds that scheduler and workers have to answer."""
+
+WATCH = 10.0
+"""Seconds between two looks at whether there still are workers."""
 
 INSTALL = '`pip install "napari-dinov3-sim[cluster]"`'
 
@@ -45,7 +51,8 @@ def connected(address: str, settings: Settings) -> Iterator[Cluster]:
     try:
         _wait_for_workers(client, address)
         _check_folder(client, settings.folder)
-        yield Cluster(client, settings)
+        with _watched(client, address):
+            yield Cluster(client, address, settings)
     finally:
         client.close()
 
@@ -107,11 +114,35 @@ def complaint(folder: Path, mark: Path) -> str | None:
         return error.strerror or str(error)
 
 
+@contextmanager
+def _watched(client: Any, address: str) -> Iterator[None]:
+    """Tell when all workers are gone: the scheduler then waits for others, without a word."""
+    ended = Event()
+
+    def watch() -> None:
+        had_some = True
+        while not ended.wait(WATCH):
+            try:
+                has_some = bool(client.nthreads())
+            except Exception:  # the scheduler is gone, too; that ends the tasks
+                return
+            if had_some and not has_some:
+                note(f"note: all workers of {address} are gone; the run waits for others.")
+            had_some = has_some
+
+    Thread(target=watch, daemon=True, name="watch-workers").start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
 @dataclass(frozen=True, eq=False)
 class Cluster:
     """A connection to a scheduler; see `connected`."""
 
     client: Any
+    address: str
     settings: Settings
 
     def run(self, tasks: Iterable[PlaneTask | PlaneFailed]) -> Iterator[PlaneDone | PlaneFailed]:
@@ -122,15 +153,15 @@ class Cluster:
         """
         from distributed import as_completed
 
-        settings = self.client.scatter(self.settings, broadcast=True, hash=False)
         of: dict[Any, PlaneTask] = {}
         try:
             for task in tasks:
                 if isinstance(task, PlaneFailed):
                     yield task
                     continue
-                key = f"embed-{uuid4()}"
-                of[self.client.submit(run_on_worker, task, settings, key=key, pure=False)] = task
+                # The settings go with each task: scattered, they would go with the last worker.
+                args, key = (run_on_worker, task, self.settings), f"embed-{uuid4()}"
+                of[self.client.submit(*args, key=key, pure=False)] = task
             for future in as_completed(list(of), loop=self.client.loop):
                 yield self._result(future, of[future])
                 future.release()
@@ -138,7 +169,15 @@ class Cluster:
             self.client.cancel(list(of), force=True)
 
     def _result(self, future: Any, task: PlaneTask) -> PlaneDone | PlaneFailed:
-        error = future.exception()
+        try:
+            error = future.exception()
+        except CancelledError as lost:
+            return PlaneFailed(
+                task.path,
+                f"The scheduler at {self.address} is gone, or gave the tasks up ({lost}); start "
+                "it again, and run the command again, which goes on from what is done.",
+                ends_all=True,
+            )
         if error is None:
             result: PlaneDone | PlaneFailed = future.result()
             return result

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim._cli.colours import npy_order, tiff_order
-from napari_dinov3_sim._cli.flat import FlatArray, open_npy
 from napari_dinov3_sim._cli.images import (
     ARRAY_SUFFIXES,
     is_plain,
@@ -20,6 +19,7 @@ from napari_dinov3_sim._cli.images import (
     squeezed,
 )
 from napari_dinov3_sim._cli.layers import Layer
+from napari_dinov3_sim._cli.mapped import MappedArray
 from napari_dinov3_sim._cli.zarrs import channels_doubt, is_zarr, open_zarr
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ class OpenFile:
         return None, False
 
     def _open_npy(self, path: Path) -> Any:
+        file = self._stack.enter_context(path.open("rb"))
         try:
-            flat = open_npy(path, self._stack.enter_context(path.open("rb")))
+            mapped = np.lib.format.open_memmap(path, mode="r")
         except ValueError:  # empty or damaged: reading it as an image tells which
             return None
-        return npy_order(flat.shape, self._read_as).applied(flat)
+        return npy_order(mapped.shape, self._read_as).applied(MappedArray.of(file, mapped))
 
     def _open_tiff(self, path: Path) -> tuple[Any, bool]:
         from tifffile import TiffFile
@@ -121,10 +122,8 @@ class OpenFile:
         if series.dataoffset is not None:
             dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
             file = self._stack.enter_context(path.open("rb"))
-            flat = order.applied(
-                FlatArray.contiguous(file, dtype, series.dataoffset, series.shape)
-            )
-            return (flat if dtype.isnative else _Swapped(flat)), colours
+            mapped = np.memmap(file, dtype, "r", series.dataoffset, series.shape)
+            return order.applied(MappedArray.of(file, mapped)), colours
         if order.move is not None:
             return order.applied(series.asarray()), colours
         return (_Pages(series), colours) if is_stack(series.shape) else (None, False)
@@ -136,17 +135,6 @@ def _layer(path: Path, data: Any, colours: bool) -> Layer:
         len(shape) == 3 or (len(shape) > 3 and (colours or min(shape[-3:-1]) > MIN_COLOUR_SIDE))
     )
     return Layer(path, data, shape[:-1] if rgb else shape, rgb)
-
-
-class _Swapped:
-    """An array of the other byte order, as tifffile and napari read it: in that of the machine."""
-
-    def __init__(self, data: FlatArray) -> None:
-        self._data = data
-        self.shape, self.dtype = data.shape, data.dtype.newbyteorder("=")
-
-    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
-        return np.asarray(self._data[index]).astype(self.dtype)
 
 
 class _Pages:
