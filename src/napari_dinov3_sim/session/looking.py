@@ -185,17 +185,22 @@ class Looking:
             self._side = SideBySide(self._viewer, queries, ended=self._on_ended)
             self._changed()
 
-    def arrange(self, owners: Sequence[Hashable | None]) -> None:
+    def arrange(self, queries: Points | None, owners: Sequence[Hashable | None]) -> None:
         """Keep every target in its viewbox, with its points.
 
         Parameters
         ----------
+        queries : Points or None
+            The query layer: not the one it began with, if that was thrown away since.
         owners : sequence of hashable or None
             For each query point, the image that it lies on.
         """
         side = self._side
         if side is None:
             return
+        if queries is not None and queries is not side.queries:
+            side.leave()
+            self._side = side = SideBySide(self._viewer, queries, ended=self._on_ended)
         ids = list(self._atlas.shown())
         side.arrange([self._group(image_id) for image_id in ids])
         side.show_points([ids.index(owner) if owner in ids else None for owner in owners])

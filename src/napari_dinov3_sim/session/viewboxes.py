@@ -49,6 +49,11 @@ class SideBySide:
         self._arranging = False
 
     @property
+    def queries(self) -> Points:
+        """The layer whose points are mirrored."""
+        return self._queries
+
+    @property
     def active(self) -> bool:
         """Whether the layers are side by side."""
         return self._before is not None
