@@ -123,6 +123,9 @@ class Coordinator(Signals):
         )
         self._warming = Warming(self._schedule)
         viewer.dims.events.connect(self._on_dims)
+        for image in self.images:  # moved or hidden, maybe, since an earlier session looked
+            self._on_moved(image, "affine")
+            self._on_moved(image, "visible")
         self._warming.start(runner)
 
     @property
@@ -234,7 +237,7 @@ class Coordinator(Signals):
         self._deliveries.forget_answer()
         self._overlays.restack(self._targets.tops())
         self._looking.outline(picks, picked)
-        self._looking.arrange(self._queries.owners)
+        self._looking.arrange(self._queries.layer, self._queries.owners)
         self.queried.emit()
         if not self._closed:
             self._reporting.report(shown.values(), picks, busy=self.busy)

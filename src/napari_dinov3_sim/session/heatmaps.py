@@ -67,7 +67,8 @@ class Heatmaps(OverImages[Place, "Image"]):
                 place = Place(found["image"], found.get("kind", DEFAULT_KIND))
                 model, name = found.get("model", ""), found.get("name", layer.name)
                 self._layers[place] = layer
-                self._notes[place] = _Note(model, name, layer.colormap.name)
+                note = _Note(model, name, layer.colormap.name, hidden=found.get("hidden", False))
+                self._notes[place] = note
                 of_kind = layer.colormap.name.startswith("kind #")
                 colormap = self._look.colormap if of_kind else layer.colormap.name
                 self._look = Look(colormap, layer.opacity, str(layer.blending))
@@ -91,6 +92,7 @@ class Heatmaps(OverImages[Place, "Image"]):
             note.hidden, layer.visible = True, False
         elif visible and note.hidden:
             note.hidden, layer.visible = False, True
+        self._mark(key)
 
     # -- showing -----------------------------------------------------------------------------
 
@@ -138,7 +140,8 @@ class Heatmaps(OverImages[Place, "Image"]):
 
     def _mark(self, place: Place) -> None:
         layer, note = self._layers[place], self._notes[place]
-        mark(layer, "heatmap", **place._asdict(), model=note.model, name=note.name)
+        kept = {"model": note.model, "name": note.name, "hidden": note.hidden}
+        mark(layer, "heatmap", **place._asdict(), **kept)
 
     # -- kinds and names ---------------------------------------------------------------------
 

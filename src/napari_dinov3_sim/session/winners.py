@@ -35,7 +35,7 @@ class Winners(OverImages["Hashable", "Labels"]):
         self._visible = False
         for found, layer in self._left_behind():
             self._layers[found["image"]] = layer
-            self._visible = layer.visible
+            self._visible |= layer.visible  # hidden, too, are those of hidden images
 
     @property
     def visible(self) -> bool:
