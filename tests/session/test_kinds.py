@@ -175,6 +175,21 @@ def test_columns_of_the_users_and_the_next_points_role_survive_undo(session, ima
     assert (session.kind, session.positive) == ("debris", False)
 
 
+def test_undo_leaves_what_was_noted_since_of_the_points_that_stay(session, image):
+    for place in (5, 15, 25):
+        session.add_query(image, place, place)
+    points = session.queries
+    points.features = points.features.assign(note=["a", "b", "c"], size=[1, 2, 3])
+    assert session.undo()
+    assert list(points.features["note"]) == ["a", "b"]
+    assert list(points.features["size"]) == [1, 2]
+    points.selected_data = {0}
+    points.remove_selected()
+    points.features = points.features.assign(note=["b again"])
+    assert session.undo()
+    assert list(points.features["note"]) == ["a", "b again"]
+
+
 def names(session, image, *kinds):
     return [session.heatmaps_of(kind)[image].name for kind in kinds]
 
@@ -333,3 +348,27 @@ def test_only_negative_points_say_what_to_do(session, image):
     assert session.status == "Nothing says what is meant; add a point that does (+ this)."
     session.add_query(image, 40, 40)
     assert session.status == "1 heatmap for 2 points."
+
+
+def test_no_kind_gets_another_colour_when_others_come_back_or_are_joined(session, viewer, image):
+    session.add_query(image, 5, 5, kind="cell")
+    corners = np.array([[2, 2], [2, 30], [30, 30]])
+    session.regions.add(viewer.add_shapes([corners], shape_type="polygon", name="drawn"))
+    drawn = session.kinds["drawn"]
+    assert session.undo()
+    assert session.kinds["drawn"] == drawn
+    session.add_query(image, 5, 5, kind="cell")
+    session.rename_kind("cell", "kind 1")
+    assert session.kinds["drawn"] == drawn
+
+
+def test_shapes_keep_their_kind_and_its_heatmap_when_it_is_renamed(session, viewer, image):
+    corners = np.array([[2, 2], [2, 30], [30, 30]])
+    shapes = viewer.add_shapes(
+        [corners], shape_type="polygon", features={"kind": ["cell"]}, name="drawn"
+    )
+    session.regions.add(shapes)
+    session.rename_kind("cell", "nucleus")
+    assert list(shapes.features["kind"]) == ["cell"]
+    assert session.heatmaps_of("nucleus") == {}
+    assert list(session.heatmaps_of("cell")) == [image]

@@ -73,6 +73,7 @@ class Asking(Coordinator):
         """Make the Points layer active and ready for clicks, and make it if it is gone."""
         self._make_queries()
         self._queries.activate()
+        self._schedule()
 
     @property
     def kind(self) -> str:
@@ -112,6 +113,7 @@ class Asking(Coordinator):
         self._overlays.heatmaps.rename_kind(old, name)
         self._queries.rename_kind(old, name)
         self.results.rename_kind(old, name)
+        self._answers.forget()  # regions may still ask for the old one, whose layers are gone
         self._schedule()
 
     @property

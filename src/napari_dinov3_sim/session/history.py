@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_dinov3_sim.session.point_features import Role
     from napari_dinov3_sim.session.sources import Source
 
@@ -25,8 +27,8 @@ class Snapshot:
     roles : tuple of Role
     sources : tuple of Source
         The images that they were set on.
-    kinds : tuple of str
-        All that had a colour.
+    kinds : mapping of str to int
+        All that had a colour, see `Palette.numbers`.
     features : DataFrame
         The layer's, with the columns that are the user's.
     """
@@ -34,7 +36,7 @@ class Snapshot:
     coordinates: np.ndarray
     roles: tuple[Role, ...]
     sources: tuple[Source, ...]
-    kinds: tuple[str, ...]
+    kinds: Mapping[str, int]
     features: Any = field(repr=False)
 
     def same_as(self, other: Snapshot) -> bool:

@@ -85,6 +85,26 @@ def set_features(layer: Points, features: Any) -> None:
     layer.feature_defaults = defaults
 
 
+def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> Any:
+    """Return what features were, but the user's own columns as they are by now.
+
+    Parameters
+    ----------
+    before, now : DataFrame
+        One row for each point.
+    former : sequence of int or None
+        For each row of `before`, that of the same point in `now`; None if it is not there.
+    """
+    found = before.copy()
+    rows = [-1 if row is None else row for row in former]
+    for name in (name for name in now if name not in (KIND, SIGN)):
+        values = now[name].reindex(rows).set_axis(found.index)
+        if name in found:
+            values = values.where(np.array(rows, int) >= 0, found[name])
+        found[name] = values
+    return found
+
+
 def current_role(layer: Points) -> Role:
     """Return the role that the next point will have."""
     defaults = layer.feature_defaults

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_dinov3_sim.session.history import History, Snapshot
-from napari_dinov3_sim.session.point_features import Role, read_roles
-from napari_dinov3_sim.session.sources import Source, carry_over
+from napari_dinov3_sim.session.point_features import Role, read_roles, with_users_columns
+from napari_dinov3_sim.session.sources import Source, carry_over, former_selves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ class PointMemory:
             self.coordinates,
             tuple(self.roles),
             tuple(self.sources),
-            self._palette.names,
+            self._palette.numbers,
             layer.features.copy(),
         )
         self._history.take(now, edited=self.edited)
@@ -109,8 +110,11 @@ class PointMemory:
         if self.edited:  # no refresh has seen it yet
             self.keep(layer, self.sources_of(layer))
         before = self._history.undo()
-        if before is not None:
-            self.coordinates = before.coordinates
-            self.sources, self.roles = list(before.sources), list(before.roles)
-            self._palette.restore(before.kinds)
-        return before
+        if before is None:
+            return None
+        former = former_selves(np.array(layer.data, float), before.coordinates)
+        features = with_users_columns(before.features, layer.features, former)
+        self.coordinates = before.coordinates
+        self.sources, self.roles = list(before.sources), list(before.roles)
+        self._palette.restore(before.kinds)
+        return replace(before, features=features)

@@ -58,20 +58,41 @@ def carry_over(
         One for each new point: that of the old point at its index and place, else of one at its
         place, else, while none came or went, of the one at its index, which has been moved.
     """
-    left = dict(enumerate(sources))
-    found: list[Source | None] = [None] * len(new)
+    found: list[Source | None] = [
+        None if former is None else sources[former] for former in _in_place(old, new)
+    ]
+    for index, former in enumerate(former_selves(old, new)):
+        if found[index] is None and former is not None:
+            found[index] = _moved(sources[former])
+    return [Source() if source is None else source for source in found]
+
+
+def former_selves(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
+    """Return for each new point the index of the old one that it was, see `carry_over`."""
+    found = _in_place(old, new)
+    left = set(range(len(old))).difference(found)
+    if len(old) == len(new):
+        found = [
+            index if former is None and index in left else former
+            for index, former in enumerate(found)
+        ]
+    return found
+
+
+def _in_place(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
+    """Return for each new point the index of the old one that was at its place."""
+    found: list[int | None] = [None] * len(new)
+    left = dict.fromkeys(range(len(old)))
     for index in np.flatnonzero(_same(old, new)).tolist():
-        found[index] = left.pop(index)
+        found[index] = index
+        del left[index]
     places = {tuple(old[index]): index for index in reversed(left)}
     for index, point in enumerate(new):
         at = places.get(tuple(point))
         if found[index] is None and at in left:
-            found[index] = left.pop(at)
-    if len(old) == len(new):
-        for index, source in enumerate(found):
-            if source is None and index in left:
-                found[index] = _moved(left.pop(index))
-    return [Source() if source is None else source for source in found]
+            found[index] = at
+            del left[at]
+    return found
 
 
 def _same(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool_]:
