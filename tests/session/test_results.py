@@ -822,3 +822,13 @@ def test_units_of_results_are_those_of_their_image(session, two, viewer):
             (layer,) = results(viewer, what, image)
             lies_over(layer, image)
             assert layer.units[0] == pint.get_application_registry()(str(image.units[0])).units
+
+
+def test_that_there_are_no_matches_is_said(session, viewer, said, rng):
+    """The only good one is in a patch that is padding for the most part."""
+    data = rng.integers(0, 2, (16, 20)).astype(float)
+    viewer.add_image(data, name="whole")
+    viewer.add_image(data[:, 16:], name="rim", translate=(0, 30))
+    session.embed()
+    session.results.matches()
+    assert said == ["There are no mutual best matches between whole and rim."]
