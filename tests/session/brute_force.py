@@ -45,19 +45,41 @@ def reference_embeddings(
     padding: str = "zeros",
 ) -> np.ndarray:
     """Unit embeddings (rows, columns, DIM) of a grayscale plane, patch by patch."""
-    gray = np.clip((plane.astype(float) - low) / max(high - low, 1e-30), 0, 1).astype(np.float32)
+    return _embedded([_scaled(plane, low, high)] * 3, sign, factor, padding)
+
+
+def reference_merged_embeddings(
+    channels: list[tuple[np.ndarray, float, float] | None],
+    *,
+    sign: float = 1.0,
+    factor: float = 1.0,
+    padding: str = "zeros",
+) -> np.ndarray:
+    """Unit embeddings of (plane, low, high) as red, green and blue; None is black."""
+    shape = next(channel[0].shape for channel in channels if channel is not None)
+    black = np.zeros(shape, np.float32)
+    colours = [black if channel is None else _scaled(*channel) for channel in channels]
+    return _embedded(colours, sign, factor, padding)
+
+
+def _scaled(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.clip((plane.astype(float) - low) / max(high - low, 1e-30), 0, 1).astype(np.float32)
+
+
+def _embedded(colours: list[np.ndarray], sign: float, factor: float, padding: str) -> np.ndarray:
     if factor != 1:
-        gray = _enlarged(gray, factor)
-    height, width = gray.shape
+        colours = [_enlarged(colour, factor) for colour in colours]
+    height, width = colours[0].shape
     rows, columns = -(-height // PATCH), -(-width // PATCH)
     beyond = ((0, rows * PATCH - height), (0, columns * PATCH - width))
-    padded = np.pad(gray, beyond, mode="constant" if padding == "zeros" else "reflect")
+    mode = "constant" if padding == "zeros" else "reflect"
+    padded = np.stack([np.pad(colour, beyond, mode=mode) for colour in colours], axis=-1)
     out = np.empty((rows, columns, DIM), np.float32)
     for row in range(rows):
         for column in range(columns):
             patch = padded[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH]
-            channels = [(patch - m) / s for m, s in zip(MEAN, STD, strict=True)]
-            feature = np.stack(channels).reshape(-1).astype(np.float32) @ PROJECTION + sign
+            normal = ((patch - MEAN) / STD).transpose(2, 0, 1)
+            feature = normal.reshape(-1).astype(np.float32) @ PROJECTION + sign
             out[row, column] = feature / (np.linalg.norm(feature) + 1e-8)
     return out
 

@@ -1,0 +1,129 @@
+"""What must always hold of what the session shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_dinov3_sim.session.marks import marked_as
+
+from .oracle import TOLERANCE, Oracle
+from .record import ROLES
+
+POSITIVE = {True: "positive", False: "negative"}
+
+
+class Invariants(Oracle):
+    """Looks at all layers, and compares them with the oracle."""
+
+    def check_all(self) -> None:
+        self.check_idle()
+        self.check_images()
+        asked = self.asked()
+        kinds = self.kinds_of(asked)
+        self.check_layers(kinds)
+        for target in self.ticked:
+            self.check_target(target, asked, kinds)
+        self.check_points()
+
+    def check_idle(self) -> None:
+        """Nothing is under way, and nothing failed that the step does not explain."""
+        session = self.session
+        assert not any((session.busy, session._dirty, session.results.pending))
+        for failure in self.failures:
+            foreign = self.is_foreign and failure.kind == "model"
+            named = any(words in failure.message for words in self.expected)
+            assert foreign or named, failure
+        assert bool(session.results.problem) == self.is_foreign
+        self.failures.clear()
+        self.expected = ()
+
+    def check_images(self) -> None:
+        session = self.session
+        inside = [layer for layer in self.viewer.layers if layer in self.images]
+        assert session.images == inside
+        assert session.targets == [image for image in inside if image in self.ticked]
+        assert session.merged == {
+            self.target_of(merge[0] or merge[1] or merge[2]): merge for merge in self.merges
+        }
+
+    # -- layers ----------------------------------------------------------------------------------
+
+    def check_layers(self, kinds) -> None:
+        """One layer per image and kind, over an image that is searched, and no stranger."""
+        found = self.layers_by_role()
+        must = {image.unique_id for image in self.must_have()} if kinds else set()
+        may = {image.unique_id for image in self.ticked} if kinds else set()
+        maps = found["heatmap"]
+        assert len(set(maps)) == len(maps)
+        assert {(i, kind) for i in must for kind in kinds} <= set(maps)
+        assert set(maps) <= {(i, kind) for i in may for kind in kinds}
+        winning = [image for image, _ in found["winner"]]
+        assert len(set(winning)) == len(winning)
+        assert set(winning) == ({image for image, _ in maps} if len(kinds) > 1 else set())
+        outlined = [image for image, _ in found["outline"]]
+        assert len(set(outlined)) == len(outlined)
+        assert set(outlined) <= {image.unique_id for image in self.ticked}
+        assert len(found["query"]) <= 1
+
+    def layers_by_role(self) -> dict[str, list]:
+        found = {role: [] for role in ROLES}
+        for layer in self.viewer.layers:
+            if layer not in self.belongings:
+                mine = [(role, mark) for role in ROLES if (mark := marked_as(layer, role))]
+                assert len(mine) == 1, f"a stranger: {layer}"
+                role, mark = mine[0]
+                found[role].append((mark.get("image"), mark.get("kind")))
+        return found
+
+    def check_target(self, target, asked, kinds) -> None:
+        over = {kind: self.session.heatmaps_of(kind).get(target) for kind in kinds}
+        winner = self.session.winners.get(target)
+        for layer in filter(None, (*over.values(), winner)):
+            self.lies_over(target, layer)
+        for heatmap in filter(None, over.values()):
+            assert heatmap.visible == self.is_visible(target)
+        for z in self.planes(target):
+            self.check_plane(target, z, asked, over)
+            if winner is not None:
+                self.check_winner(target, z, asked, np.asarray(winner.data))
+
+    def lies_over(self, target, layer) -> None:
+        shape = np.array(target.data.shape)
+        assert layer.data.shape == target.data.shape
+        for corner in (np.full(target.ndim, -0.5), shape - 0.5, np.arange(target.ndim)):
+            np.testing.assert_allclose(
+                layer.data_to_world(corner), target.data_to_world(corner), atol=1e-6
+            )
+        index = self.viewer.layers.index
+        assert all(index(layer) > index(image) for image in self.channels(target))
+
+    def check_plane(self, target, z, asked, over) -> None:
+        wanted = None
+        for kind, heatmap in over.items():
+            if heatmap is not None:
+                got = np.asarray(heatmap.data) if z is None else np.asarray(heatmap.data[z])
+                if self.is_due(target, z) or not np.isnan(got).all():
+                    wanted = wanted or self.scores(asked, target, z)
+                    there = self.over(target, wanted[kind])
+                    np.testing.assert_allclose(got, there, atol=TOLERANCE)
+
+    def check_winner(self, target, z, asked, data) -> None:
+        got = data if z is None else data[z]
+        if not self.is_due(target, z) and not got.any():
+            return
+        number, certain = (self.over(target, part) for part in self.winners(asked, target, z))
+        np.testing.assert_array_equal(got[certain], number[certain])
+
+    def check_points(self) -> None:
+        points = self.session.queries
+        if points is None:
+            assert not self.said
+            return
+        assert list(points.features["kind"]) == [said.kind for said in self.said]
+        assert list(points.features["sign"]) == [POSITIVE[said.positive] for said in self.said]
+        assert [str(symbol) for symbol in points.symbol] == [
+            "disc" if said.positive else "cross" for said in self.said
+        ]
+        if self.noted:
+            notes = points.features["note"]
+            assert [n if isinstance(n, str) else None for n in notes] == self.notes

@@ -1,0 +1,175 @@
+"""What must be seen: every score computed afresh from pixels and from what is asked now."""
+
+from __future__ import annotations
+
+import numpy as np
+from brute_force import (
+    PATCH,
+    over_pixels,
+    reference_background,
+    reference_embeddings,
+    reference_merged_embeddings,
+    reference_scores,
+    reference_window,
+    unit,
+)
+
+from .asked import Asked
+from .ownership import Ownership
+from .record import SIGNS, SavedKind, SavedSaid
+
+TOLERANCE = 3e-4
+
+
+class Oracle(Ownership):
+    """Computes scores patch by patch, and remembers embeddings only."""
+
+    def __init__(self) -> None:
+        self.cache: dict = {}
+        super().__init__()
+
+    @property
+    def cell(self) -> int:
+        return int(PATCH / self.recipe.factor)
+
+    # -- embeddings ------------------------------------------------------------------------------
+
+    def forget_pixels(self, image) -> None:
+        self.cache = {key: kept for key, kept in self.cache.items() if image not in key[0]}
+
+    def embeddings(self, target, z):
+        merge = self.merge_of(target)
+        key = (merge or (target,), z, self.model.fingerprint, self.recipe)
+        if key not in self.cache:
+            how = {
+                "sign": SIGNS[self.model.fingerprint],
+                "factor": self.recipe.factor,
+                "padding": self.recipe.padding,
+            }
+            if merge is None:
+                self.cache[key] = reference_embeddings(*windowed(target, z), **how)
+            else:
+                channels = [image and windowed(image, z) for image in merge]
+                self.cache[key] = reference_merged_embeddings(channels, **how)
+        return self.cache[key]
+
+    # -- what is asked ---------------------------------------------------------------------------
+
+    def asked(self) -> list[Asked]:
+        """All that is asked now: points, then regions, then a saved query."""
+        regions = [one for region in self.regions for one in region.asked(self)]
+        return [*self.asked_by_points(), *regions, *self.asked_by_the_saved()]
+
+    def asked_by_points(self) -> list[Asked]:
+        found = []
+        for owner, said, world in zip(self.owner, self.said, self.worlds(), strict=True):
+            if owner is not None:
+                z, y, x = self.pixel(owner, world)
+                vector = self.embeddings(owner, z)[y // self.cell, x // self.cell]
+                found.append(Asked(said.kind, said.positive, [vector], (owner, z)))
+        return found
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a query is loaded that another model made."""
+        return self.saved is not None and self.saved.fingerprint != self.model.fingerprint
+
+    def asked_by_the_saved(self) -> list[Asked]:
+        found = []
+        for kind in [] if self.saved is None or self.is_foreign else self.saved.kinds:
+            found.append(Asked(kind.name, True, kind.positives, background=kind.background))
+            found.append(Asked(kind.name, False, kind.negatives))
+        return found
+
+    def kinds_of(self, asked) -> list[str]:
+        """The kinds that have an example, in the order in which they were first asked for."""
+        names = dict.fromkeys(one.kind for one in asked if one.named)
+        names |= dict.fromkeys(one.kind for one in asked)
+        return [name for name in names if vectors_of(name, asked, positive=True)]
+
+    def background(self, kind, asked):
+        """The mean direction of all images that a kind was asked on."""
+        on = dict.fromkeys(one.on for one in asked if one.kind == kind and one.on and one.vectors)
+        means = [o.background for o in asked if o.kind == kind and o.background is not None]
+        means += [reference_background([self.embeddings(*plane)]) for plane in on]
+        return unit(np.mean(means, axis=0))
+
+    def resolved(self, asked) -> str:
+        """How the vectors of each kind are combined."""
+        if self.combination != "auto":
+            return self.combination
+        kinds = self.kinds_of(asked)
+        refined = any(vectors_of(kind, asked, positive=False) for kind in kinds)
+        return "contrast" if refined else "mean"
+
+    def saved_now(self) -> SavedSaid:
+        """What a file of the present query must hold."""
+        asked = self.asked()
+        kinds = [
+            SavedKind(
+                kind,
+                vectors_of(kind, asked, positive=True),
+                vectors_of(kind, asked, positive=False),
+                self.background(kind, asked),
+            )
+            for kind in self.kinds_of(asked)
+        ]
+        return SavedSaid(kinds, self.combination, self.model.fingerprint)
+
+    # -- what must be seen -----------------------------------------------------------------------
+
+    def scores(self, asked, target, z) -> dict[str, np.ndarray]:
+        """The score of every patch by kind."""
+        embeddings, combination = self.embeddings(target, z), self.resolved(asked)
+        return {
+            kind: reference_scores(
+                combination,
+                vectors_of(kind, asked, positive=True),
+                vectors_of(kind, asked, positive=False),
+                self.background(kind, asked),
+                embeddings,
+            )
+            for kind in self.kinds_of(asked)
+        }
+
+    def winners(self, asked, target, z):
+        """The number of the winning kind, and where that is certain."""
+        scores = np.stack(list(self.scores(asked, target, z).values()))
+        ordered = np.sort(scores, axis=0)
+        certain = ordered[-1] - ordered[-2] > TOLERANCE
+        number = scores.argmax(0) + 1
+        if self.threshold is not None:
+            number = np.where(ordered[-1] >= self.threshold, number, 0)
+            certain |= ordered[-1] < self.threshold
+            certain &= np.abs(ordered[-1] - self.threshold) > TOLERANCE
+        return number, certain
+
+    def over(self, target, values):
+        return over_pixels(values, target.data.shape[-2:], self.cell)
+
+    def planes(self, target) -> list:
+        return [None] if target.ndim == 2 else list(range(len(target.data)))
+
+    def is_embedded(self, target) -> bool:
+        """Whether the shown plane of an image has been embedded."""
+        planes = {plane.key.layer_id: plane for plane in self.session._targets.planes()}
+        plane = planes.get(target.unique_id)
+        return plane is not None and self.session._embedder.handle(plane.key) is not None
+
+    def is_due(self, target, z) -> bool:
+        """Whether a plane must be answered by now."""
+        if z is None:
+            return True
+        shown = self.shown_z(target)
+        return shown is not None and (self.all_planes or z == shown)
+
+
+def vectors_of(kind, asked, *, positive) -> list:
+    of_kind = [one for one in asked if one.kind == kind and one.positive == positive]
+    return [vector for one in of_kind for vector in one.vectors]
+
+
+def windowed(image, z):
+    """The pixels of a plane, and the window of its whole layer."""
+    plane = image.data if z is None else image.data[z]
+    return (plane, *reference_window(image.data))

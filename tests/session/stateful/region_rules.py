@@ -1,0 +1,229 @@
+"""Shapes and labels of the user's ask, are edited, and ask no more."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from .choices import KIND, MOVE, NAME, NUMBER, SIGN, STEP, with_images
+from .drawn import LabelsSaid, ShapesSaid
+
+MOST = 2
+
+
+def layers_of(self, sort) -> list:
+    return [r for r in self.naive.regions if isinstance(r, sort)]
+
+
+with_regions = precondition(lambda self: self.naive.regions)
+with_shapes = precondition(lambda self: any(r.roles for r in layers_of(self, ShapesSaid)))
+with_drawn = precondition(lambda self: layers_of(self, ShapesSaid))
+with_labels = precondition(lambda self: layers_of(self, LabelsSaid))
+with_idle = precondition(lambda self: self.idle_regions())
+with_few_shapes = precondition(lambda self: len(layers_of(self, ShapesSaid)) < MOST)
+with_few_labels = precondition(lambda self: len(layers_of(self, LabelsSaid)) < MOST)
+
+
+class RegionRules:
+    """What is done to regions."""
+
+    def chosen(self, number, sort):
+        found = layers_of(self, sort)
+        return found[number % len(found)]
+
+    def given(self, number):
+        """The image that regions are said to lie on, or None."""
+        return self.image(number) if number % 2 else None
+
+    def triangle(self, seed, image, ndim):
+        """Corners over an image and beyond it, off the middle of pixels, in the world."""
+        rng = np.random.default_rng(seed)
+        places = np.zeros((3, image.ndim))
+        places[:, -2:] = rng.uniform(-0.2, 1.2, (3, 2)) * image.data.shape[-2:]
+        worlds = np.array([image.data_to_world(place)[-2:] for place in places])
+        above = self.naive.viewer.dims.point[: ndim - 2]
+        return np.array([(*above, *world) for world in worlds])
+
+    def now_asks(self, region):
+        naive = self.naive
+        naive.regions.append(region)
+        naive.settle()
+
+    def edited(self, layer):
+        self.naive.belongings.keep(layer)
+        self.naive.settle()
+
+    # -- shapes ----------------------------------------------------------------------------------
+
+    @with_images
+    @with_few_shapes
+    @rule(number=NUMBER, seed=NUMBER, kinds=st.lists(st.none() | KIND, max_size=2), named=NAME)
+    def draw(self, number, seed, kinds, named):
+        naive, image = self.naive, self.image(number)
+        ndim = naive.viewer.dims.ndim if seed % 2 else 2
+        corners = [self.triangle([seed, n], image, ndim) for n in range(len(kinds))]
+        how = {"name": named, "ndim": ndim, "metadata": {"mine": seed}}
+        if corners:
+            how |= {"shape_type": "polygon", "features": {"kind": np.array(kinds, object)}}
+        add = naive.viewer.add_shapes
+        layer = naive.bring(lambda: add(corners or None, **how))
+        self.session.regions.add(layer, self.given(number))
+        self.now_asks(ShapesSaid(layer, self.given(number), [(kind, True) for kind in kinds]))
+
+    @with_images
+    @with_drawn
+    @rule(number=NUMBER, at=NUMBER, seed=NUMBER, kind=st.none() | KIND, positive=SIGN)
+    def draw_another(self, number, at, seed, kind, positive):
+        region = self.chosen(number, ShapesSaid)
+        if len(region.roles) < MOST + 1:
+            corners = self.triangle(seed, self.image(at), region.layer.ndim)
+            region.added((kind, positive))
+            region.layer.add([corners], shape_type="polygon")
+            self.say_roles(region)
+
+    @with_shapes
+    @rule(number=NUMBER, at=NUMBER, kind=st.none() | KIND, positive=SIGN)
+    def say_what_a_shape_is(self, number, at, kind, positive):
+        region = self.chosen(number, ShapesSaid)
+        if region.roles:
+            region.roles[at % len(region.roles)] = kind, positive
+            self.say_roles(region)
+
+    def say_roles(self, region):
+        signs = ["positive" if positive else "negative" for _, positive in region.roles]
+        kinds = np.array([kind for kind, _ in region.roles], object)
+        region.layer.features = {"kind": kinds, "sign": np.array(signs, object)}
+        self.edited(region.layer)
+
+    @with_shapes
+    @rule(number=NUMBER, at=NUMBER, dy=STEP, dx=STEP)
+    def move_shape(self, number, at, dy, dx):
+        region = self.chosen(number, ShapesSaid)
+        if region.roles:
+            at %= len(region.roles)
+            region.moved(at)
+            region.layer._data_view.shift(at, np.array([dy, dx]))
+            region.layer.refresh()
+            self.edited(region.layer)
+
+    @with_shapes
+    @rule(number=NUMBER, at=NUMBER)
+    def delete_shape(self, number, at):
+        region = self.chosen(number, ShapesSaid)
+        if region.roles:
+            at %= len(region.roles)
+            region.layer.selected_data = {at}
+            region.layer.remove_selected()
+            region.deleted(at)
+            self.edited(region.layer)
+
+    # -- labels ----------------------------------------------------------------------------------
+
+    @with_images
+    @with_few_labels
+    @rule(number=NUMBER, seed=NUMBER, aligned=st.booleans())
+    def label(self, number, seed, aligned):
+        naive, image = self.naive, self.image(number)
+        if aligned:
+            names = ("scale", "rotate", "shear", "translate")
+            how = {name: getattr(image, name) for name in names}
+        else:
+            beside = [1] * (image.ndim - 2)
+            how = {"scale": (*[2 * one for one in beside], 1.371, 0.713), "rotate": seed % 60}
+        data, name = self.labels_of(seed, image.data.shape), f"seg{seed % 3}"
+        add = naive.viewer.add_labels
+        layer = naive.bring(lambda: add(data, name=name, metadata={"mine": seed}, **how))
+        self.session.regions.add(layer, self.given(number))
+        self.now_asks(LabelsSaid(layer, self.given(number), naive))
+
+    def labels_of(self, seed, shape):
+        """Blocks of two labels, or nothing at all."""
+        rng = np.random.default_rng(seed)
+        values = np.zeros(shape, np.uint8)
+        for number in range(seed % 3):
+            y, x = (int(rng.integers(0, size)) for size in shape[-2:])
+            values[..., y : y + 20, x : x + 20] = number + 1
+        return values
+
+    @with_labels
+    @rule(number=NUMBER, fy=st.floats(0, 0.99), fx=st.floats(0, 0.99), value=st.integers(0, 3))
+    def paint(self, number, fy, fx, value):
+        naive, region = self.naive, self.chosen(number, LabelsSaid)
+        layer = region.layer
+        y, x = (int(f * n) for f, n in zip((fy, fx), layer.data.shape[-2:], strict=True))
+        where = [part.ravel() for part in np.mgrid[y : y + 9, x : x + 9]]
+        inside = (where[0] < layer.data.shape[-2]) & (where[1] < layer.data.shape[-1])
+        where = [part[inside] for part in where]
+        if layer.ndim == 3:
+            at = int(np.round(layer.world_to_data(naive.viewer.dims.point)[0]))
+            if not 0 <= at < len(layer.data):
+                return
+            where.insert(0, np.full(len(where[0]), at))
+        if (layer.data[tuple(where)] == value).all():
+            return
+        layer.data_setitem(tuple(where), value)
+        region.edited(naive)
+        self.edited(layer)
+
+    @with_labels
+    @rule(number=NUMBER, seed=NUMBER)
+    def label_anew(self, number, seed):
+        region = self.chosen(number, LabelsSaid)
+        region.layer.data = self.labels_of(seed, region.layer.data.shape)
+        region.edited(self.naive)
+        self.edited(region.layer)
+
+    # -- both ------------------------------------------------------------------------------------
+
+    @with_regions
+    @rule(number=NUMBER, move=MOVE)
+    def move_regions(self, number, move):
+        layer = self.chosen(number, object).layer
+        layer.translate = (*layer.translate[:-2], *move)
+        self.edited(layer)
+
+    @with_regions
+    @rule(number=NUMBER, name=NAME)
+    def rename_regions(self, number, name):
+        layer = self.chosen(number, object).layer
+        layer.name = name
+        self.edited(layer)
+
+    @with_regions
+    @rule(number=NUMBER, gone=st.booleans())
+    def ask_no_more(self, number, gone):
+        """The layer stays or goes."""
+        naive, region = self.naive, self.chosen(number, object)
+        naive.regions.remove(region)
+        if gone:
+            naive.viewer.layers.remove(region.layer)
+            naive.belongings.forget(region.layer)
+        else:
+            self.session.regions.remove(region.layer)
+        naive.settle()
+
+    def idle_regions(self) -> list:
+        asking = [region.layer for region in self.naive.regions]
+        return [c for c in self.session.regions.candidates() if c not in asking]
+
+    @with_images
+    @with_idle
+    @rule(number=NUMBER, image=NUMBER)
+    def ask_again(self, number, image):
+        idle = [layer for layer in self.idle_regions() if layer in self.naive.belongings]
+        layer, given = idle[number % len(idle)], self.given(image)
+        self.session.regions.add(layer, given)
+        if hasattr(layer, "shape_type"):
+            self.now_asks(ShapesSaid(layer, given, roles_in(layer)))
+        else:
+            self.now_asks(LabelsSaid(layer, given, self.naive))
+
+
+def roles_in(layer) -> list:
+    """What the shapes of a layer say."""
+    features = layer.features
+    nothing = [None] * len(layer.data)
+    kinds, signs = (list(features.get(name, nothing)) for name in ("kind", "sign"))
+    named = [kind if isinstance(kind, str) else None for kind in kinds]
+    return [(kind, sign != "negative") for kind, sign in zip(named, signs, strict=True)]

@@ -1,0 +1,91 @@
+"""Side by side and back, 3-D and back, closing and reopening."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from .choices import MOVE, NUMBER, with_stack
+
+GAPS = ["", "", "move", "hide_or_show", "remove", "replace"]
+
+
+class ViewRules:
+    """What is done to the view, and to the session as a whole."""
+
+    @rule(wanted=st.booleans())
+    def show_side_by_side(self, wanted):
+        naive, before = self.naive, self.session.side_by_side
+        self.session.side_by_side = wanted
+        possible = self.session.queries is not None or before
+        assert self.session.side_by_side == (wanted and possible)
+        naive.settle()
+
+    @precondition(lambda self: self.naive.arranged)
+    @rule()
+    def end_it_with_the_button_of_napari(self):
+        self.naive.viewer.canvas.grid.enabled = False
+        assert not self.session.side_by_side
+        self.naive.settle()
+
+    @rule(gap=st.sampled_from(GAPS), number=NUMBER, move=MOVE)
+    def close_and_reopen(self, gap, number, move):
+        """With something done to the viewer while no session looks."""
+        naive, ticked = self.naive, set(self.naive.ticked)
+        naive.close()
+        if gap and naive.images:
+            getattr(self, f"{gap}_unseen")(self.image(number), number, move)
+        naive.open_session()
+        naive.ticked, naive.merges = set(naive.images), []
+        naive.owner = [None] * len(naive.said)
+        naive.settle()
+        for image in naive.images:
+            if image not in ticked:
+                self.session.set_target(image, False)
+                naive.ticked.discard(image)
+                naive.settle()
+
+    def move_unseen(self, image, number, move):
+        del number
+        image.translate = (*[0] * (image.ndim - 2), *move)
+        self.naive.belongings.keep(image)
+
+    def hide_or_show_unseen(self, image, number, move):
+        del number, move
+        image.visible = self.naive.belongings.visible[image] = not image.visible
+
+    def remove_unseen(self, image, number, move):
+        del number, move
+        self.naive.viewer.layers.remove(image)
+        self.now_gone(image)
+
+    def replace_unseen(self, image, number, move):
+        del move
+        image.data = self.pixels_of(number, image.ndim == 3)
+        self.naive.belongings.keep(image)
+        self.naive.forget_pixels(image)
+
+
+class StackRules:
+    """What is done to the sliders."""
+
+    first_is_a_stack = True
+
+    @with_stack
+    @rule(number=NUMBER)
+    def move_slider(self, number):
+        dims = self.naive.viewer.dims
+        dims.set_current_step(0, number % int(dims.nsteps[0]))
+        self.naive.settle()
+
+    @rule(all_planes=st.booleans())
+    def answer_all_planes(self, all_planes):
+        self.naive.all_planes = self.session.all_planes = all_planes
+
+    @with_stack
+    @rule()
+    def look_at_it_in_3d(self):
+        dims = self.naive.viewer.dims
+        dims.ndisplay = 3
+        dims.ndisplay = 2
+        self.naive.settle()
