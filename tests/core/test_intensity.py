@@ -15,6 +15,7 @@ from napari_dinov3_sim.core.intensity import (
     check_image,
     compute_window,
     convert_to_rgb,
+    has_contrast,
     uses_window,
     window_of,
 )
@@ -381,3 +382,20 @@ def test_complex_images_are_refused_with_the_cure(dtype):
 def test_pixels_that_are_not_numbers_are_refused(dtype):
     with pytest.raises(ImageError, match="not numbers"):
         check_image(np.zeros((4, 4), dtype))
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "u2", "i4", "f4", "f8"])
+def test_an_image_of_one_value_has_no_contrast_and_one_pixel_gives_it_some(dtype):
+    image = np.ones((64, 64), dtype)
+    assert not has_contrast(window_of(image))
+    image[5, 7] = 0
+    assert has_contrast(window_of(image))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_image_without_a_finite_value_has_no_contrast(value):
+    assert not has_contrast(window_of(np.full((8, 8), value)))
+
+
+def test_eight_bit_colours_have_no_window_that_could_tell():
+    assert has_contrast(window_of(np.zeros((8, 8, 3), np.uint8)))

@@ -182,6 +182,23 @@ def window_of(image: NDArray[Any]) -> IntensityWindow | None:
     return compute_window(image[..., :3] if image.ndim == 3 else image)
 
 
+def has_contrast(window: IntensityWindow | None) -> bool:
+    """Whether an image that is drawn through such a window shows anything.
+
+    Parameters
+    ----------
+    window : IntensityWindow or None
+        As `compute_window` and `window_of` return it.
+
+    Returns
+    -------
+    bool
+        False for an image of a single value, or without a finite one: all its patches look the
+        same, and have a cosine of 1 with each other. True for None, which says nothing of it.
+    """
+    return window is None or window.low < window.high
+
+
 def convert_to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
     """Return an image, or a part of one, as RGB.
 
