@@ -12,15 +12,30 @@ import numpy as np
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
 from napari_dinov3_sim.store import write_atomically
-from napari_dinov3_sim.store.files import cannot_write
+from napari_dinov3_sim.store.files import FORMAT, cannot_write
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
 QUERY_FORMAT = "napari-dinov3-sim-query/1"
 QUERY_SUFFIX = ".query.safetensors"
+
+PICTURES = (
+    b"\x89PNG\r\n",
+    b"\xff\xd8\xff",  # JPEG
+    b"II*\0",  # TIFF, and its larger kin
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"GIF8",
+    b"\x93NUMPY",
+)
+"""What files of images begin with; a saved query begins with the length of its header."""
+
+_CHOOSE = "choose a file that was saved as a query."
 
 
 @dataclass(frozen=True)
@@ -48,8 +63,8 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     ----------
     query : SavedQuery
     path : path-like
-        The file to write; its folder must exist. `list_queries` finds files that end in
-        ``.query.safetensors``.
+        The file to write; its folder must exist. Nothing is appended to its name, and
+        `list_queries` finds only files that end in ``.query.safetensors``.
 
     Returns
     -------
@@ -120,10 +135,7 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
         with safe_open(source, framework="np") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != QUERY_FORMAT:
-                raise StoreError(
-                    f"{source} is no saved query of this version; choose a file that was saved "
-                    "as a query."
-                )
+                raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _query_of(json.loads(metadata["query"]), arrays)
     except FileNotFoundError as error:
@@ -131,10 +143,36 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
     except StoreError:
         raise
     except Exception as error:  # a damaged file fails in its own way
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise StoreError(
-            f"{source} cannot be read as a saved query ({reason}); save the query again."
-        ) from error
+        raise _unreadable(source, error) from error
+
+
+def _something_else(path: Path, metadata: Mapping[str, str]) -> StoreError:
+    """Return the error for a file of this format that holds no query."""
+    is_embedded = _family(metadata.get("format", "")) == _family(FORMAT)
+    what = "holds embeddings, not a saved query"
+    if not is_embedded:
+        what = "is no saved query of this version"
+    return StoreError(f"{path} {what}; {_CHOOSE}")
+
+
+def _family(file_format: str) -> str:
+    return file_format.partition("/")[0]
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    """Return the error for a file that is damaged, or was never a query."""
+    if _is_picture(path):
+        return StoreError(f"{path} is a picture, not a saved query; {_CHOOSE}")
+    reason = " ".join(str(error).split()).rstrip(".")
+    return StoreError(f"{path} cannot be read as a saved query ({reason}); save the query again.")
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(max(map(len, PICTURES))).startswith(PICTURES)
+    except OSError:
+        return False
 
 
 def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedQuery:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from napari_dinov3_sim import query_files
@@ -126,7 +127,22 @@ def test_files_that_are_something_else(tmp_path):
     assert "cannot be read as a saved query" in sentence(tmp_path / "empty")
     assert "cannot be read as a saved query" in sentence(tmp_path)
     embeddings = save_state(random_state(), tmp_path / "x.embeddings.safetensors")
-    assert "is no saved query of this version" in sentence(embeddings)
+    assert "holds embeddings, not a saved query" in sentence(embeddings)
+    save_file({"w": UNITS}, tmp_path / "weights")
+    assert "is no saved query of this version" in sentence(tmp_path / "weights")
+    save_file({"w": UNITS}, tmp_path / "later", {"format": "napari-dinov3-sim-query/9"})
+    assert "is no saved query of this version" in sentence(tmp_path / "later")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "gif", "npy"])
+def test_a_picture_is_called_one(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    if ending == "npy":
+        np.save(path, PICTURE)
+    else:
+        Image.fromarray(PICTURE).save(path)
+    text = sentence(path)
+    assert "is a picture, not a saved query; choose a file that was saved as a query" in text
 
 
 def changed(saved, arrays=(), **description):
