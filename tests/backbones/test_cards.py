@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
+from huggingface_hub import constants
 
 from napari_dinov3_sim.backbones import cards, hub, known_card, load_backbone, loading
 from napari_dinov3_sim.backbones.cards import ModelCard
@@ -65,6 +66,19 @@ def test_a_model_of_the_hub_is_known_offline(tiny_record, hub_cache: Path) -> No
     card = known_card("dinov3-tiny", "cpu")
     assert card is not None
     assert card.fingerprint == backbone.fingerprint
+
+
+def test_environments_that_share_a_home_keep_each_their_card(
+    tiny_record, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = hub_cache.parent / "other"
+    for folder in (hub_cache, other):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+        cache(folder, "timm/vit_tiny_dinov3", to_timm(tiny_model()))
+        load_backbone("dinov3-tiny", device="cpu")
+    for folder in (hub_cache, other):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+        assert known_card("dinov3-tiny", "cpu") is not None
 
 
 def test_what_was_never_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from napari_dinov3_sim.backbones import (
     CorruptWeightsError,
@@ -88,6 +89,14 @@ def test_broken_config(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
     assert "config.json is not readable JSON" in refusal(tmp_path, CorruptWeightsError)
+
+
+def test_a_picture_in_the_place_of_weights(tmp_path: Path) -> None:
+    path = tmp_path / "cells.png"
+    Image.new("L", (4, 4)).save(path)
+    text = refusal(path, WrongModelError)
+    assert "cells.png holds no weights" in text
+    assert "name a .safetensors, .pth or .pt file" in text
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

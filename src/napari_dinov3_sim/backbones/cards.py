@@ -89,8 +89,11 @@ def known_card(
     request = Request(model, device, dtype)
     try:
         material = locate_here(model)
-        content = json.loads(_place(request).read_text(encoding="utf-8"))
-        if material is None or content["facts"] != facts_of(request, material):
+        if material is None:
+            return None
+        facts = facts_of(request, material)
+        content = json.loads(_place(request, facts).read_text(encoding="utf-8"))
+        if content["facts"] != facts:
             return None
         return _checked(content["card"])
     except (ModelError, OSError, ValueError, TypeError, LookupError):
@@ -127,7 +130,7 @@ def remember(request: Request, facts: Facts, backbone: DINOv3Backbone) -> None:
     """
     card = {field.name: getattr(backbone, field.name) for field in fields(ModelCard)}
     content = json.dumps({"facts": facts, "card": card}, indent=1)
-    place = _place(request)
+    place = _place(request, facts)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, content.encode())
@@ -140,10 +143,12 @@ def folder_of_cards() -> Path:
     return default_folder().parent / "models"
 
 
-def _place(request: Request) -> Path:
+def _place(request: Request, facts: Facts) -> Path:
     path = as_path(request.model)
     model = os.fspath(request.model) if path is None else str(path.resolve())
-    key = repr((model, request.device, request.dtype)).encode()
+    # By where the files lie: environments that share a home each have their own.
+    files = [found[0] for found in facts["files"]]
+    key = repr((model, request.device, request.dtype, files)).encode()
     return folder_of_cards() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
 
 

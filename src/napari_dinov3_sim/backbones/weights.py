@@ -171,7 +171,7 @@ def read_weights(paths: Sequence[Path], model: str, cure: str) -> dict[str, torc
     CorruptWeightsError
         A file is truncated, is not what its name says or holds more than tensors.
     WrongModelError
-        A .pth file holds no named tensors.
+        A .pth file holds no named tensors, or a file is one of another kind, such as a picture.
     """
     state: dict[str, torch.Tensor] = {}
     for path in paths:
@@ -187,6 +187,12 @@ def _read_safetensors(path: Path, model: str, cure: str) -> dict[str, torch.Tens
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
+        if path.suffix not in ("", ".safetensors"):
+            raise WrongModelError(
+                model,
+                f"{path} holds no weights",
+                "name a .safetensors, .pth or .pt file, or the folder of one",
+            ) from error
         raise CorruptWeightsError(
             model, f"the file {path} is truncated or damaged ({_brief(error)})", cure
         ) from error
