@@ -87,6 +87,56 @@ def test_a_killed_worker_loses_nothing(embed, folder, picture, cluster):
     assert all(entry["skipped"] for entry in again)
 
 
+@pytest.fixture
+def meanwhile(cli, folder, picture):
+    """Embed a stack on a worker of its own, and do something when its first plane is there."""
+    np.save("stack.npy", picture(12, 260, 260, dtype=np.uint16))
+
+    def run(do):
+        def wait_and_do():
+            deadline = time.monotonic() + 60
+            while not list(Path("store").glob(FILES)) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            do(alone)
+
+        with distributed.LocalCluster(n_workers=1, dashboard_address=":0") as alone:
+            thread = threading.Thread(target=wait_and_do)
+            thread.start()
+            address = alone.scheduler_address
+            result = cli("embed", "stack.npy", "--out", "store", *BUILTIN, "--scheduler", address)
+            thread.join()
+        return address, result
+
+    return run
+
+
+def test_when_all_workers_are_gone_that_is_told_and_others_go_on(meanwhile, monkeypatch):
+    notes, told = [], threading.Event()
+
+    def note(sentence):
+        notes.append(sentence)
+        told.set()
+
+    def replace(cluster):
+        cluster.scale(0)
+        assert told.wait(60)
+        cluster.scale(1)
+
+    monkeypatch.setattr(cluster_module, "WATCH", 0.2)
+    monkeypatch.setattr(cluster_module, "note", note)
+    address, result = meanwhile(replace)
+    assert notes == [f"note: all workers of {address} are gone; the run waits for others."]
+    assert (result.code, len(result.json["images"])) == (0, 12)
+
+
+def test_a_scheduler_that_goes_away_ends_the_run(meanwhile, cli):
+    address, result = meanwhile(lambda cluster: cluster.close())
+    assert f"The scheduler at {address} is gone, or gave the tasks up" in result.refusal
+    assert "run the command again, which goes on from what is done." in result.refusal
+    again = cli("embed", "stack.npy", "--out", "store", *BUILTIN).json["images"]
+    assert any(entry["skipped"] for entry in again)
+
+
 def test_a_full_disk_on_a_worker_ends_the_run(embed, folder, cluster):
     def break_the_store():
         from napari_dinov3_sim.core.errors import StoreError

@@ -170,20 +170,20 @@ class Cluster:
 
     def _result(self, future: Any, task: PlaneTask) -> PlaneDone | PlaneFailed:
         try:
-            error = future.exception()
-        except CancelledError as lost:
+            result: PlaneDone | PlaneFailed = future.result()
+        except CancelledError as error:
             return PlaneFailed(
                 task.path,
-                f"The scheduler at {self.address} is gone, or gave the tasks up ({lost}); start "
-                "it again, and run the command again, which goes on from what is done.",
+                f"The scheduler at {self.address} is gone, or gave the tasks up "
+                f"({type(error).__name__}); start it again, and run the command again, which goes "
+                "on from what is done.",
                 ends_all=True,
             )
-        if error is None:
-            result: PlaneDone | PlaneFailed = future.result()
-            return result
-        return PlaneFailed(
-            task.path,
-            f"{task.path} was given up by the cluster ({type(error).__name__}); look at the "
-            "logs of the workers, which may need more memory.",
-            task.megapixels,
-        )
+        except Exception as error:  # what the task itself may raise comes back as a value
+            return PlaneFailed(
+                task.path,
+                f"{task.path} was given up by the cluster ({type(error).__name__}); look at the "
+                "logs of the workers, which may need more memory.",
+                task.megapixels,
+            )
+        return result
