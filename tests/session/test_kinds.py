@@ -350,6 +350,19 @@ def test_only_negative_points_say_what_to_do(session, image):
     assert session.status == "1 heatmap for 2 points."
 
 
+def test_a_kind_without_a_positive_point_is_named(session, image):
+    session.add_query(image, 5, 5)
+    session.add_query(image, 40, 40, kind="rim", positive=False)
+    assert session.status == (
+        "1 heatmap for 2 points. rim has no positive point yet: click with + this."
+    )
+    session.add_query(image, 40, 5, kind="cell", positive=False)
+    assert session.status.endswith("rim, cell have no positive point yet: click with + this.")
+    session.add_query(image, 20, 20, kind="rim")
+    session.add_query(image, 20, 20, kind="cell")
+    assert session.status == "3 heatmaps for 5 points."
+
+
 def test_no_kind_gets_another_colour_when_others_come_back_or_are_joined(session, viewer, image):
     session.add_query(image, 5, 5, kind="cell")
     corners = np.array([[2, 2], [2, 30], [30, 30]])

@@ -80,6 +80,13 @@ def test_a_new_kind_is_the_next_one(qtbot, dock, pair):
     assert list(dock.session.heatmaps_of("kind 2")) == list(pair)
 
 
+def test_a_new_kind_begins_with_what_is_meant(qtbot, dock):
+    press(qtbot, dock.views.kinds.negative_button)
+    press(qtbot, dock.views.kinds.new_button)
+    assert dock.session.positive
+    assert dock.views.kinds.positive_button.isChecked()
+
+
 def test_a_click_on_a_kind_chooses_it(qtbot, dock):
     press(qtbot, dock.views.kinds.new_button)
     items = dock.views.kinds.list
@@ -258,6 +265,26 @@ def test_winners_are_shown(qtbot, dock, pair):
     dock.session.show_winners = False
     assert not dock.views.style.winners.isChecked()
     assert not any(layer.visible for layer in dock.session.winners.values())
+
+
+def test_why_there_is_no_winner_is_said_below_the_tick(qtbot, dock, pair):
+    hint = dock.views.style.winners_hint
+    answer(qtbot, dock, pair[0], (40, 20))
+    assert hint.isHidden()
+    tick(qtbot, dock.views.style.winners)
+    assert hint.text() == "Needs two kinds that have a heatmap each."
+    assert hint.isVisible()
+    dock.session.add_query(pair[0], 4, 4, kind="dark", positive=False)
+    qtbot.waitUntil(lambda: "dark has no positive point" in dock.views.status.text())
+    assert hint.isVisible()
+    dock.session.add_query(pair[0], 4, 4, kind="dark")
+    qtbot.waitUntil(hint.isHidden)
+    qtbot.waitUntil(lambda: len(dock.session.winners) == 2)
+    tick(qtbot, dock.views.results.has_threshold)
+    dock.session.threshold = 0.61
+    qtbot.waitUntil(lambda: hint.text() == "No winner below the threshold (0.61).")
+    dock.session.threshold = None
+    qtbot.waitUntil(hint.isHidden)
 
 
 # -- results ----------------------------------------------------------------------------------

@@ -98,5 +98,15 @@ def has_rivals(picks: Iterable[AnyPick]) -> bool:
 
 def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
     """Whether something is picked, and all of it says what is not meant."""
-    signed = (Pick, PolygonPick)
-    return bool(picks) and all(isinstance(p, signed) and not p.positive for p in picks)
+    return bool(picks) and not any(_is_positive(pick) for pick in picks)
+
+
+def kinds_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
+    """Return the kinds of which only what is not meant is picked: they get no heatmap."""
+    named = [pick for pick in picks if not isinstance(pick, LabelsPick)]
+    meant = {pick.kind for pick in named if _is_positive(pick)}
+    return tuple(dict.fromkeys(pick.kind for pick in named if pick.kind not in meant))
+
+
+def _is_positive(pick: AnyPick) -> bool:
+    return not isinstance(pick, Pick | PolygonPick) or pick.positive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.inquiry import is_only_negative
+from napari_dinov3_sim.session.inquiry import is_only_negative, kinds_without_positive
 from napari_dinov3_sim.session.status import Situation, describe
 
 if TYPE_CHECKING:
@@ -97,4 +97,5 @@ class Reporting:
             saved=self._saved.count,
             saved_remark=self._saved.remark,
             only_negative=is_only_negative(picks),
+            without_positive=kinds_without_positive(picks),
         )

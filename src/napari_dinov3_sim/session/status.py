@@ -36,6 +36,8 @@ class Situation:
         How that query differs from the present resolution, as a clause.
     only_negative : bool
         Whether everything that was picked says what is not meant.
+    without_positive : tuple of str
+        Kinds of which that is so.
     """
 
     images: int
@@ -57,6 +59,7 @@ class Situation:
     saved: int = 0
     saved_remark: str = ""
     only_negative: bool = False
+    without_positive: tuple[str, ...] = ()
 
 
 def describe(now: Situation) -> str:
@@ -99,6 +102,8 @@ def _asking(now: Situation) -> list[str]:
 
 def _remarks(now: Situation) -> list[str]:
     remarks = list(now.levels)
+    if now.without_positive and not now.only_negative:
+        remarks.append(_without_positive(now.without_positive))
     if now.saved and now.saved_remark:
         remarks.append(f"The saved query finds less: {now.saved_remark}.")
     if now.targets and now.planes < now.targets:
@@ -114,3 +119,8 @@ def _remarks(now: Situation) -> list[str]:
     if now.ignored and not (now.three_d or now.grid):
         remarks.append(f"{count(now.ignored, 'point')} set in 3-D or in the grid not used.")
     return remarks
+
+
+def _without_positive(kinds: tuple[str, ...]) -> str:
+    has = "have" if len(kinds) > 1 else "has"
+    return f"{', '.join(kinds)} {has} no positive point yet: click with + this."

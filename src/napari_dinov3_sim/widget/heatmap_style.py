@@ -37,7 +37,7 @@ HINT = "Too bright for added light: choose Cover."
 
 
 class HeatmapStyle(QWidget):
-    """Six controls, and a hint where the blending does not suit the images.
+    """Six controls, and hints: where the blending does not suit the images, and on winners.
 
     Attributes
     ----------
@@ -69,6 +69,7 @@ class HeatmapStyle(QWidget):
         self.scaling = QComboBox()
         self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
         self.winners = QCheckBox("Show the winning kind of each patch")
+        self.winners_hint = Line()
         self._build()
         self._load()
         self.opacity.valueChanged.connect(self._on_opacity)
@@ -89,6 +90,7 @@ class HeatmapStyle(QWidget):
         layout.addRow("scale", self.scaling)
         layout.addRow("cosines", self.limits)
         layout.addRow(self.winners)
+        layout.addRow(self.winners_hint)
 
     def _load(self) -> None:
         self.opacity.setRange(0, 100)
@@ -103,6 +105,7 @@ class HeatmapStyle(QWidget):
         self.limits.setToolTip("The cosines that are drawn darkest and brightest")
         self.winners.setToolTip("With two kinds or more: a Labels layer over each image")
         self.hint.hide()
+        self.winners_hint.hide()
         self.colormap.addItems(COLORMAPS)
         for blending, label in BLENDINGS.items():
             self.blending.addItem(label, blending)
@@ -131,6 +134,11 @@ class HeatmapStyle(QWidget):
         _show(self.colormap, self.colormap.findText(look.colormap), look.colormap)
         _show(self.blending, self.blending.findData(look.blending), look.blending)
         _show(self.scaling, self.scaling.findData(scaling), scaling)
+
+    def show_winners_hint(self, text: str) -> None:
+        """Say what the winners lack; an empty text takes no room."""
+        self.winners_hint.show_text(text)
+        self.winners_hint.setVisible(bool(text))
 
     def _on_opacity(self, percent: int) -> None:
         self.opacity_changed.emit(percent / 100)

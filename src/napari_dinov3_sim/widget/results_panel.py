@@ -89,7 +89,9 @@ class ResultsPanel(QWidget):
             layout.addLayout(part)
 
     def _explain(self) -> None:
-        self.has_threshold.setToolTip("Patches below this cosine count as nothing found")
+        self.has_threshold.setToolTip(
+            "Patches below this cosine count as nothing found, and no kind wins them"
+        )
         self.threshold.setToolTip("In units of the cosine")
         self.otsu_button.setToolTip(
             "Start from the threshold that parts the patches best into two groups"

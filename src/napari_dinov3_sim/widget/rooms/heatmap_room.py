@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.contrast import Scaling
     from napari_dinov3_sim.widget.views import Views
 
+NO_RIVALS = "Needs two kinds that have a heatmap each."
+
 
 class HeatmapRoom(Room):
     """Look, scale and winners."""
@@ -31,6 +33,7 @@ class HeatmapRoom(Room):
         # A common scale follows the answers.
         self.hear(session.answered, self._show)
         self.hear(session.listed, self._show)
+        self.hear(session.queried, self._show_winners_hint)
         self._show()
 
     def _show(self) -> None:
@@ -39,6 +42,22 @@ class HeatmapRoom(Room):
         self._views.style.show_style(
             session.look, session.scaling, session.limits, session.show_winners
         )
+        self._show_winners_hint()
+
+    def _show_winners_hint(self) -> None:
+        if not self._session.busy:  # what is shown while a point is dragged does not flicker
+            self._views.style.show_winners_hint(self._winners_hint())
+
+    def _winners_hint(self) -> str:
+        """Say why no patch has a winner, or not every one, if they are to be shown."""
+        session = self._session
+        if not session.show_winners:
+            return ""
+        if not session.winners:
+            return NO_RIVALS
+        if session.threshold is None:
+            return ""
+        return f"No winner below the threshold ({session.threshold:.2f})."
 
     def _is_lost(self) -> bool:
         """Whether a heatmap adds light to an image that is bright already."""

@@ -74,11 +74,12 @@ class QueryRoom(Room):
         self._session.positive = not self._session.positive
 
     def new_kind(self) -> None:
-        """Begin a kind of its own for the next points."""
+        """Begin a kind of its own for the next points, which say what it is."""
         known, number = self._session.kinds, 1
         while f"kind {number}" in known:
             number += 1
         self._session.kind = f"kind {number}"
+        self._session.positive = True  # a kind of negative points alone asks nothing
 
     def next_kind(self) -> None:
         """Let the next points belong to the kind below in the list; after the last, the first."""
