@@ -211,6 +211,13 @@ def test_what_is_unticked_stays_so_when_it_is_split(session, three):
     assert session.targets == []
 
 
+def test_what_is_unticked_stays_so_when_its_first_channel_leaves(session, viewer, three):
+    session.merge_channels(three)
+    session.set_target(three[0], False)
+    viewer.layers.remove(three[0])
+    assert session.targets == []
+
+
 def test_what_cannot_be_one_image_is_refused_with_a_sentence(session, viewer, three):
     colour = viewer.add_image(np.zeros((70, 100, 3), np.uint8), rgb=True, name="photo")
     stranger = type(three[0])(np.zeros((70, 100)), name="stranger")

@@ -10,7 +10,7 @@ from napari_dinov3_sim.session.channels import disagreement
 from napari_dinov3_sim.session.planes import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -110,12 +110,14 @@ class Merging:
     def part(self, merged: Merged) -> None:
         """Search each layer by itself, if they were searched together."""
         records = [self._records.get(layer.unique_id) for layer in merged.members]
-        ticked = records[0] is None or records[0].ticked
+        self._part([record for record in records if record is not None], merged)
+
+    def _part(self, records: Sequence[Target], merged: Merged) -> None:
+        ticked = any(record.ticked for record in records if record.layer == merged.lead)
         for record in records:
-            if record is not None:
-                record.merged, record.version = None, next(self._versions)
-                record.refuse()
-                record.ticked = ticked and record.refused is None
+            record.merged, record.version = None, next(self._versions)
+            record.refuse()
+            record.ticked = ticked and record.refused is None
 
     def lose(self, record: Target) -> None:
         """Part channels one of which has left the viewer."""
@@ -123,7 +125,8 @@ class Merging:
             self._parted.append(
                 f"{record.layer.name} was removed; the channels merged with it are split."
             )
-            self.part(record.merged)
+            others = (self._records.get(layer.unique_id) for layer in record.merged.members)
+            self._part([record, *(other for other in others if other is not None)], record.merged)
 
     def part_diverged(self) -> list[str]:
         """Part what does not go together any more; return a sentence for each case."""
