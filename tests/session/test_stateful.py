@@ -73,7 +73,7 @@ def machine(number_of_examples: int) -> settings:
     )
 
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "16"))
 
 TestFlat = Flat.TestCase
 TestFlat.settings = machine(EXAMPLES // 2)

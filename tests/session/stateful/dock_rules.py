@@ -31,27 +31,21 @@ class DockRules:
         self.naive.recipe = self.session.recipe = recipe
 
     @with_images
-    @rule()
-    def embed(self):
-        self.session.embed()
+    @rule(press=st.sampled_from(["embed", "cancel"]))
+    def press(self, press):
+        getattr(self.session, press)()
 
-    @rule()
-    def cancel(self):
-        self.session.cancel()
-
-    @rule(scaling=st.sampled_from(["shared", "each", "fixed"]))
-    def choose_scaling(self, scaling):
-        self.session.scaling = scaling
-
-    @rule(low=st.floats(-1, 0), high=st.floats(0.1, 1))
-    def choose_limits(self, low, high):
-        self.session.limits = (low, high)
-        for layer in self.session.heatmaps.values():
-            np.testing.assert_allclose(layer.contrast_limits, (low, high))
-
-    @rule(outlined=st.booleans())
-    def choose_outlines(self, outlined):
-        self.session.outlines = outlined
+    @rule(
+        scaling=st.sampled_from(["shared", "each", "fixed"]),
+        limits=st.none() | st.tuples(st.floats(-1, 0), st.floats(0.1, 1)),
+        outlined=st.booleans(),
+    )
+    def choose_how_it_looks(self, scaling, limits, outlined):
+        self.session.scaling, self.session.outlines = scaling, outlined
+        if limits is not None:
+            self.session.limits = limits
+            for layer in self.session.heatmaps.values():
+                np.testing.assert_allclose(layer.contrast_limits, limits)
 
     @with_images
     @rule(number=NUMBER)

@@ -163,17 +163,23 @@ class ImageRules:
     @with_images
     @rule(number=NUMBER, name=NAME)
     def rename(self, number, name):
-        self.image(number).name = name
-        self.naive.belongings.keep(self.image(number))
+        """An image, or any other layer of the user's."""
+        layers = self.naive.belongings.order
+        layer = layers[number % len(layers)]
+        layer.name = name
+        self.naive.belongings.keep(layer)
+        self.naive.settle()
 
     @with_several
     @rule(number=NUMBER, to=NUMBER)
     def reorder(self, number, to):
-        naive, layers, image = self.naive, self.naive.viewer.layers, self.image(number)
+        """An image, or any other layer of the user's."""
+        naive, layers = self.naive, self.naive.viewer.layers
+        layer = naive.belongings.order[number % len(naive.belongings.order)]
         wanted = list(layers)
-        source, to = wanted.index(image), to % len(layers)
-        wanted.remove(image)
-        wanted.insert(to, image)
+        source, to = wanted.index(layer), to % len(layers)
+        wanted.remove(layer)
+        wanted.insert(to, layer)
         if not naive.arranged:  # what is done to the order side by side is undone with it
             naive.belongings.order = [layer for layer in wanted if layer in naive.belongings]
         layers.move(source, to if to <= source else to + 1)

@@ -99,8 +99,9 @@ class RegionRules:
     @with_shapes
     @rule(number=NUMBER, at=NUMBER, dy=STEP, dx=STEP)
     def move_shape(self, number, at, dy, dx):
+        """As napari drags it: it tells of no more than that it is drawn again."""
         region = self.chosen(number, ShapesSaid)
-        if region.roles:
+        if region.roles and region.layer.visible:
             at %= len(region.roles)
             region.moved(at)
             region.layer._data_view.shift(at, np.array([dy, dx]))
@@ -181,13 +182,6 @@ class RegionRules:
     def move_regions(self, number, move):
         layer = self.chosen(number, object).layer
         layer.translate = (*layer.translate[:-2], *move)
-        self.edited(layer)
-
-    @with_regions
-    @rule(number=NUMBER, name=NAME)
-    def rename_regions(self, number, name):
-        layer = self.chosen(number, object).layer
-        layer.name = name
         self.edited(layer)
 
     @with_regions

@@ -55,8 +55,15 @@ class ResultRules:
             getattr(self.session.results, what)()
         return True
 
-    @rule(level=LEVEL)
-    def make_labels(self, level):
+    @rule(
+        what=st.sampled_from(["labels", "peaks", "matches", "colours"]),
+        level=LEVEL,
+        numbers=st.tuples(NUMBER, NUMBER),
+    )
+    def make_a_result(self, what, level, numbers):
+        getattr(self, f"make_{what}")(level, *numbers)
+
+    def make_labels(self, level, *_):
         if self.refuse_without_answer("labels"):
             return
         asked = self.naive.asked()
@@ -80,12 +87,11 @@ class ResultRules:
                 objects = (data if z is None else data[z]) > 0
                 np.testing.assert_array_equal(objects[certain], (scores >= level)[certain])
 
-    @rule(level=LEVEL, distance=st.sampled_from([0, 30]))
-    def make_peaks(self, level, distance):
+    def make_peaks(self, level, distance, _):
         if self.refuse_without_answer("peaks"):
             return
         naive, asked = self.naive, self.naive.asked()
-        made = self.make("peaks", level, distance)
+        made = self.make("peaks", level, distance % 30)
         found = {
             image: layer
             for layer, (what, image) in made.items()
@@ -102,14 +108,14 @@ class ResultRules:
                 assert abs(score - there) < TOLERANCE
                 assert score > level - TOLERANCE
 
-    @precondition(lambda self: len(self.naive.must_have()) > 1)
-    @rule(first=NUMBER, second=NUMBER)
-    def make_matches(self, first, second):
+    def make_matches(self, _, first, second):
         naive = self.naive
         shown = [image for image in self.session.targets if image in naive.must_have()]
-        one, two = shown[first % len(shown)], shown[second % len(shown)]
-        if one is two or any(not naive.is_embedded(image) for image in (one, two)):
+        ready = [image for image in shown if naive.is_embedded(image)]
+        if len(ready) < 2:
             return
+        one = ready.pop(first % len(ready))
+        two = ready[second % len(ready)]
         made = self.make("matches", one, two)
         sides = {(("matches", two.unique_id), one), (("matches", one.unique_id), two)}
         pair = {of[1]: layer for layer, of in made.items() if of in sides}
@@ -126,10 +132,10 @@ class ResultRules:
         cosine = pair[one].features["cosine"]
         np.testing.assert_allclose((patches[0] * patches[1]).sum(1), cosine, atol=TOLERANCE)
 
-    @precondition(lambda self: any(map(self.naive.is_embedded, self.naive.must_have())))
-    @rule()
-    def make_colours(self):
+    def make_colours(self, *_):
         naive = self.naive
+        if not any(map(naive.is_embedded, naive.must_have())):
+            return
         made = self.make("colours")
         found = {image for what, image in made.values() if what == ("colours",)}
         assert found >= {image for image in naive.must_have() if naive.is_embedded(image)}

@@ -13,9 +13,10 @@ GAPS = ["", "", "move", "hide_or_show", "remove", "replace"]
 class ViewRules:
     """What is done to the view, and to the session as a whole."""
 
-    @rule(wanted=st.booleans())
-    def show_side_by_side(self, wanted):
+    @rule(changed=st.sampled_from([True, True, True, False]))
+    def show_side_by_side(self, changed):
         naive, before = self.naive, self.session.side_by_side
+        wanted = before != changed
         self.session.side_by_side = wanted
         possible = self.session.queries is not None or before
         assert self.session.side_by_side == (wanted and possible)
