@@ -105,7 +105,11 @@ def test_clicks_in_the_3d_view_are_ignored_and_it_is_said(session, stack, viewer
     assert "3-D view are not queries" in session.status
     viewer.dims.ndisplay = 2
     np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
-    assert "1 heatmap for 1 point." in session.status
+    left = "1 point was set in 3-D or in the grid and is not used; undo or delete it."
+    assert session.status == f"1 heatmap for 1 point. {left}"
+    session.undo()
+    assert session.status == "1 heatmap for 1 point."
+    assert len(session.queries.data) == 1
 
 
 def test_outside_the_stack_there_is_no_plane(session, stack, viewer, rng):

@@ -116,9 +116,15 @@ def _remarks(now: Situation) -> list[str]:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:
         remarks.append("Clicks in the grid are not queries; leave the grid and click.")
-    if now.ignored and not (now.three_d or now.grid):
-        remarks.append(f"{count(now.ignored, 'point')} set in 3-D or in the grid not used.")
+    if now.ignored:
+        remarks.append(_ignored(now.ignored))
     return remarks
+
+
+def _ignored(number: int) -> str:
+    if number == 1:
+        return "1 point was set in 3-D or in the grid and is not used; undo or delete it."
+    return f"{number} points were set in 3-D or in the grid and are not used; delete them."
 
 
 def _without_positive(kinds: tuple[str, ...]) -> str:
