@@ -227,7 +227,27 @@ def test_selected_layers_become_one_image_and_come_apart(qtbot, make_dock, viewe
     options.split_button.click()
     assert [images.item(row).text() for row in range(images.count())] == ["b", "g", "r"]
     options.split_button.click()
-    assert "No merged image" in notified[-1].message
+    assert "No image is merged" in notified[-1].message
+
+
+def test_the_only_merged_image_is_split_whatever_is_selected(make_dock, viewer_model, notified):
+    layers = [viewer_model.add_image(squares()[..., 0], name=name) for name in "rgbc"]
+    dock = make_dock()
+    options, session = dock.views.options, dock.session
+    session.merge_channels(layers[:2])
+    session.new_queries()
+    assert list(viewer_model.layers.selection) == [session.queries]
+    options.split_button.click()
+    assert session.merged == {}
+    assert notified == []
+    session.merge_channels(layers[:2])
+    session.merge_channels(layers[2:])
+    options.split_button.click()
+    assert len(session.merged) == 2
+    assert "No merged image is selected" in notified[-1].message
+    viewer_model.layers.selection = {layers[3]}
+    options.split_button.click()
+    assert list(session.merged) == [layers[0]]
 
 
 # -- heatmaps ---------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+import re
+from pathlib import Path
+
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 QUERIES = "Queries (*.query.safetensors);;All files (*)"
 TABLES = "Tables (*.csv);;All files (*)"
@@ -21,9 +24,54 @@ class Dialogs:
         self._parent = parent
 
     def ask_for_new_file(self, title: str, name: str, filters: str) -> str:
-        """Return the path of a file to write, empty if the user cancels."""
-        return str(QFileDialog.getSaveFileName(self._parent, title, name, filters)[0])
+        """Return the path of a file to write, empty if the user cancels.
+
+        The dialog asks about replacing what was typed; a file that is met only because its
+        suffix was left out is asked about here. Not every system's own dialog would do it.
+        """
+        while True:
+            chosen, shown = QFileDialog.getSaveFileName(self._parent, title, name, filters)
+            path = complete(chosen, filters, shown)
+            if path == chosen or not Path(path).exists() or self._may_replace(title, path):
+                return path
+            name = path
+
+    def _may_replace(self, title: str, path: str) -> bool:
+        question = f"{Path(path).name} already exists.\nDo you want to replace it?"
+        answer = QMessageBox.question(self._parent, title, question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def ask_for_file(self, title: str, filters: str) -> str:
         """Return the path of a file to read, empty if the user cancels."""
         return str(QFileDialog.getOpenFileName(self._parent, title, "", filters)[0])
+
+
+def complete(path: str, filters: str, shown: str) -> str:
+    """Return the path of a file with the suffix by which it will be found again.
+
+    Parameters
+    ----------
+    path : str
+        As it was typed; empty stays empty.
+    filters : str
+        Of the dialog, the first for files with a suffix.
+    shown : str
+        The filter that was chosen: under one for all files, a suffix of the user's own stays.
+
+    Examples
+    --------
+    >>> complete("two", QUERIES, "Queries (*.query.safetensors)")
+    'two.query.safetensors'
+    """
+    suffix = _suffix(filters)
+    if not path or path.lower().endswith(suffix) or (Path(path).suffix and not _suffix(shown)):
+        return path
+    for part in reversed(suffix.split(".")):  # what has been typed of it
+        path = path.removesuffix(f".{part}")
+    return path + suffix
+
+
+def _suffix(filters: str) -> str:
+    """Return the suffix that the first of some filters shows; empty for all files."""
+    found = re.search(r"\(\*([^)]*)\)", filters)
+    return found[1] if found else ""

@@ -97,7 +97,10 @@ class ImageOptions(QWidget):
             "Search two or three grayscale layers as one colour image: select them in the layer "
             "list;\nthe lowest is red, then green, then blue."
         )
-        self.split_button.setToolTip("Search merged layers one by one again: select one of them")
+        self.split_button.setToolTip(
+            "Search merged layers one by one again: where several images are merged,\n"
+            "select a layer of the one that is meant."
+        )
 
     def show_options(self, recipe: Recipe, all_planes: bool) -> None:
         """Show what is set, without reporting it as a choice."""

@@ -129,10 +129,21 @@ class ImageRoom(Room):
             self._session.merge_channels(selected)
 
     def split(self) -> None:
-        """Search the channels of the selected merged images one by one again."""
+        """Search the channels of the selected merged images one by one again.
+
+        After a click the query layer is selected: where only one image is merged, that one is
+        meant.
+        """
         split = [self._session.split_channels(image) for image in self._selected_images()]
-        if not any(split):
+        merged = list(self._session.merged)
+        if any(split):
+            return
+        if len(merged) == 1:
+            self._session.split_channels(merged[0])
+        elif merged:
             show_warning("No merged image is selected; select one in the layer list to split it.")
+        else:
+            show_warning("No image is merged, so there is none to split.")
 
     def close(self) -> None:
         """Listen to nothing any more."""
