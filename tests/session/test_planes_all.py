@@ -105,6 +105,32 @@ def threaded(viewer, stepper):
     session.close()
 
 
+def test_the_last_line_counts_planes(threaded, stepper, viewer, rng):
+    stack = stack_of(viewer, (4, 20, 20), rng)
+    viewer.add_image(rng.normal(size=(20, 20)), name="flat", translate=(0, 30))
+    lines = []
+    threaded.status_changed.connect(lines.append)
+    threaded.add_query(stack, 5, 5)
+    deliver_until(threaded, lambda: "Working: 0 of 5 planes embedded." in lines)
+    for done in (1, 2, 3, 4):
+        stepper.allowed.release()
+        line = f"Working: {done} of 5 planes embedded."
+        deliver_until(threaded, lambda line=line: threaded.status == line)
+    stepper.allowed.release(1000)
+    threaded.wait(20)
+    assert threaded.status == "2 heatmaps for 1 point."
+    lines.clear()
+    threaded.add_query(stack, 15, 15)
+    threaded.wait(20)
+    assert any(line.endswith("of 5 planes answered.") for line in lines)
+
+
+def test_flat_images_are_counted_as_images(threaded, stepper, viewer, rng):
+    image = viewer.add_image(rng.normal(size=(20, 20)), name="flat")
+    threaded.add_query(image, 5, 5)
+    deliver_until(threaded, lambda: threaded.status == "Working: 0 of 1 image embedded.")
+
+
 # -- every plane is right -----------------------------------------------------------------------
 
 

@@ -240,7 +240,9 @@ class Coordinator(Signals):
         self._looking.arrange(self._queries.layer, self._queries.owners)
         self.queried.emit()
         if not self._closed:
-            self._reporting.report(shown.values(), picks, busy=self.busy)
+            self._reporting.report(
+                shown.values(), picks, busy=self.busy, all_planes=self._all_planes
+            )
 
     def _ask(self, picked: Planes, shown: Planes) -> None:
         """Have embedded what is missing, and ask about what is there."""

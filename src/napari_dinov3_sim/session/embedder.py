@@ -112,6 +112,10 @@ class Embedder:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
         return self._record.handle(key)
 
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are embedded, whether or not they are held."""
+        return self._record.planes()
+
     def windows(self, key: PlaneKey) -> Windows | None:
         """Return the windows that a plane's layer is drawn through, once it is embedded."""
         return self._record.windows.get(key.window_key)

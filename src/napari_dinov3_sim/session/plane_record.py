@@ -35,6 +35,10 @@ class PlaneRecord:
         """Return how many planes are known, in use or not."""
         return len(self._digests)
 
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are known, in use or not."""
+        return tuple(self._digests)
+
     @property
     def states(self) -> dict[PlaneKey, PatchImageState]:
         """Those that are held, by plane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -120,6 +121,11 @@ class Plane:
     def level_shape(self) -> tuple[int, ...]:
         """Shape of the embedded level, without channels."""
         return tuple(int(n) for n in self.data[0].shape[: len(self.shape)])
+
+    @property
+    def stack_size(self) -> int:
+        """How many planes its layer has along the same axes, itself among them."""
+        return math.prod(self.shape[axis] for axis, _ in self.key.position)
 
     @property
     def embedded_shape(self) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.inquiry import is_only_negative, kinds_without_positive
-from napari_dinov3_sim.session.status import Situation, describe
+from napari_dinov3_sim.session.status import Situation, StackProgress, describe
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,7 +53,14 @@ class Reporting:
         self._overlays, self._regions, self._saved = overlays, regions, saved
         self.status = ""
 
-    def report(self, planes: Collection[Plane], picks: tuple[AnyPick, ...], *, busy: bool) -> None:
+    def report(
+        self,
+        planes: Collection[Plane],
+        picks: tuple[AnyPick, ...],
+        *,
+        busy: bool,
+        all_planes: bool,
+    ) -> None:
         """Tell the status if it has changed.
 
         Parameters
@@ -62,11 +70,24 @@ class Reporting:
         picks : tuple of AnyPick
         busy : bool
             Whether something is being embedded or answered.
+        all_planes : bool
+            Whether that is to be done for all planes of stacks.
         """
-        status = describe(self._situation(planes, picks, busy=busy))
+        now = self._situation(planes, picks, busy=busy)
+        if busy and all_planes:
+            now = replace(now, stacks=self._stacks(planes))
+        status = describe(now)
         if status != self.status:
             self.status = status
             self._signals.status_changed.emit(status)
+
+    def _stacks(self, shown: Collection[Plane]) -> StackProgress:
+        layers = {plane.key.layer for plane in shown}
+        return StackProgress(
+            sum(plane.stack_size for plane in shown),
+            sum(key.layer in layers for key in self._atlas.embedder.planes()),
+            sum(key.layer in layers for key in self._atlas.answers.planes()),
+        )
 
     def _situation(
         self, planes: Collection[Plane], picks: tuple[AnyPick, ...], *, busy: bool

@@ -8,6 +8,15 @@ from napari_dinov3_sim.session.result_sentences import count
 
 
 @dataclass(frozen=True)
+class StackProgress:
+    """How many planes of all images there are, are embedded, and are answered."""
+
+    planes: int
+    embedded: int
+    answered: int
+
+
+@dataclass(frozen=True)
 class Situation:
     """What the status line depends on.
 
@@ -38,6 +47,8 @@ class Situation:
         Whether everything that was picked says what is not meant.
     without_positive : tuple of str
         Kinds of which that is so.
+    stacks : StackProgress or None
+        Where all planes of stacks are asked for.
     """
 
     images: int
@@ -60,6 +71,7 @@ class Situation:
     saved_remark: str = ""
     only_negative: bool = False
     without_positive: tuple[str, ...] = ()
+    stacks: StackProgress | None = None
 
 
 def describe(now: Situation) -> str:
@@ -84,7 +96,7 @@ def _main(now: Situation) -> str:
     if not asking:
         return "Click on a structure in an image."
     if now.busy:
-        return f"Working: {now.embedded} of {count(now.planes, 'image')} embedded."
+        return f"Working: {_how_far(now)}."
     if now.only_negative:
         return "Nothing says what is meant; add a point that does (+ this)."
     if now.model_failed:
@@ -92,6 +104,15 @@ def _main(now: Situation) -> str:
     if not now.answered:
         return "Not every image that was clicked is embedded; press Embed."
     return f"{count(now.answered, 'heatmap')} for {' and '.join(asking)}."
+
+
+def _how_far(now: Situation) -> str:
+    stacks = now.stacks
+    if stacks is None or stacks.planes == now.planes:
+        return f"{now.embedded} of {count(now.planes, 'image')} embedded"
+    if stacks.embedded < stacks.planes:
+        return f"{stacks.embedded} of {stacks.planes} planes embedded"
+    return f"{stacks.answered} of {stacks.planes} planes answered"
 
 
 def _asking(now: Situation) -> list[str]:
