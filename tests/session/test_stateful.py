@@ -43,8 +43,8 @@ class Flat(
         self.folder = TemporaryDirectory()
 
     def teardown(self) -> None:
-        self.naive.close()
         self.folder.cleanup()
+        self.naive.close()
 
     @property
     def session(self):

@@ -71,9 +71,8 @@ class Belongings:
     def __contains__(self, layer) -> bool:
         return layer in self.portraits
 
-    def add(self, layer, at=None, *, newcomer=False) -> None:
-        """Remember a layer, on top or at a place in the list of layers."""
-        above = list(self._viewer.layers)[at:] if at is not None else []
+    def add(self, layer, above=(), *, newcomer=False) -> None:
+        """Remember a layer that lies below some others, and above the rest."""
         place = sum(other not in above for other in self.order)
         self.order.insert(place, layer)
         self.visible[layer] = True

@@ -93,7 +93,7 @@ class ImageRules:
             naive.viewer.layers.insert(at, image)
             return image
 
-        naive.bring(put_back, at + 1)
+        naive.bring(put_back, at)
         self.now_there(image)
 
     @with_images

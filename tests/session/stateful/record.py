@@ -105,8 +105,9 @@ class Record:
     def bring(self, make, at=None):
         """Have a layer of the user's come into the viewer."""
         arranged = self.arranged
+        above = [] if at is None else list(self.viewer.layers)[at:]
         layer = make()
-        self.belongings.add(layer, at, newcomer=arranged)
+        self.belongings.add(layer, above, newcomer=arranged)
         return layer
 
     # -- channels that are one image -------------------------------------------------------------
