@@ -71,7 +71,7 @@ def test_three_layers_are_one_image_each_through_its_own_window(session, viewer,
     assert session.targets == [three[0], other]
     assert session.merged == {three[0]: tuple(three)}
     assert session.refusal(three[1]) == (
-        "gfp is the green of dapi; split them to search it alone."
+        "gfp is the green of dapi + gfp + rfp; split them to search it alone."
     )
     session.add_query(three[2], 50, 20)
     embeddings = rgb_embeddings([windowed(layer) for layer in three])
@@ -98,9 +98,33 @@ def test_all_that_is_shown_over_them_keeps_its_order(session, viewer, three, rng
     def order(name):
         return [n.removeprefix(f"{name} ") for n in names if n.startswith(f"{name} ")]
 
-    assert [n for n in order("dapi") if "patches" not in n] == order(other.name)
+    merged = session.name_of(three[0])
+    assert [n for n in order(merged) if "patches" not in n] == order(other.name)
     assert len(order(other.name)) == 3
-    assert min(names.index(f"dapi {n}") for n in order("dapi")) > names.index("rfp")
+    assert min(names.index(f"{merged} {n}") for n in order(merged)) > names.index("rfp")
+
+
+def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three, tmp_path):
+    session.add_query(three[0], 50, 20)
+    assert session.heatmaps[three[0]].name == "dapi similarity"
+    session.merge_channels(three[:2])
+    both = f"dapi + {three[1].name}"
+    assert [session.name_of(layer) for layer in three[:2]] == [both, three[1].name]
+    assert session.heatmaps[three[0]].name == f"{both} similarity"
+    session.add_query(three[0], 20, 50, kind="b")
+    assert session.winners[three[0]].name == f"{both} winning kind"
+    for make in (session.results.labels, session.results.peaks, session.results.colours):
+        make()
+    session.results.save_csv(tmp_path / "peaks.csv")
+    session.wait()
+    names = {layer.name for layer in viewer.layers}
+    kinds = {f"{both} objects: kind 1", f"{both} objects: b"}
+    assert kinds | {f"{both} peaks", f"{both} colours"} <= names
+    assert set(viewer.layers[f"{both} peaks"].features["image"]) == {both}
+    assert f"\n{both}," in (tmp_path / "peaks.csv").read_text()
+    session.split_channels(three[1])
+    assert session.heatmaps[three[0]].name == "dapi similarity: kind 1"
+    assert session.winners[three[0]].name == "dapi winning kind"
 
 
 @pytest.mark.parametrize("present", [(0,), (1,), (0, 2), (1, 2), (0, 1)])
@@ -242,7 +266,7 @@ def test_merging_anew_leaves_the_former_group(session, three):
     assert session.merged == {three[2]: (three[2], three[1], None)}
     assert session.targets == [three[0], three[2]]
     three[2].name = "red"
-    assert session.refusal(three[1]).startswith("gfp is the green of red;")
+    assert session.refusal(three[1]).startswith("gfp is the green of red + gfp;")
 
 
 def test_units_that_mean_the_same_lie_together(session, viewer, rng):

@@ -161,6 +161,33 @@ def test_each_kind_has_labels_of_its_own(session, two, viewer, said):
         session.results.labels(0.2, kind="nothing")
 
 
+def test_objects_are_named_as_heatmaps_are(session, two, viewer):
+    def names():
+        return {layer.name for layer in results(viewer, "labels", two[0])}
+
+    called = two[0].name
+    session.add_query(two[0], 40, 33)
+    session.results.labels(0.2)
+    assert names() == {f"{called} objects"}
+    session.add_query(two[1], 10, 70, kind="kind 2")
+    session.results.labels(0.2)
+    assert names() == {f"{called} objects: kind 1", f"{called} objects: kind 2"}
+    session.rename_kind("kind 2", "gap")
+    assert names() == {f"{called} objects: kind 1", f"{called} objects: gap"}
+    session.rename_kind("kind 1", "cell")
+    assert names() == {f"{called} objects: cell", f"{called} objects: gap"}
+
+
+def test_objects_that_the_user_has_named_keep_their_name(session, two, viewer):
+    session.add_query(two[0], 40, 33)
+    session.results.labels(0.2)
+    (layer,) = results(viewer, "labels", two[0])
+    layer.name = "mine"
+    session.rename_kind("kind 1", "cell")
+    session.results.labels(0.2)
+    assert [one.name for one in results(viewer, "labels", two[0])] == ["mine"]
+
+
 def test_labels_are_updated_in_place_until_the_user_paints_in_them(session, two, viewer):
     session.add_query(two[0], 40, 33)
     session.results.labels(0.3)

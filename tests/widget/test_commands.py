@@ -127,7 +127,7 @@ def test_what_needs_a_heatmap_says_so(viewer, command, notified):
         (commands.match_images, "Matches need two images"),
         (commands.drop_query, "No saved query is loaded"),
         (commands.merge_channels, "0 images selected"),
-        (commands.split_channels, "No merged image is selected"),
+        (commands.split_channels, "No image is merged"),
     ],
 )
 def test_what_there_is_nothing_for_says_so(viewer, notified, command, sentence):

@@ -67,10 +67,15 @@ class Merged:
         """The first layer, which stands for all."""
         return self.members[0]
 
+    @property
+    def name(self) -> str:
+        """What the image is called: after all of its channels."""
+        return " + ".join(layer.name for layer in self.members)
+
     def role(self, layer: Image) -> str:
         """Say which channel a layer is, as a reason not to search it by itself."""
         colour = COLOURS[self.channels.index(layer)]
-        return f"{layer.name} is the {colour} of {self.lead.name}; split them to search it alone."
+        return f"{layer.name} is the {colour} of {self.name}; split them to search it alone."
 
     def arrays(self, level: int) -> tuple[Any, ...]:
         """Return the three arrays of a level."""

@@ -124,6 +124,6 @@ class Deliveries:
             return
         above = self._atlas.top(record.layer.unique_id) or record.layer
         model = self._atlas.embedder.model
-        self._overlays.show(record.layer, above, message, question, model)
+        self._overlays.show(record, above, message, question, model)
         if record.merged is not None:  # a new layer is hidden with the first channel alone
             self._overlays.follow_visibility(record.layer, record.visible)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from napari_dinov3_sim.session.contrast import Contrast
 from napari_dinov3_sim.session.look import Look, kind_colormap
 from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.naming import follow_name, layer_name
 from napari_dinov3_sim.session.over_images import OverImages, insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
@@ -109,7 +109,7 @@ class Heatmaps(OverImages[Place, "Image"]):
         note = self._notes[place]
         note.shown, note.model = shown, shown.model
         update_data(layer, shown.data.data)
-        self._rename(note, layer, self._name(image, kind))
+        note.name = follow_name(layer, note.name, self._name(shown, kind))
         self._mark(place)
 
     def _make(self, image: Image, place: Place, shown: Shown, above: Image) -> None:
@@ -119,7 +119,7 @@ class Heatmaps(OverImages[Place, "Image"]):
         layer = ImageLayer(
             shown.data.data,
             multiscale=shown.data.multiscale,
-            name=self._name(image, place.kind),
+            name=self._name(shown, place.kind),
             colormap=self._colormap(place.kind),
             opacity=self._look.opacity,
             blending=self._look.blending,
@@ -170,14 +170,8 @@ class Heatmaps(OverImages[Place, "Image"]):
                 self._notes[renamed] = self._notes.pop(place)
                 self._mark(renamed)
 
-    def _name(self, image: Image, kind: str) -> str:
-        several = len(self._kinds) > 1 or kind != DEFAULT_KIND
-        return f"{image.name} similarity: {kind}" if several else f"{image.name} similarity"
-
-    def _rename(self, note: _Note, layer: Image, name: str) -> None:
-        """Say the kind in a name where there are several, unless the user has given another."""
-        if name != note.name and _unnumbered(layer.name) == _unnumbered(note.name):
-            note.name = layer.name = name
+    def _name(self, shown: Shown, kind: str) -> str:
+        return layer_name(shown.name, "similarity", kind, several=len(self._kinds) > 1)
 
     # -- colours and look --------------------------------------------------------------------
 
@@ -250,8 +244,3 @@ class Heatmaps(OverImages[Place, "Image"]):
             if note.shown is not None and ours:
                 note.limits = self._contrast.limits_of(note.shown.data)
                 layer.contrast_limits = note.limits
-
-
-def _unnumbered(name: str) -> str:
-    """Return a name without the number by which napari tells it from others alike."""
-    return re.sub(r" \[\d+\]$", "", name)

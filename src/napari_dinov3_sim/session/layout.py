@@ -78,4 +78,4 @@ def _plane(record: Target, axes: tuple[int, int], data: NDArray[np.float64]) -> 
     plane = plane_at(record.layer, axes, data, record.version)
     if plane is None or record.merged is None:
         return plane
-    return replace(plane, data=record.merged.arrays(plane.level))
+    return replace(plane, data=record.merged.arrays(plane.level), name=record.name)

@@ -46,6 +46,13 @@ class Target:
         """The layer, or all that are searched as one with it."""
         return (self.layer,) if self.merged is None else self.merged.members
 
+    @property
+    def name(self) -> str:
+        """What it is called; the first of several channels is called after all of them."""
+        if self.merged is None or self.merged.lead != self.layer:
+            return str(self.layer.name)
+        return self.merged.name
+
     def refuse(self) -> None:
         """Say anew why it cannot be searched."""
         self.refused = refusal(self.layer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.naming import layer_name
 from napari_dinov3_sim.session.over_images import OverImages, insert_above
 from napari_dinov3_sim.session.placement import copy_transform
 
@@ -70,7 +71,7 @@ class Outlines(OverImages["Hashable", "Vectors"]):
         data = np.concatenate([_lines(*square) for square in squares])
         width = WIDTH * max(_side_at_level_0(plane, side) for plane, *_, side in squares)
         if layer is None:
-            layer = self._make(image, data, width, over)
+            layer = self._make(image, squares[0][0].name, data, width, over)
         else:
             layer.data = data
         # Each of these draws the layer again, which a drag has no time for.
@@ -81,14 +82,19 @@ class Outlines(OverImages["Hashable", "Vectors"]):
         self._drawn[image.unique_id] = wanted
 
     def _make(
-        self, image: Image, data: NDArray[np.float64], width: float, over: Sequence[Layer]
+        self,
+        image: Image,
+        name: str,
+        data: NDArray[np.float64],
+        width: float,
+        over: Sequence[Layer],
     ) -> Vectors:
         from napari.layers import Vectors
 
         layer = Vectors(
             data,
             ndim=image.ndim,
-            name=f"{image.name} queried patches",
+            name=layer_name(name, "queried patches"),
             edge_width=width,
             vector_style="line",
             visible=image.visible,

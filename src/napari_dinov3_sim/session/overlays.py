@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_dinov3_sim.session.look import Look
+    from napari_dinov3_sim.session.merging import Target
     from napari_dinov3_sim.session.messages import LayerReady
     from napari_dinov3_sim.session.palette import Palette
     from napari_dinov3_sim.session.questions import Question
@@ -37,15 +38,16 @@ class Overlays:
         self.winners = Winners(viewer, palette)
 
     def show(
-        self, image: Image, above: Image, ready: LayerReady, question: Question, model: str
+        self, target: Target, above: Image, ready: LayerReady, question: Question, model: str
     ) -> None:
         """Show what a job has found over an image.
 
         New layers lie above `above`: the image, or the topmost of those that are one with it.
         """
+        image, name = target.layer, target.name
         self.heatmaps.set_kinds(tuple(ready.heatmaps))
         for kind, data in ready.heatmaps.items():
-            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model), above)
+            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model, name), above)
         for place in self.heatmaps.over(image.unique_id):
             if place.kind not in ready.heatmaps:
                 self.heatmaps.remove(place)
@@ -53,7 +55,7 @@ class Overlays:
             self.winners.remove(image.unique_id)
         else:
             over = [above, *self.heatmaps.over(image.unique_id).values()]
-            self.winners.show(image, ready.winner, tuple(ready.heatmaps), over)
+            self.winners.show(target, ready.winner, tuple(ready.heatmaps), over)
 
     def keep_only(self, places: Set[Place]) -> None:
         """Remove all other heatmaps, and the winners that are none any more."""

@@ -99,7 +99,7 @@ class Plane:
     ----------
     key : PlaneKey
     name : str
-        Name of the layer, for messages only.
+        What the image is called, for messages and names.
     shape : tuple of int
         Shape of the layer at level 0, without channels.
     data : tuple of array_like

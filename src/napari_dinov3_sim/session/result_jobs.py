@@ -72,10 +72,11 @@ def thresholds(
 
 @dataclass(frozen=True, eq=False)
 class FoundLabels:
-    """The objects of one kind in one image."""
+    """The objects of one kind in one image; `several` if there are other kinds."""
 
     layer: LayerAxes
     kind: str
+    several: bool
     threshold: float
     objects: int
     data: LayerData = field(repr=False)
@@ -110,7 +111,9 @@ def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -
         count += int(objects.max())
     grid, layer = next(iter(maps.values())).grid, image.plane.key.layer
     data = create_label_data(values, grid, layer, image.plane.shape)
-    return FoundLabels(layer, kind, level, count, data, checksum(data.data, data.multiscale))
+    several = any(len(maps.cosines) > 1 for maps in image.maps.values())
+    number = checksum(data.data, data.multiscale)
+    return FoundLabels(layer, kind, several, level, count, data, number)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.marks import MARKER, mark, marked_as
+from napari_dinov3_sim.session.naming import follow_name, layer_name
 from napari_dinov3_sim.session.over_images import insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
@@ -59,13 +60,13 @@ class ResultLayers:
         if image is None:
             return False
         what = ("labels", found.kind)
+        name = self._name(image, "objects", found.kind, several=found.several)
         layer = self._fitting(image, what, found.data)
         if layer is None:
             data, multiscale = found.data.data, found.data.multiscale
-            name = _name(image, "objects", found.kind)
             layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7)
             layer.editable = isinstance(data, np.ndarray)
-        self._place(image, layer, what, found.checksum)
+        self._place(image, layer, what, found.checksum, name)
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -76,16 +77,17 @@ class ResultLayers:
         if image is None:
             return False
         what = ("colours",)
+        name = self._name(image, "colours")
         layer = self._fitting(image, what, found.data)
         if layer is None:
             layer = ImageLayer(
                 found.data.data,
                 rgb=True,
                 multiscale=found.data.multiscale,
-                name=_name(image, "colours"),
+                name=name,
                 interpolation2d="nearest",
             )
-        self._place(image, layer, what, found.checksum)
+        self._place(image, layer, what, found.checksum, name)
         return True
 
     def show_peaks(self, found: FoundPeaks) -> bool:
@@ -97,15 +99,14 @@ class ResultLayers:
         features = {
             "score": np.array([peak.score for peak in found.peaks], float),
             "kind": np.array(kinds, object),
-            "image": np.array([image.name] * len(kinds), object),
+            "image": np.array([self._atlas.targets.name(image)] * len(kinds), object),
         }
         places = np.array([peak.coordinates for peak in found.peaks], float)
         colours = [self._palette.colour(kind) for kind in kinds]
         layer = self._unchanged(image, ("peaks",))
-        layer = _points(
-            layer, image, "peaks", places=places, features=features, look=(colours, found.size)
-        )
-        self._place(image, layer, ("peaks",), _checksum(layer))
+        name, look = self._name(image, "peaks"), (colours, found.size)
+        layer = _points(layer, image, name, places=places, features=features, look=look)
+        self._place(image, layer, ("peaks",), _checksum(layer), name)
         return True
 
     def show_matches(self, found: FoundMatches) -> bool:
@@ -117,28 +118,30 @@ class ResultLayers:
         old = [self._unchanged(image, what) for image, what in pair]
         if None in old:  # one that was edited has lost its partner
             old = [None, None]
-        names = [f"matches with {second.name}", f"matches with {first.name}"]
+        others = [self._atlas.targets.name(image) for image in (second, first)]
         numbers = np.arange(1, len(found.cosine) + 1)
         features = {"match": numbers, "cosine": found.cosine.astype(float)}
         layers = []
         for side, (image, what) in enumerate(pair):
             places, size = found.coordinates[side], found.sizes[side]
+            name = self._name(image, f"matches with {others[side]}")
             look = _hues(len(numbers)), size
-            layer = _points(
-                old[side], image, names[side], places=places, features=features, look=look
-            )
-            self._place(image, layer, what, _checksum(layer))
+            layer = _points(old[side], image, name, places=places, features=features, look=look)
+            self._place(image, layer, what, _checksum(layer), name)
             layers.append(layer)
         if old[0] is None:
             self._atlas.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
 
     def rename_kind(self, old: str, new: str) -> None:
-        """Make objects of a kind those of the other; the layers keep the names they have."""
+        """Make objects of a kind those of the other, in the names of the layers too."""
         for layer in self._atlas.viewer.layers:
             found = marked_as(layer, "result")
             if found is not None and found["what"] == ("labels", old):
                 found["what"] = ("labels", new)
+                given = found.get("name", "")
+                wanted = f"{given.removesuffix(f': {old}')}: {new}"
+                found["name"] = follow_name(layer, given, wanted)
 
     # -- finding and placing -----------------------------------------------------------------
 
@@ -170,12 +173,21 @@ class ResultLayers:
         update_data(layer, data.data)
         return layer
 
-    def _place(self, image: Image, layer: Layer, what: tuple[Any, ...], number: int) -> None:
+    def _name(
+        self, image: Image, what: str, kind: str = DEFAULT_KIND, *, several: bool = False
+    ) -> str:
+        return layer_name(self._atlas.targets.name(image), what, kind, several=several)
+
+    def _place(
+        self, image: Image, layer: Layer, what: tuple[Any, ...], number: int, name: str
+    ) -> None:
         """Lay a layer over its image, in the viewer if it is new."""
         viewer = self._atlas.viewer
         copy_transform(image, layer)
+        before = marked_as(layer, "result")
+        given = name if before is None else follow_name(layer, before.get("name", ""), name)
         # Marked before it is seen: an unmarked image would be searched.
-        mark(layer, "result", image=image.unique_id, what=what, checksum=number)
+        mark(layer, "result", image=image.unique_id, what=what, checksum=number, name=given)
         if layer not in viewer.layers:
             top = self._atlas.top(image.unique_id) or image
             over = [other for other in viewer.layers if _lies_over(other, image)]
@@ -185,10 +197,6 @@ class ResultLayers:
 def _lies_over(layer: Layer, image: Image) -> bool:
     found = layer.metadata.get(MARKER)
     return isinstance(found, dict) and found.get("image") == image.unique_id
-
-
-def _name(image: Image, what: str, kind: str = DEFAULT_KIND) -> str:
-    return f"{image.name} {what}" if kind == DEFAULT_KIND else f"{image.name} {what}: {kind}"
 
 
 def _checksum(layer: Any) -> int:
@@ -203,7 +211,7 @@ def _checksum(layer: Any) -> int:
 def _points(
     layer: Points | None,
     image: Image,
-    what: str,
+    name: str,
     *,
     places: NDArray[np.float64],
     features: dict[str, Any],
@@ -219,7 +227,7 @@ def _points(
     if layer is None:
         layer = PointsLayer(
             ndim=image.ndim,
-            name=_name(image, what),
+            name=name,
             size=size,
             symbol="ring",
             border_width=0.1,

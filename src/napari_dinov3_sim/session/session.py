@@ -91,6 +91,10 @@ class SimilaritySession(Asking, Showing):
         """Say why an image cannot be searched, or None if it can."""
         return self._targets.refusal(layer)
 
+    def name_of(self, layer: Image) -> str:
+        """Return what an image is called: merged, after all of its channels."""
+        return self._targets.name(layer)
+
     def set_target(self, layer: Image, ticked: bool) -> None:
         """Search an image, or leave it out."""
         self._targets.tick(layer, ticked)

@@ -33,9 +33,12 @@ class Shown:
     data : LayerData
     model : str
         Name of the model that answered.
+    name : str
+        What the image is called.
     """
 
     layer: LayerAxes
     question: Question
     data: LayerData
     model: str
+    name: str

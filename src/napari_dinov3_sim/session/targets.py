@@ -179,6 +179,11 @@ class Targets:
             return record
         return self._records.get(record.merged.lead.unique_id)
 
+    def name(self, layer: Image) -> str:
+        """Return what a layer is called, with the channels that are searched as one with it."""
+        record = self._records.get(layer.unique_id)
+        return str(layer.name) if record is None else record.name
+
     def refusal(self, layer: Image) -> str | None:
         """Say why a layer cannot be searched by itself, or None if it can."""
         record = self._records.get(layer.unique_id)

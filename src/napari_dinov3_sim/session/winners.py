@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.marks import mark
+from napari_dinov3_sim.session.naming import layer_name
 from napari_dinov3_sim.session.over_images import OverImages, insert_above, update_data
 from napari_dinov3_sim.session.placement import copy_transform
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari.utils import DirectLabelColormap
 
     from napari_dinov3_sim.session.heatmap_data import LayerData
+    from napari_dinov3_sim.session.merging import Target
     from napari_dinov3_sim.session.palette import Palette
 
 
@@ -49,35 +51,37 @@ class Winners(OverImages["Hashable", "Labels"]):
             layer.visible = visible
 
     def show(
-        self, image: Image, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
+        self, target: Target, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
     ) -> None:
         """Give an image its winners, in the layer it already has if there is one.
 
         Parameters
         ----------
-        image : Image
+        target : Target
+            The image.
         data : LayerData
         kinds : sequence of str
             Those that are numbered from 1.
         over : sequence of Image
             What a new layer is to lie above, the lowest first.
         """
-        layer = self._fitting(image.unique_id, image, data)
+        layer = self._fitting(target.layer.unique_id, target.layer, data)
         if layer is None:
-            self._make(image, data, kinds, over)
+            self._make(target, data, kinds, over)
         else:
             update_data(layer, data.data)
             layer.colormap = self._colormap(kinds)
 
     def _make(
-        self, image: Image, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
+        self, target: Target, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
     ) -> None:
         from napari.layers import Labels
 
+        image = target.layer
         layer = Labels(
             data.data,
             multiscale=data.multiscale,
-            name=f"{image.name} winning kind",
+            name=layer_name(target.name, "winning kind"),
             colormap=self._colormap(kinds),
             opacity=0.6,
             visible=self._visible and image.visible,

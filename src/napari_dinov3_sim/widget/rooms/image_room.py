@@ -72,14 +72,7 @@ class ImageRoom(Room):
     def _entry(self, image: Image) -> ImageEntry:
         ticked = any(image.unique_id == target.unique_id for target in self._session.targets)
         refused = self._session.refusal(image)
-        return ImageEntry(image.unique_id, self._name(image), ticked, refused)
-
-    def _name(self, image: Image) -> str:
-        """Name an image, with the channels that are searched together with it."""
-        for lead, channels in self._session.merged.items():
-            if lead.unique_id == image.unique_id:
-                return " + ".join(channel.name for channel in channels if channel is not None)
-        return str(image.name)
+        return ImageEntry(image.unique_id, self._session.name_of(image), ticked, refused)
 
     # -- how fine -------------------------------------------------------------------------
 

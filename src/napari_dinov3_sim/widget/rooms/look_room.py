@@ -44,9 +44,9 @@ class LookRoom(Room):
         )
 
     def _show_sources(self) -> None:
-        source = self._session.source
+        source, images = self._session.source, self._session.images
         self._views.look.source.show_layers(
-            {image.unique_id: image.name for image in reversed(self._session.images)},
+            {image.unique_id: self._session.name_of(image) for image in reversed(images)},
             None if source is None else source.unique_id,
         )
 

@@ -59,8 +59,9 @@ class ResultRoom(Room):
         panel.show_threshold(self._session.threshold)
 
     def _show_images(self) -> None:
-        targets = reversed(self._session.targets)
-        self._views.matches.show_images({image.unique_id: image.name for image in targets})
+        session = self._session
+        names = {image.unique_id: session.name_of(image) for image in reversed(session.targets)}
+        self._views.matches.show_images(names)
 
     def _show_loaded(self) -> None:
         saved = self._session.results.saved
