@@ -207,6 +207,15 @@ def test_pixels_changed_in_place_are_seen_by_embed(session, three):
     assert session.heatmaps == layers, "updated, not made again"
 
 
+def test_pixels_changed_in_place_while_unticked_are_seen_by_embed(session, three):
+    click(session, three[0], 5, 5)
+    session.set_target(three[1], False)
+    three[1].data[:] = three[1].data[::-1] // 2
+    session.embed()
+    session.set_target(three[1], True)
+    check(session, [(three[0], 5, 5)], three)
+
+
 def test_embed_again_reads_from_the_store(session, three, backbone):
     session.embed()
     calls = backbone.calls

@@ -155,7 +155,8 @@ class Embedder:
         Pixels that were changed in place tell nobody; the store knows those that were not.
         """
         self.model_failed = False
-        self._record.forget(self._wishes.ask_for(planes))
+        self._wishes.ask_for(planes)
+        self._record.forget()
         if self._queue is None or self._queue.is_started:
             self._trusted_from = self._job + 1
             self._stop()

@@ -84,11 +84,10 @@ class PlaneRecord:
         self._digests = {k: v for k, v in self._digests.items() if k.window_key in alive}
         self._windows = {k: v for k, v in self._windows.items() if k in alive}
 
-    def forget(self, layers: AbstractSet[WindowKey]) -> None:
-        """Forget all that is known of some layers: their pixels may be others by now."""
-        self._states = {k: v for k, v in self._states.items() if k.window_key not in layers}
-        self._digests = {k: v for k, v in self._digests.items() if k.window_key not in layers}
-        self._windows = {k: v for k, v in self._windows.items() if k not in layers}
+    def forget(self) -> None:
+        """Forget everything: all pixels may be others by now, also of what is not shown."""
+        self.forget_embeddings()
+        self._windows.clear()
 
     def forget_embeddings(self) -> None:
         """Forget what another model made; the windows do not depend on it."""

@@ -20,12 +20,11 @@ class Wishes:
         self._cancelled: set[PlaneKey] = set()
         self._paused = False
 
-    def ask_for(self, planes: Iterable[Plane]) -> set[WindowKey]:
-        """Ask for planes, also for those that failed; return their layers."""
+    def ask_for(self, planes: Iterable[Plane]) -> None:
+        """Ask for planes, also for those that failed."""
         self._failed.clear()
         self.retry()
         self._asked_for = {plane.key: plane for plane in planes}
-        return {key.window_key for key in self._asked_for}
 
     def ask_again(self, planes: dict[PlaneKey, Plane]) -> None:
         """Ask for planes that were thought to be done."""
