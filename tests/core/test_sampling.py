@@ -151,3 +151,16 @@ def test_what_pads_a_long_double_in_memory_is_not_digested():
     assert survey(as_source(other)).digest == survey(as_source(image)).digest
     other[2, 3] = np.nextafter(other[2, 3], np.longdouble(2))
     assert survey(as_source(other)).digest != survey(as_source(image)).digest
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_a_plane_of_one_colour_has_no_contrast(dtype, channels, monkeypatch):
+    monkeypatch.setattr(sampling, "BLOCK_BYTES", 256)
+    image = np.ones((40, 30, *channels), dtype)
+    assert not survey(as_source(image)).contrast
+    if channels == (4,):
+        image[7, 11, 3] = 0
+        assert not survey(as_source(image)).contrast
+    image[(7, 11, 0)[: image.ndim]] = 0
+    assert survey(as_source(image)).contrast

@@ -171,3 +171,30 @@ def test_pixels_that_change_while_a_large_image_is_embedded_leave_nothing_behind
     assert session.heatmaps == {}
     assert list(tmp_path.rglob("*.safetensors")) == []
     session.close()
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.full((40, 50), np.nan),
+        np.full((40, 50), 7, np.uint16),
+        np.full((40, 50, 3), 255, np.uint8),
+        np.zeros((3, 40, 50)),
+    ],
+    ids=["nan", "constant", "colour", "stack"],
+)
+def test_an_image_without_contrast_is_embedded_and_told_of_once(viewer, session, rng, pixels):
+    told = []
+    session.noticed.connect(told.append)
+    lively = viewer.add_image(rng.normal(size=(3, 40, 50)), name="lively")
+    viewer.add_image(np.stack([np.zeros((40, 50)), lively.data[0]]), name="half empty")
+    viewer.dims.set_current_step(0, 0)
+    empty = viewer.add_image(pixels, name="empty")
+    session.add_query(lively, 5, 5)
+    assert told == ["empty has no contrast: every patch looks the same."]
+    assert empty in session.heatmaps
+    session.embed()
+    session.add_query(empty, 20, 20)
+    assert len(told) == 1
+    empty.data = np.zeros_like(pixels)
+    assert len(told) == 2

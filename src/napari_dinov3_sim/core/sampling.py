@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_dinov3_sim.core import intensity
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import IntensityWindow, compute_window, uses_window
+from napari_dinov3_sim.core.intensity import (
+    IntensityWindow,
+    compute_window,
+    has_contrast,
+    uses_window,
+)
 from napari_dinov3_sim.core.sources import chunks_of
 
 if TYPE_CHECKING:
@@ -41,10 +46,14 @@ class Survey:
         SHA-256, in hexadecimal, over shape, dtype and pixels; the same however they are chunked.
     window : IntensityWindow or None
         The intensity window of the plane; None for 8-bit colour, which is used as it is.
+    contrast : bool
+        Whether anything can be seen in the plane, see `intensity.has_contrast`; 8-bit colour is
+        looked at itself.
     """
 
     digest: str
     window: IntensityWindow | None
+    contrast: bool
 
 
 def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
@@ -67,11 +76,17 @@ def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
     """
     digest = _Digest(source)
     sample = _Sample(source) if _is_windowed(source) else None
+    colours = _Colours()
     for block, pixels in _blocks(source, progress):
         digest.add(block, pixels)
-        if sample is not None:
+        if sample is None:
+            colours.add(pixels)
+        else:
             sample.add(block, pixels)
-    return Survey(digest.hexdigest(), None if sample is None else sample.window())
+    if sample is None:
+        return Survey(digest.hexdigest(), None, colours.differ)
+    window = sample.window()
+    return Survey(digest.hexdigest(), window, has_contrast(window))
 
 
 def source_window(source: PixelSource, progress: Progress | None = None) -> IntensityWindow | None:
@@ -189,6 +204,20 @@ def _packed(pixels: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore", invalid="ignore"):
         high = pixels.astype(np.float64)
         return np.stack([high, (pixels - high).astype(np.float64)], -1)
+
+
+@dataclass
+class _Colours:
+    """Whether the pixels of a plane differ, alpha left out."""
+
+    differ: bool = False
+    _first: NDArray[Any] | None = None
+
+    def add(self, pixels: NDArray[Any]) -> None:
+        if self._first is None:
+            self._first = pixels[0, 0, :3].copy()
+        if not self.differ:
+            self.differ = bool((pixels[..., :3] != self._first).any())
 
 
 @dataclass

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.atlas import Atlas
     from napari_dinov3_sim.session.mishaps import Mishaps
     from napari_dinov3_sim.session.overlays import Overlays
+    from napari_dinov3_sim.session.planes import WindowKey
     from napari_dinov3_sim.session.queries import QueryPoints
     from napari_dinov3_sim.session.signals import Signals
 
@@ -68,6 +69,7 @@ class Deliveries:
         self._overlays, self._queries = overlays, queries
         self._mishaps, self._notices, self._changed = mishaps, notices, changed
         self.histograms: Mapping[str, NDArray[np.intp]] = {}
+        self._plain: set[WindowKey] = set()
 
     def take_embedding(self, message: Message) -> None:
         """Take a message of a job that embeds."""
@@ -82,11 +84,21 @@ class Deliveries:
             self._signals.model_changed.emit()
             self._changed()
         elif isinstance(message, PlaneEmbedded):
+            self._tell_if_plain(message)
             self._changed()
         elif isinstance(message, Finished):
             if not self._atlas.embedder.busy:
                 self._signals.progressed.emit(None)
             self._changed()
+
+    def _tell_if_plain(self, message: PlaneEmbedded) -> None:
+        """Say once that an image shows nothing: its heatmap is bright everywhere."""
+        key = message.window_key
+        record = self._atlas.targets.get(message.plane.layer_id)
+        if message.contrast or key in self._plain or record is None:
+            return
+        self._plain.add(key)
+        self._signals.noticed.emit(f"{record.name} has no contrast: every patch looks the same.")
 
     def take_answer(self, message: Message) -> None:
         """Take a message of a job that answers."""

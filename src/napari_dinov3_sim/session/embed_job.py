@@ -167,7 +167,7 @@ class EmbedJob:
         state = self.store.fetch(digest)
         if state is None:
             state = self._compute(plane, model.load(), read, digest, meter)
-        return PlaneEmbedded(plane.key, digest, state, key, read.windows)
+        return PlaneEmbedded(plane.key, digest, state, key, read.windows, read.contrast)
 
     def _compute(
         self, plane: Plane, backbone: Backbone, read: PixelsRead, digest: str, meter: _Meter

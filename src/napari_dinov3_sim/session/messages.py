@@ -91,13 +91,26 @@ class ModelLoaded:
 
 @dataclass(frozen=True)
 class PlaneEmbedded:
-    """One plane's patch state, the digest it is stored under, and the windows of its layer."""
+    """One plane's patch state, the digest it is stored under, and what is seen of its layer.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+    digest : str
+    state : PatchImageState
+    window_key : WindowKey
+    windows : tuple of IntensityWindow or None
+        Those of the layer.
+    contrast : bool
+        Whether the layer shows anything.
+    """
 
     plane: PlaneKey
     digest: str
     state: PatchImageState
     window_key: WindowKey
     windows: Windows
+    contrast: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import IntensityWindow, uses_window
+from napari_dinov3_sim.core.intensity import IntensityWindow, has_contrast, uses_window
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.sources import ArraySource, PixelSource
@@ -38,12 +38,15 @@ class PixelsRead:
         Those of the layer.
     digest : str
         Of the pixels, as `window` and `source` will show them.
+    contrast : bool
+        Whether anything can be seen in the layer.
     """
 
     source: PixelSource
     window: IntensityWindow | None
     windows: Windows
     digest: str
+    contrast: bool
 
 
 def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRead:
@@ -75,7 +78,9 @@ def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRe
     if windows == ():
         windows = (seen.window,)
         window = seen.window
-    return PixelsRead(source, window, windows, seen.digest)
+    # An empty plane of a stack is nothing unusual.
+    contrast = seen.contrast if len(plane.shape) == 2 else any(map(has_contrast, windows))
+    return PixelsRead(source, window, windows, seen.digest, contrast)
 
 
 def open_pixels(plane: Plane, windows: Windows) -> tuple[PixelSource, IntensityWindow | None]:
