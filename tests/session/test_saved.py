@@ -141,6 +141,15 @@ def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts
     assert session.status == "2 heatmaps for 2 saved kinds."
 
 
+def test_a_threshold_that_stays_is_told_of(elsewhere, path):
+    session, _ = elsewhere
+    said = []
+    session.results.done.connect(said.append)
+    session.threshold = 0.61
+    session.results.load_query(path)
+    assert said == ["cells.query.safetensors asks for cell, gap; the threshold stays at 0.61."]
+
+
 def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, images, path):
     session, image = elsewhere
     session.results.load_query(path)

@@ -166,7 +166,7 @@ class QueryResults:
         for kind in query.kinds:
             self._palette.assign(kind.name, kind.colour)
         self._adopt(query)
-        self.done.emit(tell_loaded(Path(path), query, self.saved.remark))
+        self.done.emit(tell_loaded(Path(path), query, self.saved.remark, self._threshold()))
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay."""

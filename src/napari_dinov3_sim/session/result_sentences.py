@@ -64,10 +64,11 @@ def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
     return f"The query of {count(len(found[0].kinds), 'kind')} was saved to {path}."
 
 
-def tell_loaded(path: Path, query: SavedQuery, remark: str) -> str:
-    """Say what was loaded, and if it was made at another resolution."""
+def tell_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
+    """Say what was loaded, if it was made at another resolution, and that a threshold stays."""
     names = ", ".join(kind.name for kind in query.kinds)
-    return f"{path.name} asks for {names}{'; ' if remark else ''}{remark}."
+    kept = "" if threshold is None else f"the threshold stays at {threshold:.2f}"
+    return f"{'; '.join(filter(None, (f'{path.name} asks for {names}', remark, kept)))}."
 
 
 def count(number: int, noun: str) -> str:
