@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from napari_dinov3_sim import __version__
-from napari_dinov3_sim._cli.errors import UsageError, one_line
+from napari_dinov3_sim._cli.errors import UsageError, lines_of, one_line
 from napari_dinov3_sim._cli.options import (
     MODEL_HELP,
+    add_clicks,
     add_model,
     add_reading,
     add_recipe,
     add_results,
-    coordinate,
-    name,
 )
 from napari_dinov3_sim._cli.terminal import PROGRAM, note
 from napari_dinov3_sim.backbones.registry import BUILTIN
@@ -28,13 +27,9 @@ if TYPE_CHECKING:
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; anything unforeseen; a user's mistake; Ctrl-C."""
 
-_IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file with one grayscale, RGB or RGBA plane"
-
 _PATTERN_HELP = "or a pattern such as 'scans/*.tif'"
 
-_IMAGES_HELP = (
-    f"a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder; {_PATTERN_HELP}"
-)
+_IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as finished:  # --help and --version
         return int(finished.code or DONE)
     except SimilarityError as error:
-        note(f"error: {one_line(error)}")
+        for line in lines_of(error):
+            note(f"error: {line}")
         return REFUSED
     except KeyboardInterrupt:
         note("interrupted; files already written are whole.")
@@ -102,42 +98,9 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         metavar="TARGET",
         type=Path,
         nargs="*",
-        help=f"other images to search, {_PATTERN_HELP}",
+        help=f"other images to search, all their planes; {_PATTERN_HELP}",
     )
-    parser.add_argument(
-        "--at",
-        metavar=("X", "Y"),
-        nargs=2,
-        type=coordinate,
-        action="append",
-        required=True,
-        help="a clicked pixel of QUERY: column and row from the top left; may be repeated",
-    )
-    parser.add_argument(
-        "--not",
-        dest="negatives",
-        metavar=("X", "Y"),
-        nargs=2,
-        type=coordinate,
-        action="append",
-        help="a pixel of QUERY on what is not meant; may be repeated",
-    )
-    parser.add_argument(
-        "--combine",
-        choices=("auto", "mean", "best", "contrast"),
-        default="auto",
-        help="how several pixels make one score; auto is the mean without --not, contrast with",
-    )
-    parser.add_argument(
-        "--kind",
-        metavar="NAME",
-        type=name,
-        help="what is clicked, for tables and the saved query (default: the name of the saved "
-        "query, or kind 1)",
-    )
-    parser.add_argument(
-        "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
-    )
+    add_clicks(parser)
     add_results(parser)
     add_reading(parser)
     add_recipe(parser)
@@ -154,7 +117,7 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         metavar="TARGET",
         type=Path,
         nargs="+",
-        help=f"to search; {_IMAGE_HELP}, {_PATTERN_HELP}",
+        help=f"to search, all its planes; {_IMAGE_HELP}; {_PATTERN_HELP}",
     )
     add_results(parser)
     add_reading(parser)
@@ -164,7 +127,9 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 
 
 def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help=_IMAGES_HELP)
+    parser.add_argument(
+        "images", metavar="IMAGE", type=Path, nargs="+", help=f"{_IMAGE_HELP}; {_PATTERN_HELP}"
+    )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from napari_dinov3_sim.backbones import loading
+from napari_dinov3_sim._cli import zarrs
+from napari_dinov3_sim.backbones import ModelCard, cards, loading
 from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.core.errors import BackboneError
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +94,51 @@ def search(cli, folder):
         return cli("similarity", query, "--at", *at, *others, *options)
 
     return run
+
+
+@pytest.fixture
+def stack(folder, picture):
+    """Write a stack as three kinds of files, and return it."""
+    values = picture(4, 33, 47, dtype=np.uint16)
+    values[0] //= 50  # a dark plane, which the window of the stack leaves dark
+    np.save("stack.npy", values)
+    tifffile.imwrite("plain.tif", values, photometric="minisblack")
+    tifffile.imwrite("packed.tif", values, photometric="minisblack", compression="zlib")
+    return values
+
+
+@pytest.fixture
+def ome(folder, picture):
+    """Write an OME-Zarr of two channels, two planes and two levels, and return the finest."""
+    zarr = pytest.importorskip("zarr")
+    image = picture(2, 2, 66, 94, dtype=np.uint16) * np.uint16(100)
+    root = zarr.open_group("a.zarr", mode="w")
+    root.create_array("0", data=image, chunks=(1, 1, 32, 32))
+    root.create_array("1", data=image[..., ::2, ::2], chunks=(1, 1, 32, 32))
+    kinds = (("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space"))
+    axes = [{"name": name, "type": kind} for name, kind in kinds]
+    datasets = [{"path": "0"}, {"path": "1"}]
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    return image
+
+
+@pytest.fixture
+def coarse(ome, monkeypatch):
+    """The second level is embedded."""
+    monkeypatch.setattr(zarrs, "MAX_LEVEL_PIXELS", 66 * 94 - 1)
+    return ome
+
+
+@pytest.fixture
+def unloadable(backbone, monkeypatch):
+    """From when it is called, the model is remembered and fails if anybody loads it."""
+    card = ModelCard(**{field.name: getattr(backbone, field.name) for field in fields(ModelCard)})
+
+    def load(*_, **__):
+        raise BackboneError("asked to load")
+
+    def forget():
+        monkeypatch.setattr(cards, "known_card", lambda *_: card)
+        monkeypatch.setattr(loading, "load_backbone", load)
+
+    return forget

@@ -177,14 +177,26 @@ def test_embed_tells_how_it_read_a_file_and_what_changes_it(cli, stack):
     assert "3 planes" not in again.out
 
 
-def test_similarity_refuses_the_stack_and_finds_its_colours(cli, stack):
+def test_similarity_reads_a_stack_or_its_colours(cli, stack):
     click = ("similarity", "gray.png", stack, "--at", 5, 5, "--out", "out", *OPTIONS)
-    line = cli(*click).refusal
-    assert "if its planes are the colours of one image, add --read-as rgb; else save" in line
+    planes = cli(*click)
+    assert "stack.tif is read as a stack of 3 planes" in planes.err
+    assert planes.out.count("stack.tif plane") == 3
     cli("embed", stack, "--out", "store", "--read-as", "rgb", *OPTIONS)
     result = cli(*click, "--read-as", "rgb", "--embeddings", "store", "--json")
-    assert result.err == ""
+    assert "store holds nothing for gray.png" in result.err
+    assert "stack.tif" not in result.err
     assert [entry["stored_embeddings"] for entry in result.json["images"]] == [False, True]
+
+
+def test_a_click_in_what_may_be_colours_says_how_they_are_read(cli, stack, image):
+    np.save("planes.npy", planes_of(image))
+    for name in (stack, "planes.npy"):
+        result = cli("similarity", name, "--at", 5, 5, "--out", "out", *OPTIONS)
+        line = result.err.splitlines()[-1]
+        assert f"{name} has 3 planes; name the one that is clicked with --plane I" in line
+        assert "if they are the colours of one image, add --read-as rgb." in line
+        assert result.code == 2
 
 
 def test_similarity_tells_what_it_took_for_colours(cli, folder, image):

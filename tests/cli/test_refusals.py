@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_dinov3_sim._cli import outputs, searching, similarity
+from napari_dinov3_sim._cli import outputs, similarity
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, GatedModelError, OfflineError, loading
 from napari_dinov3_sim.cli import main
 
@@ -62,26 +62,32 @@ def test_a_point_outside(cli, folder, untouched, point):
 
 
 def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched):
-    (folder / "notes.png").write_text("no image")
-    for name, words in [
-        ("gone.png", "gone.png does not exist"),
-        ("notes.png", "notes.png is not an image"),
-        (".", ". is a folder"),
-    ]:
+    for name, words in [("gone.png", "gone.png does not exist"), (".", ". is a folder")]:
         assert words in cli("similarity", "gray.png", *CLICK, name, *OUT).refusal
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "query"), [("similarity", "lost.png"), ("search", "lost.query.safetensors")]
+)
+def test_everything_that_is_not_there_is_told_at_once(cli, folder, untouched, command, query):
+    click = CLICK if command == "similarity" else ()
+    names = ("gone.png", "gray.png", "*.jpg", "gone.png", ".")
+    result = cli(command, query, *names, *click, *OUT)
+    wrong = [f"{query} does not exist", "gone.png does not exist", "No image matches *.jpg"]
+    wrong += ["gone.png does not exist", ". is a folder"]
+    lines = result.err.splitlines()
+    assert (result.code, result.out, len(lines)) == (2, "", len(wrong))
+    for line, words in zip(lines, wrong, strict=True):
+        assert line.startswith(f"napari-dinov3-sim: error: {words}")
+    assert not (folder / "out").exists()
+
+
 def test_a_query_that_cannot_be_read(cli, folder, untouched):
-    np.save("stack.npy", np.zeros((9, 32, 32)))
-    assert "stack.npy is a stack" in cli("similarity", "stack.npy", *CLICK, *OUT).refusal
-
-
-def test_a_zarr_folder_is_for_embed(cli, folder, untouched):
-    (folder / "a.zarr").mkdir()
-    (folder / "a.zarr" / "zarr.json").write_text("{}")
-    line = cli("similarity", "gray.png", "a.zarr", *CLICK, *OUT).refusal
-    assert "a.zarr is a Zarr folder, which only `embed` and the plugin read" in line
+    (folder / "notes.png").write_text("no image")
+    line = cli("similarity", "notes.png", "gray.png", *CLICK, *OUT).refusal
+    assert "notes.png is not an image" in line
+    assert not (folder / "out").exists()
 
 
 def test_a_file_in_the_place_of_the_folder(cli, folder, untouched):
@@ -178,13 +184,14 @@ def test_an_image_that_changes_in_the_meantime(cli, folder, monkeypatch, picture
     np.save("query.npy", picture(32, 32))
     result = cli("similarity", "query.npy", *CLICK, *OUT, *BUILTIN)
     assert "query.npy was changed in the meantime" in result.refusal
+    assert list((folder / "out").iterdir()) == []
 
 
 def test_the_unforeseen_is_one_line_with_its_type(cli, folder, monkeypatch):
     def fail(_path, read_as):
         raise RuntimeError("out of\nsomething")
 
-    monkeypatch.setattr(searching, "read_image", fail)
+    monkeypatch.setattr(similarity, "look_into", fail)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 1
     assert result.err == ("napari-dinov3-sim: error: unexpected RuntimeError: out of something\n")
@@ -194,7 +201,7 @@ def test_ctrl_c(cli, folder, monkeypatch):
     def interrupt(_path, read_as):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(searching, "read_image", interrupt)
+    monkeypatch.setattr(similarity, "look_into", interrupt)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 130
     assert result.err.count("\n") == 1

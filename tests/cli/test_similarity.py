@@ -101,20 +101,20 @@ def test_the_best_match_is_where_the_cosine_is_greatest(cli, folder):
     report = cli("similarity", GRAY, "--at", 69, 49, RGB, *options).json
     for entry in report["images"]:
         cosine, best = tifffile.imread(entry["cosine"]), entry["best_match"]
-        assert cosine[best["y"], best["x"]] == pytest.approx(best["cosine"])
+        assert cosine[int(best["y"]), int(best["x"])] == pytest.approx(best["cosine"])
         assert best["cosine"] == pytest.approx(cosine.max()) == pytest.approx(entry["max"])
         assert entry["min"] == pytest.approx(cosine.min())
     click = report["images"][0]
     assert click["clicked"]
     assert click["best_match"]["cosine"] == pytest.approx(1, abs=1e-6)
-    assert (click["best_match"]["x"], click["best_match"]["y"]) == (66, 48)
+    assert (click["best_match"]["x"], click["best_match"]["y"]) == (66.5, 48.5)
 
 
 def test_the_table_names_model_files_and_best_matches(search):
     result = search(GRAY, RGB)
     assert result.err == ""
     assert "builtin, Built-in first look (not a Meta checkpoint)" in result.out
-    assert "(7, 7), the click" in result.out
+    assert "(7.5, 7.5), the click" in result.out
     assert "rgb.cosine.tif, rgb.heatmap.png" in result.out
 
 

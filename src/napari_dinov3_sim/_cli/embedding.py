@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim._cli.images import read_image
 from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import as_source
 from napari_dinov3_sim.store import digest_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from pathlib import Path
 
-    from napari_dinov3_sim._cli.colours import ReadAs
     from napari_dinov3_sim._cli.model import LazyModel
-    from napari_dinov3_sim._cli.terminal import Bars
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.sources import PixelSource
     from napari_dinov3_sim.core.state import PatchImageState, Progress
@@ -42,24 +39,6 @@ class Found:
 
     digest: str
     pixels: str
-    state: PatchImageState
-    stored: Path | None
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """The embeddings of one image file.
-
-    Attributes
-    ----------
-    path : Path
-        The image.
-    state : PatchImageState
-    stored : Path or None
-        The file they came from; None where they were computed.
-    """
-
-    path: Path
     state: PatchImageState
     stored: Path | None
 
@@ -90,6 +69,7 @@ class PlaneEmbedder:
         label: str,
         window: IntensityWindow | None = None,
         progress: Progress | None = None,
+        missing: Callable[[], object] | None = None,
     ) -> Found:
         """Return the embeddings of a plane, computed if they are not stored.
 
@@ -102,6 +82,8 @@ class PlaneEmbedder:
             Of the layer; by default of the plane itself.
         progress : callable, optional
             As for `create_patch_image_state`.
+        missing : callable, optional
+            Called where the store has no file of it, before it is embedded.
         """
         seen = survey(source)
         window = window or seen.window
@@ -110,6 +92,8 @@ class PlaneEmbedder:
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
             return Found(digest, seen.digest, state, path)
+        if path is None and self.store is not None and missing is not None:
+            missing()
         state = self._create(source, window, digest, label, progress)
         # Where memory ran out, another arithmetic may have gone on with it.
         digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
@@ -135,37 +119,6 @@ class PlaneEmbedder:
             tiles=tiles,
             notice=note,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class ImageEmbedder:
-    """Embeds image files of one plane with one model.
-
-    Attributes
-    ----------
-    model : LazyModel
-    store : DiskStore or None
-        Asked first.
-    bars : Bars
-    recipe : Recipe
-    read_as : {'auto', 'rgb', 'stack'}
-        What 3 or 4 planes of a file are.
-    """
-
-    model: LazyModel
-    store: DiskStore | None
-    bars: Bars
-    recipe: Recipe
-    read_as: ReadAs
-
-    def embed(self, path: Path) -> Embedded:
-        """Return the embeddings of an image, computed if they are not stored."""
-        planes = PlaneEmbedder(self.model, self.store, self.recipe)
-        progress = self.bars.tiles(f"Embedding {path.name}")
-        found = planes.find(
-            as_source(read_image(path, self.read_as)), path.stem, progress=progress
-        )
-        return Embedded(path, found.state, found.stored)
 
 
 def recipe_of(arguments: argparse.Namespace) -> Recipe:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class UsageError(SimilarityError):
@@ -15,6 +20,20 @@ class InputError(ImageError):
 
 class OutputError(SimilarityError):
     """Results cannot be written where they were asked for."""
+
+
+class SeveralErrors(SimilarityError):
+    """Several mistakes that are told at once, a line for each."""
+
+    def __init__(self, errors: Iterable[SimilarityError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(" ".join(map(str, self.errors)))
+
+
+def lines_of(error: SimilarityError) -> list[str]:
+    """Return the message of an error, or of each of several, without line breaks."""
+    errors = error.errors if isinstance(error, SeveralErrors) else (error,)
+    return [one_line(each) for each in errors]
 
 
 def one_line(error: BaseException) -> str:

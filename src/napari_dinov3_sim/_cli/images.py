@@ -11,13 +11,12 @@ import numpy as np
 
 from napari_dinov3_sim._cli.colours import has_planes_of_colour, npy_order, tiff_order
 from napari_dinov3_sim._cli.errors import InputError
-from napari_dinov3_sim._cli.terminal import note
-from napari_dinov3_sim._cli.zarrs import is_zarr
+from napari_dinov3_sim._cli.patterns import check_there
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.intensity import MAX_CHANNELS, check_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,27 +73,6 @@ def naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from error
 
 
-def read_all_once(paths: Iterable[Path], read_as: ReadAs) -> None:
-    """Read every image and forget it, so that a bad one is told before the long work starts.
-
-    How it is read is told where the file leaves that open.
-    """
-    for path in paths:
-        read_image(path, read_as)
-        doubt = _doubt(path, read_as)
-        if doubt:
-            note(f"note: {path} {doubt}")
-
-
-def _doubt(path: Path, read_as: ReadAs) -> str:
-    from tifffile import TiffFile
-
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return ""
-    with TiffFile(path) as tiff:
-        return tiff_order(tiff, read_as).doubt if is_plain(tiff) else ""
-
-
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Drop axes of length 1, but none that makes up a plane."""
     while len(shape) > 2 and shape[0] == 1 and not _is_colour(shape):
@@ -117,7 +95,9 @@ def _is_colour(shape: tuple[int, ...]) -> bool:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong with a file into one `InputError` that names it and the cure."""
-    _check_file(path)
+    check_there(path)
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
     try:
         yield
     except PermissionError as error:
@@ -131,20 +111,6 @@ def reading(path: Path) -> Iterator[None]:
             f"{path} is not an image that can be read ({_brief(error)}); save it as PNG, JPEG, "
             "TIFF or .npy."
         ) from error
-
-
-def _check_file(path: Path) -> None:
-    if is_zarr(path):
-        raise InputError(
-            f"{path} is a Zarr folder, which only `embed` and the plugin read; save the plane you "
-            "mean as PNG, TIFF or .npy."
-        )
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the spelling and the folder.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
 
 
 def _pixels(path: Path, read_as: ReadAs) -> NDArray[Any]:

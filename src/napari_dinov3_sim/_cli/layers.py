@@ -21,6 +21,14 @@ Position = tuple[int, ...]
 """Where a plane lies along the axes before its rows and columns."""
 
 
+def ending(channel: int | None, position: Position, leading: tuple[int, ...]) -> str:
+    """Return what tells the planes of a file apart in file names, such as ``-c1-07``."""
+    channels = [] if channel is None else [f"c{channel}"]
+    lengths = zip(position, leading, strict=True)
+    digits = [f"{at:0{len(str(length - 1))}d}" for at, length in lengths]
+    return "".join(f"-{part}" for part in (*channels, *digits))
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """The planes of a file that share one intensity window, as napari shows them in one layer.
@@ -78,6 +86,11 @@ class Layer:
         """Lengths of the axes before rows and columns, in the embedded level."""
         return tuple(self.level_shape[axis] for axis in self._axes)
 
+    @property
+    def full_leading(self) -> tuple[int, ...]:
+        """Lengths of the axes before rows and columns, in the finest level."""
+        return tuple(self.shape[axis] for axis in self._axes)
+
     def check(self) -> None:
         """Raise `ImageError` if there is no plane, or none that can be embedded."""
         if 0 in self.leading:
@@ -98,7 +111,7 @@ class Layer:
 
     def window(self) -> IntensityWindow | None:
         """Return the window of all planes, sampled where the session samples a layer."""
-        full = tuple(self.shape[axis] for axis in self._axes)
+        full = self.full_leading
 
         def plane_at(position: Position) -> PixelSource:
             sizes = zip(position, full, self.leading, strict=True)
@@ -108,7 +121,5 @@ class Layer:
 
     def label(self, position: Position) -> str:
         """Return by what a person recognises a plane in a file name."""
-        channel = [] if self.channel is None else [f"c{self.channel[1]}"]
-        lengths = zip(position, self.leading, strict=True)
-        digits = [f"{at:0{len(str(length - 1))}d}" for at, length in lengths]
-        return "-".join([self.path.stem, *channel, *digits])
+        channel = None if self.channel is None else self.channel[1]
+        return f"{self.path.stem}{ending(channel, position, self.leading)}"

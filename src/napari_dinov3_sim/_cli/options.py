@@ -28,6 +28,59 @@ def add_model(
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def add_clicks(parser: argparse.ArgumentParser) -> None:
+    """Add what is clicked, and where."""
+    parser.add_argument(
+        "--at",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=coordinate,
+        action="append",
+        required=True,
+        help="a clicked pixel of QUERY: column and row from the top left, in the finest level; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--not",
+        dest="negatives",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=coordinate,
+        action="append",
+        help="a pixel of QUERY on what is not meant; may be repeated",
+    )
+    parser.add_argument(
+        "--plane",
+        metavar=("I", "J"),
+        nargs="+",
+        type=_index,
+        help="the clicked plane of QUERY, where it has several: its index on each axis before "
+        "rows and columns, counted from 0 as by the sliders of napari",
+    )
+    parser.add_argument(
+        "--channel",
+        metavar="C",
+        type=_index,
+        help="the clicked channel of QUERY, where it is an OME-Zarr image of several, from 0",
+    )
+    parser.add_argument(
+        "--combine",
+        choices=("auto", "mean", "best", "contrast"),
+        default="auto",
+        help="how several pixels make one score; auto is the mean without --not, contrast with",
+    )
+    parser.add_argument(
+        "--kind",
+        metavar="NAME",
+        type=name,
+        help="what is clicked, for tables and the saved query (default: the name of the saved "
+        "query, or kind 1)",
+    )
+    parser.add_argument(
+        "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
+    )
+
+
 def add_results(parser: argparse.ArgumentParser) -> None:
     """Add what a search writes."""
     parser.add_argument(
@@ -103,6 +156,15 @@ def coordinate(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
     return value
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an index, which counts from 0; name images before it, or after "
+            "another option"
+        )
+    return int(text)
 
 
 def name(text: str) -> str:

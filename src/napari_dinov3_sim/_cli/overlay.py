@@ -24,6 +24,9 @@ OUTLINE = (0, 255, 255)
 NEGATIVE = (255, 255, 255)
 """White, which is no colour of magma either."""
 
+LEAST_FRAME = 8
+"""Pixels of the side of a frame in a picture that is smaller than its image."""
+
 LEAST_RANGE = 1e-8
 """Maps that differ by less are drawn black; the least range that the formulas divide by."""
 
@@ -64,15 +67,30 @@ def draw_heatmap(
     -------
     ndarray of uint8, shape (H, W, 3)
     """
-    picture = draw_image(image, window)
+    return lay_heat(draw_image(image, window), similarity, limits)
+
+
+def lay_heat(
+    picture: NDArray[np.uint8], similarity: SimilarityMap, limits: Limits, step: int = 1
+) -> NDArray[np.uint8]:
+    """Return a picture under its heatmap.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (⌈H / k⌉, ⌈W / k⌉, 3)
+    similarity : SimilarityMap
+    limits : tuple of float
+        Cosines at the ends of the colormap.
+    step : int, optional
+        The picture holds every k-th pixel of its image.
+    """
     colours = _colours(similarity.cosine, limits)
-    side = similarity.grid.patch_size
-    columns = np.arange(picture.shape[1]) // side
+    side, mixed = similarity.grid.patch_size, np.empty_like(picture)
+    columns = np.arange(picture.shape[1]) * step // side
     for rows in _strips(picture.shape[0]):
-        heat = colours[np.ix_(np.arange(rows.start, rows.stop) // side, columns)]
-        mixed = (1 - OPACITY) * picture[rows] + OPACITY * heat
-        picture[rows] = (mixed + 0.5).astype(np.uint8)
-    return picture
+        heat = colours[np.ix_(np.arange(rows.start, rows.stop) * step // side, columns)]
+        mixed[rows] = ((1 - OPACITY) * picture[rows] + OPACITY * heat + 0.5).astype(np.uint8)
+    return mixed
 
 
 def outline_patches(
@@ -80,17 +98,35 @@ def outline_patches(
     grid: PatchGrid,
     points: Sequence[Point],
     colour: tuple[int, int, int] = OUTLINE,
+    step: int = 1,
 ) -> NDArray[np.uint8]:
-    """Return a picture with a frame around each clicked patch."""
-    framed, side = picture.copy(), grid.patch_size
-    thickness = max(1, side // 8)
+    """Return a picture with a frame around each clicked patch.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (⌈H / k⌉, ⌈W / k⌉, 3)
+    grid : PatchGrid
+    points : sequence of (x, y)
+        In pixels of the image.
+    colour : tuple of int, optional
+    step : int, optional
+        The picture holds every k-th pixel of its image.
+    """
+    framed = picture.copy()
     for x, y in points:
-        top, left = int(y // side) * side, int(x // side) * side
-        patch = framed[top : top + side, left : left + side]
+        (top, bottom), (left, right) = (_side(at, grid.patch_size, step) for at in (y, x))
+        patch, thickness = framed[top:bottom, left:right], max(1, (bottom - top) // 8)
         inner = patch[thickness:-thickness, thickness:-thickness].copy()
         patch[:] = colour
         patch[thickness:-thickness, thickness:-thickness] = inner
     return framed
+
+
+def _side(at: float, side: int, step: int) -> tuple[int, int]:
+    """Return where a patch begins and ends in a picture; what is hard to see is framed wider."""
+    first, end = (-(-int(at // side + more) * side // step) for more in (0, 1))
+    wider = max(0, LEAST_FRAME - (end - first)) if step > 1 else 0
+    return max(0, first - wider // 2), end + (wider + 1) // 2
 
 
 def side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

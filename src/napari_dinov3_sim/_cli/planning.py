@@ -1,4 +1,4 @@
-"""What `embed` has to do: the files meant, what is in them, and a task for each plane."""
+"""What there is to do: the files meant, what is in them, and a task for each plane."""
 
 from __future__ import annotations
 
@@ -20,23 +20,62 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim._cli.colours import ReadAs
+    from napari_dinov3_sim._cli.layers import Layer
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """How many planes a layer has, and of how many megapixels each.
+    """What planes a layer has.
 
     Attributes
     ----------
-    planes : int
-    megapixels : float
-    is_stack : bool
-        Whether the intensity window is that of more than the plane itself.
+    shape : tuple of int
+        Height and width of what goes through the model.
+    full_shape : tuple of int
+        Height and width in the finest level.
+    leading, full_leading : tuple of int
+        Lengths of the axes before rows and columns, in the embedded and in the finest level.
+    channel : int or None
+        For a file whose channels are layers of their own.
+    level, levels : int
+        Which level is embedded, 0 the finest, and of how many.
     """
 
-    planes: int
-    megapixels: float
-    is_stack: bool
+    shape: tuple[int, int]
+    full_shape: tuple[int, int]
+    leading: tuple[int, ...] = ()
+    full_leading: tuple[int, ...] = ()
+    channel: int | None = None
+    level: int = 0
+    levels: int = 1
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerPlan:
+        """Return the plan of a layer."""
+        return cls(
+            layer.plane_shape,
+            (layer.shape[-2], layer.shape[-1]),
+            layer.leading,
+            layer.full_leading,
+            None if layer.channel is None else layer.channel[1],
+            layer.level,
+            layer.levels,
+        )
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+        return math.prod(self.leading)
+
+    @property
+    def megapixels(self) -> float:
+        """Pixels of one plane, in millions."""
+        return math.prod(self.shape) / 1e6
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the intensity window is that of more than the plane itself."""
+        return bool(self.leading)
 
 
 @dataclass(frozen=True)
@@ -75,27 +114,26 @@ def expand(names: Iterable[Path]) -> Iterator[Path | PlaneFailed]:
 
 
 def plan(path: Path, read_as: ReadAs) -> FilePlan | PlaneFailed:
-    """Return what there is to do for a file, from as little of it as possible.
-
-    How it is read is told where the file leaves that open.
-    """
+    """Return what there is to do for a file, or why nothing can be done; see `look_into`."""
     try:
-        return FilePlan(path, tuple(_layers(path, read_as)))
+        return look_into(path, read_as)
     except Exception as error:
         return failed(path, error)
 
 
-def _layers(path: Path, read_as: ReadAs) -> list[LayerPlan]:
+def look_into(path: Path, read_as: ReadAs) -> FilePlan:
+    """Return what there is to do for a file, from as little of it as possible.
+
+    How it is read is told where the file leaves that open.
+    """
     if not is_zarr(path) and path.suffix.lower() not in ARRAY_SUFFIXES:
         with reading(path):
-            return [LayerPlan(1, math.prod(picture_shape(path)) / 1e6, False)]
+            shape = picture_shape(path)
+        return FilePlan(path, (LayerPlan(shape, shape),))
     with OpenFile(path, read_as) as file:
         if file.doubt:
             note(f"note: {path} {file.doubt}")
-        return [
-            LayerPlan(math.prod(layer.leading), layer.megapixels, bool(layer.leading))
-            for layer in file.layers
-        ]
+        return FilePlan(path, tuple(map(LayerPlan.of, file.layers)))
 
 
 def tasks_of(plans: Sequence[FilePlan], read_as: ReadAs) -> Iterator[PlaneTask | PlaneFailed]:

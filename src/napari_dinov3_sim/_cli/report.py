@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim._cli.failures import Failures
 from napari_dinov3_sim._cli.model import say_description
 from napari_dinov3_sim._cli.tasks import PlaneDone, PlaneFailed
-from napari_dinov3_sim._cli.terminal import note, say
+from napari_dinov3_sim._cli.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim._cli.meter import Meter
     from napari_dinov3_sim._cli.planning import FilePlan
-
-DONE, SOME_FAILED = 0, 2
 
 
 @dataclass(eq=False)
@@ -72,7 +71,7 @@ class Report:
         self._folder, self._count, self._as_json = folder, files, as_json
         self._files: dict[Path, _File] = {}
         self._entries: list[dict[str, Any]] = []
-        self._failures: list[dict[str, str]] = []
+        self._failures = Failures()
         self._model: dict[str, Any] | None = None
         self._meter: Meter | None = None
 
@@ -101,8 +100,7 @@ class Report:
 
     def _add_failed(self, failed: PlaneFailed) -> None:
         self._pause()
-        note(f"error: {failed.message}")
-        self._failures.append({"image": str(failed.path), "error": failed.message})
+        self._failures.add(failed)
         file = self._files.get(failed.path)
         if file is not None:
             file.failures += failed.planes
@@ -125,12 +123,7 @@ class Report:
             say(json.dumps(self._as_object()))
         elif self._count > 1 or len(self._entries) > 1:
             say(self._summary())
-        if not self._failures:
-            return DONE
-        names = list(dict.fromkeys(failure["image"] for failure in self._failures))
-        if self._count > 1:
-            note(f"error: {len(names)} of {self._count} images failed: {', '.join(names)}.")
-        return SOME_FAILED
+        return self._failures.close(self._count)
 
     def _as_object(self) -> dict[str, Any]:
         entries = sorted(self._entries, key=self._order)
@@ -138,7 +131,7 @@ class Report:
             **(self._model or {}),
             "images": entries,
             "files": [entry["embeddings"] for entry in entries if not entry["skipped"]],
-            "failures": self._failures,
+            "failures": self._failures.as_objects(),
         }
 
     def _order(self, entry: dict[str, Any]) -> tuple[int, int, list[int]]:

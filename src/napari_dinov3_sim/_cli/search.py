@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim._cli.embedding import recipe_of
 from napari_dinov3_sim._cli.errors import UsageError
 from napari_dinov3_sim._cli.images import ARRAY_SUFFIXES, picture_shape
-from napari_dinov3_sim._cli.patterns import all_matching
+from napari_dinov3_sim._cli.outputs import without_repeats
+from napari_dinov3_sim._cli.patterns import Names
 from napari_dinov3_sim._cli.query_model import check_model_name, open_model_of
-from napari_dinov3_sim._cli.results import Result
-from napari_dinov3_sim._cli.searching import Search
+from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
 from napari_dinov3_sim._cli.terminal import PROGRAM, Bars, note
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.query_files import load_query
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim._cli.embedding import ImageEmbedder
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim.core.recipe import Recipe
     from napari_dinov3_sim.core.saved_query import SavedQuery
@@ -28,20 +26,36 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    query = _load(arguments.query)
-    kinds = [kind.name for kind in query.kinds]
-    search = Search.of(arguments, all_matching(arguments.targets), kinds)
-    search.check(inputs=[arguments.query])
+    check_embeddings_folder(arguments.embeddings)
+    query, paths = _read_names(arguments)
     check_model_name(arguments, query)
-    folder = search.open_folder()
-    with Bars() as bars:
+    with (
+        Search.of(arguments, [kind.name for kind in query.kinds], paths) as search,
+        Bars() as bars,
+    ):
+        search.check(inputs=[arguments.query])
+        folder = search.open_folder()
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
-        results = _search(search.images, query, search.embedder(model, bars))
-    written = search.write(results, folder)
+        results = list(search.results(search.finder(model, bars), query.score))
+        written = search.write(results, folder)
     asked = {"query": str(arguments.query), "combination": query.combination}
-    search.tell(written, folder, model, asked, [entry.nested() for entry in written.entries])
-    return 0
+    images = [entry.nested() for entry in written.entries]
+    return search.tell(written, folder, model, asked, images)
+
+
+def _read_names(arguments: argparse.Namespace) -> tuple[SavedQuery, list[Path]]:
+    """Return the query and the images, each once, or raise what is wrong with any of them."""
+    names, loaded = Names(), []
+
+    def load(path: Path) -> list[Path]:
+        loaded.append(_load(path))
+        return []
+
+    names.read(arguments.query, load)
+    paths = without_repeats(names.read_all(arguments.targets))
+    names.check()
+    return loaded[0], paths
 
 
 def _load(path: Path) -> SavedQuery:
@@ -64,16 +78,6 @@ def _is_picture(path: Path) -> bool:
         return bool(picture_shape(path))
     except Exception:  # whatever it is, Pillow does not know it
         return False
-
-
-def _search(images: Sequence[Path], query: SavedQuery, embedder: ImageEmbedder) -> list[Result]:
-    """Return the maps of each image; only maps are kept in memory."""
-    results = []
-    for path in images:
-        found = embedder.embed(path)
-        maps = tuple(query.score(found.state))
-        results.append(Result(path, maps, found.state.window, found.stored is not None))
-    return results
 
 
 def _note_difference(query: SavedQuery, recipe: Recipe, model: LazyModel) -> None:

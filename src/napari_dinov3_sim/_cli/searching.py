@@ -1,110 +1,164 @@
-"""What `similarity` and `search` have in common: images in, results out."""
+"""What `similarity` and `search` have in common: planes in, results out."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim._cli.embedding import ImageEmbedder, recipe_of
-from napari_dinov3_sim._cli.entries import say_results
-from napari_dinov3_sim._cli.images import read_all_once, read_image
+from napari_dinov3_sim._cli.embedding import PlaneEmbedder, recipe_of
+from napari_dinov3_sim._cli.entries import Written, say_results
+from napari_dinov3_sim._cli.errors import UsageError
+from napari_dinov3_sim._cli.failures import Failures
+from napari_dinov3_sim._cli.finding import Finder, Planes
+from napari_dinov3_sim._cli.leftovers import note_leftovers
 from napari_dinov3_sim._cli.model import describe_model, say_model
-from napari_dinov3_sim._cli.outputs import (
-    check_inputs_survive,
-    open_folder,
-    unique_stems,
-    without_repeats,
-)
-from napari_dinov3_sim._cli.results import (
-    Wanted,
-    check_embeddings_folder,
-    note_renamed,
-    output_names,
-    write_results,
-)
+from napari_dinov3_sim._cli.outputs import check_inputs_survive, open_folder
+from napari_dinov3_sim._cli.places import Place, name_places
+from napari_dinov3_sim._cli.planning import FilePlan, plan
+from napari_dinov3_sim._cli.results import Result, write_results
+from napari_dinov3_sim._cli.tasks import PlaneFailed, last_file
 from napari_dinov3_sim._cli.terminal import note, say
+from napari_dinov3_sim._cli.wanted import Wanted, output_names
 from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
 
-    from numpy.typing import NDArray
-
-    from napari_dinov3_sim._cli.entries import Written
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.outputs import OutputFolder
-    from napari_dinov3_sim._cli.results import Result
     from napari_dinov3_sim._cli.terminal import Bars
+    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.state import PatchImageState
+
+    Score = Callable[[PatchImageState], Sequence[SimilarityMap]]
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search as the command line wants it.
+    """A search as the command line wants it; leave it to close the file that is open last.
 
     Attributes
     ----------
     arguments : argparse.Namespace
-    images : list of Path
-        Each once.
-    stems : list of str
-        By which the results of each image are called.
+    wanted : Wanted
     kinds : tuple of str
         Names of what is searched.
-    wanted : Wanted
+    places : list of Place
+        All planes of all files, each file once.
+    files : int
+        How many files there are, those that failed among them.
+    failures : Failures
+    planes : Planes
     """
 
     arguments: argparse.Namespace
-    images: list[Path]
-    stems: list[str]
-    kinds: tuple[str, ...]
     wanted: Wanted
+    kinds: tuple[str, ...]
+    places: list[Place]
+    files: int
+    failures: Failures
+    planes: Planes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planes", Planes(self.arguments.read_as))
 
     @classmethod
     def of(
-        cls, arguments: argparse.Namespace, images: Iterable[Path], kinds: Iterable[str]
+        cls,
+        arguments: argparse.Namespace,
+        kinds: Iterable[str],
+        paths: Sequence[Path],
+        first: FilePlan | None = None,
     ) -> Search:
-        """Return the search of some images."""
-        once = without_repeats(images)
-        return cls(arguments, once, unique_stems(once), tuple(kinds), Wanted.of(arguments))
+        """Return the search of some files; those that cannot be read are told and left out.
 
-    @property
-    def read(self) -> Callable[[Path], NDArray[Any]]:
-        """Returns the pixels of an image."""
-        return partial(read_image, read_as=self.arguments.read_as)
+        Parameters
+        ----------
+        arguments : argparse.Namespace
+        kinds : iterable of str
+        paths : sequence of Path
+            Each once.
+        first : FilePlan, optional
+            A file that stands before them, and has been looked into.
+        """
+        wanted, failures = Wanted.of(arguments), Failures()
+        found = [plan(path, arguments.read_as) for path in paths]
+        for file in found:
+            if isinstance(file, PlaneFailed):
+                failures.add(file)
+        plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
+        files = len(paths) + (first is not None)
+        return cls(arguments, wanted, tuple(kinds), name_places(plans), files, failures)
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        last_file.close()
 
     def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
-        """Find every mistake that can be found before the model is loaded.
+        """Raise `OutputError` if something that is read would be replaced.
 
         Parameters
         ----------
         inputs, outputs : sequence of Path
             What is read besides the images, and written besides the results.
         """
-        check_embeddings_folder(self.arguments.embeddings)
-        read_all_once(self.images, self.arguments.read_as)
-        names = output_names(self.stems, self.kinds, self.wanted)
+        names = output_names([place.stem for place in self.places], self.kinds, self.wanted)
         results = [self.arguments.out / name for name in names]
-        check_inputs_survive([*inputs, *self.images], [*results, *outputs])
-        note_renamed(self.images, self.stems)
+        images = [place.path for place in self.places]
+        check_inputs_survive([*inputs, *images], [*results, *outputs])
 
     def open_folder(self) -> OutputFolder:
         """Make the folder of the results."""
         return open_folder(self.arguments.out)
 
-    def embedder(self, model: LazyModel, bars: Bars) -> ImageEmbedder:
-        """Return what embeds the images, or finds their embeddings."""
+    def finder(self, model: LazyModel, bars: Bars) -> Finder:
+        """Return what finds the embeddings of planes, or makes them."""
         folder = self.arguments.embeddings
         store = DiskStore(folder, warn=note) if folder else None
-        recipe = recipe_of(self.arguments)
-        return ImageEmbedder(model, store, bars, recipe, self.arguments.read_as)
+        embedder = PlaneEmbedder(model, store, recipe_of(self.arguments))
+        return Finder(self.planes, embedder, bars, len(self.places))
+
+    def results(
+        self, finder: Finder, score: Score, clicked: Result | None = None
+    ) -> Iterator[Result]:
+        """Return the maps of each plane, one after the other; only maps are kept in memory.
+
+        Parameters
+        ----------
+        finder : Finder
+        score : callable
+            From embeddings to maps.
+        clicked : Result, optional
+            One that is known.
+        """
+        for place in self.places:
+            if clicked is not None and place == clicked.place:
+                yield clicked
+                continue
+            found = finder.attempt(place)
+            if isinstance(found, PlaneFailed):
+                self.failures.add(found)
+            else:
+                maps, stored = tuple(score(found.state)), found.stored is not None
+                yield Result(place, maps, found.state.window, stored)
 
     def write(self, results: Sequence[Result], folder: OutputFolder) -> Written:
-        """Write the files of all images."""
-        return write_results(results, self.stems, self.kinds, self.wanted, folder, read=self.read)
+        """Write the files of all planes."""
+        if not results:
+            return Written([], None, None)
+        kinds, planes = self.kinds, self.planes
+        return write_results(results, kinds, self.wanted, folder, planes, failures=self.failures)
 
     def tell(
         self,
@@ -113,8 +167,8 @@ class Search:
         model: LazyModel,
         asked: dict[str, Any],
         images: list[dict[str, Any]],
-    ) -> None:
-        """Tell what was found, as a table or as one JSON object.
+    ) -> int:
+        """Tell what was found, as a table or as one JSON object, and return the exit code.
 
         Parameters
         ----------
@@ -122,11 +176,23 @@ class Search:
         folder : OutputFolder
         model : LazyModel
         asked, images
-            What was asked and what is reported of each image, for the JSON object.
+            What was asked and what is reported of each plane, for the JSON object.
         """
         if self.arguments.json:
-            about = describe_model(model.identity)
-            say(json.dumps({**asked, **about, **written.summary(), "images": images}))
-        else:
+            about = {**describe_model(model.identity), **written.summary(), "images": images}
+            say(json.dumps({**asked, **about, "failures": self.failures.as_objects()}))
+        elif written.entries:
             say_model(model.identity)
             say_results(written, folder)
+        files = written.summary()["files"]
+        note_leftovers(folder.path, (place.stem for place in self.places), files)
+        return self.failures.close(self.files)
+
+
+def check_embeddings_folder(folder: Path | None) -> None:
+    """Raise `UsageError` for a folder of embeddings that is not there."""
+    if folder and not folder.is_dir():
+        raise UsageError(
+            f"There is no folder {folder}; make it with `napari-dinov3-sim embed`, or leave "
+            "--embeddings out."
+        )

@@ -1,27 +1,34 @@
-"""``napari-dinov3-sim similarity``: click in one image, search all of them."""
+"""``napari-dinov3-sim similarity``: click in one plane, search all of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim._cli.clicked import check_points, clicked_plane
 from napari_dinov3_sim._cli.embedding import recipe_of
 from napari_dinov3_sim._cli.errors import UsageError
 from napari_dinov3_sim._cli.model import open_model
-from napari_dinov3_sim._cli.patterns import all_matching, the_match
+from napari_dinov3_sim._cli.outputs import without_repeats
+from napari_dinov3_sim._cli.patterns import Names, the_match
+from napari_dinov3_sim._cli.planning import FilePlan, look_into
 from napari_dinov3_sim._cli.results import Result
-from napari_dinov3_sim._cli.searching import Search
+from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
 from napari_dinov3_sim._cli.terminal import Bars, say
-from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.query_files import QUERY_SUFFIX, save_query
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from napari_dinov3_sim._cli.embedding import ImageEmbedder
+    from napari_dinov3_sim._cli.clicked import Clicked
+    from napari_dinov3_sim._cli.finding import Finder
     from napari_dinov3_sim._cli.model import LazyModel
+    from napari_dinov3_sim._cli.places import Place
     from napari_dinov3_sim.core.combine import KindQuery
     from napari_dinov3_sim.core.similarity import Point
+    from napari_dinov3_sim.core.state import PatchImageState
 
 COLOUR = "#00ffff"
 """Of the kind in a saved query; the dock may show it."""
@@ -30,30 +37,75 @@ DEFAULT_KIND = "kind 1"
 """As in the dock."""
 
 
+@dataclass(frozen=True)
+class Click:
+    """Where the command line clicks.
+
+    Attributes
+    ----------
+    file : FilePlan
+    plane : (int, tuple of int)
+        Which layer of the file, and which plane of it.
+    points, negatives : tuple of (x, y)
+        In pixels of the finest level.
+    """
+
+    file: FilePlan
+    plane: Clicked
+    points: tuple[Point, ...]
+    negatives: tuple[Point, ...]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, path: Path) -> Click:
+        """Return it, or raise `UsageError` or `PointError` where there is no such place."""
+        file = look_into(path, arguments.read_as)
+        plane = clicked_plane(arguments, file)
+        points, negatives = _points(arguments.at), _points(arguments.negatives or ())
+        check_points((*points, *negatives), file.layers[plane[0]].full_shape)
+        return cls(file, plane, points, negatives)
+
+    def place(self, places: Sequence[Place]) -> Place:
+        """Return the clicked one among the planes that are searched."""
+        found = ((place.layer, place.position) for place in places)
+        return places[list(found).index(self.plane)]  # its file is the first
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    images = [the_match(arguments.query), *all_matching(arguments.targets)]
-    search = Search.of(arguments, images, [_kind(arguments)])
-    points, negatives = _points(arguments.at), _points(arguments.negatives or ())
-    _check(search, (*points, *negatives))
-    folder = search.open_folder()
-    with Bars() as bars:
+    _check_folders(arguments)
+    query, *targets = _read_names(arguments)
+    click, kinds = Click.of(arguments, query), [_kind(arguments)]
+    with Search.of(arguments, kinds, targets, click.file) as search, Bars() as bars:
+        search.check(outputs=[arguments.save_query] if arguments.save_query else [])
+        folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
-        kind, results = _search(search, points, negatives, search.embedder(model, bars))
-    written = search.write(results, folder)
-    saved = _save(search, kind, results[0], model) if arguments.save_query else None
-    asked = {
-        "query": str(search.images[0]),
-        "points": [list(point) for point in points],
-        "negatives": [list(point) for point in negatives],
-        "kind": kind.name,
-        "combination": arguments.combine,
-        "saved_query": saved,
-    }
-    search.tell(written, folder, model, asked, [entry.flat() for entry in written.entries])
+        kind, results = _search(search, click, search.finder(model, bars))
+        saved = None
+        if arguments.save_query:
+            saved = _save(search, kind, _clicked(results), model)
+        written = search.write(results, folder)
+    images = [entry.flat() for entry in written.entries]
+    asked = _asked(arguments, click, kind, saved)
+    code = search.tell(written, folder, model, asked, images)
     if saved and not arguments.json:
         say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
-    return 0
+    return code
+
+
+def _check_folders(arguments: argparse.Namespace) -> None:
+    check_embeddings_folder(arguments.embeddings)
+    saved = arguments.save_query
+    if saved and not saved.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder for {saved}; make it, or save the query elsewhere.")
+
+
+def _read_names(arguments: argparse.Namespace) -> list[Path]:
+    """Return the images, each once and the clicked one first; or raise what is wrong with any."""
+    names = Names()
+    images = names.read(arguments.query, the_match)
+    images += names.read_all(arguments.targets)
+    names.check()
+    return without_repeats(images)
 
 
 def _kind(arguments: argparse.Namespace) -> str:
@@ -67,52 +119,56 @@ def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in pairs)
 
 
-def _check(search: Search, points: Sequence[Point]) -> None:
-    """Find every mistake that can be found before the model is loaded."""
-    height, width = search.read(search.images[0]).shape[:2]
-    for x, y in points:
-        convert_pixel_coordinates_to_patch_index(x, y, PatchGrid((height, width), 1))
-    saved = search.arguments.save_query
-    if saved and not saved.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder for {saved}; make it, or save the query elsewhere.")
-    search.check(outputs=[saved] if saved else [])
-
-
-def _search(
-    search: Search,
-    points: tuple[Point, ...],
-    negatives: tuple[Point, ...],
-    embedder: ImageEmbedder,
-) -> tuple[KindQuery, list[Result]]:
-    """Return what is asked and the map of each image, the clicked one first.
-
-    Only maps are kept in memory.
-    """
+def _search(search: Search, click: Click, finder: Finder) -> tuple[KindQuery, list[Result]]:
+    """Return what is asked, and the maps of each plane."""
     from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
 
-    clicked = embedder.embed(search.images[0])
+    place = click.place(search.places)
+    found = finder.find(place)
+    points, negatives = (
+        tuple(map(place.embedded, group)) for group in (click.points, click.negatives)
+    )
     kind = kind_of_points(
         search.kinds[0],
-        [(clicked.state, point) for point in points],
-        [(clicked.state, point) for point in negatives],
+        [(found.state, point) for point in points],
+        [(found.state, point) for point in negatives],
     )
-    results: list[Result] = []
-    for path in search.images:
-        found = embedder.embed(path) if results else clicked
-        maps = tuple(score_kinds([kind], found.state, search.arguments.combine))
-        clicks = ((), ()) if results else (points, negatives)
-        stored = found.stored is not None
-        results.append(Result(path, maps, found.state.window, stored, *clicks))
-    return kind, results
+
+    def score(state: PatchImageState) -> Any:
+        return score_kinds([kind], state, search.arguments.combine)
+
+    stored, window = found.stored is not None, found.state.window
+    clicked = Result(place, tuple(score(found.state)), window, stored, points, negatives)
+    del found  # its embeddings are not needed while those of the others are in memory
+    return kind, list(search.results(finder, score, clicked))
+
+
+def _clicked(results: Sequence[Result]) -> Result:
+    return next(result for result in results if result.points)
+
+
+def _asked(
+    arguments: argparse.Namespace, click: Click, kind: KindQuery, saved: str | None
+) -> dict[str, Any]:
+    layer, position = click.plane
+    channel = click.file.layers[layer].channel
+    which = {} if click.file.planes == 1 else {"channel": channel, "plane": list(position)}
+    return {
+        "query": str(click.file.path),
+        **which,
+        "points": [list(point) for point in click.points],
+        "negatives": [list(point) for point in click.negatives],
+        "kind": kind.name,
+        "combination": arguments.combine,
+        "saved_query": saved,
+    }
 
 
 def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> str:
-    from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
+    from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
 
-    image = result.pixels(search.read)
-    pictures = [make_thumbnail(image, result.window, point) for point in result.points]
     query = SavedQuery(
-        (SavedKind.of(kind, COLOUR, pictures),),
+        (SavedKind.of(kind, COLOUR, [_thumbnail(search, result, at) for at in result.points]),),
         search.arguments.combine,
         model.identity.fingerprint,
         model.identity.name,
@@ -120,3 +176,13 @@ def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> 
         recipe_of(search.arguments).factor,
     )
     return str(save_query(query, search.arguments.save_query))
+
+
+def _thumbnail(search: Search, result: Result, point: Point) -> Any:
+    """Return what lies around a click, of which no more is read."""
+    from napari_dinov3_sim.core.saved_query import THUMBNAIL, make_thumbnail
+
+    x, y = (max(0, int(at) - THUMBNAIL) for at in point)
+    width, height = (int(at) + THUMBNAIL for at in point)
+    around = search.planes.source(result.place).read(slice(y, height), slice(x, width))
+    return make_thumbnail(around, result.window, (point[0] - x, point[1] - y))

@@ -1,0 +1,74 @@
+"""What of a search fails on the way does not stop the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from napari_dinov3_sim.core import state as core_state
+
+OPTIONS = ("--out", "out", "--model", "builtin", "--json")
+CLICK = ("--at", 20, 9)
+
+
+@pytest.fixture
+def query(cli, folder):
+    assert cli("similarity", "gray.png", *CLICK, "--save-query", "q", *OPTIONS).code == 0
+    return "q"
+
+
+@pytest.mark.parametrize("command", ["similarity", "search"])
+def test_a_target_that_cannot_be_read_keeps_the_rest(cli, query, command):
+    Path("notes.png").write_text("no image", encoding="utf-8")
+    Path("empty.tif").touch()
+    what = ("similarity", "gray.png", *CLICK) if command == "similarity" else ("search", "q")
+    result = cli(*what, "notes.png", "rgb.png", "empty.tif", *OPTIONS)
+    assert result.code == 2
+    asked = ["gray.png"] * (command == "similarity")
+    assert [entry["image"] for entry in result.json["images"]] == [*asked, "rgb.png"]
+    failures = result.json["failures"]
+    assert [failure["image"] for failure in failures] == ["notes.png", "empty.tif"]
+    lines = [line.removeprefix("napari-dinov3-sim: ") for line in result.err.splitlines()]
+    assert lines[:2] == [f"error: {failure['error']}" for failure in failures]
+    count = 3 + len(asked)
+    assert lines[-1] == f"error: 2 of {count} images failed: notes.png, empty.tif."
+
+
+def test_nothing_at_all_can_be_read(cli, query):
+    Path("notes.png").write_text("no image", encoding="utf-8")
+    result = cli("search", "q", "notes.png", "--out", "found")
+    assert "notes.png is not an image" in result.refusal
+    assert list(Path("found").iterdir()) == []
+    assert cli("search", "q", "notes.png", "--out", "found", "--json").json["images"] == []
+
+
+def test_a_page_that_is_damaged_keeps_the_other_planes(cli, folder, picture):
+    tifffile.imwrite("stack.tif", picture(3, 64, 80), photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile("stack.tif") as tiff:
+        offset = tiff.pages[1].dataoffsets[0]
+    with Path("stack.tif").open("r+b") as file:
+        file.seek(offset)
+        file.write(b"no zlib")
+    result = cli("similarity", "gray.png", "stack.tif", *CLICK, *OPTIONS)
+    assert result.code == 2
+    assert [entry.get("plane") for entry in result.json["images"]] == [None, [0], [2]]
+    assert [failure["image"] for failure in result.json["failures"]] == ["stack.tif"]
+    assert not Path("out/stack-1.cosine.tif").exists()
+
+
+def test_an_image_that_vanishes_on_the_way_is_told_once(cli, stack, monkeypatch):
+    real = core_state.create_patch_image_state
+
+    def delete(*arguments, **options):
+        Path("stack.npy").unlink(missing_ok=True)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(core_state, "create_patch_image_state", delete)
+    result = cli("similarity", "gray.png", "stack.npy", "rgb.png", *CLICK, *OPTIONS)
+    assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgb.png"]
+    assert len(result.json["failures"]) == 1
+    lines = result.err.splitlines()
+    assert ["stack.npy does not exist" in line for line in lines] == [True, False]
+    assert "1 of 3 images failed: stack.npy." in lines[1]
