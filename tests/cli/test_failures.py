@@ -55,6 +55,7 @@ def test_a_page_that_is_damaged_keeps_the_other_planes(cli, folder, picture):
     assert result.code == 2
     assert [entry.get("plane") for entry in result.json["images"]] == [None, [0], [2]]
     assert [failure["image"] for failure in result.json["failures"]] == ["stack.tif"]
+    assert "Page 2 of stack.tif seems damaged or cut short" in result.err
     assert not Path("out/stack-1.cosine.tif").exists()
 
 

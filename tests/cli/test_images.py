@@ -123,7 +123,28 @@ def test_a_truncated_image(path, picture, name):
     np.save(path(name), image) if name == "a.npy" else Image.fromarray(image).save(path(name))
     content = path(name).read_bytes()
     path(name).write_bytes(content[: len(content) // 2])
-    refusal(path(name))
+    message = refusal(path(name))
+    assert "seems damaged or cut short" in message
+    assert message.endswith("; copy or export the image again.")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy"])
+def test_another_format_under_a_known_suffix_is_not_called_damaged(path, picture, name):
+    tifffile.imwrite(path("whole.tif"), picture(64, 64), photometric="minisblack")
+    path(name).write_bytes(path("whole.tif").read_bytes()[:100])
+    assert "save it as PNG, JPEG, TIFF or .npy" in refusal(path(name))
+
+
+def test_a_compression_that_nobody_knows_is_not_called_damage(path, picture, monkeypatch):
+    Image.fromarray(picture(12, 10)).save(path("a.tif"), compression="tiff_lzw")
+
+    def refuse(*_args, **_options):
+        raise OSError("cannot identify image file")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = refusal(path("a.tif"))
+    assert "imagecodecs" in message
+    assert "save it as PNG, JPEG, TIFF or .npy" in message
 
 
 def test_a_file_without_permission(path, picture, monkeypatch):

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
 """Of files that may hold a stack."""
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG = (b"\xff\xd8",)
+_BEGINNINGS = {
+    ".png": (b"\x89PNG",),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".npy": (b"\x93NUMPY",),
+}
+_BEYOND = ("pickle", "imagecodecs")
+"""Of errors about sound files that hold something else than is read here."""
+
 _PLAIN_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 
 # tifffile logs what it then raises; the user gets one line.
@@ -107,10 +120,24 @@ def reading(path: Path) -> Iterator[None]:
     except SimilarityError:
         raise
     except Exception as error:  # every format fails in its own way
-        raise InputError(
-            f"{path} is not an image that can be read ({_brief(error)}); save it as PNG, JPEG, "
-            "TIFF or .npy."
-        ) from error
+        raise InputError(unreadable(path, error)) from error
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Say why the reader of a file failed, and the cure."""
+    why = _brief(error)
+    if _begins_as_named(path) and not any(word in why for word in _BEYOND):
+        return f"{path} seems damaged or cut short ({why}); copy or export the image again."
+    return f"{path} is not an image that can be read ({why}); save it as PNG, JPEG, TIFF or .npy."
+
+
+def _begins_as_named(path: Path) -> bool:
+    """Whether the first bytes of a file are those of the format that its suffix names."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(6).startswith(_BEGINNINGS.get(path.suffix.lower(), ()))
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _pixels(path: Path, read_as: ReadAs) -> NDArray[Any]:
@@ -143,7 +170,15 @@ def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
         # Without imagecodecs some compressions are beyond tifffile, but not beyond Pillow.
         if "imagecodecs" not in str(error):
             raise
+        return _read_pillow_instead(path, error)
     return _read_pillow(path)
+
+
+def _read_pillow_instead(path: Path, error: ValueError) -> NDArray[Any]:
+    try:
+        return _read_pillow(path)
+    except OSError:
+        raise error from None  # that says what is wanted, and Pillow only that it does not know
 
 
 def is_plain(tiff: Any) -> bool:

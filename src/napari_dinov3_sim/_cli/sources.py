@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim._cli.colours import npy_order, tiff_order
+from napari_dinov3_sim._cli.errors import InputError
 from napari_dinov3_sim._cli.images import (
     ARRAY_SUFFIXES,
     is_plain,
@@ -17,6 +18,7 @@ from napari_dinov3_sim._cli.images import (
     read_image,
     reading,
     squeezed,
+    unreadable,
 )
 from napari_dinov3_sim._cli.layers import Layer
 from napari_dinov3_sim._cli.mapped import MappedArray
@@ -126,7 +128,7 @@ class OpenFile:
             return order.applied(MappedArray.of(file, mapped)), colours
         if order.move is not None:
             return order.applied(series.asarray()), colours
-        return (_Pages(series), colours) if is_stack(series.shape) else (None, False)
+        return (_Pages(path, series), colours) if is_stack(series.shape) else (None, False)
 
 
 def _layer(path: Path, data: Any, colours: bool) -> Layer:
@@ -140,8 +142,8 @@ def _layer(path: Path, data: Any, colours: bool) -> Layer:
 class _Pages:
     """A TIFF whose pages are read one by one; what has other pages is read as a whole."""
 
-    def __init__(self, series: Any) -> None:
-        self._pages: Any = series.pages
+    def __init__(self, path: Path, series: Any) -> None:
+        self._path, self._pages = path, series.pages
         self.shape, self.dtype = series.shape, series.dtype
         self._page_ndim = len(series.keyframe.shape)
         self._leading = series.shape[: len(series.shape) - self._page_ndim]
@@ -153,7 +155,14 @@ class _Pages:
         if self._whole is None:
             count = len(self._leading)
             page = int(np.ravel_multi_index(index[:count], self._leading)) if count else 0
-            region = self._pages[page].asarray()[index[count:]]
+            region = self._page(page)[index[count:]]
         else:
             region = self._whole[index]
         return region
+
+    def _page(self, number: int) -> NDArray[Any]:
+        try:
+            pixels: NDArray[Any] = self._pages[number].asarray()
+        except Exception as error:  # every compression fails in its own way
+            raise InputError(f"Page {number + 1} of {unreadable(self._path, error)}") from error
+        return pixels
