@@ -103,8 +103,10 @@ class RegionRules:
         region = self.chosen(number, ShapesSaid)
         if region.roles and region.layer.visible:
             at %= len(region.roles)
-            region.moved(at)
+            before = region.layer.data[at].copy()
             region.layer._data_view.shift(at, np.array([dy, dx]))
+            if not np.array_equal(region.layer.data[at], before):  # a step may be too small
+                region.moved(at)
             region.layer.refresh()
             self.edited(region.layer)
 
