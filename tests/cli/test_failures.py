@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tifffile
 
+from napari_dinov3_sim.backbones import OfflineError, loading
 from napari_dinov3_sim.core import state as core_state
 
 OPTIONS = ("--out", "out", "--model", "builtin", "--json")
@@ -73,3 +74,20 @@ def test_an_image_that_vanishes_on_the_way_is_told_once(cli, stack, monkeypatch)
     lines = result.err.splitlines()
     assert ["stack.npy does not exist" in line for line in lines] == [True, False]
     assert "1 of 3 images failed: stack.npy." in lines[1]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_search(cli, folder, unloadable, monkeypatch):
+    cli("embed", "gray.png", "--out", "store", "--model", "builtin")
+    unloadable()
+
+    def refuse(model, **_options):
+        raise OfflineError(model, "the hub does not answer", "connect")
+
+    monkeypatch.setattr(loading, "load_backbone", refuse)
+    stored = ("--embeddings", "store", *OPTIONS)
+    result = cli("similarity", "gray.png", "rgb.png", "rgba.png", *CLICK, *stored)
+    assert (result.code, result.out) == (2, "")
+    missing, error = result.err.splitlines()
+    assert "store holds nothing for rgb.png" in missing
+    assert "error: Cannot load builtin: the hub does not answer" in error
+    assert list(Path("out").iterdir()) == []

@@ -70,11 +70,27 @@ def test_a_run_that_is_stopped_goes_on(cli, tall, backbone, tiles_computed, name
     assert len(list(Path("store").rglob("*.tile.safetensors"))) == 3
     assert list(Path("store").glob("*.embeddings.safetensors")) == []
     entry = cli("embed", "tall.npy", *ARGUMENTS).json["images"][0]
-    assert tiles_computed == [3, 4]
+    assert (tiles_computed, entry["resumed_tiles"]) == ([3, 4], [3, 5])
     assert [path.name for path in Path("store").iterdir()] == [Path(entry["embeddings"]).name]
     stored = nds.load_state(entry["embeddings"])
     expected = nds.create_patch_image_state(tall, backbone)
     assert np.allclose(stored.embeddings_normalized, expected.embeddings_normalized, atol=1e-5)
+
+
+def test_the_line_of_a_file_says_what_was_resumed(cli, tall, monkeypatch):
+    real = TileParts.put
+
+    def put(self, number, embeddings):
+        if number == 2:
+            raise KeyboardInterrupt
+        real(self, number, embeddings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileParts, "put", put)
+        assert cli("embed", "tall.npy", *ARGUMENTS).code == 130
+    out = cli("embed", "tall.npy", "gray.png", *ARGUMENTS[:-1]).out
+    assert out.count("; 2 of 5 tiles were already there") == out.count("already there\n") == 1
+    assert "tiles" not in cli("embed", "tall.npy", "gray.png", *ARGUMENTS[:-1]).out
 
 
 def test_tiles_of_other_pixels_are_not_used(cli, tall, tiles_computed):

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim.core.intensity import IntensityWindow
     from napari_dinov3_sim.core.sources import PixelSource
     from napari_dinov3_sim.core.state import PatchImageState, Progress
-    from napari_dinov3_sim.store import DiskStore
+    from napari_dinov3_sim.store import DiskStore, TileParts
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +38,39 @@ class Found:
     state : PatchImageState
     stored : Path or None
         The file they came from; None where they were computed.
+    tiles : (int, int)
+        How many tiles of an interrupted run were used, and of how many; (0, 0) where that was
+        not asked for.
     """
 
     digest: str
     pixels: str
     state: PatchImageState
     stored: Path | None
+    tiles: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tiles:
+    """The tiles of a plane; knows which of them an interrupted run has left."""
+
+    parts: TileParts
+    found: set[int] = field(default_factory=set)
+    made: set[int] = field(default_factory=set)
+
+    def get(self, number: int) -> NDArray[np.float32 | np.float16] | None:
+        tile = self.parts.get(number)
+        if tile is not None:
+            self.found.add(number)
+        return tile
+
+    def put(self, number: int, embeddings: NDArray[np.float32 | np.float16]) -> None:
+        self.made.add(number)
+        self.parts.put(number, embeddings)
+
+    def count(self) -> tuple[int, int]:
+        """Return how many were found, and of how many."""
+        return len(self.found - self.made), len(self.found | self.made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +124,26 @@ class PlaneEmbedder:
             return Found(digest, seen.digest, state, path)
         if path is None and self.store is not None and missing is not None:
             missing()
-        state = self._create(source, window, digest, label, progress)
+        tiles = self._tiles(digest, label)
+        state = self._create(source, window, progress, tiles)
         # Where memory ran out, another arithmetic may have gone on with it.
         digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
-        return Found(digest, seen.digest, state, None)
+        return Found(digest, seen.digest, state, None, tiles.count() if tiles else (0, 0))
+
+    def _tiles(self, digest: str, label: str) -> _Tiles | None:
+        if self.store is None or not self.keeps_tiles:
+            return None
+        return _Tiles(self.store.tiles(digest, label))
 
     def _create(
         self,
         source: PixelSource,
         window: IntensityWindow | None,
-        digest: str,
-        label: str,
         progress: Progress | None,
+        tiles: _Tiles | None,
     ) -> PatchImageState:
         from napari_dinov3_sim.core.state import create_patch_image_state
 
-        tiles = self.store.tiles(digest, label) if self.store and self.keeps_tiles else None
         return create_patch_image_state(
             source,
             self.model.load(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.errors import InputError
 from napari_dinov3_sim._cli.tasks import PlaneFailed, failed, last_file
-from napari_dinov3_sim._cli.terminal import note
+from napari_dinov3_sim._cli.terminal import FLAT, note
 from napari_dinov3_sim.backbones import ModelError
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.intensity import has_contrast
@@ -29,7 +29,6 @@ NOTHING = (
     "{folder} holds nothing for {name}, which is embedded now: what is there was made with "
     "another model, arithmetic, resolution, shifts, padding or --read-as, or of other pixels."
 )
-FLAT = "{path} has no contrast: every patch looks the same."
 
 
 @dataclass(eq=False)

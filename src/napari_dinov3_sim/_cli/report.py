@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim._cli.failures import Failures
 from napari_dinov3_sim._cli.model import say_description
 from napari_dinov3_sim._cli.tasks import PlaneDone, PlaneFailed
-from napari_dinov3_sim._cli.terminal import say
+from napari_dinov3_sim._cli.terminal import FLAT, note, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ class _File:
     plan: FilePlan
     entries: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
+    is_flat: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -41,11 +42,17 @@ class _File:
             there = len(self.entries) - written
             what += f", {there} were already there" if there else ""
             what += f", {self.failures} failed" if self.failures else ""
-        return f"{self.plan.path}: {what}{_level(self.entries[0])}"
+        return f"{self.plan.path}: {what}{_resumed(self.entries)}{_level(self.entries[0])}"
 
 
 def _patches(entries: list[dict[str, Any]]) -> str:
     return "{} × {} patches".format(*entries[0]["patches"])
+
+
+def _resumed(entries: list[dict[str, Any]]) -> str:
+    tiles = [entry["resumed_tiles"] for entry in entries if entry["resumed_tiles"][0]]
+    found, count = (sum(each[number] for each in tiles) for number in (0, 1))
+    return f"; {found} of {count} tiles were already there" if found else ""
 
 
 def _level(entry: dict[str, Any]) -> str:
@@ -96,7 +103,15 @@ class Report:
         self._entries.append(done.facts)
         file = self._files[done.task.path]
         file.entries.append(done.facts)
+        self._tell_if_flat(file, done)
         self._advance(file, done.task.megapixels)
+
+    def _tell_if_flat(self, file: _File, done: PlaneDone) -> None:
+        """Tell of an image without contrast; of a stack once, which has it or lacks it as one."""
+        if not done.facts["has_contrast"] and not file.is_flat:
+            file.is_flat = True
+            self._pause()
+            note(f"note: {FLAT.format(path=done.task.path)}")
 
     def _add_failed(self, failed: PlaneFailed) -> None:
         self._pause()

@@ -16,6 +16,7 @@ from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.intensity import has_contrast
 from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.store import DiskStore
 
@@ -161,6 +162,8 @@ def _embed(
         "dim": found.state.embeddings_normalized.shape[1],
         "embeddings": str(path),
         "skipped": found.stored is not None,
+        "resumed_tiles": list(found.tiles),
+        "has_contrast": has_contrast(found.state.window),
         "process": f"{platform.node()}:{os.getpid()}",
     }
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 PROGRAM = "napari-dinov3-sim"
 
+FLAT = "{path} has no contrast: every patch looks the same."
+"""What is noted of an image of a single value, or without any."""
+
 
 def say(text: str) -> None:
     """Write lines to standard output."""

@@ -1,0 +1,42 @@
+"""An image that shows nothing is embedded and searched, and that it shows nothing is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+OPTIONS = ("--model", "builtin")
+FLAT = "note: {} has no contrast: every patch looks the same."
+
+
+@pytest.fixture
+def flat(folder):
+    np.save("constant.npy", np.full((40, 50), 7, np.uint16))
+    np.save("empty.npy", np.full((40, 50), np.nan))
+    np.save("stack.npy", np.full((3, 40, 50), 7.0))
+    return ("constant.npy", "empty.npy", "stack.npy")
+
+
+def notes(result):
+    assert result.code == 0
+    return [line.removeprefix("napari-dinov3-sim: ") for line in result.err.splitlines()]
+
+
+def test_embed_tells_once_for_each_file(cli, flat):
+    result = cli("embed", *flat, "gray.png", "--out", "store", *OPTIONS, "--json")
+    assert notes(result) == [FLAT.format(name) for name in flat]
+    assert [entry["has_contrast"] for entry in result.json["images"]] == [False] * 5 + [True]
+
+
+def test_similarity_tells_once_for_each_file(cli, flat):
+    cli("embed", *flat, "gray.png", "--out", "store", *OPTIONS)
+    click = ("similarity", "gray.png", *flat, "--at", 5, 5, "--out", "out", *OPTIONS)
+    for more in ((), ("--embeddings", "store")):
+        assert notes(cli(*click, *more)) == [FLAT.format(name) for name in flat]
+
+
+def test_a_plane_that_is_constant_in_its_stack_is_none_of_them(cli, folder, picture):
+    stack = picture(3, 40, 50, dtype=np.uint16)
+    stack[1] = 7
+    np.save("stack.npy", stack)
+    assert notes(cli("embed", "stack.npy", "--out", "store", *OPTIONS)) == []
