@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from napari.layers.base import ActionType
+
+from napari_dinov3_sim.session.marks import marked_as
 
 from .choices import (
     FRACTION,
@@ -20,6 +24,11 @@ from .choices import (
     with_points,
 )
 from .record import Said
+
+
+def unnumbered(name):
+    """A name without the number that napari adds where there is another of it."""
+    return re.sub(r" \[\d+\]$", "", name)
 
 
 class PointRules:
@@ -152,11 +161,24 @@ class PointRules:
             naive.said = [Said(new if s.kind == old else s.kind, s.positive) for s in naive.said]
             self.rename_saved(old, new)
             joined, current = new in self.session.kinds, self.session.kind
+            objects = self.objects_named_after(old)
             self.session.rename_kind(old, new)
             assert self.session.kind == (new if current == old else current)
         if colour is not None and not joined:
             assert self.session.kinds[new] == colour
+        for layer, name in objects.items():
+            assert unnumbered(layer.name) == f"{name.removesuffix(f': {old}')}: {new}"
+            naive.belongings.portraits[layer]["name"] = layer.name
         naive.colours.clear()
+
+    def objects_named_after(self, kind) -> dict:
+        """The objects of a kind that still have the name they were given, and that name."""
+        marks = {layer: marked_as(layer, "result") for layer in self.naive.marked("result")}
+        return {
+            layer: mark["name"]
+            for layer, mark in marks.items()
+            if mark["what"] == ("labels", kind) and unnumbered(layer.name) == mark["name"]
+        }
 
     @rule()
     def undo(self):
