@@ -129,7 +129,8 @@ def test_when_all_workers_are_gone_that_is_told_and_others_go_on(meanwhile, monk
     assert (result.code, len(result.json["images"])) == (0, 12)
 
 
-def test_a_scheduler_that_goes_away_ends_the_run(meanwhile, cli):
+def test_a_scheduler_that_goes_away_ends_the_run(meanwhile, cli, monkeypatch):
+    monkeypatch.setattr(cluster_module, "WATCH", 600)  # its workers are gone before it is
     address, result = meanwhile(lambda cluster: cluster.close())
     assert f"The scheduler at {address} is gone, or gave the tasks up" in result.refusal
     assert "run the command again, which goes on from what is done." in result.refusal

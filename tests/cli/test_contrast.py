@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
+from tifffile import imwrite
 
 OPTIONS = ("--model", "builtin")
 FLAT = "note: {} has no contrast: every patch looks the same."
@@ -14,7 +16,8 @@ def flat(folder):
     np.save("constant.npy", np.full((40, 50), 7, np.uint16))
     np.save("empty.npy", np.full((40, 50), np.nan))
     np.save("stack.npy", np.full((3, 40, 50), 7.0))
-    return ("constant.npy", "empty.npy", "stack.npy")
+    Image.new("RGB", (50, 40), (200, 20, 20)).save("red.png")
+    return ("constant.npy", "empty.npy", "stack.npy", "red.png")
 
 
 def notes(result):
@@ -25,7 +28,7 @@ def notes(result):
 def test_embed_tells_once_for_each_file(cli, flat):
     result = cli("embed", *flat, "gray.png", "--out", "store", *OPTIONS, "--json")
     assert notes(result) == [FLAT.format(name) for name in flat]
-    assert [entry["has_contrast"] for entry in result.json["images"]] == [False] * 5 + [True]
+    assert [entry["has_contrast"] for entry in result.json["images"]] == [False] * 6 + [True]
 
 
 def test_similarity_tells_once_for_each_file(cli, flat):
@@ -40,3 +43,12 @@ def test_a_plane_that_is_constant_in_its_stack_is_none_of_them(cli, folder, pict
     stack[1] = 7
     np.save("stack.npy", stack)
     assert notes(cli("embed", "stack.npy", "--out", "store", *OPTIONS)) == []
+
+
+def test_a_blank_plane_in_colour_is_none_of_them(cli, folder, picture):
+    stack = picture(3, 40, 50, 3)
+    stack[1] = 7
+    imwrite("stack.tif", stack, photometric="rgb")
+    click = ("--at", 5, 5, "--plane", 0, "--out", "out")
+    for command in (("embed", "stack.tif", "--out", "store"), ("similarity", "stack.tif", *click)):
+        assert notes(cli(*command, *OPTIONS)) == []

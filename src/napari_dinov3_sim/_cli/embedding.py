@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.terminal import note
+from napari_dinov3_sim.core.intensity import has_contrast
 from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.store import digest_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.sampling import Survey
     from napari_dinov3_sim.core.sources import PixelSource
     from napari_dinov3_sim.core.state import PatchImageState, Progress
     from napari_dinov3_sim.store import DiskStore, TileParts
@@ -33,8 +35,8 @@ class Found:
     ----------
     digest : str
         Under which the embeddings are stored.
-    pixels : str
-        Digest of the pixels, when they were looked at first.
+    seen : Survey
+        Of the pixels, when they were looked at first.
     state : PatchImageState
     stored : Path or None
         The file they came from; None where they were computed.
@@ -44,10 +46,16 @@ class Found:
     """
 
     digest: str
-    pixels: str
+    seen: Survey
     state: PatchImageState
     stored: Path | None
     tiles: tuple[int, int] = (0, 0)
+
+    @property
+    def contrast(self) -> bool:
+        """Whether anything can be seen in the plane, through the window of its layer."""
+        window = self.state.window
+        return self.seen.contrast if window is None else has_contrast(window)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +129,14 @@ class PlaneEmbedder:
         path = None if self.store is None else self.store.path_of(digest)
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
-            return Found(digest, seen.digest, state, path)
+            return Found(digest, seen, state, path)
         if path is None and self.store is not None and missing is not None:
             missing()
         tiles = self._tiles(digest, label)
         state = self._create(source, window, progress, tiles)
         # Where memory ran out, another arithmetic may have gone on with it.
         digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
-        return Found(digest, seen.digest, state, None, tiles.count() if tiles else (0, 0))
+        return Found(digest, seen, state, None, tiles.count() if tiles else (0, 0))
 
     def _tiles(self, digest: str, label: str) -> _Tiles | None:
         if self.store is None or not self.keeps_tiles:

@@ -11,7 +11,6 @@ from napari_dinov3_sim._cli.tasks import PlaneFailed, failed, last_file
 from napari_dinov3_sim._cli.terminal import FLAT, note
 from napari_dinov3_sim.backbones import ModelError
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.core.intensity import has_contrast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +98,7 @@ class Finder:
         source, window = self.planes.source(place), self.planes.window(place)
         missing = partial(self._note_missing, place)
         found = self.embedder.find(source, place.short_name, window, progress, missing)
-        if not has_contrast(found.state.window):
+        if not found.contrast and (place.is_only or window is not None):
             self._note_once(place, FLAT.format(path=place.path), self._flat)
         return found
 

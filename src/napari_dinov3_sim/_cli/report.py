@@ -107,8 +107,12 @@ class Report:
         self._advance(file, done.task.megapixels)
 
     def _tell_if_flat(self, file: _File, done: PlaneDone) -> None:
-        """Tell of an image without contrast; of a stack once, which has it or lacks it as one."""
-        if not done.facts["has_contrast"] and not file.is_flat:
+        """Tell of an image without contrast; of a stack once, which has it or lacks it as one.
+
+        The planes of a stack in colour have no window in common: one that is blank is no news.
+        """
+        as_one = done.task.window is not None or not done.task.position
+        if as_one and not done.facts["has_contrast"] and not file.is_flat:
             file.is_flat = True
             self._pause()
             note(f"note: {FLAT.format(path=done.task.path)}")

@@ -16,7 +16,6 @@ from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
-from napari_dinov3_sim.core.intensity import has_contrast
 from napari_dinov3_sim.core.sampling import survey
 from napari_dinov3_sim.store import DiskStore
 
@@ -163,7 +162,7 @@ def _embed(
         "embeddings": str(path),
         "skipped": found.stored is not None,
         "resumed_tiles": list(found.tiles),
-        "has_contrast": has_contrast(found.state.window),
+        "has_contrast": found.contrast,
         "process": f"{platform.node()}:{os.getpid()}",
     }
 
@@ -171,7 +170,7 @@ def _embed(
 def _written(found: Found, source: ArraySource, store: DiskStore, label: str) -> Path:
     # What was written into the file meanwhile, or deleted from it, would go under the digest of
     # what was there before, and a chunk of Zarr that is missing is no error: it reads as zeros.
-    if survey(source).digest != found.pixels:
+    if survey(source).digest != found.seen.digest:
         store.tiles(found.digest, label).discard()
         raise InputError(
             f"{source.name} was changed while it was embedded; run the command again."
