@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,7 @@ from skimage.io import imread
 
 from napari_dinov3_sim._cli.overlay import OUTLINE
 
-OPTIONS = ("--out", "out", "--model", "builtin", "--json")
-CLICK = ("--at", 20, 9)
-
-
-def cosine(name):
-    return tifffile.imread(f"out/{name}.cosine.tif")
-
-
-def peaks(name):
-    with Path(f"out/{name}.peaks.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
+from .searched import CLICK, OPTIONS, cosine, peaks
 
 # --- the clicked plane --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.errors import UsageError
 from napari_dinov3_sim._cli.images import ARRAY_SUFFIXES
+from napari_dinov3_sim._cli.layers import embedded_position
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ def _position(plane: Sequence[int] | None, plan: FilePlan, layer: LayerPlan) -> 
             f"{given} has {len(full)} {'axis' if len(full) == 1 else 'axes'} before rows and "
             f"columns; give an index for each, from {ranges}."
         )
-    sizes = zip(plane, full, layer.leading, strict=True)
-    return tuple((2 * at + 1) * n // (2 * m) for at, m, n in sizes)
+    return embedded_position(tuple(plane), full, layer.leading)
 
 
 def check_points(points: Iterable[Point], shape: tuple[int, int]) -> None:

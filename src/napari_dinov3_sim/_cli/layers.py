@@ -29,6 +29,14 @@ def ending(channel: int | None, position: Position, leading: tuple[int, ...]) ->
     return "".join(f"-{part}" for part in (*channels, *digits))
 
 
+def embedded_position(
+    position: Position, full: tuple[int, ...], leading: tuple[int, ...]
+) -> Position:
+    """Return where a plane of the finest level lies in the embedded one, which may have fewer."""
+    sizes = zip(position, full, leading, strict=True)
+    return tuple((2 * at + 1) * n // (2 * m) for at, m, n in sizes)
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """The planes of a file that share one intensity window, as napari shows them in one layer.
@@ -114,8 +122,7 @@ class Layer:
         full = self.full_leading
 
         def plane_at(position: Position) -> PixelSource:
-            sizes = zip(position, full, self.leading, strict=True)
-            return self.plane(tuple((2 * at + 1) * n // (2 * m) for at, m, n in sizes))
+            return self.plane(embedded_position(position, full, self.leading))
 
         return stack_window(plane_at, full)
 

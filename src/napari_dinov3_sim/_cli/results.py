@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim._cli.entries import Entry, Written, summarise
@@ -111,10 +112,10 @@ class _Writer:
     wanted: Wanted
     limits: Limits
     level: float | None
-    _parts: list[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_parts", kind_parts(self.kinds))
+    @cached_property
+    def _parts(self) -> list[str]:
+        return kind_parts(self.kinds)
 
     def write(self, result: Result, picture: NDArray[Any]) -> Entry:
         """Write the files of a plane, of which the picture is given."""

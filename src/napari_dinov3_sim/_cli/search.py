@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.embedding import recipe_of
@@ -11,6 +12,7 @@ from napari_dinov3_sim._cli.outputs import without_repeats
 from napari_dinov3_sim._cli.patterns import Names
 from napari_dinov3_sim._cli.query_model import check_model_name, open_model_of
 from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
+from napari_dinov3_sim._cli.tasks import last_file
 from napari_dinov3_sim._cli.terminal import PROGRAM, Bars, note
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.query_files import load_query
@@ -29,10 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_embeddings_folder(arguments.embeddings)
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
-    with (
-        Search.of(arguments, [kind.name for kind in query.kinds], paths) as search,
-        Bars() as bars,
-    ):
+    search = Search.of(arguments, [kind.name for kind in query.kinds], paths)
+    with closing(last_file), Bars() as bars:
         search.check(inputs=[arguments.query])
         folder = search.open_folder()
         model = open_model_of(arguments, query, bars)

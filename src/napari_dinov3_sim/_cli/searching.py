@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim._cli.embedding import PlaneEmbedder, recipe_of
@@ -17,7 +18,7 @@ from napari_dinov3_sim._cli.outputs import check_inputs_survive, open_folder
 from napari_dinov3_sim._cli.places import Place, name_places
 from napari_dinov3_sim._cli.planning import FilePlan, plan
 from napari_dinov3_sim._cli.results import Result, write_results
-from napari_dinov3_sim._cli.tasks import PlaneFailed, last_file
+from napari_dinov3_sim._cli.tasks import PlaneFailed
 from napari_dinov3_sim._cli.terminal import note, say
 from napari_dinov3_sim._cli.wanted import Wanted, output_names
 from napari_dinov3_sim.store import DiskStore
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.outputs import OutputFolder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search as the command line wants it; leave it to close the file that is open last.
+    """A search as the command line wants it.
 
     Attributes
     ----------
@@ -52,7 +52,6 @@ class Search:
     files : int
         How many files there are, those that failed among them.
     failures : Failures
-    planes : Planes
     """
 
     arguments: argparse.Namespace
@@ -61,10 +60,11 @@ class Search:
     places: list[Place]
     files: int
     failures: Failures
-    planes: Planes = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "planes", Planes(self.arguments.read_as))
+    @cached_property
+    def planes(self) -> Planes:
+        """Opens the planes, and keeps the windows of their layers."""
+        return Planes(self.arguments.read_as)
 
     @classmethod
     def of(
@@ -93,17 +93,6 @@ class Search:
         plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
         files = len(paths) + (first is not None)
         return cls(arguments, wanted, tuple(kinds), name_places(plans), files, failures)
-
-    def __enter__(self) -> Search:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        last_file.close()
 
     def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
         """Raise `OutputError` if something that is read would be replaced.

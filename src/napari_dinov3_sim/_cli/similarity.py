@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_dinov3_sim._cli.patterns import Names, the_match
 from napari_dinov3_sim._cli.planning import FilePlan, look_into
 from napari_dinov3_sim._cli.results import Result
 from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
+from napari_dinov3_sim._cli.tasks import last_file
 from napari_dinov3_sim._cli.terminal import Bars, say
 from napari_dinov3_sim.query_files import QUERY_SUFFIX, save_query
 
@@ -75,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check_folders(arguments)
     query, *targets = _read_names(arguments)
     click, kinds = Click.of(arguments, query), [_kind(arguments)]
-    with Search.of(arguments, kinds, targets, click.file) as search, Bars() as bars:
+    search = Search.of(arguments, kinds, targets, click.file)
+    with closing(last_file), Bars() as bars:
         search.check(outputs=[arguments.save_query] if arguments.save_query else [])
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)

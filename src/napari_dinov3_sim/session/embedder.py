@@ -118,7 +118,7 @@ class Embedder:
 
     def windows(self, key: PlaneKey) -> Windows | None:
         """Return the windows that a plane's layer is drawn through, once it is embedded."""
-        return self._record.windows.get(key.window_key)
+        return self._record.windows_of(key)
 
     def lost(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""

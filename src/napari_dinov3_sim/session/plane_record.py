@@ -31,10 +31,6 @@ class PlaneRecord:
         self._digests: dict[PlaneKey, str] = {}
         self._windows: dict[WindowKey, Windows] = {}
 
-    def __len__(self) -> int:
-        """Return how many planes are known, in use or not."""
-        return len(self._digests)
-
     def planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are known, in use or not."""
         return tuple(self._digests)
@@ -48,6 +44,10 @@ class PlaneRecord:
     def windows(self) -> dict[WindowKey, Windows]:
         """Those that layers are drawn through, once a plane of them is embedded."""
         return dict(self._windows)
+
+    def windows_of(self, key: PlaneKey) -> Windows | None:
+        """Return those that a plane's layer is drawn through, once it is embedded."""
+        return self._windows.get(key.window_key)
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""

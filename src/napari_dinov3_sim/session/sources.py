@@ -58,25 +58,28 @@ def carry_over(
         One for each new point: that of the old point at its index and place, else of one at its
         place, else, while none came or went, of the one at its index, which has been moved.
     """
-    found: list[Source | None] = [
-        None if former is None else sources[former] for former in _in_place(old, new)
-    ]
-    for index, former in enumerate(former_selves(old, new)):
-        if found[index] is None and former is not None:
-            found[index] = _moved(sources[former])
-    return [Source() if source is None else source for source in found]
+    placed = _in_place(old, new)
+    found = []
+    for before, former in zip(placed, _or_moved(placed, len(old)), strict=True):
+        source = Source() if former is None else sources[former]
+        found.append(_moved(source) if before != former else source)
+    return found
 
 
 def former_selves(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
     """Return for each new point the index of the old one that it was, see `carry_over`."""
-    found = _in_place(old, new)
-    left = set(range(len(old))).difference(found)
-    if len(old) == len(new):
-        found = [
-            index if former is None and index in left else former
-            for index, former in enumerate(found)
-        ]
-    return found
+    return _or_moved(_in_place(old, new), len(old))
+
+
+def _or_moved(placed: list[int | None], count: int) -> list[int | None]:
+    """Return former selves, also of points that moved while none of `count` came or went."""
+    if len(placed) != count:
+        return placed
+    left = set(range(count)).difference(placed)
+    return [
+        index if former is None and index in left else former
+        for index, former in enumerate(placed)
+    ]
 
 
 def _in_place(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:

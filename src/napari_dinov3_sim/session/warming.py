@@ -86,9 +86,10 @@ def _import_encoder(post: Receive, token: CancelToken) -> None:
     are on disk are answered without it, and so it waits until they are.
     """
     del post
-    if not token.wait(LULL):
-        calm_imports.import_torch()
-    if not token.cancelled:
+    if token.wait(LULL):
+        return
+    calm_imports.import_torch()
+    if not token.cancelled:  # something was asked meanwhile
         calm_imports.import_encoder()
 
 

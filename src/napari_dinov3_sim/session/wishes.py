@@ -22,8 +22,7 @@ class Wishes:
 
     def ask_for(self, planes: Iterable[Plane]) -> None:
         """Ask for planes, also for those that failed."""
-        self._failed.clear()
-        self.retry()
+        self.forget_failures()
         self._asked_for = {plane.key: plane for plane in planes}
 
     def ask_again(self, planes: dict[PlaneKey, Plane]) -> None:
