@@ -19,8 +19,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from napari_dinov3_sim.core.product import dot, storage_dtype
-from napari_dinov3_sim.core.vectors import normalize_embeddings
+from napari_dinov3_sim.core.vectors import dot, normalize_embeddings, storage_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable

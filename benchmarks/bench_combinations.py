@@ -22,7 +22,7 @@ import numpy as np
 from bench_retrieval import Annotated, read_set
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.combine import KindQuery, background_vector, score_kinds
+from napari_dinov3_sim.core.search.combine import KindQuery, background_vector, score_kinds
 from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ import torch
 from common import machine, picture, plain_embed, random_vits16
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.plan import plan_embedding
-from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.embedding.recipe import Recipe, plan_embedding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,11 +29,11 @@ import numpy as np
 from common import machine, peak_mib, picture, tiny_vit
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import ArraySource
-from napari_dinov3_sim.core.state import create_patch_image_state
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.store import DiskStore, digest_of
 
 CHUNK = 1024

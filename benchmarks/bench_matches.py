@@ -18,11 +18,11 @@ import numpy as np
 from skimage import data
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.peaks import patch_center
-from napari_dinov3_sim.core.regions import patch_areas
+from napari_dinov3_sim.core.search.peaks import patch_center
+from napari_dinov3_sim.core.search.regions import patch_areas
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
 
 LIMITS = (8.0, 16.0)
 """Pixels between where a match is and where it should be."""

@@ -23,9 +23,7 @@ from bench_tiles import at_joints
 from common import picture
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.plan import plan_embedding
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding
 
 PADDINGS = ("zeros", "reflect")
 OPTIONS = [

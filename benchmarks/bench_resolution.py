@@ -24,7 +24,7 @@ from skimage import data
 from skimage.io import imread, imsave
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 
 RECIPES = {
     "1/2": Recipe(factor=0.5),

@@ -24,12 +24,11 @@ from safetensors.torch import save_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from napari_dinov3_sim import PatchImageState, load_backbone
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.product import storage_dtype
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import as_source
-from napari_dinov3_sim.core.vectors import normalize_embeddings
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import as_source
+from napari_dinov3_sim.core.vectors import normalize_embeddings, storage_dtype
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, digest_of
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ def lap():
 from pathlib import Path
 import numpy as np
 from napari_dinov3_sim import load_backbone, Recipe, query_vector, similarity_map
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import as_source
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.store import DiskStore, digest_of
 laps = {"imports": lap()}
 backbone = load_backbone(sys.argv[1], device="cpu", dtype="float32")

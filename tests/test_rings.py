@@ -132,7 +132,7 @@ def test_the_mathematics_needs_torch_and_would_be_seen_to_load_it():
     """Guards the tests above: a walk that imported nothing would pass them all."""
     loaded = import_in_fresh_interpreter("core")["loaded"]
     assert loaded_of(("torch",), loaded)
-    assert f"{PACKAGE}.core.similarity" in loaded
+    assert f"{PACKAGE}.core.search.similarity" in loaded
 
 
 def test_every_module_belongs_to_a_ring():
@@ -225,8 +225,11 @@ def test_an_import_that_points_outward_is_found(module, source):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core.state", "from napari_dinov3_sim.core.tiles import Tiling\nimport torch, numpy"),
-        ("core.state", "from .tiles import Tiling\nfrom . import errors"),
+        (
+            "core.state",
+            "from napari_dinov3_sim.core.embedding.recipe import Tiling\nimport torch, numpy",
+        ),
+        ("core.state", "from .geometry import PatchGrid\nfrom . import errors"),
         ("backbones.registry", "from napari_dinov3_sim.core import errors\nimport transformers"),
         ("store", "from napari_dinov3_sim.backbones import registry"),
         ("session.embed_job", "import napari\nfrom napari_dinov3_sim import load_backbone"),

@@ -9,7 +9,7 @@ from napari.layers import Image
 from scipy.ndimage import map_coordinates
 
 from napari_dinov3_sim import create_patch_image_state, load_backbone, sample_data
-from napari_dinov3_sim.core.similarity import create_similarity_images
+from napari_dinov3_sim.core.search.similarity import create_similarity_images
 from napari_dinov3_sim.sample_data import DEMO_PAIRS
 
 PAIRS = [

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.errors import ImageError, PointError, StoreError
-from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
+from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
 from napari_dinov3_sim.peak_files import save_peaks
 from napari_dinov3_sim.query_files import save_query
 from napari_dinov3_sim.session.runner import InlineRunner

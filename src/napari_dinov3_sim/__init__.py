@@ -10,36 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import list_models, load_backbone
-    from napari_dinov3_sim.core.combine import (
+    from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+    from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
+    from napari_dinov3_sim.core.errors import SimilarityError
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.search.combine import (
         KindQuery,
         background_vector,
         kind_of_points,
         score_kinds,
         winner,
     )
-    from napari_dinov3_sim.core.errors import SimilarityError
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.matches import Matches, mutual_matches
-    from napari_dinov3_sim.core.pca import pca_colours
-    from napari_dinov3_sim.core.peaks import Peak, best_match, find_peaks
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.regions import (
+    from napari_dinov3_sim.core.search.matches import Matches, mutual_matches
+    from napari_dinov3_sim.core.search.pca import pca_colours
+    from napari_dinov3_sim.core.search.peaks import Peak, best_match, find_peaks
+    from napari_dinov3_sim.core.search.regions import (
         coverage_of_mask,
         coverage_of_polygon,
         label_coverages,
         region_vector,
     )
-    from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
-    from napari_dinov3_sim.core.similarity import (
+    from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery, make_thumbnail
+    from napari_dinov3_sim.core.search.similarity import (
         SimilarityMap,
         create_similarity_images,
         query_vector,
         similarity_map,
         upsample_nearest,
     )
-    from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
-    from napari_dinov3_sim.core.thresholds import histogram, otsu_threshold, threshold_labels
-    from napari_dinov3_sim.core.tiles import Tiling
+    from napari_dinov3_sim.core.search.thresholds import (
+        histogram,
+        otsu_threshold,
+        threshold_labels,
+    )
+    from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.peak_files import PeakRow, save_peaks
     from napari_dinov3_sim.query_files import (
         LibraryEntry,
@@ -53,50 +57,50 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "IntensityWindow": "core.intensity",
-    "KindQuery": "core.combine",
+    "IntensityWindow": "core.images.intensity",
+    "KindQuery": "core.search.combine",
     "LibraryEntry": "query_files",
     "Look": "session",
-    "Matches": "core.matches",
+    "Matches": "core.search.matches",
     "PatchImageState": "core.state",
-    "Peak": "core.peaks",
+    "Peak": "core.search.peaks",
     "PeakRow": "peak_files",
-    "Recipe": "core.recipe",
-    "SavedKind": "core.saved_query",
-    "SavedQuery": "core.saved_query",
+    "Recipe": "core.embedding.recipe",
+    "SavedKind": "core.search.saved_query",
+    "SavedQuery": "core.search.saved_query",
     "SimilarityError": "core.errors",
-    "SimilarityMap": "core.similarity",
+    "SimilarityMap": "core.search.similarity",
     "SimilaritySession": "session",
-    "Tiling": "core.tiles",
-    "background_vector": "core.combine",
-    "best_match": "core.peaks",
-    "coverage_of_mask": "core.regions",
-    "coverage_of_polygon": "core.regions",
-    "create_patch_image_state": "core.state",
-    "create_similarity_images": "core.similarity",
-    "find_peaks": "core.peaks",
-    "histogram": "core.thresholds",
-    "kind_of_points": "core.combine",
-    "label_coverages": "core.regions",
+    "Tiling": "core.embedding.recipe",
+    "background_vector": "core.search.combine",
+    "best_match": "core.search.peaks",
+    "coverage_of_mask": "core.search.regions",
+    "coverage_of_polygon": "core.search.regions",
+    "create_patch_image_state": "core.embedding.embed",
+    "create_similarity_images": "core.search.similarity",
+    "find_peaks": "core.search.peaks",
+    "histogram": "core.search.thresholds",
+    "kind_of_points": "core.search.combine",
+    "label_coverages": "core.search.regions",
     "list_models": "backbones",
     "list_queries": "query_files",
     "load_backbone": "backbones",
     "load_query": "query_files",
     "load_state": "store",
-    "make_thumbnail": "core.saved_query",
-    "mutual_matches": "core.matches",
-    "otsu_threshold": "core.thresholds",
-    "pca_colours": "core.pca",
-    "query_vector": "core.similarity",
-    "region_vector": "core.regions",
+    "make_thumbnail": "core.search.saved_query",
+    "mutual_matches": "core.search.matches",
+    "otsu_threshold": "core.search.thresholds",
+    "pca_colours": "core.search.pca",
+    "query_vector": "core.search.similarity",
+    "region_vector": "core.search.regions",
     "save_peaks": "peak_files",
     "save_query": "query_files",
     "save_state": "store",
-    "score_kinds": "core.combine",
-    "similarity_map": "core.similarity",
-    "threshold_labels": "core.thresholds",
-    "upsample_nearest": "core.similarity",
-    "winner": "core.combine",
+    "score_kinds": "core.search.combine",
+    "similarity_map": "core.search.similarity",
+    "threshold_labels": "core.search.thresholds",
+    "upsample_nearest": "core.search.similarity",
+    "winner": "core.search.combine",
 }
 
 __all__ = [

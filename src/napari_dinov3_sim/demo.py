@@ -78,8 +78,8 @@ def write_pair(pair: DemoPair, backbone: DINOv3Backbone, folder: OutputFolder) -
     list of str
         Names of the files.
     """
-    from napari_dinov3_sim.core.similarity import create_similarity_images, shared_limits
-    from napari_dinov3_sim.core.state import create_patch_image_state
+    from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+    from napari_dinov3_sim.core.search.similarity import create_similarity_images, shared_limits
 
     images = pair.images
     states = [create_patch_image_state(image, backbone) for image in images]

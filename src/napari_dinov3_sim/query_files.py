@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError, StoreError
-from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
+from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
 from napari_dinov3_sim.store import write_atomically
 from napari_dinov3_sim.store.files import FORMAT, cannot_write
 

@@ -19,7 +19,7 @@ from napari_dinov3_sim.backbones import (
     load_backbone,
     locate,
 )
-from napari_dinov3_sim.core.state import create_patch_image_state
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from skimage.io import imread
 import napari_dinov3_sim as nds
 from napari_dinov3_sim._cli import embedding
 from napari_dinov3_sim.core import state as core_state
-from napari_dinov3_sim.core.intensity import compute_window
+from napari_dinov3_sim.core.images.intensity import compute_window
 
 SUFFIX = ".embeddings.safetensors"
 

@@ -15,7 +15,7 @@ from napari_dinov3_sim._cli.mapped import MappedArray
 from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.tasks import last_file
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.sampling import survey
+from napari_dinov3_sim.core.images.scanning import survey
 
 
 @st.composite

@@ -15,11 +15,11 @@ from napari_dinov3_sim._cli import outputs, pictures
 from napari_dinov3_sim._cli.outputs import encode_png, write_map
 from napari_dinov3_sim._cli.overlay import OUTLINE, draw_image, lay_heat, outline_patches
 from napari_dinov3_sim._cli.pictures import draw_plane, step_of
-from napari_dinov3_sim.core import sampling
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.similarity import SimilarityMap, upsample_nearest
-from napari_dinov3_sim.core.sources import ArraySource
+from napari_dinov3_sim.core.images import scanning as sampling
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.sources import ArraySource
+from napari_dinov3_sim.core.search.similarity import SimilarityMap, upsample_nearest
 
 
 class Chunked:

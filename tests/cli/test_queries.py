@@ -16,8 +16,8 @@ from skimage.measure import label
 import napari_dinov3_sim as nds
 from napari_dinov3_sim._cli import similarity as similarity_command
 from napari_dinov3_sim._cli.overlay import NEGATIVE, OUTLINE
-from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
-from napari_dinov3_sim.core.thresholds import otsu_threshold
+from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
+from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 from napari_dinov3_sim.query_files import load_query, save_query
 from napari_dinov3_sim.session.questions import DEFAULT_KIND
 

@@ -14,8 +14,8 @@ from napari_builtins.io import napari_get_reader
 from napari_dinov3_sim._cli import sources, zarrs
 from napari_dinov3_sim._cli.errors import InputError, UsageError
 from napari_dinov3_sim._cli.sources import OpenFile
-from napari_dinov3_sim.core.intensity import compute_window
-from napari_dinov3_sim.core.sampling import survey
+from napari_dinov3_sim.core.images.intensity import compute_window
+from napari_dinov3_sim.core.images.scanning import survey
 from napari_dinov3_sim.session import planes as session_planes
 
 

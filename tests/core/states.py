@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.similarity import SimilarityMap
+from napari_dinov3_sim.core.search.similarity import SimilarityMap
 from napari_dinov3_sim.core.state import PatchImageState
 
 

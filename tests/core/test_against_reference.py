@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import load_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.similarity import create_similarity_images
-from napari_dinov3_sim.core.state import create_patch_image_state, pad_and_normalize_image
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.preprocessing import pad_and_normalize_image
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
+from napari_dinov3_sim.core.search.similarity import create_similarity_images
 
 from . import reference
 from .backbones import Dinov3Backbone, arrays_of, tiny_dinov3

@@ -7,9 +7,8 @@ import skimage.data
 import torch
 
 from napari_dinov3_sim.backbones import load_backbone
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 
 BOUND = 0.85
 """Least mean cosine, and least mean correlation of maps, between tiled and whole."""

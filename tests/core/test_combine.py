@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.core.combine import (
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.core.search.combine import (
     CONTRAST,
     EXPLANATIONS,
     KindQuery,
@@ -17,8 +18,7 @@ from napari_dinov3_sim.core.combine import (
     score_kinds,
     winner,
 )
-from napari_dinov3_sim.core.errors import PointError, StateError
-from napari_dinov3_sim.core.similarity import create_similarity_images
+from napari_dinov3_sim.core.search.similarity import create_similarity_images
 
 from . import reference
 from .states import map_of, random_state, random_vectors, state_of

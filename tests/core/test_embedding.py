@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dinov3_sim.core import product
-from napari_dinov3_sim.core.errors import (
-    EmbeddingCancelled,
-    ImageError,
-    OutOfMemoryError,
-)
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sources import ArraySource
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core import vectors as product
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
+from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError, OutOfMemoryError
+from napari_dinov3_sim.core.images.sources import ArraySource
 
 from .backbones import Dinov3Backbone, LinearBackbone, tiny_dinov3
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from napari_dinov3_sim.core import errors
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import (
     BackboneError,
     EmbeddingCancelled,
@@ -16,10 +18,8 @@ from napari_dinov3_sim.core.errors import (
     StateError,
 )
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.similarity import create_similarity_images, query_vector
-from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.search.similarity import create_similarity_images, query_vector
+from napari_dinov3_sim.core.state import PatchImageState
 
 from .backbones import LinearBackbone, OutputBackbone
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_dinov3_sim.core import intensity
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import (
+from napari_dinov3_sim.core.images import intensity
+from napari_dinov3_sim.core.images.intensity import (
     IntensityWindow,
     check_image,
     compute_window,

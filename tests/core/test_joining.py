@@ -8,11 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.core import product
-from napari_dinov3_sim.core.joining import Joiner, plan_stretches
-from napari_dinov3_sim.core.plan import plan_embedding
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.tiles import Tiling, plan_spans
+from napari_dinov3_sim.core import vectors as product
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding, plan_spans
+from napari_dinov3_sim.core.embedding.stitching import Joiner, plan_stretches
 
 relaxed = settings(deadline=None, max_examples=60)
 JOINTS = ("blend", "cut")

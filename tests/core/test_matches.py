@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from skimage import data
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core import matches
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, StateError
 from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
-from napari_dinov3_sim.core.matches import mutual_matches
+from napari_dinov3_sim.core.search import matches
+from napari_dinov3_sim.core.search.matches import mutual_matches
 
 from .states import random_state, state_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dinov3_sim.core import pca
 from napari_dinov3_sim.core.errors import StateError
-from napari_dinov3_sim.core.pca import pca_colours
+from napari_dinov3_sim.core.search import pca
+from napari_dinov3_sim.core.search.pca import pca_colours
 
 from .states import random_state, random_vectors, state_of
 

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dinov3_sim.core import positional
-from napari_dinov3_sim.core.positional import (
+from napari_dinov3_sim.core.embedding import debias as positional
+from napari_dinov3_sim.core.embedding.debias import (
     PositionalBases,
     bases_of,
     positional_basis,
     project_out,
 )
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 
 from .backbones import FakeBackbone, LinearBackbone
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_dinov3_sim.core.product import FULL_PRECISION_ELEMENTS, dot, storage_dtype
+from napari_dinov3_sim.core.vectors import FULL_PRECISION_ELEMENTS, dot, storage_dtype
 
 TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "float64": 1e-6}
 SHAPES = [(1, 1), (7, 3), (5000, 1), (5000, 8), (4097, 9), (70_000, 1)]
@@ -42,7 +42,7 @@ def test_no_vector_gives_no_product():
 HALF = """
 import sys
 import numpy as np
-from napari_dinov3_sim.core.product import dot
+from napari_dinov3_sim.core.vectors import dot
 print(dot(np.ones((600, 4), np.float16), np.ones((4, 1)))[-1, 0], "torch" in sys.modules)
 """
 
@@ -57,7 +57,7 @@ def test_no_product_imports_torch():
 IMPORTING = """
 import sys, threading
 import numpy as np
-from napari_dinov3_sim.core.product import dot
+from napari_dinov3_sim.core.vectors import dot
 
 class Slow:
     def find_spec(self, name, path, target=None):

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from napari_dinov3_sim.core import regions
 from napari_dinov3_sim.core.errors import ImageError, PointError
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.regions import (
+from napari_dinov3_sim.core.search import regions
+from napari_dinov3_sim.core.search.regions import (
     coverage_of_mask,
     coverage_of_polygon,
     label_coverages,

@@ -8,14 +8,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.plan import plan_embedding
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.resampling import ResampledImage, reflect
-from napari_dinov3_sim.core.sources import as_source
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.resampling import ResampledImage, reflect
+from napari_dinov3_sim.core.images.sources import as_source
 
 from .backbones import IMAGENET_MEAN, IMAGENET_STD, FakeBackbone, LinearBackbone
 

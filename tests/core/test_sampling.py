@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.core import intensity, sampling
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import compute_window, window_of
-from napari_dinov3_sim.core.sampling import (
+from napari_dinov3_sim.core.images import intensity
+from napari_dinov3_sim.core.images import scanning as sampling
+from napari_dinov3_sim.core.images.intensity import compute_window, window_of
+from napari_dinov3_sim.core.images.scanning import (
     plan_blocks,
     sampled_positions,
     source_window,
     stack_window,
     survey,
 )
-from napari_dinov3_sim.core.sources import ArraySource, as_source
+from napari_dinov3_sim.core.images.sources import ArraySource, as_source
 
 relaxed = settings(deadline=None, max_examples=25)
 DTYPES = ["?", "u1", "u2", "i2", "i4", "f2", "f4", "f8", ">u2", "g"]

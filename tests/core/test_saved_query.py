@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from napari_dinov3_sim import query_files
-from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
 from napari_dinov3_sim.core.errors import StateError, StoreError
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery, make_thumbnail
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
+from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery, make_thumbnail
 from napari_dinov3_sim.query_files import list_queries, load_query, save_query
 from napari_dinov3_sim.store import save_state
 

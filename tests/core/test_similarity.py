@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.similarity import (
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.search.similarity import (
     SimilarityMap,
     create_similarity_images,
     min_max_normalize,
@@ -19,11 +20,8 @@ from napari_dinov3_sim.core.similarity import (
     similarity_map,
     upsample_nearest,
 )
-from napari_dinov3_sim.core.state import (
-    PatchImageState,
-    create_patch_image_state,
-    normalize_embeddings,
-)
+from napari_dinov3_sim.core.state import PatchImageState
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 from . import reference
 from .backbones import LinearBackbone, MeanColourBackbone

@@ -13,14 +13,18 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.core.chunks import ChunkCache
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import ArraySource, PixelSource, as_source, merge_channels
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.images.chunk_cache import ChunkCache
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import (
+    ArraySource,
+    PixelSource,
+    as_source,
+    merge_channels,
+)
 
 from .backbones import LinearBackbone, MeanColourBackbone
 

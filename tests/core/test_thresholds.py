@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.core.similarity import upsample_nearest
-from napari_dinov3_sim.core.thresholds import histogram, otsu_threshold, threshold_labels
+from napari_dinov3_sim.core.search.similarity import upsample_nearest
+from napari_dinov3_sim.core.search.thresholds import histogram, otsu_threshold, threshold_labels
 
 from .states import map_of
 

@@ -11,12 +11,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Span, Tiling, plan_spans, plan_tiles
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.state import create_patch_image_state
-from napari_dinov3_sim.core.tiles import Span, Tiling, plan_spans, plan_tiles
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 from .backbones import FakeBackbone, LinearBackbone, MeanColourBackbone
 

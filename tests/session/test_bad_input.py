@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from napari.components import ViewerModel
 
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import PointError
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.tiles import Tiling
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session import pixels as pixels_module
 from napari_dinov3_sim.session import targets as targets_module

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.similarity import SimilarityMap
+from napari_dinov3_sim.core.search.similarity import SimilarityMap
 from napari_dinov3_sim.session.heatmap_data import (
     NOT_COMPUTED,
     PatchwiseArray,

@@ -17,8 +17,8 @@ from brute_force import (
 )
 from napari.layers.base import ActionType
 
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
 

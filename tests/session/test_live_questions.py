@@ -9,7 +9,7 @@ import pytest
 from brute_force import PATCH, over_pixels, reference_embeddings, reference_window
 from napari.layers.base import ActionType
 
-from napari_dinov3_sim.core import combine
+from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.answer_job import TargetPlane
 from napari_dinov3_sim.session.answers import Answers

@@ -18,9 +18,10 @@ from brute_force import (
 )
 from napari.layers import Image
 
+from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.errors import BackboneError, SimilarityError
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.state import PatchImageState, create_patch_image_state
+from napari_dinov3_sim.core.state import PatchImageState
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import MemoryStore

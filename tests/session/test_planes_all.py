@@ -16,8 +16,8 @@ from brute_force import (
     reference_window,
 )
 
-from napari_dinov3_sim.core import combine
-from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession, inquiry
 from napari_dinov3_sim.session import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded

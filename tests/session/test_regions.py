@@ -461,7 +461,7 @@ def test_a_pixel_of_the_image_is_found_in_the_labels(of_image, of_labels, y, x):
 
 
 def test_regions_are_measured_once_while_a_point_is_dragged(session, viewer, two, monkeypatch):
-    from napari_dinov3_sim.core import regions as core_regions
+    from napari_dinov3_sim.core.search import regions as core_regions
 
     calls = []
     for name in ("label_coverages", "coverage_of_polygon"):

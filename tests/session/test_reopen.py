@@ -13,8 +13,8 @@ from brute_force import PatchProjection, reference_embeddings, reference_map, re
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.backbones import ModelCard
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import BackboneError, SimilarityError
-from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore

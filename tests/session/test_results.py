@@ -579,7 +579,7 @@ def test_matching_shows_how_far_it_is_and_can_be_cancelled(threaded, two, viewer
 
     threaded.embed()
     threaded.wait(20)
-    monkeypatch.setattr("napari_dinov3_sim.core.matches.mutual_matches", matching)
+    monkeypatch.setattr("napari_dinov3_sim.core.search.matches.mutual_matches", matching)
     threaded.progressed.connect(seen.append)
     threaded.results.matches()
     while not seen:
@@ -604,7 +604,7 @@ def test_cancelling_stops_no_result_that_is_soon_there(threaded, two, viewer):
 
 
 def test_progress_of_matching_ends_with_it(session, two, monkeypatch):
-    monkeypatch.setattr("napari_dinov3_sim.core.matches.BLOCK_BYTES", 1)
+    monkeypatch.setattr("napari_dinov3_sim.core.search.matches.BLOCK_BYTES", 1)
     session.embed()
     seen = []
     session.progressed.connect(seen.append)
@@ -807,7 +807,7 @@ def test_results_never_run_the_mathematics_on_the_main_thread(threaded, two, vie
 
         return call
 
-    from napari_dinov3_sim.core import matches, pca, peaks, thresholds
+    from napari_dinov3_sim.core.search import matches, pca, peaks, thresholds
 
     for module, name in (
         (thresholds, "threshold_labels"),

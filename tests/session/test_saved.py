@@ -9,8 +9,8 @@ import pytest
 from brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 from napari.components import ViewerModel
 
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateError, StoreError
-from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.query_files import list_queries, load_query
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.state import PatchImageState, normalize_embeddings
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.state import PatchImageState
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 WINDOW = IntensityWindow(0, 23)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dinov3_sim.core.intensity import IntensityWindow
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import as_source
-from napari_dinov3_sim.core.tiles import Tiling
+from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.store import digest_of
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6)

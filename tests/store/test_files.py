@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.store import FORMAT, load_state, save_state, write_atomically
 
 from .states import make_state, same

@@ -10,8 +10,8 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractItemDelegate, QApplication, QLineEdit
 
-from napari_dinov3_sim.core.combinations import EXPLANATIONS
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.search.combine import EXPLANATIONS
 from napari_dinov3_sim.widget.scroll import Scroll
 
 

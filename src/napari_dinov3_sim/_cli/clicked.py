@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim._cli.layers import Position
     from napari_dinov3_sim._cli.planning import FilePlan, LayerPlan
-    from napari_dinov3_sim.core.similarity import Point
+    from napari_dinov3_sim.core.search.similarity import Point
 
 Clicked = tuple[int, "Position"]
 """Which layer of the file, and which plane of it."""

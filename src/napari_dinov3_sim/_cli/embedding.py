@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim._cli.terminal import note
-from napari_dinov3_sim.core.intensity import has_contrast
-from napari_dinov3_sim.core.recipe import Recipe
-from napari_dinov3_sim.core.sampling import survey
+from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.images.intensity import has_contrast
+from napari_dinov3_sim.core.images.scanning import survey
 from napari_dinov3_sim.store import digest_of
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim._cli.model import LazyModel
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.sampling import Survey
-    from napari_dinov3_sim.core.sources import PixelSource
-    from napari_dinov3_sim.core.state import PatchImageState, Progress
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.scanning import Survey
+    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.protocols import Progress
+    from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.store import DiskStore, TileParts
 
 
@@ -150,7 +151,7 @@ class PlaneEmbedder:
         progress: Progress | None,
         tiles: _Tiles | None,
     ) -> PatchImageState:
-        from napari_dinov3_sim.core.state import create_patch_image_state
+        from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 
         return create_patch_image_state(
             source,

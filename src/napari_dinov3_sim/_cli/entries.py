@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.outputs import OutputFolder
     from napari_dinov3_sim._cli.overlay import Limits
     from napari_dinov3_sim._cli.places import Place
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Written:
 
 def summarise(similarity: SimilarityMap, place: Place) -> dict[str, Any]:
     """Return range and mean of the cosine, and the middle of the best patch, as peaks have it."""
-    from napari_dinov3_sim.core.peaks import patch_center
+    from napari_dinov3_sim.core.search.peaks import patch_center
 
     cosine = similarity.cosine
     row, column = divmod(int(cosine.argmax()), similarity.grid.columns)

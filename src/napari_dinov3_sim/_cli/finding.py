@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.layers import Layer
     from napari_dinov3_sim._cli.places import Place
     from napari_dinov3_sim._cli.terminal import Bars
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.sources import PixelSource
 
 
 NOTHING = (

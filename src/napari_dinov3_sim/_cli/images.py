@@ -13,7 +13,7 @@ from napari_dinov3_sim._cli.colours import has_planes_of_colour, npy_order, tiff
 from napari_dinov3_sim._cli.errors import InputError
 from napari_dinov3_sim._cli.patterns import check_there
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
-from napari_dinov3_sim.core.intensity import MAX_CHANNELS, check_image
+from napari_dinov3_sim.core.images.intensity import MAX_CHANNELS, check_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

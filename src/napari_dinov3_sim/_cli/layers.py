@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.sampling import stack_window
-from napari_dinov3_sim.core.sources import ArraySource, PixelSource
+from napari_dinov3_sim.core.images.scanning import stack_window
+from napari_dinov3_sim.core.images.sources import ArraySource, PixelSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_dinov3_sim.core.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 Position = tuple[int, ...]
 """Where a plane lies along the axes before its rows and columns."""

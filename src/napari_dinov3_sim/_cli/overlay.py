@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
+from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
 
 OPACITY = 0.6
 OUTLINE = (0, 255, 255)

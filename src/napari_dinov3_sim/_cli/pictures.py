@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim._cli.overlay import draw_image
-from napari_dinov3_sim.core.sampling import plan_blocks
+from napari_dinov3_sim.core.images.scanning import plan_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.sources import PixelSource
 
 MAX_SIDE = 4096
 """Pixels of the longer side of a picture; of a larger plane every k-th pixel is drawn."""

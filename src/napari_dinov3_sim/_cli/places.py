@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim._cli.layers import Position
     from napari_dinov3_sim._cli.planning import FilePlan, LayerPlan
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.similarity import Point
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.search.similarity import Point
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.terminal import Bars
-    from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
 
 
 def check_model_name(arguments: argparse.Namespace, query: SavedQuery) -> None:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.finding import Planes
     from napari_dinov3_sim._cli.overlay import Limits
     from napari_dinov3_sim._cli.places import Place
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def write_results(
     failures : Failures
         Gets the planes that cannot be read any more.
     """
-    from napari_dinov3_sim.core.similarity import shared_limits
+    from napari_dinov3_sim.core.search.similarity import shared_limits
 
     maps = [one for result in results for one in result.maps]
     limits, level = shared_limits(one.cosine for one in maps), wanted.level(maps)
@@ -159,7 +159,7 @@ class _Writer:
         return str(self.folder.write(name, encode_png(drawn)))
 
     def _write_labels(self, one: SimilarityMap, place: Place, stem: str) -> dict[str, Any]:
-        from napari_dinov3_sim.core.thresholds import threshold_labels
+        from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
         if self.wanted.threshold is None or self.level is None:
             return {}
@@ -169,7 +169,7 @@ class _Writer:
         return {"labels": path, "objects": int(labels.max())}
 
     def _write_together(self, result: Result) -> dict[str, str]:
-        from napari_dinov3_sim.core.combine import winner
+        from napari_dinov3_sim.core.search.combine import winner
 
         files, stem = {}, result.place.stem
         if len(self.kinds) > 1:
@@ -182,7 +182,7 @@ class _Writer:
         return files
 
     def _peaks(self, result: Result) -> Iterator[PeakRow]:
-        from napari_dinov3_sim.core.peaks import find_peaks
+        from napari_dinov3_sim.core.search.peaks import find_peaks
 
         place = result.place
         for kind, one in zip(self.kinds, result.maps, strict=True):

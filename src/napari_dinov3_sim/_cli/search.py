@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim._cli.model import LazyModel
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
 
 
 def run(arguments: argparse.Namespace) -> int:

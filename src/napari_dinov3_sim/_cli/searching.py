@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.outputs import OutputFolder
     from napari_dinov3_sim._cli.terminal import Bars
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
 
     Score = Callable[[PatchImageState], Sequence[SimilarityMap]]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.finding import Finder
     from napari_dinov3_sim._cli.model import LazyModel
     from napari_dinov3_sim._cli.places import Place
-    from napari_dinov3_sim.core.combine import KindQuery
-    from napari_dinov3_sim.core.similarity import Point
+    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.search.similarity import Point
     from napari_dinov3_sim.core.state import PatchImageState
 
 COLOUR = "#00ffff"
@@ -124,7 +124,7 @@ def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
 
 def _search(search: Search, click: Click, finder: Finder) -> tuple[KindQuery, list[Result]]:
     """Return what is asked, and the maps of each plane."""
-    from napari_dinov3_sim.core.combine import kind_of_points, score_kinds
+    from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
 
     place = click.place(search.places)
     found = finder.find(place)
@@ -168,7 +168,7 @@ def _asked(
 
 
 def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> str:
-    from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
+    from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
 
     query = SavedQuery(
         (SavedKind.of(kind, COLOUR, [_thumbnail(search, result, at) for at in result.points]),),
@@ -183,7 +183,7 @@ def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> 
 
 def _thumbnail(search: Search, result: Result, point: Point) -> Any:
     """Return what lies around a click, of which no more is read."""
-    from napari_dinov3_sim.core.saved_query import THUMBNAIL, make_thumbnail
+    from napari_dinov3_sim.core.search.saved_query import THUMBNAIL, make_thumbnail
 
     x, y = (max(0, int(at) - THUMBNAIL) for at in point)
     width, height = (int(at) + THUMBNAIL for at in point)

@@ -16,7 +16,7 @@ from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim._cli.terminal import note
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
-from napari_dinov3_sim.core.sampling import survey
+from napari_dinov3_sim.core.images.scanning import survey
 from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim._cli.colours import ReadAs
     from napari_dinov3_sim._cli.embedding import Found
     from napari_dinov3_sim._cli.layers import Layer, Position
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.sources import ArraySource
-    from napari_dinov3_sim.core.state import Progress
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.sources import ArraySource
+    from napari_dinov3_sim.core.protocols import Progress
 
 
 @dataclass(frozen=True)

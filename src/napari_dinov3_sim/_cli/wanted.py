@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
 WINNER, PEAKS = ".winner.tif", ".peaks.csv"
@@ -60,7 +60,7 @@ class Wanted:
 
     def level(self, maps: Sequence[SimilarityMap]) -> float | None:
         """Return the threshold for these maps; peaks have Otsu's if none was given."""
-        from napari_dinov3_sim.core.thresholds import otsu_threshold
+        from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 
         if isinstance(self.threshold, float):
             return self.threshold

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.combine import KindQuery
+    from napari_dinov3_sim.core.search.combine import KindQuery
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.kinds import Backgrounds
     from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey
@@ -146,7 +146,7 @@ class _Round:
         self._post(MapReady(target.key, target.handle, maps))
 
     def _score(self, state: PatchImageState) -> KindMaps:
-        from napari_dinov3_sim.core.combine import score_kinds
+        from napari_dinov3_sim.core.search.combine import score_kinds
 
         scored = score_kinds(self._kinds, state, self._job.question.combination)
         return KindMaps(
@@ -176,14 +176,14 @@ class _Round:
         return LayerReady(layer, heatmaps, create_layer_data(winners, grid, layer, shape, 0))
 
     def _winner(self, maps: KindMaps) -> NDArray[np.uint8 | np.uint16]:
-        from napari_dinov3_sim.core.combine import winner
-        from napari_dinov3_sim.core.similarity import SimilarityMap
+        from napari_dinov3_sim.core.search.combine import winner
+        from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
         ordered = [SimilarityMap(maps.cosines[kind.name], maps.grid) for kind in self._kinds]
         return winner(ordered, self._job.question.threshold)
 
     def _summary(self) -> Answered:
-        from napari_dinov3_sim.core.similarity import shared_limits
+        from napari_dinov3_sim.core.search.similarity import shared_limits
 
         cosines = [c for maps in self._maps.values() for c in maps.cosines.values()]
         histograms = {

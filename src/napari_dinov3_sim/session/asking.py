@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from napari_dinov3_sim.core.combinations import Combination
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.search.combine import Combination
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.placement import placement_of
 from napari_dinov3_sim.session.planes import levels_of

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Points
 
-    from napari_dinov3_sim.core.combine import Combination
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.saved_query import SavedQuery
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.core.search.combine import Combination
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.inquiry import Planes
     from napari_dinov3_sim.session.look import Look

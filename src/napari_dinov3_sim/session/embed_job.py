@@ -15,8 +15,9 @@ from napari_dinov3_sim.session.pixels import PixelsRead, Windows, check_unchange
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelCard
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.loading import LoadOnce
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive
@@ -172,7 +173,7 @@ class EmbedJob:
     def _compute(
         self, plane: Plane, backbone: Backbone, read: PixelsRead, digest: str, meter: _Meter
     ) -> PatchImageState:
-        from napari_dinov3_sim.core.state import create_patch_image_state
+        from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 
         tiles = self.store.tiles(digest, plane.name)
         state = create_patch_image_state(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_dinov3_sim.backbones import ModelCard
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import Plane, PlaneKey, WindowKey

@@ -12,7 +12,7 @@ from napari_dinov3_sim.session.questions import LabelsPick, Pick, PolygonPick, Q
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from napari_dinov3_sim.core.combinations import Combination
+    from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.answers import Answers
     from napari_dinov3_sim.session.embedder import Embedder
     from napari_dinov3_sim.session.planes import Plane, PlaneKey

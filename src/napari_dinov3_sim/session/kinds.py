@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.combine import KindQuery
+    from napari_dinov3_sim.core.search.combine import KindQuery
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.planes import PlaneKey
     from napari_dinov3_sim.session.questions import AnyPick, Question
@@ -82,7 +82,7 @@ def kind_queries(
     PointError
         Labels cannot be read, or are more than `MAX_LABEL_KINDS`.
     """
-    from napari_dinov3_sim.core.combine import KindQuery, resolve
+    from napari_dinov3_sim.core.search.combine import KindQuery, resolve
 
     gathered = _gather(question, states)
     _forget_other_regions(question, states.values())
@@ -117,7 +117,7 @@ def _gather(
 
 def _background(kind: _Gathered, backgrounds: Backgrounds) -> Vector | None:
     """Return what `core.combine.background_vector` does, from the means that are known."""
-    from napari_dinov3_sim.core.combine import background_vector
+    from napari_dinov3_sim.core.search.combine import background_vector
     from napari_dinov3_sim.core.vectors import normalize_embeddings
 
     means = [] if kind.background is None else [kind.background]
@@ -135,7 +135,7 @@ def _vectors(
         return _saved_vectors(pick, states.values())
     state = states[pick.plane]
     if isinstance(pick, Pick):
-        from napari_dinov3_sim.core.similarity import vector_at
+        from napari_dinov3_sim.core.search.similarity import vector_at
 
         return [(pick.kind, pick.positive, vector_at(state, (pick.x, pick.y)))]
     known = _REGIONS.setdefault(state, {})
@@ -156,7 +156,7 @@ def _region_vectors(
     pick: PolygonPick | LabelsPick, state: PatchImageState
 ) -> Iterator[tuple[str, bool, Vector]]:
     """Yield one vector for each region; none for a polygon around the image, or beside it."""
-    from napari_dinov3_sim.core.regions import coverage_of_polygon, region_vector
+    from napari_dinov3_sim.core.search.regions import coverage_of_polygon, region_vector
 
     if isinstance(pick, LabelsPick):
         for kind, vector in _label_vectors(pick, state):
@@ -181,7 +181,7 @@ def _saved_vectors(
 
 
 def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
-    from napari_dinov3_sim.core.regions import label_coverages, region_vector
+    from napari_dinov3_sim.core.search.regions import label_coverages, region_vector
 
     labels = labels_over_image(pick, state)
     _check_number(pick, labels)

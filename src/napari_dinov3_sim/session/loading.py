@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_dinov3_sim.backbones import ModelCard
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.runner import CancelToken, Receive
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.backbones import ModelCard
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.state import Backbone, PatchImageState
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.heatmap_data import LayerData
     from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey, WindowKey

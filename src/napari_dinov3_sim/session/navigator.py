@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.peaks import Peak
+    from napari_dinov3_sim.core.search.peaks import Peak
     from napari_dinov3_sim.session.atlas import Atlas
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.questions import Question
@@ -112,8 +112,8 @@ class Navigator:
         return [key for key in self._atlas.answers.planes() if key.layer == shown.key.layer]
 
     def _best_on(self, key: PlaneKey, kind: str) -> Peak | None:
-        from napari_dinov3_sim.core.peaks import best_match
-        from napari_dinov3_sim.core.similarity import SimilarityMap
+        from napari_dinov3_sim.core.search.peaks import best_match
+        from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
         maps = self._atlas.maps(key)
         if maps is None or kind not in maps.cosines:

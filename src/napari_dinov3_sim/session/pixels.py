@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import IntensityWindow, has_contrast, uses_window
+from napari_dinov3_sim.core.images.intensity import IntensityWindow, has_contrast, uses_window
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.core.sources import ArraySource, PixelSource
+    from napari_dinov3_sim.core.images.sources import ArraySource, PixelSource
     from napari_dinov3_sim.session.planes import Plane
 
 Windows = tuple[IntensityWindow | None, ...]
@@ -68,7 +68,7 @@ def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRe
     ImageError
         The pixels cannot be read, or cannot be embedded.
     """
-    from napari_dinov3_sim.core.sampling import survey
+    from napari_dinov3_sim.core.images.scanning import survey
 
     sources = [_settled(_source(plane, part), plane) for part in range(len(plane.data))]
     if windows is None:
@@ -91,7 +91,7 @@ def open_pixels(plane: Plane, windows: Windows) -> tuple[PixelSource, IntensityW
 def _joined(
     sources: Sequence[PixelSource], windows: Windows
 ) -> tuple[PixelSource, IntensityWindow | None]:
-    from napari_dinov3_sim.core.sources import merge_channels
+    from napari_dinov3_sim.core.images.sources import merge_channels
 
     if len(sources) == 1:
         return sources[0], windows[0] if windows else None
@@ -101,7 +101,7 @@ def _joined(
 
 def _source(plane: Plane, part: int, position: tuple[int, ...] | None = None) -> ArraySource:
     """Return an array of a plane, or of the plane at another position of the leading axes."""
-    from napari_dinov3_sim.core.sources import ArraySource
+    from napari_dinov3_sim.core.images.sources import ArraySource
 
     axes, at = plane.key.axes, dict(plane.key.position)
     if position is not None:
@@ -121,7 +121,7 @@ def _layer_windows(plane: Plane, check: Check) -> Windows:
     stretched to full contrast, and always across the last two axes, so that the window does not
     depend on what was looked at first.
     """
-    from napari_dinov3_sim.core.sampling import stack_window
+    from napari_dinov3_sim.core.images.scanning import stack_window
 
     if not uses_window(_source(plane, 0).dtype, _source(plane, 0).channels):
         return (None,)
@@ -136,7 +136,7 @@ def _layer_windows(plane: Plane, check: Check) -> Windows:
 
 def _settled(source: ArraySource, plane: Plane) -> PixelSource:
     """Return a source that nobody writes into while it is read, where that costs little."""
-    from napari_dinov3_sim.core.sources import ArraySource as Source
+    from napari_dinov3_sim.core.images.sources import ArraySource as Source
 
     height, width = source.shape
     small = height * width * source.channels * source.dtype.itemsize <= COPIED
@@ -148,7 +148,7 @@ def _settled(source: ArraySource, plane: Plane) -> PixelSource:
 
 def check_unchanged(read: PixelsRead, plane: Plane, check: Check) -> None:
     """Raise `ImageError` if a large array was written into while it was embedded."""
-    from napari_dinov3_sim.core.sampling import survey
+    from napari_dinov3_sim.core.images.scanning import survey
 
     in_memory = any(isinstance(data, np.ndarray) for data in plane.data)
     copied = _is_copied(read.source)

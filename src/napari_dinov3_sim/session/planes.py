@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import (
-    check_dtype,
-    check_shape,
-)
+from napari_dinov3_sim.core.images.intensity import check_dtype, check_shape
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from napari_dinov3_sim.core.combinations import Combination
+    from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.answers import Answers
     from napari_dinov3_sim.session.overlays import Overlays
     from napari_dinov3_sim.session.questions import AnyPick, Question

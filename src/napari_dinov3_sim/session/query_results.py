@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.atlas import Atlas
     from napari_dinov3_sim.session.messages import Failure
     from napari_dinov3_sim.session.palette import Palette

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.saved_query import SavedQuery
-    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.atlas import Atlas
     from napari_dinov3_sim.session.pixels import Windows
     from napari_dinov3_sim.session.planes import Plane
@@ -52,7 +52,7 @@ class Picture:
 
     def make(self) -> NDArray[np.uint8]:
         """Return what lies around, as the model saw it."""
-        from napari_dinov3_sim.core.saved_query import make_thumbnail
+        from napari_dinov3_sim.core.search.saved_query import make_thumbnail
         from napari_dinov3_sim.session.pixels import open_pixels
 
         source, window = open_pixels(self.plane, self.windows)
@@ -130,7 +130,7 @@ class QueryToSave:
         yield query
 
     def _query(self) -> SavedQuery:
-        from napari_dinov3_sim.core.saved_query import SavedKind, SavedQuery
+        from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
         from napari_dinov3_sim.session.kinds import kind_queries
 
         states = {

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.combine import Combination
+    from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
 

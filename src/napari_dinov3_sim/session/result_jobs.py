@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.matches import Matches
-    from napari_dinov3_sim.core.peaks import Peak
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.matches import Matches
+    from napari_dinov3_sim.core.search.peaks import Peak
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.heatmap_data import LayerData
     from napari_dinov3_sim.session.messages import KindMaps
@@ -45,7 +45,7 @@ class AnsweredImage:
 
     def of(self, kind: str) -> dict[PlaneKey, SimilarityMap]:
         """Return the map of a kind for each plane, the first plane first."""
-        from napari_dinov3_sim.core.similarity import SimilarityMap
+        from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
         ordered = sorted(self.maps.items(), key=lambda item: item[0].indices)
         return {key: SimilarityMap(maps.cosines[kind], maps.grid) for key, maps in ordered}
@@ -60,7 +60,7 @@ def thresholds(
     images: Sequence[AnsweredImage], kinds: Sequence[str], threshold: float | None
 ) -> dict[str, float]:
     """Return the threshold of each kind: the one given, or Otsu's over all images."""
-    from napari_dinov3_sim.core.thresholds import otsu_threshold
+    from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 
     if threshold is not None:
         return dict.fromkeys(kinds, threshold)
@@ -101,7 +101,7 @@ def find_labels(
 
 
 def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -> FoundLabels:
-    from napari_dinov3_sim.core.thresholds import threshold_labels
+    from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
     maps = image.of(kind)
     values, count = {}, 0
@@ -167,7 +167,7 @@ def find_image_peaks(
 def _peaks_of(
     image: AnsweredImage, kind: str, level: float, min_distance: float
 ) -> list[FoundPeak]:
-    from napari_dinov3_sim.core.peaks import find_peaks
+    from napari_dinov3_sim.core.search.peaks import find_peaks
 
     found = []
     # Of unequal ratios the smaller one: peaks are never nearer than asked for.
@@ -213,7 +213,7 @@ def find_matches(
     first: EmbeddedPlane, second: EmbeddedPlane, count: int, store: EmbeddingStore, check: Check
 ) -> Iterator[FoundMatches]:
     """Give the best pairs of patches that are each other's nearest neighbours."""
-    from napari_dinov3_sim.core.matches import mutual_matches
+    from napari_dinov3_sim.core.search.matches import mutual_matches
 
     planes = first[0], second[0]
     states = state_of(*first, store), state_of(*second, store)
@@ -238,7 +238,7 @@ class FoundColours:
 
 def find_colours(planes: Sequence[EmbeddedPlane], store: EmbeddingStore) -> Iterator[FoundColours]:
     """Give the principal components of all planes in one basis as colours."""
-    from napari_dinov3_sim.core.pca import pca_colours
+    from napari_dinov3_sim.core.search.pca import pca_colours
 
     states = [state_of(plane, handle, store) for plane, handle in planes]
     for (plane, _), state, colours in zip(planes, states, pca_colours(states), strict=True):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.left_out import LeftOut
     from napari_dinov3_sim.session.result_jobs import (
         FoundColours,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.saved_query import SavedQuery
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.embedder import Embedder
     from napari_dinov3_sim.session.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.questions import AnyPick

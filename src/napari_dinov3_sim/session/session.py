@@ -7,8 +7,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.backbones.loader import ModelLoader
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.recipe import Recipe
 from napari_dinov3_sim.session.asking import Asking
 from napari_dinov3_sim.session.channels import Merged
 from napari_dinov3_sim.session.look import Look
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.messages import Progress
 

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.core.sampling import survey
-from napari_dinov3_sim.core.sources import as_source
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.sources import as_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.recipe import Recipe
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 
 def digest_of(

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
-from napari_dinov3_sim.core.combinations import EXPLANATIONS, Combination
+from napari_dinov3_sim.core.search.combine import EXPLANATIONS, Combination
 from napari_dinov3_sim.widget.layer_combo import keep_narrow
 from napari_dinov3_sim.widget.line import Paragraph
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session import SimilaritySession
     from napari_dinov3_sim.session.messages import Failure, Progress
     from napari_dinov3_sim.widget.views import Views

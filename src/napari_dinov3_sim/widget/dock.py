@@ -21,7 +21,7 @@ from napari_dinov3_sim.widget.views import Views
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embed_job import LoadModel
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.widget.dialogs import Dialogs

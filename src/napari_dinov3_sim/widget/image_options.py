@@ -15,12 +15,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dinov3_sim.core.recipe import FACTORS, SHIFTS, Padding, Recipe
+from napari_dinov3_sim.core.embedding.recipe import FACTORS, SHIFTS, Recipe
 from napari_dinov3_sim.widget.layer_combo import keep_narrow
 from napari_dinov3_sim.widget.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_dinov3_sim.core.images.resampling import Padding
 
 FACTOR_LABELS = {0.5: "½ (fast, coarse)", 1.0: "1", 2.0: "2", 4.0: "4 (slow, fine)"}
 SHIFT_LABELS = {1: "off", 2: "2 × finer (4 passes)", 4: "4 × finer (16 passes)"}

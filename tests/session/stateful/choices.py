@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition
 
-from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 
 FRACTION = st.floats(0.0, 0.999)
 NUMBER = st.integers(0, 10**6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.regions import coverage_of_polygon, label_coverages
+from napari_dinov3_sim.core.search.regions import coverage_of_polygon, label_coverages
 
 from .asked import Asked
 

@@ -9,7 +9,7 @@ import numpy as np
 from brute_force import PatchProjection
 from napari.components import ViewerModel
 
-from napari_dinov3_sim.core.recipe import Recipe
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.marks import marked_as
 from napari_dinov3_sim.session.runner import InlineRunner

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels, Shapes
 
-    from napari_dinov3_sim.core.combinations import Combination
+    from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session import SimilaritySession
     from napari_dinov3_sim.widget.views import Views
 

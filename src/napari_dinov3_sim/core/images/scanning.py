@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core import intensity
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.intensity import (
+from napari_dinov3_sim.core.images import intensity
+from napari_dinov3_sim.core.images.intensity import (
     IntensityWindow,
     compute_window,
     has_contrast,
     uses_window,
 )
-from napari_dinov3_sim.core.sources import chunks_of
+from napari_dinov3_sim.core.images.sources import chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.sources import Edges, PixelSource
-    from napari_dinov3_sim.core.state import Progress
+    from napari_dinov3_sim.core.images.sources import Edges, PixelSource
+    from napari_dinov3_sim.core.protocols import Progress
 
 WINDOW_PLANES = 32
 """At most this many evenly spaced planes of a stack are sampled for its intensity window."""

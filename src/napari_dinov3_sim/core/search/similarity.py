@@ -9,13 +9,14 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
-from napari_dinov3_sim.core.product import dot
-from napari_dinov3_sim.core.state import EPSILON, PatchImageState, normalize_embeddings
+from napari_dinov3_sim.core.vectors import EPSILON, dot, normalize_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.state import PatchImageState
 
 _Value = TypeVar("_Value", bound=np.generic)
 

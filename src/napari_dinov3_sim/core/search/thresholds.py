@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.core.regions import patch_areas
+from napari_dinov3_sim.core.search.regions import patch_areas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 
 def otsu_threshold(maps: Sequence[SimilarityMap]) -> float:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from napari_dinov3_sim.core.embedding.debias import bases_of, positional_basis, project_out
 from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
-from napari_dinov3_sim.core.positional import bases_of, positional_basis, project_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from napari_dinov3_sim.core.state import Backbone
-
-Notice = Callable[[str], None]
-"""Called with a sentence that the user should read."""
+    from napari_dinov3_sim.core.protocols import Backbone, Notice
 
 
 class Pass(NamedTuple):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 
 @dataclass(frozen=True)

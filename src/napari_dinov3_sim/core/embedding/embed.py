@@ -5,47 +5,38 @@ from __future__ import annotations
 import itertools
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
-from napari_dinov3_sim.core.batches import (
+from napari_dinov3_sim.core.embedding.batches import (
     ArithmeticChangedError,
     Forward,
-    Notice,
     Pass,
     Recalled,
     batched,
     read_ahead,
 )
-from napari_dinov3_sim.core.chunks import ChunkCache
-from napari_dinov3_sim.core.joining import Joiner
-from napari_dinov3_sim.core.plan import EmbeddingPlan, plan_embedding
-from napari_dinov3_sim.core.resampling import ResampledImage
-from napari_dinov3_sim.core.tensors import lengths, normalize_pixels
+from napari_dinov3_sim.core.embedding.preprocessing import lengths, normalize_pixels
+from napari_dinov3_sim.core.embedding.recipe import EmbeddingPlan, Recipe, plan_embedding
+from napari_dinov3_sim.core.embedding.stitching import Joiner
+from napari_dinov3_sim.core.images.chunk_cache import ChunkCache
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.resampling import ResampledImage
+from napari_dinov3_sim.core.images.scanning import source_window
+from napari_dinov3_sim.core.images.sources import as_source
+from napari_dinov3_sim.core.state import PatchImageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from napari_dinov3_sim.core.batches import Batch
+    from napari_dinov3_sim.core.embedding.batches import Batch
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.intensity import IntensityWindow
-    from napari_dinov3_sim.core.recipe import Recipe
-    from napari_dinov3_sim.core.sources import PixelSource
-    from napari_dinov3_sim.core.state import Backbone, Progress
-
-
-class TileCache(Protocol):
-    """Keeps the tiles of one image, one model, one window and one recipe across runs."""
-
-    def get(self, number: int) -> NDArray[np.float32 | np.float16] | None:
-        """Return what `put` was given for a tile, or None."""
-
-    def put(self, number: int, embeddings: NDArray[np.float32 | np.float16]) -> None:
-        """Keep the unit vectors (rows, columns, D), float32 or float16, of a whole tile."""
+    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.protocols import Backbone, Notice, Progress, TileCache
 
 
 @dataclass(eq=False)
@@ -189,3 +180,76 @@ def _suggested_batch_size(backbone: Backbone, plan: EmbeddingPlan) -> int:
         return 1
     height, width = (n * plan.patch_size for n in plan.tile_shape)
     return max(1, min(int(suggest(height, width)), len(plan.tiles) * plan.shifts**2))
+
+
+def create_patch_image_state(
+    image: ArrayLike | PixelSource,
+    backbone: Backbone,
+    *,
+    window: IntensityWindow | tuple[float, float] | None = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    tiles: TileCache | None = None,
+    batch_size: int | None = None,
+    notice: Notice | None = None,
+) -> PatchImageState:
+    """Embed the patches of an image.
+
+    The image is read tile by tile, row by row of tiles. In memory are the embeddings, a batch of
+    tiles, the next one, and at most 128 MiB of chunks.
+
+    Parameters
+    ----------
+    image : array_like or PixelSource, shape (H, W), (H, W, 3) or (H, W, 4)
+        Grayscale, RGB or RGBA of any real dtype. Dask, zarr and HDF5 arrays stay lazy.
+    backbone : Backbone
+        For example from `load_backbone`.
+    window : IntensityWindow or tuple of float, optional
+        Intensities drawn black and white. By default 8-bit RGB is divided by 255 and everything
+        else is drawn from percentile 0.1 to 99.9 of the whole image, which is read once for it.
+    recipe : Recipe, optional
+        Tiling, resolution, padding and debiasing. By default images up to one tile go through
+        the model whole, larger ones in overlapping tiles.
+    progress : callable, optional
+        Called with (tiles done, tiles in all) before the first and after each tile.
+    tiles : TileCache, optional
+        Keeps tiles of this very image, model, window and recipe, so that a run that was stopped
+        can be resumed.
+    batch_size : int, optional
+        Tiles that go through the model together; by default what suits the device. The result
+        does not depend on it beyond rounding.
+    notice : callable, optional
+        Called with a sentence when memory ran out and the work goes on with smaller batches or
+        on the CPU.
+
+    Returns
+    -------
+    PatchImageState
+
+    Raises
+    ------
+    ImageError
+        The pixels cannot be embedded, or cannot be read any more.
+    OutOfMemoryError
+        Not even the CPU has the memory for one tile.
+    BackboneError
+        The model returned values that are not finite, or the wrong number of them.
+    """
+    # Embeddings that are there already are looked at without PyTorch.
+
+    source = as_source(image)
+    if window is None:
+        window = source_window(source)
+    elif not isinstance(window, IntensityWindow):
+        window = IntensityWindow(*window)
+    vectors, grid, fingerprint = embed_source(
+        source,
+        backbone,
+        window,
+        recipe or Recipe(),
+        progress=progress,
+        tiles=tiles,
+        batch_size=batch_size,
+        notice=notice,
+    )
+    return PatchImageState(vectors, grid, fingerprint, window)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.vectors import EPSILON
 
 if TYPE_CHECKING:
@@ -49,3 +50,31 @@ def lengths(embeddings: torch.Tensor) -> torch.Tensor:
     """
     norms: torch.Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
     return norms + EPSILON
+
+
+def pad_and_normalize_image(
+    image: NDArray[np.float32],
+    patch_size: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> torch.Tensor:
+    """Pad an RGB image with black to multiples of the patch size, then normalise it.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (H, W, 3)
+        RGB in [0, 1].
+    patch_size : int
+        Side P of a patch, in pixels.
+    mean, std : tuple of float
+        Statistics of the weights, per channel.
+
+    Returns
+    -------
+    torch.Tensor, shape (1, 3, H', W'), float32
+        The image at the top left; zeros at the right and the bottom *before* normalisation.
+    """
+    height, width = PatchGrid((image.shape[0], image.shape[1]), patch_size).padded_shape
+    padded = np.zeros((height, width, 3), np.float32)
+    padded[: image.shape[0], : image.shape[1]] = image
+    return normalize_pixels(padded, mean, std)[None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_dinov3_sim.core.similarity import check_same_model
+from napari_dinov3_sim.core.search.similarity import check_same_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.sources import chunks_of
+from napari_dinov3_sim.core.images.sources import chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.sources import Edges, PixelSource
+    from napari_dinov3_sim.core.images.sources import Edges, PixelSource
 
 Interval = tuple[int, int]
 Chunk = tuple[Interval, Interval]

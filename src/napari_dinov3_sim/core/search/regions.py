@@ -8,12 +8,14 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError, PointError
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.state import PatchImageState, normalize_embeddings
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_dinov3_sim.core.state import PatchImageState
 
 STRIP = 512
 """Rows of pixels that are drawn at a time."""

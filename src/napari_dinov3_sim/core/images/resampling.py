@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
+from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.recipe import Padding
-    from napari_dinov3_sim.core.sources import PixelSource
+    from napari_dinov3_sim.core.images.sources import PixelSource
+
+
+Padding = Literal["zeros", "reflect"]
+"""What lies beyond the right and the bottom border of an image."""
+
 
 Interval = tuple[int, int]
 

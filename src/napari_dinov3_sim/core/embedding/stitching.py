@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_dinov3_sim.core.product import storage_dtype
-from napari_dinov3_sim.core.tensors import lengths
+from napari_dinov3_sim.core.embedding.preprocessing import lengths
+from napari_dinov3_sim.core.vectors import storage_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_dinov3_sim.core.plan import EmbeddingPlan
-    from napari_dinov3_sim.core.tiles import Joint
+    from napari_dinov3_sim.core.embedding.recipe import EmbeddingPlan, Joint
 
 Interval = tuple[int, int]
 

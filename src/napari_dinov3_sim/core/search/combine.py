@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_dinov3_sim.core.combinations import EXPLANATIONS, Combination
 from napari_dinov3_sim.core.errors import PointError, StateError
-from napari_dinov3_sim.core.similarity import (
+from napari_dinov3_sim.core.search.similarity import (
     Point,
     SimilarityMap,
     check_same_model,
@@ -17,24 +16,30 @@ from napari_dinov3_sim.core.similarity import (
     prototype,
     vectors_at,
 )
-from napari_dinov3_sim.core.state import PatchImageState, normalize_embeddings
+from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "CONTRAST",
-    "EXPLANATIONS",
-    "Combination",
-    "KindQuery",
-    "background_vector",
-    "kind_of_points",
-    "resolve",
-    "score_kinds",
-    "winner",
-]
+    from napari_dinov3_sim.core.state import PatchImageState
+
+
+Combination = Literal["auto", "mean", "best", "contrast"]
+"""How the vectors of a kind are combined; see `EXPLANATIONS`."""
+
+EXPLANATIONS: Mapping[Combination, str] = {
+    "auto": "The mean while there are positive points only, so that one click is its raw cosine; "
+    "contrast, for all kinds, as soon as there is a negative point.",
+    "mean": "The cosine with the mean of the positive points; negative points are ignored.",
+    "best": "The greatest cosine with any of the positive points, for kinds of several looks; "
+    "negative points are ignored.",
+    "contrast": "The mean, less half of the greatest cosine with the negative points and with "
+    "the background of the images that were clicked.",
+}
+"""One sentence about each combination, for the user."""
+
 
 CONTRAST = 0.5
 """Share of the negative score that is subtracted; chosen by ``bench_combinations.py``."""

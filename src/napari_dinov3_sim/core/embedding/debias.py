@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_dinov3_sim.core.state import Backbone
+    from napari_dinov3_sim.core.protocols import Backbone
 
 MAX_BASES = 8
 """Tile shapes whose basis is remembered for each model, the least recently used going first."""

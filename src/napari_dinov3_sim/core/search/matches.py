@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_dinov3_sim.core.peaks import patch_center
-from napari_dinov3_sim.core.regions import patch_areas
-from napari_dinov3_sim.core.similarity import check_same_model
+from napari_dinov3_sim.core.search.peaks import patch_center
+from napari_dinov3_sim.core.search.regions import patch_areas
+from napari_dinov3_sim.core.search.similarity import check_same_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
-    from napari_dinov3_sim.core.state import PatchImageState, Progress
+    from napari_dinov3_sim.core.protocols import Progress
+    from napari_dinov3_sim.core.state import PatchImageState
 
 BLOCK_BYTES = 64 * 2**20
 """Of products held at a time."""

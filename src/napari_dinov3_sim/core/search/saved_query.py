@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.core.embedding.recipe import FACTORS
 from napari_dinov3_sim.core.errors import StateError
-from napari_dinov3_sim.core.intensity import IntensityWindow, convert_to_rgb
-from napari_dinov3_sim.core.recipe import FACTORS
+from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.combine import Combination, KindQuery
-    from napari_dinov3_sim.core.similarity import Point, SimilarityMap
+    from napari_dinov3_sim.core.search.combine import Combination, KindQuery
+    from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
 
 COMBINATIONS = ("auto", "mean", "best", "contrast")
@@ -81,7 +81,7 @@ class SavedKind:
             As ``#rrggbb``.
         thumbnails : iterable of ndarray of uint8, shape (h, w, 3), optional
         """
-        from napari_dinov3_sim.core.state import normalize_embeddings
+        from napari_dinov3_sim.core.vectors import normalize_embeddings
 
         background = kind.background
         if background is not None:
@@ -98,7 +98,7 @@ class SavedKind:
 
     def query(self) -> KindQuery:
         """Return the kind for `score_kinds`."""
-        from napari_dinov3_sim.core.combine import KindQuery
+        from napari_dinov3_sim.core.search.combine import KindQuery
 
         return KindQuery(self.name, self.positives, self.negatives, self.background)
 
@@ -210,7 +210,7 @@ class SavedQuery:
         StateError
             Another model embedded the image.
         """
-        from napari_dinov3_sim.core.combine import score_kinds
+        from napari_dinov3_sim.core.search.combine import score_kinds
 
         self.check_model(state.fingerprint, model)
         return score_kinds([kind.query() for kind in self.kinds], state, self.combination)
