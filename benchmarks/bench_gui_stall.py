@@ -17,7 +17,7 @@ import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 
-from napari_dinov3_sim.backbones.calm_imports import is_imported
+from napari_dinov3_sim.backbones.background_import import is_imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable

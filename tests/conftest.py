@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_dinov3_sim.backbones import cards
+from napari_dinov3_sim.backbones import identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 def folder_of_cards(tmp_path_factory, monkeypatch) -> Path:
     """An empty folder of model cards for every test."""
     folder = tmp_path_factory.mktemp("cards")
-    monkeypatch.setattr(cards, "folder_of_cards", lambda: folder)
+    monkeypatch.setattr(identity, "folder_of_cards", lambda: folder)
     return folder

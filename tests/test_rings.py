@@ -25,8 +25,6 @@ RING_OF = {
     "core": 1,
     "backbones": 2,
     "store": 2,
-    "query_files": 2,
-    "peak_files": 2,
     "session": 3,
     "widget": 4,
     "cli": 4,
@@ -41,9 +39,7 @@ LAZY = {
     "": ("torch", "napari", "transformers", *QT),
     "core": ("napari", "transformers", "skimage", "scipy", *QT),
     "backbones": ("napari", *QT),
-    "store": ("napari", *QT),
-    "query_files": ("torch", "napari", *QT),
-    "peak_files": ("torch", "napari", *QT),
+    "store": ("torch", "napari", *QT),
     "session": QT,
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers"),
@@ -107,8 +103,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-# backbones and store are one ring and cost one interpreter.
-RINGS = [(), ("core",), ("backbones", "store"), ("query_files", "peak_files"), ("session",)]
+RINGS = [(), ("core",), ("backbones",), ("store",), ("session",)]
 RINGS += [("widget",), ("cli",), ("_cli",), ("demo",), ("sample_data",)]
 
 
@@ -150,8 +145,6 @@ FOREIGN = {
     "core": ("napari", "transformers", "safetensors", "huggingface_hub", *QT),
     "backbones": ("napari", *QT),
     "store": ("napari", *QT),
-    "query_files": ("napari", *QT),
-    "peak_files": ("napari", *QT),
     "session": QT,
 }
 

@@ -11,9 +11,9 @@ from napari.components import ViewerModel
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.errors import ImageError, PointError, StoreError
 from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
-from napari_dinov3_sim.peak_files import save_peaks
-from napari_dinov3_sim.query_files import save_query
 from napari_dinov3_sim.session.runner import InlineRunner
+from napari_dinov3_sim.store.peak_files import save_peaks
+from napari_dinov3_sim.store.query_files import save_query
 
 
 @pytest.mark.parametrize("path", ["cells.png", Path("cells.png")])

@@ -44,27 +44,27 @@ if TYPE_CHECKING:
         threshold_labels,
     )
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.peak_files import PeakRow, save_peaks
-    from napari_dinov3_sim.query_files import (
+    from napari_dinov3_sim.session import Look, SimilaritySession
+    from napari_dinov3_sim.store import load_state, save_state
+    from napari_dinov3_sim.store.peak_files import PeakRow, save_peaks
+    from napari_dinov3_sim.store.query_files import (
         LibraryEntry,
         list_queries,
         load_query,
         save_query,
     )
-    from napari_dinov3_sim.session import Look, SimilaritySession
-    from napari_dinov3_sim.store import load_state, save_state
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "IntensityWindow": "core.images.intensity",
     "KindQuery": "core.search.combine",
-    "LibraryEntry": "query_files",
+    "LibraryEntry": "store.query_files",
     "Look": "session",
     "Matches": "core.search.matches",
     "PatchImageState": "core.state",
     "Peak": "core.search.peaks",
-    "PeakRow": "peak_files",
+    "PeakRow": "store.peak_files",
     "Recipe": "core.embedding.recipe",
     "SavedKind": "core.search.saved_query",
     "SavedQuery": "core.search.saved_query",
@@ -83,9 +83,9 @@ _HOMES = {
     "kind_of_points": "core.search.combine",
     "label_coverages": "core.search.regions",
     "list_models": "backbones",
-    "list_queries": "query_files",
+    "list_queries": "store.query_files",
     "load_backbone": "backbones",
-    "load_query": "query_files",
+    "load_query": "store.query_files",
     "load_state": "store",
     "make_thumbnail": "core.search.saved_query",
     "mutual_matches": "core.search.matches",
@@ -93,8 +93,8 @@ _HOMES = {
     "pca_colours": "core.search.pca",
     "query_vector": "core.search.similarity",
     "region_vector": "core.search.regions",
-    "save_peaks": "peak_files",
-    "save_query": "query_files",
+    "save_peaks": "store.peak_files",
+    "save_query": "store.query_files",
     "save_state": "store",
     "score_kinds": "core.search.combine",
     "similarity_map": "core.search.similarity",

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_dinov3_sim._cli import zarrs
-from napari_dinov3_sim.backbones import ModelCard, cards, loading
+from napari_dinov3_sim.backbones import ModelCard, identity, loading
 from napari_dinov3_sim.cli import main
 from napari_dinov3_sim.core.errors import BackboneError
 
@@ -138,7 +138,7 @@ def unloadable(backbone, monkeypatch):
         raise BackboneError("asked to load")
 
     def forget():
-        monkeypatch.setattr(cards, "known_card", lambda *_: card)
+        monkeypatch.setattr(identity, "known_card", lambda *_: card)
         monkeypatch.setattr(loading, "load_backbone", load)
 
     return forget

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_dinov3_sim.backbones import OfflineError, loading
-from napari_dinov3_sim.query_files import load_query, save_query
+from napari_dinov3_sim.store.query_files import load_query, save_query
 
 QUERY = "a.query.safetensors"
 

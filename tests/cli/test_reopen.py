@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from skimage.io import imread
 
-from napari_dinov3_sim.backbones import ModelCard, cards, loading
+from napari_dinov3_sim.backbones import ModelCard, identity, loading
 from napari_dinov3_sim.core.errors import BackboneError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
@@ -25,7 +25,7 @@ MODEL = ("--model", "builtin")
 def card(backbone, monkeypatch):
     """The built-in model is remembered from here on."""
     card = ModelCard(**{field.name: getattr(backbone, field.name) for field in fields(ModelCard)})
-    monkeypatch.setattr(cards, "known_card", lambda *_: card)
+    monkeypatch.setattr(identity, "known_card", lambda *_: card)
     return card
 
 

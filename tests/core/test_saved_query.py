@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from napari_dinov3_sim import query_files
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
 from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery, make_thumbnail
-from napari_dinov3_sim.query_files import list_queries, load_query, save_query
-from napari_dinov3_sim.store import save_state
+from napari_dinov3_sim.store import query_files, save_state
+from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
 
 from .states import random_state
 

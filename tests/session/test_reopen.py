@@ -209,7 +209,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from napari.components import ViewerModel
-from napari_dinov3_sim.backbones.calm_imports import is_imported
+from napari_dinov3_sim.backbones.background_import import is_imported
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession, warming
 from napari_dinov3_sim.session.runner import ThreadRunner

@@ -11,9 +11,9 @@ from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateError, StoreError
-from napari_dinov3_sim.query_files import list_queries, load_query
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.store.query_files import list_queries, load_query
 
 
 def embed(image):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim._cli.errors import OutputError
-from napari_dinov3_sim.store.files import replacing
+from napari_dinov3_sim.store.safetensors_io import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

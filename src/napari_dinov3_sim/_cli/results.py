@@ -20,7 +20,7 @@ from napari_dinov3_sim._cli.wanted import (
     Wanted,
     kind_parts,
 )
-from napari_dinov3_sim.peak_files import PeakRow, peaks_table
+from napari_dinov3_sim.store.peak_files import PeakRow, peaks_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

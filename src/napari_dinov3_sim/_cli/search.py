@@ -15,7 +15,7 @@ from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
 from napari_dinov3_sim._cli.tasks import last_file
 from napari_dinov3_sim._cli.terminal import PROGRAM, Bars, note
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.query_files import load_query
+from napari_dinov3_sim.store.query_files import load_query
 
 if TYPE_CHECKING:
     import argparse

@@ -17,7 +17,7 @@ from napari_dinov3_sim._cli.results import Result
 from napari_dinov3_sim._cli.searching import Search, check_embeddings_folder
 from napari_dinov3_sim._cli.tasks import last_file
 from napari_dinov3_sim._cli.terminal import Bars, say
-from napari_dinov3_sim.query_files import QUERY_SUFFIX, save_query
+from napari_dinov3_sim.store.query_files import QUERY_SUFFIX, save_query
 
 if TYPE_CHECKING:
     import argparse

@@ -32,7 +32,7 @@ from napari_dinov3_sim.backbones.registry import (
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.cards import ModelCard, known_card
+    from napari_dinov3_sim.backbones.identity import ModelCard, known_card
     from napari_dinov3_sim.backbones.loading import is_available, load_backbone
 
 __all__ = [
@@ -61,9 +61,9 @@ __all__ = [
 
 _HOMES = {
     "DINOv3Backbone": "backbone",
-    "ModelCard": "cards",
+    "ModelCard": "identity",
     "is_available": "loading",
-    "known_card": "cards",
+    "known_card": "identity",
     "load_backbone": "loading",
 }
 

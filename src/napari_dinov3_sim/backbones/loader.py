@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.cards import ModelCard
+    from napari_dinov3_sim.backbones.identity import ModelCard
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ModelLoader:
 
     def __call__(self, model: str, report: Callable[[str, int, int], None]) -> DINOv3Backbone:
         """Load a model by name or path."""
-        from napari_dinov3_sim.backbones.calm_imports import import_encoder
+        from napari_dinov3_sim.backbones.background_import import import_encoder
 
         import_encoder()
         from napari_dinov3_sim.backbones import load_backbone

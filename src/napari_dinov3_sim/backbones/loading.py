@@ -12,12 +12,10 @@ from napari_dinov3_sim.backbones.architecture import (
     matching_record,
 )
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-from napari_dinov3_sim.backbones.cards import Request, facts_of, remember
 from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
 from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
-from napari_dinov3_sim.backbones.fingerprint import fingerprint_of
+from napari_dinov3_sim.backbones.identity import Request, facts_of, remember
 from napari_dinov3_sim.backbones.locate import Material, is_here, locate
-from napari_dinov3_sim.backbones.naming import canonical, detect_naming
 from napari_dinov3_sim.backbones.registry import (
     LVD_MEAN,
     LVD_STD,
@@ -27,14 +25,20 @@ from napari_dinov3_sim.backbones.registry import (
     ModelRecord,
     Statistics,
 )
-from napari_dinov3_sim.backbones.weights import check_hash, meta_hash_of, read_weights
+from napari_dinov3_sim.backbones.state_dict import canonical, detect_naming
+from napari_dinov3_sim.backbones.weights import (
+    check_hash,
+    fingerprint_of,
+    meta_hash_of,
+    read_weights,
+)
 
 if TYPE_CHECKING:
     import os
 
     import torch
 
-    from napari_dinov3_sim.backbones.progress import Progress
+    from napari_dinov3_sim.backbones.hub import Progress
 
 _UNKNOWN_LICENCE = "unknown: that of the place the weights come from"
 

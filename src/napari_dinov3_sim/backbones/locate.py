@@ -19,15 +19,10 @@ from napari_dinov3_sim.backbones.errors import (
     WrongModelError,
 )
 from napari_dinov3_sim.backbones.registry import BUILTIN, ModelRecord, find_model, lookup
-from napari_dinov3_sim.backbones.weights import (
-    CONFIG,
-    PREPROCESSOR,
-    find_weights,
-    read_json,
-)
+from napari_dinov3_sim.backbones.weights import CONFIG, PREPROCESSOR, find_weights, read_json
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.backbones.progress import Progress
+    from napari_dinov3_sim.backbones.hub import Progress
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin_v0"
 

@@ -159,7 +159,7 @@ class QueryResults:
             Another model made it than the one that is loaded. If none is loaded yet, that is a
             failure of the session when it is.
         """
-        from napari_dinov3_sim.query_files import load_query
+        from napari_dinov3_sim.store.query_files import load_query
 
         query = load_query(path)
         self.saved.take(query, Path(path).name)

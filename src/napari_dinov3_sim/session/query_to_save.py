@@ -123,7 +123,7 @@ class QueryToSave:
 
     def save(self, path: Path) -> Iterator[SavedQuery]:
         """Write the file and give what is in it; runs in the worker."""
-        from napari_dinov3_sim.query_files import save_query
+        from napari_dinov3_sim.store.query_files import save_query
 
         query = self._query()
         save_query(query, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.backbones import calm_imports
+from napari_dinov3_sim.backbones import background_import
 from napari_dinov3_sim.session.messages import Finished
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class EncoderWarming:
 
     def start(self) -> None:
         """Wait for a lull from now on; what fails in it is told when a model is loaded."""
-        if not calm_imports.is_imported():
+        if not background_import.is_imported():
             self.put_off()
             self._token = self._runner.submit("warm-up", _import_encoder, _ignore)
 
@@ -76,7 +76,7 @@ class EncoderWarming:
 def _import_pandas(post: Receive, token: CancelToken) -> None:
     """Import what napari imports at its first Points layer: half a second, off the window."""
     del post, token
-    calm_imports.import_calmly("pandas")
+    background_import.import_calmly("pandas")
 
 
 def _import_encoder(post: Receive, token: CancelToken) -> None:
@@ -88,9 +88,9 @@ def _import_encoder(post: Receive, token: CancelToken) -> None:
     del post
     if token.wait(LULL):
         return
-    calm_imports.import_torch()
+    background_import.import_torch()
     if not token.cancelled:  # something was asked meanwhile
-        calm_imports.import_encoder()
+        background_import.import_encoder()
 
 
 def _ignore(message: Message) -> None:

@@ -9,9 +9,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.files import cannot_write, read_state, write_state
 from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
-from napari_dinov3_sim.store.parts import TileParts
+from napari_dinov3_sim.store.safetensors_io import cannot_write, read_state, write_state
+from napari_dinov3_sim.store.tile_cache import TileParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

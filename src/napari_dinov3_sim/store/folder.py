@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.store.files import PART
+from napari_dinov3_sim.store.safetensors_io import PART
 
 if TYPE_CHECKING:
     from pathlib import Path

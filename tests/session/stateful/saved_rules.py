@@ -10,7 +10,7 @@ import pytest
 from hypothesis.stateful import precondition, rule
 
 from napari_dinov3_sim.core.errors import PointError, StateError
-from napari_dinov3_sim.query_files import load_query
+from napari_dinov3_sim.store.query_files import load_query
 
 from .choices import NUMBER
 from .oracle import TOLERANCE

@@ -11,8 +11,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
-from napari_dinov3_sim.store import write_atomically
-from napari_dinov3_sim.store.files import FORMAT, cannot_write
+from napari_dinov3_sim.store.safetensors_io import FORMAT, cannot_write, write_atomically
 
 if TYPE_CHECKING:
     import os

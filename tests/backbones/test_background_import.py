@@ -9,38 +9,38 @@ from contextlib import suppress
 
 import pytest
 
-from napari_dinov3_sim.backbones.calm_imports import uncollected
+from napari_dinov3_sim.backbones.background_import import uncollected
 
 BEFORE = """
 import sys
 from pathlib import Path
-from napari_dinov3_sim.backbones import calm_imports
+from napari_dinov3_sim.backbones import background_import
 
-calm_imports._load_libraries()
+background_import._load_libraries()
 print("libtorch_cpu.so" in Path("/proc/self/maps").read_text(), "torch" in sys.modules)
-calm_imports.import_torch()
+background_import.import_torch()
 import torch
 print(float(torch.ones(2) @ torch.ones(2)))
 """
 
 MISSING = """
 import sys
-from napari_dinov3_sim.backbones import calm_imports
+from napari_dinov3_sim.backbones import background_import
 
-calm_imports.LIBRARIES = ("no.so", "neither.so")
-calm_imports.import_torch()
+background_import.LIBRARIES = ("no.so", "neither.so")
+background_import.import_torch()
 print("torch" in sys.modules)
 """
 
 COLLECTED = """
 import gc
-from napari_dinov3_sim.backbones import calm_imports
+from napari_dinov3_sim.backbones import background_import
 
 full = []
 gc.callbacks.append(lambda phase, info: full.append(phase) if info["generation"] == 2 else None)
 before = len(gc.get_objects(generation=2))
-calm_imports.import_encoder()
-print(len(full), gc.isenabled(), calm_imports.is_imported(), gc.get_freeze_count())
+background_import.import_encoder()
+print(len(full), gc.isenabled(), background_import.is_imported(), gc.get_freeze_count())
 print(len(gc.get_objects(generation=2)) > before + 100_000)
 """
 

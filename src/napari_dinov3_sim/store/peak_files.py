@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.store import write_atomically
-from napari_dinov3_sim.store.files import cannot_write
+from napari_dinov3_sim.store.safetensors_io import cannot_write, write_atomically
 
 if TYPE_CHECKING:
     import os

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.files import read_array, write_array
+from napari_dinov3_sim.store.safetensors_io import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

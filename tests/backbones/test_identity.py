@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import constants
 
-from napari_dinov3_sim.backbones import cards, hub, known_card, load_backbone, loading
-from napari_dinov3_sim.backbones.cards import ModelCard
+from napari_dinov3_sim.backbones import hub, identity, known_card, load_backbone, loading
+from napari_dinov3_sim.backbones.identity import ModelCard
 from napari_dinov3_sim.store import default_folder
 
 from .factories import cache, official, save, tiny_model, to_timm
@@ -127,7 +127,7 @@ def test_another_computer_or_version_is_not_trusted(
     weights: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     load_backbone(weights, device="cpu")
-    monkeypatch.setattr(f"napari_dinov3_sim.backbones.cards.{name}", lambda *_: "another")
+    monkeypatch.setattr(f"napari_dinov3_sim.backbones.identity.{name}", lambda *_: "another")
     assert known_card(weights, "cpu") is None
 
 
@@ -167,16 +167,16 @@ def test_a_folder_that_cannot_be_written_stops_nobody(
 
 def test_cards_lie_beside_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert cards.folder_of_cards() == default_folder().parent / "models"
+    assert identity.folder_of_cards() == default_folder().parent / "models"
 
 
 def test_asking_imports_neither_of_the_model_libraries(weights: Path, tmp_path: Path) -> None:
     load_backbone(weights, device="cpu")
-    found = cards.folder_of_cards()
+    found = identity.folder_of_cards()
     program = (
-        "import sys; from pathlib import Path; from napari_dinov3_sim.backbones import cards\n"
-        "cards.folder_of_cards = lambda: Path(sys.argv[2])\n"
-        "print(cards.known_card(sys.argv[1], 'cpu').patch_size)\n"
+        "import sys; from pathlib import Path; from napari_dinov3_sim.backbones import identity\n"
+        "identity.folder_of_cards = lambda: Path(sys.argv[2])\n"
+        "print(identity.known_card(sys.argv[1], 'cpu').patch_size)\n"
         "print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", program, str(weights), str(found)]
