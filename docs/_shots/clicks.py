@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 
 from _shots.desk import Desk, spin
 from _shots.pictures import beside, write
-from napari_dinov3_sim.session.questions import DEFAULT_KIND
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
 
 GLAND = (200, 100)
 COINS = ((51, 101), (117, 150), (51, 331))

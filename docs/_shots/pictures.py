@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
-from napari_dinov3_sim.session.palette import KIND_COLOURS
+from napari_dinov3_sim.session.layers.style import KIND_COLOURS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

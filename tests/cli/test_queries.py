@@ -18,7 +18,7 @@ from napari_dinov3_sim._cli import similarity as similarity_command
 from napari_dinov3_sim._cli.overlay import NEGATIVE, OUTLINE
 from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
 from napari_dinov3_sim.core.search.thresholds import otsu_threshold
-from napari_dinov3_sim.session.questions import DEFAULT_KIND
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
 OPTIONS = ("--out", "out", "--model", "builtin")

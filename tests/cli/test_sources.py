@@ -16,7 +16,7 @@ from napari_dinov3_sim._cli.errors import InputError, UsageError
 from napari_dinov3_sim._cli.sources import OpenFile
 from napari_dinov3_sim.core.images.intensity import compute_window
 from napari_dinov3_sim.core.images.scanning import survey
-from napari_dinov3_sim.session import planes as session_planes
+from napari_dinov3_sim.session.images import planes as session_planes
 
 
 def pixels(layer, position):

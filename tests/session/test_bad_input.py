@@ -15,9 +15,9 @@ from napari.components import ViewerModel
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import PointError
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session import pixels as pixels_module
-from napari_dinov3_sim.session import targets as targets_module
-from napari_dinov3_sim.session.planes import refusal
+from napari_dinov3_sim.session.embedding import plane_reader as pixels_module
+from napari_dinov3_sim.session.images import targets as targets_module
+from napari_dinov3_sim.session.images.planes import refusal
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 

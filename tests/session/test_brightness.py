@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_dinov3_sim import sample_data
-from napari_dinov3_sim.session.brightness import is_bright
+from napari_dinov3_sim.session.layers.style import is_bright
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (20, 200), (200, 20)])

@@ -17,7 +17,7 @@ from brute_force import (
 )
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.session import planes as planes_module
+from napari_dinov3_sim.session.images import planes as planes_module
 
 
 def rgb_embeddings(channels):

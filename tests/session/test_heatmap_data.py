@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.search.similarity import SimilarityMap
-from napari_dinov3_sim.session.heatmap_data import (
+from napari_dinov3_sim.session.images.patch_array import (
     NOT_COMPUTED,
     PatchwiseArray,
     create_layer_data,
     pyramid_shapes,
 )
-from napari_dinov3_sim.session.planes import LayerAxes
+from napari_dinov3_sim.session.images.planes import LayerAxes
 
 
 def similarity(height, width, seed=0):

@@ -11,8 +11,8 @@ from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.answer_job import TargetPlane
-from napari_dinov3_sim.session.answers import Answers
+from napari_dinov3_sim.session.answering.answer_job import TargetPlane
+from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.messages import LayerReady, MapReady
 from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore

@@ -6,10 +6,10 @@ import pytest
 from brute_force import PatchProjection
 
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.images.planes import PlaneKey
 from napari_dinov3_sim.session.messages import Failure
-from napari_dinov3_sim.session.mishaps import Mishaps
-from napari_dinov3_sim.session.planes import PlaneKey
 from napari_dinov3_sim.session.runner import InlineRunner
+from napari_dinov3_sim.session.status import Mishaps
 
 
 class Broken(PatchProjection):

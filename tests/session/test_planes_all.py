@@ -18,9 +18,10 @@ from brute_force import (
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.search import combine
-from napari_dinov3_sim.session import SimilaritySession, inquiry
-from napari_dinov3_sim.session import planes as planes_module
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
+from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 

@@ -21,7 +21,7 @@ from skimage.measure import points_in_poly
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session import planes as planes_module
+from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 

@@ -211,11 +211,12 @@ import numpy as np
 from napari.components import ViewerModel
 from napari_dinov3_sim.backbones.background_import import is_imported
 from napari_dinov3_sim.backbones.loader import ModelLoader
-from napari_dinov3_sim.session import SimilaritySession, warming
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.embedding import model_loading
 from napari_dinov3_sim.session.runner import ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
-warming.LULL = 60.0  # a slow machine must not pass for a lull
+model_loading.LULL = 60.0  # a slow machine must not pass for a lull
 viewer, runner = ViewerModel(), ThreadRunner()
 store = EmbeddingStore(MemoryStore(), DiskStore(Path(sys.argv[1])))
 session = SimilaritySession(
@@ -232,7 +233,7 @@ told("opened")
 session.add_query(image, 30, 40)
 session.wait(120)
 told(f"answered {float(session.heatmaps[image].data.max()):.4f}")
-warming.LULL = 0.0
+model_loading.LULL = 0.0
 viewer.add_image(np.zeros((20, 20)))
 end = time.monotonic() + 60
 while not is_imported() and time.monotonic() < end:

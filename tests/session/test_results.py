@@ -16,10 +16,11 @@ from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
-from napari_dinov3_sim.session import SimilaritySession, result_data
-from napari_dinov3_sim.session import planes as planes_module
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.images import planes as planes_module
+from napari_dinov3_sim.session.layer_metadata import marked_as
 from napari_dinov3_sim.session.messages import Progress
+from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
@@ -257,7 +258,7 @@ def test_objects_of_a_renamed_kind_stay_in_their_layer(session, two, viewer):
 
 def test_large_labels_are_computed_where_they_are_seen(session, two, viewer, monkeypatch):
     monkeypatch.setattr(result_data, "MAX_EDITABLE", 1000)
-    monkeypatch.setattr("napari_dinov3_sim.session.heatmap_data.MAX_PLAIN", 1000)
+    monkeypatch.setattr("napari_dinov3_sim.session.images.patch_array.MAX_PLAIN", 1000)
     session.add_query(two[0], 40, 33)
     session.results.labels(0.3)
     (layer,) = results(viewer, "labels", two[0])
@@ -666,7 +667,7 @@ def test_large_colours_are_a_lazy_pyramid_of_the_same_pixels(session, two, viewe
     for layer in results(viewer, "colours"):
         viewer.layers.remove(layer)
     monkeypatch.setattr(result_data, "MAX_COLOURS", 1000)
-    monkeypatch.setattr("napari_dinov3_sim.session.heatmap_data.MAX_LEVEL_SIDE", 60)
+    monkeypatch.setattr("napari_dinov3_sim.session.images.patch_array.MAX_LEVEL_SIDE", 60)
     session.results.colours()
     for layer, expected in zip(results(viewer, "colours"), plain, strict=True):
         assert layer.multiscale

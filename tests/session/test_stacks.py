@@ -13,7 +13,7 @@ from brute_force import (
     reference_window,
 )
 
-from napari_dinov3_sim.session import planes as planes_module
+from napari_dinov3_sim.session.images import planes as planes_module
 
 
 def plane_map(query_plane, pick, target_plane, window_query, window_target):

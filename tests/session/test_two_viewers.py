@@ -19,7 +19,7 @@ from brute_force import (
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.layer_metadata import marked_as
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_dinov3_sim.session.viewboxes import SideBySide
+from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
 
 
 @pytest.fixture

@@ -266,7 +266,8 @@ def test_unticking_leaves_an_image_out(qtbot, make_dock, pair):
 
 def test_a_refused_image_is_grey_and_says_why(make_dock, viewer_model, monkeypatch):
     monkeypatch.setattr(
-        "napari_dinov3_sim.session.targets.refusal", lambda layer: f"{layer.name}: is complex."
+        "napari_dinov3_sim.session.images.targets.refusal",
+        lambda layer: f"{layer.name}: is complex.",
     )
     viewer_model.add_image(squares((1, 1)), name="phase")
     dock = make_dock()

@@ -13,7 +13,7 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.backbones import MODELS
-from napari_dinov3_sim.session.look import Look
+from napari_dinov3_sim.session.layers.style import Look
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.widget import model_picker
 from napari_dinov3_sim.widget.activity import Activity

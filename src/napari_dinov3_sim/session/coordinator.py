@@ -4,43 +4,199 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.session.answers import Answers
-from napari_dinov3_sim.session.atlas import Atlas
-from napari_dinov3_sim.session.deliveries import Deliveries
-from napari_dinov3_sim.session.embedder import Embedder
-from napari_dinov3_sim.session.inquiry import Inquiry
-from napari_dinov3_sim.session.looking import Looking
-from napari_dinov3_sim.session.mishaps import Mishaps
-from napari_dinov3_sim.session.overlays import Overlays
-from napari_dinov3_sim.session.palette import Palette
-from napari_dinov3_sim.session.picking import Picking
-from napari_dinov3_sim.session.point_features import Role
-from napari_dinov3_sim.session.pruning import Pruning
-from napari_dinov3_sim.session.queries import QueryPoints
-from napari_dinov3_sim.session.regions import Regions
-from napari_dinov3_sim.session.reporting import Reporting
-from napari_dinov3_sim.session.results import Results
-from napari_dinov3_sim.session.signals import Signals
-from napari_dinov3_sim.session.targets import Targets
-from napari_dinov3_sim.session.warming import Warming
+from psygnal import Signal
+
+from napari_dinov3_sim.session.answering.answers import Answers
+from napari_dinov3_sim.session.embedding.embedder import Embedder
+from napari_dinov3_sim.session.embedding.model_loading import Warming
+from napari_dinov3_sim.session.images.targets import Targets
+from napari_dinov3_sim.session.interaction.interaction import Looking
+from napari_dinov3_sim.session.layers.overlays import Overlays, Pruning
+from napari_dinov3_sim.session.layers.style import Palette
+from napari_dinov3_sim.session.messages import (
+    Answered,
+    Failure,
+    Finished,
+    LayerReady,
+    Message,
+    ModelKnown,
+    ModelLoaded,
+    Notice,
+    PlaneEmbedded,
+    Progress,
+    StateGone,
+)
+from napari_dinov3_sim.session.query.point_features import Role
+from napari_dinov3_sim.session.query.points import QueryPoints
+from napari_dinov3_sim.session.query.question_builder import Inquiry, Picking
+from napari_dinov3_sim.session.query.regions import Regions
+from napari_dinov3_sim.session.results.results import Results
+from napari_dinov3_sim.session.scene import Atlas
+from napari_dinov3_sim.session.status import Mishaps, Reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from queue import SimpleQueue
 
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image, Points
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
-    from napari_dinov3_sim.session.embed_job import LoadModel
-    from napari_dinov3_sim.session.inquiry import Planes
-    from napari_dinov3_sim.session.look import Look
-    from napari_dinov3_sim.session.messages import Message
-    from napari_dinov3_sim.session.questions import AnyPick
+    from napari_dinov3_sim.session.answering.question import AnyPick
+    from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.images.planes import WindowKey
+    from napari_dinov3_sim.session.layers.style import Look
+    from napari_dinov3_sim.session.query.question_builder import Planes
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.store import EmbeddingStore
+
+
+class Deliveries:
+    """Takes the messages of jobs, on the thread that owns the layers.
+
+    Parameters
+    ----------
+    signals : Signals
+    atlas : Atlas
+    overlays : Overlays
+    queries : QueryPoints
+    mishaps : Mishaps
+    notices : SimpleQueue of str
+        What other threads have to tell the user.
+    changed : callable
+        Bound method, called when there may be something else to ask.
+
+    Attributes
+    ----------
+    histograms : mapping of str to ndarray of int
+        How many patches of all maps have which cosine, by kind.
+    """
+
+    def __init__(
+        self,
+        signals: Signals,
+        atlas: Atlas,
+        *,
+        overlays: Overlays,
+        queries: QueryPoints,
+        mishaps: Mishaps,
+        notices: SimpleQueue[str],
+        changed: Callable[[], None],
+    ) -> None:
+        self._signals, self._atlas = signals, atlas
+        self._overlays, self._queries = overlays, queries
+        self._mishaps, self._notices, self._changed = mishaps, notices, changed
+        self.histograms: Mapping[str, NDArray[np.intp]] = {}
+        self._plain: set[WindowKey] = set()
+
+    def take_embedding(self, message: Message) -> None:
+        """Take a message of a job that embeds."""
+        self._pass_on_notices()
+        if isinstance(message, Progress):
+            self._signals.progressed.emit(message)
+        elif isinstance(message, Notice):
+            self._signals.noticed.emit(message.message)
+        elif isinstance(message, Failure):
+            self._mishaps.add(message)
+        elif isinstance(message, ModelKnown | ModelLoaded):
+            self._signals.model_changed.emit()
+            self._changed()
+        elif isinstance(message, PlaneEmbedded):
+            self._tell_if_plain(message)
+            self._changed()
+        elif isinstance(message, Finished):
+            if not self._atlas.embedder.busy:
+                self._signals.progressed.emit(None)
+            self._changed()
+
+    def _tell_if_plain(self, message: PlaneEmbedded) -> None:
+        """Say once that an image shows nothing: its heatmap is bright everywhere."""
+        key = message.window_key
+        record = self._atlas.targets.get(message.plane.layer_id)
+        if message.contrast or key in self._plain or record is None:
+            return
+        self._plain.add(key)
+        self._signals.noticed.emit(f"{record.name} has no contrast: every patch looks the same.")
+
+    def take_answer(self, message: Message) -> None:
+        """Take a message of a job that answers."""
+        self._pass_on_notices()
+        if isinstance(message, LayerReady):
+            self._show(message)
+        elif isinstance(message, StateGone):
+            self._atlas.embedder.lost(message.plane)
+        elif isinstance(message, Answered):
+            self.histograms = message.histograms
+            self._overlays.heatmaps.rescale(message.limits)
+            self._queries.raise_to_top()
+            self._signals.answered.emit()
+        elif isinstance(message, Failure):
+            self._mishaps.add(message)
+        elif isinstance(message, Finished):
+            self._changed()
+
+    def forget_answer(self) -> None:
+        """Tell that there is no answer any more, if there was one and none is to come."""
+        answers = self._atlas.answers
+        if self.histograms and not (answers.pending or answers.planes()):
+            self.histograms = {}
+            self._signals.answered.emit()
+
+    def _pass_on_notices(self) -> None:
+        while not self._notices.empty():
+            self._signals.noticed.emit(self._notices.get())
+
+    def _show(self, message: LayerReady) -> None:
+        record = self._atlas.targets.get(message.layer.layer_id)
+        question = self._atlas.answers.question
+        # The pixels may have been replaced since, and the refresh may still be due.
+        if record is None or question is None or record.version != message.layer.version:
+            return
+        above = self._atlas.top(record.layer.unique_id) or record.layer
+        model = self._atlas.embedder.model
+        self._overlays.show(record, above, message, question, model)
+        if record.merged is not None:  # a new layer is hidden with the first channel alone
+            self._overlays.follow_visibility(record.layer, record.visible)
+
+
+class Signals:
+    """The signals of a session.
+
+    Attributes
+    ----------
+    status_changed : psygnal.Signal of str
+        One line that says what is going on.
+    progressed : psygnal.Signal of Progress or None
+        None at the end.
+    failed : psygnal.Signal of Failure
+    noticed : psygnal.Signal of str
+        A sentence for the user.
+    listed : psygnal.Signal
+        The list of images, or a tick in it, has changed.
+    answered : psygnal.Signal
+        The heatmaps are up to date.
+    model_changed : psygnal.Signal
+        The model has changed, or its device.
+    restyled : psygnal.Signal
+        The look or the scaling of the heatmaps has changed.
+    queried : psygnal.Signal
+        What is asked may have changed.
+    """
+
+    status_changed = Signal(str)
+    progressed = Signal(object)
+    failed = Signal(object)
+    noticed = Signal(str)
+    listed = Signal()
+    answered = Signal()
+    model_changed = Signal()
+    restyled = Signal()
+    queried = Signal()
 
 
 class Coordinator(Signals):

@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.heatmap_data import LayerData
-    from napari_dinov3_sim.session.pixels import Windows
-    from napari_dinov3_sim.session.planes import LayerAxes, PlaneKey, WindowKey
-    from napari_dinov3_sim.session.questions import StateHandle
+    from napari_dinov3_sim.session.images.patch_array import LayerData
+    from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey, WindowKey, Windows
+
+
+@dataclass(frozen=True, eq=False)
+class StateHandle:
+    """A plane's patch state, or the digest under which a worker finds it in the store."""
+
+    digest: str
+    state: PatchImageState | None = field(default=None, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StateHandle) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,312 @@ from __future__ import annotations
 
 import time
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
 
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.core.embedding.recipe import Recipe
-from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.asking import Asking
-from napari_dinov3_sim.session.channels import Merged
-from napari_dinov3_sim.session.look import Look
+from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.search.combine import Combination
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.session.coordinator import Coordinator
+from napari_dinov3_sim.session.images.planes import levels_of
+from napari_dinov3_sim.session.images.target import Merged
+from napari_dinov3_sim.session.images.transforms import placement_of
+from napari_dinov3_sim.session.layers.style import Look
+from napari_dinov3_sim.session.query.point_features import Role
 from napari_dinov3_sim.session.runner import Runner, default_runner
-from napari_dinov3_sim.session.showing import Showing
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.protocols import Backbone
-    from napari_dinov3_sim.session.embed_job import LoadModel
+    from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.layers.style import Scaling
     from napari_dinov3_sim.session.messages import Progress
+
+
+class Asking(Coordinator):
+    """The part of a session by which it is asked."""
+
+    def add_query(
+        self,
+        layer: Image,
+        x: float,
+        y: float,
+        *,
+        kind: str | None = None,
+        positive: bool | None = None,
+    ) -> None:
+        """Add a query point at a pixel of the plane of an image that is shown.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image
+        x, y : float
+            Pixel column and row at full resolution.
+        kind : str, optional
+            By default the current one, see `kind`.
+        positive : bool, optional
+            Whether this is what is meant, or what is not; by default as `positive` says.
+
+        Raises
+        ------
+        PointError
+            The point lies outside the image, or no plane of the image is shown.
+        """
+        record = self._targets.get(layer.unique_id)
+        shown = {plane.key.layer_id: plane for plane in self._targets.planes()}
+        plane = None if record is None else shown.get(record.layer.unique_id)
+        if record is None or plane is None:
+            raise PointError(f"{layer.name} shows no plane that is searched; tick it and show it.")
+        data = np.zeros(layer.ndim)
+        for axis, index in plane.key.position:
+            data[axis] = index
+        data[list(plane.key.axes)] = y, x
+        units = self._viewer.layers.units
+        world = placement_of(layer, plane.key.axes, units).to_world(data)
+        if self._targets.pixel(record, world) is None:
+            height, width = (levels_of(layer)[0].shape[axis] for axis in plane.key.axes)
+            raise PointError(
+                f"The point (x={x:g}, y={y:g}) lies outside {layer.name} of {width} × {height} "
+                f"pixels; choose x from 0 to {width - 1} and y from 0 to {height - 1}."
+            )
+        self._queries.ensure(layer)
+        role = self._queries.role
+        chosen = Role(kind or role.kind, role.positive if positive is None else positive)
+        self._queries.append(world, record.layer.unique_id, chosen)
+
+    def new_queries(self) -> None:
+        """Make the Points layer active and ready for clicks, and make it if it is gone."""
+        self._make_queries()
+        self._queries.activate()
+        self._schedule()
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind that the next point belongs to."""
+        return self._queries.role.kind
+
+    @kind.setter
+    def kind(self, kind: str) -> None:
+        name = kind.strip()
+        if not name:
+            raise SimilarityError("A kind needs a name; give at least one letter.")
+        self._palette.colour(name)
+        self._queries.set_role(Role(name, self.positive))
+        self.queried.emit()
+
+    @property
+    def positive(self) -> bool:
+        """Whether the next point is an example of its kind, or of what is not meant."""
+        return self._queries.role.positive
+
+    @positive.setter
+    def positive(self, positive: bool) -> None:
+        self._queries.set_role(Role(self.kind, positive))
+        self.queried.emit()
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """All kinds there are and their colours, as ``#rrggbb``."""
+        self._palette.colour(self.kind)
+        return {name: self._palette.colour(name) for name in self._palette.names}
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give a kind another name; it keeps its points and its colour."""
+        name = new.strip()
+        if not name:
+            raise SimilarityError("A kind needs a name; give at least one letter.")
+        self._overlays.heatmaps.rename_kind(old, name)
+        self._queries.rename_kind(old, name)
+        self.results.rename_kind(old, name)
+        self._answers.forget()  # regions may still ask for the old one, whose layers are gone
+        self._schedule()
+
+    @property
+    def combination(self) -> Combination:
+        """How the points of a kind are combined: 'auto', 'mean', 'best' or 'contrast'."""
+        return self._combination
+
+    @combination.setter
+    def combination(self, combination: Combination) -> None:
+        if combination not in get_args(Combination):
+            raise SimilarityError(
+                f"There is no combination {combination!r}; choose auto, mean, best or contrast."
+            )
+        self._combination = combination
+        self._schedule()
+
+    @property
+    def threshold(self) -> float | None:
+        """Cosine below which nothing counts as found; None if there is none."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float | None) -> None:
+        self._threshold = None if threshold is None else float(threshold)
+        self._schedule()
+
+    @property
+    def histograms(self) -> dict[str, NDArray[np.intp]]:
+        """How many patches of all maps have which cosine from -1 to 1, by kind."""
+        return dict(self._deliveries.histograms)
+
+    def undo(self) -> bool:
+        """Take the last edit of the query points back; return whether there was one."""
+        return self._queries.undo()
+
+    @property
+    def all_planes(self) -> bool:
+        """Whether stacks are answered on all planes, or only on those that are shown."""
+        return self._all_planes
+
+    @all_planes.setter
+    def all_planes(self, all_planes: bool) -> None:
+        self._all_planes = all_planes
+        self._schedule()
+
+    @property
+    def source(self) -> Image | None:
+        """The image that clicks belong to wherever it lies; None for the topmost below them."""
+        record = self._targets.get(self._targets.source)
+        return None if record is None else record.layer
+
+    @source.setter
+    def source(self, layer: Image | None) -> None:
+        self._targets.source = None if layer is None else layer.unique_id
+
+
+class Showing(Coordinator):
+    """The part of a session by which answers are seen."""
+
+    @property
+    def heatmaps(self) -> dict[Image, Image]:
+        """Each image layer's heatmap layer, that of the first kind where there are several."""
+        kinds = self._overlays.heatmaps.kinds
+        return self.heatmaps_of(kinds[0] if kinds else DEFAULT_KIND)
+
+    def heatmaps_of(self, kind: str) -> dict[Image, Image]:
+        """Return each image layer's heatmap layer of a kind, as they are in the viewer now."""
+        items = self._overlays.heatmaps.items().items()
+        found = {place.image: layer for place, layer in items if place.kind == kind}
+        records = {image_id: self._targets.get(image_id) for image_id in found}
+        return {r.layer: found[image_id] for image_id, r in records.items() if r is not None}
+
+    @property
+    def winners(self) -> dict[Image, Labels]:
+        """Each image layer's Labels layer of winning kinds; empty with fewer than two kinds."""
+        items = self._overlays.winners.items()
+        records = {image_id: self._targets.get(image_id) for image_id in items}
+        return {r.layer: items[image_id] for image_id, r in records.items() if r is not None}
+
+    @property
+    def show_winners(self) -> bool:
+        """Whether the layers of winning kinds are shown, also those still to come."""
+        return self._overlays.winners.visible
+
+    @show_winners.setter
+    def show_winners(self, show: bool) -> None:
+        self._overlays.winners.visible = show
+        self.restyled.emit()
+
+    @property
+    def hovering(self) -> bool:
+        """Whether the map of the patch under the mouse is shown, without a click."""
+        return self._looking.hovering
+
+    @hovering.setter
+    def hovering(self, hovering: bool) -> None:
+        self._looking.hovering = hovering
+        self._schedule()
+
+    @property
+    def outlines(self) -> bool:
+        """Whether the patches that were clicked are outlined."""
+        return self._looking.outlined
+
+    @outlines.setter
+    def outlines(self, outlined: bool) -> None:
+        self._looking.outlined = outlined
+        self._schedule()
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether every target is shown in a viewbox of its own."""
+        return self._looking.side_by_side
+
+    @side_by_side.setter
+    def side_by_side(self, wanted: bool) -> None:
+        self._looking.show_side_by_side(wanted, self.queries)
+        self._schedule()
+
+    def go_to_best_match(self) -> bool:
+        """Move the view to the best match in the next image that has not been seen yet.
+
+        Returns
+        -------
+        bool
+            False if there is no heatmap to go by.
+        """
+        kinds = self._overlays.heatmaps.kinds
+        current = self._queries.role.kind
+        kind = current if current in kinds else next(iter(kinds), current)
+        match = self._looking.go_to_best_match(kind)
+        if match is not None:
+            self._viewer.status = f"{match.name}: similarity {match.score:.2f}"
+        return match is not None
+
+    @property
+    def look(self) -> Look:
+        """Colormap, opacity and blending of new heatmaps."""
+        return self._overlays.heatmaps.look
+
+    def style(
+        self,
+        *,
+        colormap: str | None = None,
+        opacity: float | None = None,
+        blending: str | None = None,
+    ) -> None:
+        """Change how all heatmaps are drawn; see `Look`."""
+        wanted = {"colormap": colormap, "opacity": opacity, "blending": blending}
+        self._overlays.heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
+        self.restyled.emit()
+
+    @property
+    def scaling(self) -> Scaling:
+        """Contrast of the heatmaps.
+
+        'shared' is one scale for all, 'each' its own minimum and maximum, 'fixed' the `limits`.
+        """
+        return self._overlays.heatmaps.scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        self._overlays.heatmaps.scaling = scaling
+        self.restyled.emit()
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest on the common scale; setting them fixes it."""
+        return self._overlays.heatmaps.limits
+
+    @limits.setter
+    def limits(self, limits: tuple[float, float]) -> None:
+        low, high = (float(limit) for limit in limits)
+        if not -1.0 <= low < high <= 1.0:
+            raise SimilarityError(
+                f"Limits go from the lower to the higher cosine, within -1 and 1, not {limits}."
+            )
+        self._overlays.heatmaps.limits = (low, high)
+        self.restyled.emit()
 
 
 class SimilaritySession(Asking, Showing):

@@ -2,9 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.result_sentences import count
+from napari_dinov3_sim.session.query.question_builder import (
+    is_only_negative,
+    kinds_without_positive,
+)
+from napari_dinov3_sim.session.results.summaries import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable
+
+    from napari_dinov3_sim.session.answering.question import AnyPick
+    from napari_dinov3_sim.session.coordinator import Signals
+    from napari_dinov3_sim.session.images.planes import Plane, WindowKey
+    from napari_dinov3_sim.session.layers.overlays import Overlays
+    from napari_dinov3_sim.session.messages import Failure
+    from napari_dinov3_sim.session.query.loaded_query import SavedPicks
+    from napari_dinov3_sim.session.query.question_builder import Picking
+    from napari_dinov3_sim.session.query.regions import Regions
+    from napari_dinov3_sim.session.scene import Atlas
+
+
+KEPT = 10
+"""In a window nobody waits, and the list must not grow for ever."""
+
+
+class Mishaps:
+    """Collects failures.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with each failure that has not been told yet: every plane of a broken stack, and
+        every image with a broken model, fails alike, and once is enough.
+    """
+
+    def __init__(self, tell: Callable[[Failure], object]) -> None:
+        self._tell = tell
+        self._kept: list[Failure] = []
+        self._told: dict[str, dict[Hashable, int]] = {}
+
+    def add(self, failure: Failure) -> None:
+        """Take note of a failure."""
+        self._kept = [*self._kept[1 - KEPT :], failure]
+        if self._is_new(failure):
+            self._tell(failure)
+
+    def _is_new(self, failure: Failure) -> bool:
+        """Whether a sentence is told: the first time, and of pixels that were replaced since."""
+        versions = self._told.get(failure.message)
+        known = self._told.setdefault(failure.message, {})
+        layer, version = failure.plane.window_key if failure.plane else (None, 0)
+        replaced = known.get(layer, version) != version
+        known[layer] = version
+        return versions is None or replaced
+
+    def start_over(self) -> None:
+        """Tell again what has been told: the user has asked for it anew."""
+        self._told.clear()
+
+    def take(self, alive: set[WindowKey]) -> list[Failure]:
+        """Return what has failed since the last call, but for pixels that exist no more."""
+        kept, self._kept = self._kept, []
+        return [f for f in kept if f.plane is None or f.plane.window_key in alive]
 
 
 @dataclass(frozen=True)
@@ -151,3 +213,104 @@ def _ignored(number: int) -> str:
 def _without_positive(kinds: tuple[str, ...]) -> str:
     has = "have" if len(kinds) > 1 else "has"
     return f"{', '.join(kinds)} {has} no positive point yet: click with + this."
+
+
+class Reporting:
+    """Says what is going on; looks at all rooms and changes nothing.
+
+    Parameters
+    ----------
+    signals : Signals
+    atlas : Atlas
+    picking : Picking
+    overlays : Overlays
+    regions : Regions
+    saved : SavedPicks
+
+    Attributes
+    ----------
+    status : str
+        One line that says what is going on and what to do next.
+    """
+
+    def __init__(
+        self,
+        signals: Signals,
+        atlas: Atlas,
+        picking: Picking,
+        *,
+        overlays: Overlays,
+        regions: Regions,
+        saved: SavedPicks,
+    ) -> None:
+        self._signals, self._atlas, self._picking = signals, atlas, picking
+        self._overlays, self._regions, self._saved = overlays, regions, saved
+        self.status = ""
+
+    def report(
+        self,
+        planes: Collection[Plane],
+        picks: tuple[AnyPick, ...],
+        *,
+        busy: bool,
+        all_planes: bool,
+    ) -> None:
+        """Tell the status if it has changed.
+
+        Parameters
+        ----------
+        planes : collection of Plane
+            Those that are shown.
+        picks : tuple of AnyPick
+        busy : bool
+            Whether something is being embedded or answered.
+        all_planes : bool
+            Whether that is to be done for all planes of stacks.
+        """
+        now = self._situation(planes, picks, busy=busy)
+        if busy and all_planes:
+            now = replace(now, stacks=self._stacks(planes))
+        status = describe(now)
+        if status != self.status:
+            self.status = status
+            self._signals.status_changed.emit(status)
+
+    def _stacks(self, shown: Collection[Plane]) -> StackProgress:
+        layers = {plane.key.layer for plane in shown}
+        return StackProgress(
+            sum(plane.stack_size for plane in shown),
+            sum(key.layer in layers for key in self._atlas.embedder.planes()),
+            sum(key.layer in layers for key in self._atlas.answers.planes()),
+        )
+
+    def _situation(
+        self, planes: Collection[Plane], picks: tuple[AnyPick, ...], *, busy: bool
+    ) -> Situation:
+        targets, embedder = self._atlas.targets, self._atlas.embedder
+        queries = self._picking.queries
+        return Situation(
+            images=len(targets.records()),
+            targets=len(targets.layers()),
+            planes=len(planes),
+            points=len(queries),
+            outside=queries.outside,
+            ignored=queries.ignored,
+            embedded=sum(embedder.handle(plane.key) is not None for plane in planes),
+            levels=tuple(
+                f"{plane.name} is searched at level {plane.level}."
+                for plane in planes
+                if plane.level
+            ),
+            model=embedder.model,
+            three_d=self._atlas.viewer.dims.ndisplay == 3,
+            grid=self._picking.in_grid,
+            busy=busy,
+            model_failed=embedder.model_failed,
+            answered=len(self._overlays.heatmaps.items()),
+            regions=self._regions.count,
+            regions_outside=self._regions.outside,
+            saved=self._saved.count,
+            saved_remark=self._saved.remark,
+            only_negative=is_only_negative(picks),
+            without_positive=kinds_without_positive(picks),
+        )

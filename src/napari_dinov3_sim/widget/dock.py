@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.marks import model_in_use
+from napari_dinov3_sim.session.layer_metadata import model_in_use
 from napari_dinov3_sim.widget.controller import Controller
 from napari_dinov3_sim.widget.preferences import read_preferences
 from napari_dinov3_sim.widget.runner import QtRunner
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.core.protocols import Backbone
-    from napari_dinov3_sim.session.embed_job import LoadModel
+    from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.widget.dialogs import Dialogs
 

@@ -12,8 +12,7 @@ from napari_dinov3_sim.widget.layer_combo import keep_narrow
 from napari_dinov3_sim.widget.line import Line
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.contrast import Scaling
-    from napari_dinov3_sim.session.look import Look
+    from napari_dinov3_sim.session.layers.style import Look, Scaling
 
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
 """Their low end is dark: heatmaps are added to the image under them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.layer_metadata import marked_as
 
 from .oracle import TOLERANCE, Oracle
 from .record import ROLES

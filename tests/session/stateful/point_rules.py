@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from napari.layers.base import ActionType
 
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.layer_metadata import marked_as
 
 from .choices import (
     FRACTION,

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.layer_metadata import marked_as
 from napari_dinov3_sim.session.runner import InlineRunner
 
 from .belongings import Belongings

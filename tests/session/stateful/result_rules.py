@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 from napari.layers import Labels
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.marks import marked_as
+from napari_dinov3_sim.session.layer_metadata import marked_as
 
 from .choices import NUMBER
 from .oracle import TOLERANCE

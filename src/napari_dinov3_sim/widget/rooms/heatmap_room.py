@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from napari_dinov3_sim.session.brightness import is_bright
+from napari_dinov3_sim.session.layers.style import is_bright
 from napari_dinov3_sim.widget.rooms.room import Room, told
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.session.contrast import Scaling
+    from napari_dinov3_sim.session.layers.style import Scaling
     from napari_dinov3_sim.widget.views import Views
 
 NO_RIVALS = "Needs two kinds that have a heatmap each."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
-from napari_dinov3_sim.session.result_sentences import count
+from napari_dinov3_sim.session.results.summaries import count
 from napari_dinov3_sim.widget.focus import QueryFocus
 from napari_dinov3_sim.widget.image_list import ImageEntry
 from napari_dinov3_sim.widget.rooms.room import Room, told

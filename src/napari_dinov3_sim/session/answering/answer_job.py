@@ -1,0 +1,198 @@
+"""The job that answers a question: every target plane compared with every kind at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dinov3_sim.session.images.patch_array import create_layer_data
+from napari_dinov3_sim.session.messages import (
+    Answered,
+    Failure,
+    KindMaps,
+    LayerReady,
+    MapReady,
+    StateGone,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
+    from napari_dinov3_sim.session.answering.question import Question
+    from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
+    from napari_dinov3_sim.session.messages import StateHandle
+    from napari_dinov3_sim.session.runner import CancelToken, Receive
+    from napari_dinov3_sim.store import EmbeddingStore
+
+HISTOGRAM_BINS = 200
+"""From cosine -1 to 1."""
+
+PAUSE = 0.3
+"""Seconds between two looks at a stack whose hidden planes are being answered."""
+
+
+@dataclass(frozen=True)
+class TargetPlane:
+    """A plane to be compared.
+
+    Attributes
+    ----------
+    key : PlaneKey
+    handle : StateHandle
+    shape : tuple of int
+        Shape of its layer at level 0, without channels.
+    visible : bool
+        Whether it is shown now.
+    """
+
+    key: PlaneKey
+    handle: StateHandle
+    shape: tuple[int, ...]
+    visible: bool
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerJob:
+    """Compare the picks with every target, those that are seen first.
+
+    Attributes
+    ----------
+    question : Question
+    targets : tuple of TargetPlane
+        In the order wanted, the visible ones first.
+    known : mapping of PlaneKey to KindMaps
+        Answers to the same question for other planes of the same layers.
+    store : EmbeddingStore
+    backgrounds : mutable mapping of PatchImageState to ndarray
+        Kept from one question to the next.
+    """
+
+    question: Question
+    targets: tuple[TargetPlane, ...]
+    known: Mapping[PlaneKey, KindMaps] = field(repr=False)
+    store: EmbeddingStore
+    backgrounds: Backgrounds = field(repr=False)
+
+    def __call__(self, post: Receive, token: CancelToken) -> None:
+        """Send `MapReady` for each plane, `LayerReady` for each layer, then `Answered`."""
+        from napari_dinov3_sim.session.answering.query_vectors import kind_queries
+
+        states = {key: self._fetch(handle) for key, handle in self.question.states}
+        gone = [key for key, state in states.items() if state is None]
+        for key in gone:
+            post(StateGone(key))
+        if gone:
+            return
+        found = {key: state for key, state in states.items() if state is not None}
+        kinds = kind_queries(self.question, found, self.backgrounds)
+        if kinds:
+            _Round(self, kinds, post, token).run()
+
+    def _fetch(self, handle: StateHandle) -> PatchImageState | None:
+        return handle.state if handle.state is not None else self.store.fetch(handle.digest)
+
+
+class _Round:
+    """One pass over the targets, and the layers that have changed since they were last sent."""
+
+    def __init__(
+        self, job: AnswerJob, kinds: Sequence[KindQuery], post: Receive, token: CancelToken
+    ) -> None:
+        self._job, self._kinds, self._post, self._token = job, kinds, post, token
+        self._maps: dict[PlaneKey, KindMaps] = dict(job.known)
+        self._shapes = {target.key.layer: target.shape for target in job.targets}
+        self._changed: dict[LayerAxes, None] = {}
+        self._sent = time.monotonic()
+
+    def run(self) -> None:
+        visible = [target for target in self._job.targets if target.visible]
+        hidden = [target for target in self._job.targets if not target.visible]
+        if not self._answer(visible, pause=0.0):
+            return
+        self._post(self._summary())
+        if hidden and self._answer(hidden, pause=PAUSE):
+            self._post(self._summary())
+
+    def _answer(self, targets: Iterable[TargetPlane], *, pause: float) -> bool:
+        """Answer planes; return whether that was not cancelled."""
+        for target in targets:
+            if self._token.cancelled:
+                return False
+            self._compare(target)
+            if time.monotonic() - self._sent >= pause:
+                self._send_layers()
+        self._send_layers()
+        return not self._token.cancelled
+
+    def _compare(self, target: TargetPlane) -> None:
+        state = self._job._fetch(target.handle)
+        if state is None:
+            self._post(StateGone(target.key))
+            return
+        try:
+            maps = self._score(state)
+        except Exception as error:  # the other targets still have their answers
+            self._post(Failure.of(error, "plane", target.key))
+            return
+        self._maps[target.key] = maps
+        self._changed[target.key.layer] = None
+        self._post(MapReady(target.key, target.handle, maps))
+
+    def _score(self, state: PatchImageState) -> KindMaps:
+        from napari_dinov3_sim.core.search.combine import score_kinds
+
+        scored = score_kinds(self._kinds, state, self._job.question.combination)
+        return KindMaps(
+            state.grid, {k.name: m.cosine for k, m in zip(self._kinds, scored, strict=True)}
+        )
+
+    def _send_layers(self) -> None:
+        changed, self._changed, self._sent = self._changed, {}, time.monotonic()
+        for layer in changed:
+            self._post(self._layer_ready(layer))
+
+    def _layer_ready(self, layer: LayerAxes) -> LayerReady:
+        planes = {key: maps for key, maps in self._maps.items() if key.layer == layer}
+        grid, shape = next(iter(planes.values())).grid, self._shapes[layer]
+        heatmaps = {
+            kind.name: create_layer_data(
+                {key.indices: maps.cosines[kind.name] for key, maps in planes.items()},
+                grid,
+                layer,
+                shape,
+            )
+            for kind in self._kinds
+        }
+        if len(self._kinds) < 2:
+            return LayerReady(layer, heatmaps, None)
+        winners = {key.indices: self._winner(maps) for key, maps in planes.items()}
+        return LayerReady(layer, heatmaps, create_layer_data(winners, grid, layer, shape, 0))
+
+    def _winner(self, maps: KindMaps) -> NDArray[np.uint8 | np.uint16]:
+        from napari_dinov3_sim.core.search.combine import winner
+        from napari_dinov3_sim.core.search.similarity import SimilarityMap
+
+        ordered = [SimilarityMap(maps.cosines[kind.name], maps.grid) for kind in self._kinds]
+        return winner(ordered, self._job.question.threshold)
+
+    def _summary(self) -> Answered:
+        from napari_dinov3_sim.core.search.similarity import shared_limits
+
+        cosines = [c for maps in self._maps.values() for c in maps.cosines.values()]
+        histograms = {
+            kind.name: sum(
+                np.histogram(maps.cosines[kind.name], HISTOGRAM_BINS, (-1.0, 1.0))[0]
+                for maps in self._maps.values()
+            )
+            for kind in self._kinds
+        }
+        limits = shared_limits(cosines) if cosines else (0.0, 1.0)
+        return Answered(limits, histograms)  # type: ignore[arg-type]

@@ -1,0 +1,200 @@
+"""The latest question only: what was asked, what is being answered, what is known."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from napari_dinov3_sim.session.answering.answer_job import AnswerJob, TargetPlane
+from napari_dinov3_sim.session.messages import (
+    Answered,
+    Finished,
+    KindMaps,
+    LayerReady,
+    MapReady,
+    Message,
+    StateGone,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
+    from napari_dinov3_sim.session.answering.question import Question
+    from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
+    from napari_dinov3_sim.session.messages import StateHandle
+    from napari_dinov3_sim.session.runner import CancelToken, Runner
+    from napari_dinov3_sim.store import EmbeddingStore
+
+Targets = tuple[TargetPlane, ...]
+
+
+class Answers:
+    """Answers the newest question.
+
+    While the visible planes of one question are being answered, newer ones wait, and only the
+    newest of them is kept: so a dragged point draws a heatmap at every answer, and no queue
+    builds up. Planes out of sight are given up for a newer question at once.
+
+    Parameters
+    ----------
+    runner : Runner
+    store : EmbeddingStore
+        Where jobs find states that are not held.
+    notify : callable
+        Bound method, called on the main thread with every message that is still true.
+    """
+
+    def __init__(
+        self, runner: Runner, store: EmbeddingStore, notify: Callable[[Message], None]
+    ) -> None:
+        self._runner, self._store, self._notify = runner, store, notify
+        self._job = 0
+        self._token: CancelToken | None = None
+        self._question: Question | None = None
+        self._maps: dict[PlaneKey, tuple[StateHandle, KindMaps]] = {}
+        self._hopeless: dict[PlaneKey, StateHandle] = {}
+        self._under_way: dict[PlaneKey, StateHandle] = {}
+        self._ahead: frozenset[PlaneKey] = frozenset()
+        self._seen_due = self._lost = False
+        self._next: tuple[Question, Targets] | None = None
+        self._unshown: set[PlaneKey] = set()
+        # Weak: a background goes with its state.
+        self._backgrounds: Backgrounds = WeakKeyDictionary()
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer is on its way."""
+        return self._token is not None or self._next is not None
+
+    @property
+    def question(self) -> Question | None:
+        """The question whose answers are arriving, or have arrived."""
+        return self._question
+
+    @property
+    def asked(self) -> Question | None:
+        """The question that was asked last."""
+        return self._question if self._next is None else self._next[0]
+
+    def known(self, key: PlaneKey) -> KindMaps | None:
+        """Return the maps of a plane, if they are there."""
+        found = self._maps.get(key)
+        return None if found is None else found[1]
+
+    def has_given_up(self, key: PlaneKey) -> bool:
+        """Whether a plane could not be compared with the picks."""
+        return key in self._hopeless
+
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are answered."""
+        return tuple(self._maps)
+
+    def forget(self) -> None:
+        """Drop the question; whatever is on its way is stale."""
+        self._stop()
+        self._question, self._next = None, None
+        self._maps.clear()
+        self._hopeless.clear()
+
+    def retain(self, layers: Collection[LayerAxes]) -> None:
+        """Forget what is known about all other layers."""
+        self._maps = {key: found for key, found in self._maps.items() if key.layer in layers}
+
+    def _stop(self) -> None:
+        if self._token is not None:
+            self._token.cancel()
+        self._job += 1
+        self._token, self._under_way, self._seen_due = None, {}, False
+        # Their layers are on the way, in messages that nobody takes any more.
+        for key in self._unshown:
+            self._maps.pop(key, None)
+        self._unshown.clear()
+
+    def ask(self, question: Question, targets: Targets) -> None:
+        """Ask how similar every target is to the picks; what is known is not asked again.
+
+        Parameters
+        ----------
+        question : Question
+        targets : tuple of TargetPlane
+            The visible ones first.
+        """
+        if question != self._question:
+            self._next = (question, targets)
+            if not self._seen_due:
+                self._start_next()
+            return
+        self._next = None
+        self._go_on(targets)
+
+    def _start_next(self) -> None:
+        if self._next is None:
+            return
+        (question, targets), self._next = self._next, None
+        self._stop()
+        self._question = question
+        self._maps.clear()
+        self._hopeless.clear()
+        self._go_on(targets)
+
+    def _go_on(self, targets: Targets) -> None:
+        missing = tuple(target for target in targets if not self._is_settled(target))
+        seen = {target.key for target in missing if target.visible}
+        # What has come into sight does not wait behind what is out of it. What is out of it does:
+        # the end of the job brings it here again, and no answer is given up half-way.
+        if not missing or (self._under_way and seen <= self._ahead):
+            return
+        self._stop()
+        self._submit(tuple(target for target in targets if not self._is_settled(target)))
+
+    def _is_settled(self, target: TargetPlane) -> bool:
+        found = self._maps.get(target.key)
+        if found is not None and found[0] == target.handle:
+            return True
+        return self._hopeless.get(target.key) == target.handle
+
+    def _submit(self, missing: Targets) -> None:
+        assert self._question is not None  # noqa: S101
+        asked = {target.key: target.handle for target in missing}
+        known = {key: maps for key, (_, maps) in self._maps.items() if key not in asked}
+        self._job += 1
+        self._under_way, self._seen_due, self._lost = asked, True, False
+        self._ahead = frozenset(target.key for target in missing if target.visible)
+        job = AnswerJob(self._question, missing, known, self._store, self._backgrounds)
+        number = self._job
+        token = self._runner.submit("answer", job, partial(self._receive, number))
+        if number == self._job and self._under_way:
+            self._token = token
+
+    def _receive(self, number: int, message: Message) -> None:
+        if number != self._job:
+            return
+        self._note(message)
+        self._notify(message)
+        if not self._seen_due:
+            self._start_next()
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, MapReady):
+            self._maps[message.plane] = (message.handle, message.maps)
+            self._unshown.add(message.plane)
+        elif isinstance(message, LayerReady):
+            self._unshown = {key for key in self._unshown if key.layer != message.layer}
+        elif isinstance(message, StateGone):
+            self._lost = True
+        elif isinstance(message, Answered):
+            self._seen_due = False
+        elif isinstance(message, Finished):
+            self._end()
+
+    def _end(self) -> None:
+        """Remember what has no answer, so that it is not asked for ever.
+
+        Where a state was gone from the store, it is embedded and asked again.
+        """
+        if not self._lost:
+            unanswered = self._under_way.keys() - self._maps.keys()
+            self._hopeless |= {key: self._under_way[key] for key in unanswered}
+        self._token, self._under_way, self._seen_due = None, {}, False

@@ -1,0 +1,251 @@
+"""From picks to the vectors of each kind; runs in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.session.answering.question import (
+    MAX_LABEL_KINDS,
+    LabelsPick,
+    Pick,
+    PolygonPick,
+    VectorPick,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.answering.question import AnyPick, Question
+    from napari_dinov3_sim.session.images.planes import PlaneKey
+
+    Vector = NDArray[np.float32]
+
+Backgrounds = MutableMapping["PatchImageState", "Vector"]
+"""Mean directions of images, kept for the next question: that of a large one takes long."""
+
+
+_REGIONS: WeakKeyDictionary[
+    PatchImageState,
+    dict[PolygonPick | LabelsPick, tuple[tuple[str, bool, Vector], ...]],
+] = WeakKeyDictionary()
+"""Vectors of the regions of the last question, by the image they lie on: while a point is dragged
+they stay what they are, and labels over 2048² pixels take 0.4 s."""
+
+LABELS_COUNTED = 2**20
+"""Labels below this number are counted, the others sorted."""
+
+
+@dataclass(eq=False)
+class _Gathered:
+    """What the picks of one kind have brought so far; states once each, in order."""
+
+    positives: list[Vector] = field(default_factory=list)
+    negatives: list[Vector] = field(default_factory=list)
+    states: dict[PatchImageState, None] = field(default_factory=dict)
+    background: Vector | None = None
+
+
+def kind_queries(
+    question: Question,
+    states: Mapping[PlaneKey, PatchImageState],
+    backgrounds: Backgrounds,
+) -> tuple[KindQuery, ...]:
+    """Return the vectors of each kind that has a positive pick.
+
+    Parameters
+    ----------
+    question : Question
+    states : mapping of PlaneKey to PatchImageState
+        Of every plane that was picked on.
+    backgrounds : mutable mapping of PatchImageState to ndarray
+        Of images, filled as they are needed.
+
+    Returns
+    -------
+    tuple of KindQuery
+        In the order in which the kinds were first picked; those of labels last.
+
+    Raises
+    ------
+    StateError
+        A saved query comes from another model.
+    PointError
+        Labels cannot be read, or are more than `MAX_LABEL_KINDS`.
+    """
+    from napari_dinov3_sim.core.search.combine import KindQuery, resolve
+
+    gathered = _gather(question, states)
+    _forget_other_regions(question, states.values())
+    found = []
+    asked = {name: kind for name, kind in gathered.items() if kind.positives}
+    chosen = resolve(question.combination, sum(len(kind.negatives) for kind in asked.values()))
+    for name, kind in asked.items():
+        negatives = np.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
+        background = None
+        if chosen == "contrast":
+            background = _background(kind, backgrounds)
+        positives = np.stack(kind.positives)
+        negatives = negatives.reshape(-1, positives.shape[1])
+        found.append(KindQuery(name, positives, negatives, background))
+    return tuple(found)
+
+
+def _gather(
+    question: Question, states: Mapping[PlaneKey, PatchImageState]
+) -> dict[str, _Gathered]:
+    gathered: dict[str, _Gathered] = {kind: _Gathered() for kind in question.kinds}
+    for pick in question.picks:
+        for kind, positive, vector in _vectors(pick, states):
+            found = gathered.setdefault(kind, _Gathered())
+            (found.positives if positive else found.negatives).append(vector)
+            if isinstance(pick, VectorPick):
+                found.background = pick.background
+            else:
+                found.states[states[pick.plane]] = None
+    return gathered
+
+
+def _background(kind: _Gathered, backgrounds: Backgrounds) -> Vector | None:
+    """Return what `core.combine.background_vector` does, from the means that are known."""
+    from napari_dinov3_sim.core.search.combine import background_vector
+    from napari_dinov3_sim.core.vectors import normalize_embeddings
+
+    means = [] if kind.background is None else [kind.background]
+    for state in kind.states:
+        if state not in backgrounds:
+            backgrounds[state] = background_vector([state])
+        means.append(backgrounds[state])
+    return normalize_embeddings(np.stack(means).mean(0)) if means else None
+
+
+def _vectors(
+    pick: AnyPick, states: Mapping[PlaneKey, PatchImageState]
+) -> Iterable[tuple[str, bool, Vector]]:
+    if isinstance(pick, VectorPick):
+        return _saved_vectors(pick, states.values())
+    state = states[pick.plane]
+    if isinstance(pick, Pick):
+        from napari_dinov3_sim.core.search.similarity import vector_at
+
+        return [(pick.kind, pick.positive, vector_at(state, (pick.x, pick.y)))]
+    known = _REGIONS.setdefault(state, {})
+    if pick not in known:
+        known[pick] = tuple(_region_vectors(pick, state))
+    return known[pick]
+
+
+def _forget_other_regions(question: Question, states: Iterable[PatchImageState]) -> None:
+    picks = set(question.picks)
+    for state in states:
+        known = _REGIONS.get(state, {})
+        for pick in known.keys() - picks:
+            del known[pick]
+
+
+def _region_vectors(
+    pick: PolygonPick | LabelsPick, state: PatchImageState
+) -> Iterator[tuple[str, bool, Vector]]:
+    """Yield one vector for each region; none for a polygon around the image, or beside it."""
+    from napari_dinov3_sim.core.search.regions import coverage_of_polygon, region_vector
+
+    if isinstance(pick, LabelsPick):
+        for kind, vector in _label_vectors(pick, state):
+            yield kind, True, vector
+        return
+    coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
+    if coverage.any():
+        yield pick.kind, pick.positive, region_vector(state, coverage)
+
+
+def _saved_vectors(
+    pick: VectorPick, states: Iterable[PatchImageState]
+) -> Iterator[tuple[str, bool, Vector]]:
+    if any(state.fingerprint != pick.fingerprint for state in states):
+        raise StateError(
+            f"The saved query {pick.kind} was made with another model; choose that model, or set "
+            "the points anew."
+        )
+    for positive, vectors in ((True, pick.positives), (False, pick.negatives)):
+        for vector in vectors:
+            yield pick.kind, positive, np.asarray(vector, np.float32)
+
+
+def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
+    from napari_dinov3_sim.core.search.regions import label_coverages, region_vector
+
+    labels = labels_over_image(pick, state)
+    _check_number(pick, labels)
+    for number, coverage in label_coverages(labels, state.grid).items():
+        yield f"{pick.name} {number}", region_vector(state, coverage)
+
+
+def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:
+    """Raise `PointError` for more labels than can be kinds."""
+    found = len(_ids(labels))
+    if found > MAX_LABEL_KINDS:
+        raise PointError(
+            f"{pick.name} has {found} labels, and each would be a kind with heatmaps of its own; "
+            f"use at most {MAX_LABEL_KINDS} labels."
+        )
+
+
+def _ids(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the labels that occur; `np.unique` sorts all pixels, 20 times as long as to count."""
+    positive = labels[labels > 0]
+    if positive.size and positive.max() < LABELS_COUNTED:
+        return np.flatnonzero(np.bincount(positive))
+    return np.unique(positive)
+
+
+def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.intp]:
+    """Return the label under the centre of each pixel of the embedded plane, 0 outside.
+
+    Parameters
+    ----------
+    pick : LabelsPick
+    state : PatchImageState
+
+    Returns
+    -------
+    ndarray of int, shape (H, W)
+
+    Raises
+    ------
+    PointError
+        The labels cannot be read any more.
+    """
+    from scipy.ndimage import affine_transform
+
+    try:
+        labels = np.asarray(pick.labels)
+    except Exception as error:
+        raise PointError(
+            f"The labels {pick.name} cannot be read ({type(error).__name__}: {error}); open them "
+            "again."
+        ) from error
+    if labels.dtype == np.bool_:
+        labels = labels.astype(np.uint8)
+    matrix = np.reshape(pick.matrix, (2, 2))
+    exactly = np.allclose(matrix, np.eye(2), atol=1e-9) and np.allclose(pick.offset, 0, atol=1e-6)
+    if exactly and labels.shape == state.image_shape:
+        return labels
+    over: NDArray[np.intp] = affine_transform(
+        labels,
+        matrix,
+        pick.offset,
+        output_shape=state.image_shape,
+        order=0,
+        mode="grid-constant",  # a pixel at the border counts whole
+        cval=0,
+    )
+    return over

@@ -1,0 +1,138 @@
+"""What is asked: clicked points and regions of kinds, and how they are combined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.search.combine import Combination
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.messages import StateHandle
+
+
+DEFAULT_KIND = "kind 1"
+"""The kind of a point that was given none."""
+
+MAX_LABEL_KINDS = 50
+"""Each label is a kind, and each kind a heatmap layer over every image; more than so many freeze
+the window and are told apart by nobody."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A query point: a pixel of the embedded plane, and where its state is found."""
+
+    plane: PlaneKey
+    x: int
+    y: int
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class PolygonPick:
+    """A drawn region.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+    vertices : tuple of (x, y)
+        In pixels of the embedded plane.
+    kind : str
+    positive : bool
+    """
+
+    plane: PlaneKey
+    vertices: tuple[tuple[float, float], ...]
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class LabelsPick:
+    """The regions of a Labels layer; each id above 0 is a kind.
+
+    Attributes
+    ----------
+    plane : PlaneKey
+        The plane of the image that they lie on.
+    source : (layer id, version)
+        Which labels, at which state of editing.
+    name : str
+        Name of the labels layer; kinds are called ``<name> <id>``.
+    matrix, offset : tuple of float
+        Where a pixel (y, x) of the embedded plane lies in the labels:
+        ``matrix @ (y, x) + offset``, row by row.
+    labels : array_like, shape (H, W)
+        Not compared; `source` says which it is.
+    """
+
+    plane: PlaneKey
+    source: tuple[Hashable, int]
+    name: str
+    matrix: tuple[float, ...]
+    offset: tuple[float, ...]
+    labels: Any = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorPick:
+    """Vectors of a saved query: a kind that lies in none of the open images.
+
+    Attributes
+    ----------
+    kind : str
+    positives, negatives : ndarray, shape (n, D)
+    background : ndarray, shape (D,), or None
+    fingerprint : str
+        Of the model that made them.
+    """
+
+    kind: str
+    positives: NDArray[np.float32]
+    negatives: NDArray[np.float32]
+    background: NDArray[np.float32] | None
+    fingerprint: str
+
+
+AnyPick = Pick | PolygonPick | LabelsPick | VectorPick
+
+
+class PickSource(Protocol):
+    """Where picks come from besides the query points; asked at every refresh."""
+
+    def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
+        """Return the picks, and the planes that they lie on."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every target is compared with.
+
+    Attributes
+    ----------
+    picks : tuple of picks
+    states : tuple of (PlaneKey, StateHandle)
+        Of the planes that were picked on.
+    combination : str
+        How the picks of a kind are combined, see `core.combine`.
+    threshold : float or None
+        Below it no kind wins a patch.
+    """
+
+    picks: tuple[AnyPick, ...]
+    states: tuple[tuple[PlaneKey, StateHandle], ...]
+    combination: Combination
+    threshold: float | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of points and polygons, in the order of their first pick."""
+        named = (pick.kind for pick in self.picks if not isinstance(pick, LabelsPick))
+        return tuple(dict.fromkeys(named))

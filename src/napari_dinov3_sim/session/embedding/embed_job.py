@@ -1,0 +1,237 @@
+"""The job that embeds planes, off the main thread; pure of layers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled, ImageError
+from napari_dinov3_sim.session.embedding.model_loading import JobModel
+from napari_dinov3_sim.session.embedding.plane_reader import (
+    PixelsRead,
+    check_unchanged,
+    read_pixels,
+)
+from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.embedding.model_loading import LoadOnce
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.runner import CancelToken, Receive
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+class PlaneQueue:
+    """The planes still to be embedded; the main thread may change them while a job runs.
+
+    Parameters
+    ----------
+    planes : sequence of Plane
+        In the order wanted.
+    """
+
+    def __init__(self, planes: Sequence[Plane]) -> None:
+        self._lock = threading.Lock()
+        self._waiting = deque(planes)
+        self._current: PlaneKey | None = None
+        self._taken: set[PlaneKey] = set()
+        self._closed = False
+
+    def replace(self, planes: Sequence[Plane]) -> bool:
+        """Put other planes in, those apart that have been taken: their messages are on the way.
+
+        Returns
+        -------
+        bool
+            False if the job cannot take them: it has seen the queue empty, or it is busy with a
+            plane that is not among them while others wait.
+        """
+        with self._lock:
+            new = [plane for plane in planes if plane.key not in self._taken]
+            if self._closed or (new and self._is_astray(planes)):
+                return not new
+            self._waiting = deque(new)
+            return True
+
+    def _is_astray(self, planes: Sequence[Plane]) -> bool:
+        current = self._current
+        return current is not None and all(plane.key != current for plane in planes)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a plane has been taken, and so perhaps read."""
+        with self._lock:
+            return self._current is not None or self._closed
+
+    def take(self) -> Plane | None:
+        """Return the next plane to embed, or None for ever."""
+        with self._lock:
+            plane = self._waiting.popleft() if self._waiting else None
+            self._current = None if plane is None else plane.key
+            self._closed = plane is None
+            if plane is not None:
+                self._taken.add(plane.key)
+            return plane
+
+    def release(self, key: PlaneKey) -> None:
+        """Allow a plane to be embedded again, now that the message of the first time is here."""
+        with self._lock:
+            self._taken.discard(key)
+
+    def pixels(self) -> int:
+        """Return how many pixels wait."""
+        with self._lock:
+            return sum(_pixels(plane) for plane in self._waiting)
+
+    def keys(self) -> set[PlaneKey]:
+        """Return the keys of the current plane and of those that wait."""
+        with self._lock:
+            waiting = {plane.key for plane in self._waiting}
+            return waiting if self._current is None else waiting | {self._current}
+
+
+@dataclass(frozen=True, eq=False)
+class EmbedJob:
+    """Embed planes one after the other; load the model when the first is in no store.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    backbone : Backbone or None
+        The model, if it is loaded.
+    card : ModelCard or None
+        What is remembered of it, if that is known and it is not loaded.
+    load_model : LoadOnce
+    queue : PlaneQueue
+    windows : mapping
+        Intensity windows that are known already.
+    """
+
+    model: str
+    backbone: Backbone | None
+    card: ModelCard | None
+    load_model: LoadOnce
+    queue: PlaneQueue
+    windows: Mapping[WindowKey, Windows]
+    store: EmbeddingStore
+    recipe: Recipe
+
+    def __call__(self, post: Receive, token: CancelToken) -> None:
+        """Send `ModelKnown` or `ModelLoaded`, `Progress`, and the result for each plane."""
+        model = JobModel(
+            self.model, self.load_model, post, token, backbone=self.backbone, card=self.card
+        )
+        try:
+            model.fingerprint()  # while it is not known, no plane is taken
+            self._embed_all(model, post, token)
+        except EmbeddingCancelled:
+            return
+
+    def _embed_all(self, model: JobModel, post: Receive, token: CancelToken) -> None:
+        windows = dict(self.windows)
+        meter = _Meter(self.queue, post, token)
+        while (plane := self.queue.take()) is not None:
+            _check(token)
+            meter.start(plane)
+            try:
+                message = self._embed(plane, model, windows, meter)
+            except EmbeddingCancelled:
+                raise
+            except Exception as error:
+                post(Failure.of(error, "plane", plane.key))
+                continue
+            windows[plane.key.window_key] = message.windows
+            post(message)
+
+    def _embed(
+        self,
+        plane: Plane,
+        model: JobModel,
+        windows: Mapping[WindowKey, Windows],
+        meter: _Meter,
+    ) -> PlaneEmbedded:
+        from napari_dinov3_sim.store import digest_of
+
+        key = plane.key.window_key
+        read = read_pixels(plane, windows.get(key), meter.check)
+        digest = digest_of(read.digest, model.fingerprint(), read.window, self.recipe)
+        state = self.store.fetch(digest)
+        if state is None:
+            state = self._compute(plane, model.load(), read, digest, meter)
+        return PlaneEmbedded(plane.key, digest, state, key, read.windows, read.contrast)
+
+    def _compute(
+        self, plane: Plane, backbone: Backbone, read: PixelsRead, digest: str, meter: _Meter
+    ) -> PatchImageState:
+        from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+
+        tiles = self.store.tiles(digest, plane.name)
+        state = create_patch_image_state(
+            read.source,
+            backbone,
+            window=read.window,
+            recipe=self.recipe,
+            progress=meter,
+            tiles=tiles,
+            notice=meter.notice,
+        )
+        if state.fingerprint != backbone.fingerprint:
+            raise BackboneError(
+                f"The memory did not suffice for {plane.name} with the model {backbone.name}; "
+                'choose the device "cpu", a smaller model or a lower resolution.'
+            )
+        try:
+            check_unchanged(read, plane, meter.check)
+        except ImageError:
+            # Some of the tiles are of other pixels than the digest says.
+            if tiles is not None:
+                tiles.discard()
+            raise
+        self.store.put(digest, state, plane.name)
+        return state
+
+
+def _check(token: CancelToken) -> None:
+    if token.cancelled:
+        raise EmbeddingCancelled
+
+
+class _Meter:
+    """Turns the tiles of one plane into the progress of the whole job, in pixels."""
+
+    def __init__(self, queue: PlaneQueue, post: Receive, token: CancelToken) -> None:
+        self._queue, self._post, self._token = queue, post, token
+        self._before, self._now, self._name = 0, 0, ""
+
+    def start(self, plane: Plane) -> None:
+        self._before, self._now, self._name = self._before + self._now, _pixels(plane), plane.name
+        self(0, 1)
+
+    def check(self, done: int, total: int) -> None:
+        """Stop here if the job was cancelled; reading counts for nothing."""
+        del done, total
+        _check(self._token)
+
+    def notice(self, sentence: str) -> None:
+        """Tell the user."""
+        self._post(Notice(sentence))
+
+    def __call__(self, done: int, total: int) -> None:
+        _check(self._token)
+        in_all = self._before + self._now + self._queue.pixels()
+        so_far = self._before + self._now * done // max(1, total)
+        self._post(Progress(f"Embedding {self._name}", so_far, in_all))
+
+
+def _pixels(plane: Plane) -> int:
+    height, width = plane.embedded_shape
+    return max(1, height * width)

@@ -1,0 +1,273 @@
+"""Which planes are embedded, by which model, and the one job that embeds the rest."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.embedding.embed_job import EmbedJob, PlaneQueue
+from napari_dinov3_sim.session.embedding.model_loading import EncoderWarming, LoadOnce
+from napari_dinov3_sim.session.embedding.plane_states import PlaneRecord, Wishes
+from napari_dinov3_sim.session.messages import (
+    Failure,
+    Finished,
+    Message,
+    ModelKnown,
+    ModelLoaded,
+    PlaneEmbedded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.messages import StateHandle
+    from napari_dinov3_sim.session.runner import CancelToken, Runner
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+class Embedder:
+    """Knows which planes are embedded, and runs at most one job that embeds others.
+
+    Parameters
+    ----------
+    runner : Runner
+    load_model : callable
+        Loads a backbone by name, in the worker.
+    store : EmbeddingStore
+        Where states outlive their use.
+    recipe : Recipe
+    notify : callable
+        Bound method, called on the main thread with `Progress`, `Failure`, `ModelKnown`,
+        `ModelLoaded`, `PlaneEmbedded` and `Finished` messages that still matter.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        load_model: LoadModel,
+        store: EmbeddingStore,
+        recipe: Recipe,
+        notify: Callable[[Message], None],
+    ) -> None:
+        self._runner, self._load_model = runner, LoadOnce(load_model)
+        self._store, self._recipe, self._notify = store, recipe, notify
+        self.model = ""
+        self.backbone: Backbone | None = None
+        self._card: ModelCard | None = None
+        self._record = PlaneRecord(store)
+        self._wishes = Wishes()
+        self.model_failed = False
+        self._found_by_card: dict[PlaneKey, Plane] = {}
+        self._job = self._trusted_from = 0
+        self._queue: PlaneQueue | None = None
+        self._token: CancelToken | None = None
+        self._warming = EncoderWarming(runner)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs whose results are wanted."""
+        return self._queue is not None
+
+    @property
+    def identity(self) -> Backbone | ModelCard | None:
+        """The model, or what is remembered of it; None before it is first needed."""
+        return self._card if self.backbone is None else self.backbone
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pixels become embeddings."""
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        self._recipe, card = recipe, self._card
+        self.set_model(self.model, self.backbone)
+        self._card = card
+        # Its fingerprint does not tell a state of the same model and another recipe.
+        self._trusted_from = self._job + 1
+
+    def warm_up(self) -> None:
+        """Import what a model needs in a lull, before it is needed."""
+        self._warming.start()
+
+    def set_model(self, model: str, backbone: Backbone | None = None) -> None:
+        """Change the model; nothing embedded by another one is used any more."""
+        self.cancel()
+        self._load_model.forget()
+        self.model, self.backbone, self._card = model, backbone, None
+        self.model_failed = False
+        self._record.forget_embeddings()
+        self._found_by_card.clear()
+        self._wishes.forget_failures()
+
+    def handle(self, key: PlaneKey) -> StateHandle | None:
+        """Return where a worker finds the state of a plane; None if it must be embedded."""
+        return self._record.handle(key)
+
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are embedded, whether or not they are held."""
+        return self._record.planes()
+
+    def windows(self, key: PlaneKey) -> Windows | None:
+        """Return the windows that a plane's layer is drawn through, once it is embedded."""
+        return self._record.windows_of(key)
+
+    def lost(self, key: PlaneKey) -> None:
+        """Take note that no store has the state of a plane any more."""
+        self._record.lost(key)
+
+    def retain(
+        self,
+        keys: Iterable[PlaneKey],
+        waiting: Iterable[PlaneKey],
+        alive: Iterable[WindowKey],
+    ) -> None:
+        """Let go of all other states; the store keeps them while its budget lasts.
+
+        Parameters
+        ----------
+        keys : iterable of PlaneKey
+            Planes that are shown or picked.
+        waiting : iterable of PlaneKey
+            Planes that are not answered yet; those that lie on the disk are read from there.
+        alive : iterable of WindowKey
+            Layers and versions of pixels that still exist; of others, everything is forgotten.
+        """
+        present = set(alive)
+        used = set(keys) | {key for key in waiting if not self._record.is_on_disk(key)}
+        self._record.retain(used, present)
+        self._wishes.retain(present)
+        self._found_by_card = {
+            k: p for k, p in self._found_by_card.items() if k.window_key in present
+        }
+
+    def insist(self, planes: Iterable[Plane]) -> None:
+        """Read planes again and embed what is new in them, also where nothing has been asked.
+
+        Pixels that were changed in place tell nobody; the store knows those that were not.
+        """
+        self.model_failed = False
+        self._wishes.ask_for(planes)
+        self._record.forget()
+        if self._queue is None or self._queue.is_started:
+            self._trusted_from = self._job + 1
+            self._stop()
+        self.request([])
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a job is loading the model, or looking for what is remembered of it."""
+        return self._queue is not None and self.identity is None
+
+    def retry(self) -> None:
+        """Forget which planes were cancelled: the user has clicked again."""
+        self._wishes.retry()
+
+    def is_coming(self, key: PlaneKey) -> bool:
+        """Whether a plane is embedded, or will be if it is requested."""
+        return not self._wishes.is_barred(key) or self.handle(key) is not None
+
+    def request(self, planes: Iterable[Plane]) -> None:
+        """Embed the planes that have no state, in this order.
+
+        A running job goes on with the plane it is at, if that is still wanted, and then takes
+        these.
+        """
+        missing = self._wishes.missing(planes, self.handle)
+        if self.model_failed or not self.model:
+            return
+        if self._queue is not None and self._queue.replace(missing):
+            return
+        if missing:
+            self._submit(missing)
+
+    def _submit(self, planes: tuple[Plane, ...]) -> None:
+        self._stop()
+        self._warming.put_off()
+        self._job += 1
+        self._queue = queue = PlaneQueue(planes)
+        job = EmbedJob(
+            self.model,
+            self.backbone,
+            self._card,
+            self._load_model,
+            queue,
+            self._record.windows,
+            self._store,
+            self._recipe,
+        )
+        number = self._job
+        token = self._runner.submit("embed", job, partial(self._receive, number))
+        if self._job == number and self._queue is not None:
+            self._token = token
+
+    def _stop(self) -> None:
+        if self._token is not None:
+            self._token.cancel()
+        self._queue, self._token = None, None
+
+    def cancel(self) -> None:
+        """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
+        waiting = () if self._queue is None else self._queue.keys()
+        self._wishes.cancel(waiting, self.handle)
+        self._stop()
+        self._job += 1
+
+    def _receive(self, number: int, message: Message) -> None:
+        if isinstance(message, PlaneEmbedded):
+            if self._queue is not None:
+                self._queue.release(message.plane)
+            if number >= self._trusted_from:
+                self._accept(message)
+        elif isinstance(message, ModelLoaded):
+            self._take_model(message)
+        elif number != self._job:
+            return
+        elif isinstance(message, ModelKnown):
+            self._card = message.card
+        elif isinstance(message, Failure):
+            self._give_up(message)
+        elif isinstance(message, Finished):
+            self._queue, self._token = None, None
+            self._wishes.ask_no_more()
+            self.warm_up()
+        self._notify(message)
+
+    def _take_model(self, message: ModelLoaded) -> None:
+        """Take the model, also from a job that was cancelled: loading it was the same work."""
+        if message.model != self.model or self.backbone is not None:
+            return
+        self.backbone, card, self._card = message.backbone, self._card, None
+        found, self._found_by_card = self._found_by_card, {}
+        if card is not None and card.fingerprint != message.backbone.fingerprint:
+            self._start_over(found)
+
+    def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
+        """Drop what was found by the card of another model, and embed what was asked for."""
+        self._record.forget_embeddings()
+        self._wishes.ask_again(found)
+        self._stop()
+        self._job += 1
+        self.request([])
+
+    def _accept(self, message: PlaneEmbedded) -> None:
+        """Keep a state of the current model, whichever job it came from."""
+        identity = self.identity
+        if identity is None or message.state.fingerprint != identity.fingerprint:
+            return
+        self._record.keep(message)
+        plane = self._wishes.done(message.plane)
+        if plane is not None and self.backbone is None:
+            self._found_by_card[message.plane] = plane
+
+    def _give_up(self, failure: Failure) -> None:
+        if failure.plane is not None:
+            self._wishes.failed(failure.plane)
+        elif failure.kind == "model":
+            self.model_failed = True
+            self._wishes.ask_no_more()

@@ -1,0 +1,216 @@
+"""How a session comes to a model: loaded once, and only when something must be embedded."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.backbones import background_import
+from napari_dinov3_sim.core.errors import EmbeddingCancelled
+from napari_dinov3_sim.session.messages import Failure, Finished, ModelKnown, ModelLoaded, Progress
+
+if TYPE_CHECKING:
+    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.session.messages import Message
+    from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+
+
+LoadModel = Callable[[str, Callable[[str, int, int], None]], "Backbone"]
+"""Loads a model by name, reporting (what, bytes done, bytes in all).
+
+It may have a method `known_card`, which returns the `ModelCard` of a name, or None.
+"""
+
+
+class LoadOnce:
+    """Loads a model; a job behind a cancelled one takes what that one still loaded.
+
+    Held weakly: a model that nobody uses any more does not stay in memory.
+
+    Parameters
+    ----------
+    load : callable
+    """
+
+    def __init__(self, load: LoadModel) -> None:
+        self._load = load
+        self._model = ""
+        self._find: Callable[[], Backbone | None] = _nothing
+
+    def __call__(self, model: str, report: Callable[[str, int, int], None]) -> Backbone:
+        """Return the model that was loaded last if it is this one, else load it."""
+        backbone = self._find() if model == self._model else None
+        if backbone is None:
+            backbone = self._load(model, report)
+            with suppress(TypeError):  # a backbone of one's own with slots
+                self._model, self._find = model, weakref.ref(backbone)
+        return backbone
+
+    def known_card(self, model: str) -> ModelCard | None:
+        """Return what is remembered of a model; None where the loader remembers nothing."""
+        known_card = getattr(self._load, "known_card", None)
+        card: ModelCard | None = None if known_card is None else known_card(model)
+        return card
+
+    def forget(self) -> None:
+        """Load anew: what lies under the name of the model may be something else by now."""
+        self._model, self._find = "", _nothing
+
+
+def _nothing() -> None:
+    return None
+
+
+class JobModel:
+    """The model of a job: what is known of it, and itself once something must be embedded.
+
+    Parameters
+    ----------
+    name : str
+    load : LoadOnce
+    post : callable
+        Told `ModelKnown`, `ModelLoaded`, `Progress` and `Failure`.
+    token : CancelToken
+    backbone : Backbone or None
+        The model, if it is loaded.
+    card : ModelCard or None
+        What is remembered of it, if that is known already.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: LoadOnce,
+        post: Receive,
+        token: CancelToken,
+        *,
+        backbone: Backbone | None,
+        card: ModelCard | None,
+    ) -> None:
+        self._name, self._backbone, self._card = name, backbone, card
+        self._load_once, self._post, self._token = load, post, token
+
+    def fingerprint(self) -> str:
+        """Return that of the model, from its card if there is one, else by loading the model."""
+        if self._backbone is None and self._card is None:
+            self._card = self._load_once.known_card(self._name)
+            if self._card is not None:
+                self._post(ModelKnown(self._name, self._card))
+        return self.load().fingerprint if self._card is None else self._card.fingerprint
+
+    def load(self) -> Backbone:
+        """Return the model.
+
+        Raises
+        ------
+        EmbeddingCancelled
+            It cannot be loaded, as a message says, or is not the one that its card told of.
+        """
+        if self._backbone is None:
+            backbone = self._load()
+            self._post(ModelLoaded(self._name, backbone))
+            if self._card is not None and self._card.fingerprint != backbone.fingerprint:
+                raise EmbeddingCancelled
+            self._backbone = backbone
+        return self._backbone
+
+    def _load(self) -> Backbone:
+        self._post(Progress(f"Loading {self._name}", 0, 0))
+        try:
+            return self._load_once(self._name, self._report)
+        except EmbeddingCancelled:
+            raise
+        except Exception as error:
+            self._post(Failure.of(error, "model"))
+            raise EmbeddingCancelled from error
+
+    def _report(self, what: str, done: int, total: int) -> None:
+        if self._token.cancelled:
+            raise EmbeddingCancelled
+        self._post(Progress(what, done, total))
+
+
+LULL = 1.0
+"""Seconds without a question after which a model is prepared for, in case it will be needed."""
+
+
+class Warming:
+    """Has pandas imported by a worker before the first Points layer needs it.
+
+    Parameters
+    ----------
+    done : callable
+        Bound method, called when a Points layer can be made without delay.
+    """
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._warm = "pandas" in sys.modules
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a Points layer can be made without delay."""
+        return self._warm
+
+    def start(self, runner: Runner) -> None:
+        """Import what is missing, before any question is answered."""
+        if not self._warm:
+            runner.submit("answer", _import_pandas, self._on_message)
+
+    def _on_message(self, message: Message) -> None:
+        if isinstance(message, Finished):
+            self._warm = True
+            self._done()
+
+
+class EncoderWarming:
+    """Has what models are built with imported in a lull, before one is needed.
+
+    Parameters
+    ----------
+    runner : Runner
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._token: CancelToken | None = None
+
+    def start(self) -> None:
+        """Wait for a lull from now on; what fails in it is told when a model is loaded."""
+        if not background_import.is_imported():
+            self.put_off()
+            self._token = self._runner.submit("warm-up", _import_encoder, _ignore)
+
+    def put_off(self) -> None:
+        """Wait no longer: something has been asked."""
+        if self._token is not None:
+            self._token.cancel()
+            self._token = None
+
+
+def _import_pandas(post: Receive, token: CancelToken) -> None:
+    """Import what napari imports at its first Points layer: half a second, off the window."""
+    del post, token
+    background_import.import_calmly("pandas")
+
+
+def _import_encoder(post: Receive, token: CancelToken) -> None:
+    """Import PyTorch and transformers when nothing else has been asked for a while.
+
+    It takes three seconds, and half of the time of every other thread meanwhile. Embeddings that
+    are on disk are answered without it, and so it waits until they are.
+    """
+    del post
+    if token.wait(LULL):
+        return
+    background_import.import_torch()
+    if not token.cancelled:  # something was asked meanwhile
+        background_import.import_encoder()
+
+
+def _ignore(message: Message) -> None:
+    del message

@@ -1,0 +1,164 @@
+"""What is known of the planes that were embedded: their states, digests and windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.messages import StateHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
+
+    from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.messages import PlaneEmbedded
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+class PlaneRecord:
+    """Holds the states of the planes in use, and knows where those of the others are.
+
+    Parameters
+    ----------
+    store : EmbeddingStore
+        Where states outlive their use.
+    """
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        self._store = store
+        self._states: dict[PlaneKey, PatchImageState] = {}
+        self._digests: dict[PlaneKey, str] = {}
+        self._windows: dict[WindowKey, Windows] = {}
+
+    def planes(self) -> tuple[PlaneKey, ...]:
+        """Return the planes that are known, in use or not."""
+        return tuple(self._digests)
+
+    @property
+    def states(self) -> dict[PlaneKey, PatchImageState]:
+        """Those that are held, by plane."""
+        return dict(self._states)
+
+    @property
+    def windows(self) -> dict[WindowKey, Windows]:
+        """Those that layers are drawn through, once a plane of them is embedded."""
+        return dict(self._windows)
+
+    def windows_of(self, key: PlaneKey) -> Windows | None:
+        """Return those that a plane's layer is drawn through, once it is embedded."""
+        return self._windows.get(key.window_key)
+
+    def handle(self, key: PlaneKey) -> StateHandle | None:
+        """Return where a worker finds the state of a plane; None if it must be embedded."""
+        digest = self._digests.get(key)
+        if digest is None:
+            return None
+        state = self._states.get(key)
+        if state is None:
+            # What the disk has is seen by the worker; asking it here would make the window wait.
+            state = self._store.get(digest)
+            if state is None and self._store.disk is None:
+                return None
+        return StateHandle(digest, state)
+
+    def is_on_disk(self, key: PlaneKey) -> bool:
+        """Whether the state of a plane need not be held, because it can be read."""
+        digest = self._digests.get(key)
+        return digest is not None and self._store.is_on_disk(digest)
+
+    def keep(self, message: PlaneEmbedded) -> None:
+        """Keep the state of a plane."""
+        self._states[message.plane] = message.state
+        self._digests[message.plane] = message.digest
+        self._windows[message.window_key] = message.windows
+
+    def lost(self, key: PlaneKey) -> None:
+        """Take note that no store has the state of a plane any more."""
+        if key not in self._states:
+            self._digests.pop(key, None)
+
+    def retain(self, used: AbstractSet[PlaneKey], alive: AbstractSet[WindowKey]) -> None:
+        """Let go of the states of all other planes, and of all that is known of dead layers."""
+        self._states = {k: v for k, v in self._states.items() if k in used}
+        self._digests = {k: v for k, v in self._digests.items() if k.window_key in alive}
+        self._windows = {k: v for k, v in self._windows.items() if k in alive}
+
+    def forget(self) -> None:
+        """Forget everything: all pixels may be others by now, also of what is not shown."""
+        self.forget_embeddings()
+        self._windows.clear()
+
+    def forget_embeddings(self) -> None:
+        """Forget what another model made; the windows do not depend on it."""
+        self._states.clear()
+        self._digests.clear()
+
+
+class Wishes:
+    """What *Embed* has asked for, what has failed and what was cancelled."""
+
+    def __init__(self) -> None:
+        self._asked_for: dict[PlaneKey, Plane] = {}
+        self._failed: set[PlaneKey] = set()
+        self._cancelled: set[PlaneKey] = set()
+        self._paused = False
+
+    def ask_for(self, planes: Iterable[Plane]) -> None:
+        """Ask for planes, also for those that failed."""
+        self.forget_failures()
+        self._asked_for = {plane.key: plane for plane in planes}
+
+    def ask_again(self, planes: dict[PlaneKey, Plane]) -> None:
+        """Ask for planes that were thought to be done."""
+        self._asked_for |= planes
+
+    def ask_no_more(self) -> None:
+        """Forget what is asked for: it is done, or cannot be."""
+        self._asked_for.clear()
+
+    def missing(
+        self, planes: Iterable[Plane], has: Callable[[PlaneKey], object | None]
+    ) -> tuple[Plane, ...]:
+        """Return what is to be embedded: these planes first, then those that were asked for."""
+        wanted = {plane.key: plane for plane in planes} | self._asked_for
+        barred = self._failed | self._cancelled
+        return tuple(p for key, p in wanted.items() if key not in barred and has(key) is None)
+
+    def is_barred(self, key: PlaneKey) -> bool:
+        """Whether a plane is not tried before the user asks again."""
+        return self._paused or key in self._failed or key in self._cancelled
+
+    def retry(self) -> None:
+        """Forget which planes were cancelled: the user has clicked again."""
+        self._cancelled.clear()
+        self._paused = False
+
+    def forget_failures(self) -> None:
+        """Try everything again: another model may do better."""
+        self._failed.clear()
+        self.retry()
+
+    def cancel(
+        self, waiting: Iterable[PlaneKey], has: Callable[[PlaneKey], object | None]
+    ) -> None:
+        """Bar what is asked for and what waits; nothing is tried before the user asks again."""
+        barred = {*waiting, *self._asked_for}
+        self._cancelled |= {key for key in barred if has(key) is None}
+        self._asked_for.clear()
+        self._paused = True
+
+    def done(self, key: PlaneKey) -> Plane | None:
+        """Take a plane off those that were asked for, and return it if it was one."""
+        return self._asked_for.pop(key, None)
+
+    def failed(self, key: PlaneKey) -> None:
+        """Bar a plane that cannot be embedded."""
+        self._failed.add(key)
+        self._asked_for.pop(key, None)
+
+    def retain(self, alive: AbstractSet[WindowKey]) -> None:
+        """Forget the planes of layers and pixels that are gone."""
+        self._asked_for = {k: p for k, p in self._asked_for.items() if k.window_key in alive}
+        self._failed = {key for key in self._failed if key.window_key in alive}
+        self._cancelled = {key for key in self._cancelled if key.window_key in alive}

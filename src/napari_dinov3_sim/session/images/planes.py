@@ -1,0 +1,246 @@
+"""From a napari image layer to the frozen description of the plane that is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.images.intensity import IntensityWindow, check_dtype, check_shape
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+    from numpy.typing import NDArray
+
+
+MAX_LEVEL_PIXELS = 4096**2
+"""The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
+
+WindowKey = tuple[Hashable, int]
+"""Layer id and version of its data: one window for a whole layer."""
+
+
+@dataclass(frozen=True)
+class PlaneKey:
+    """Identity of one plane of one layer.
+
+    Attributes
+    ----------
+    layer_id : hashable
+        ``layer.unique_id``; names and objects are no identity in napari.
+    version : int
+        Counts how often the layer's data were replaced.
+    axes : tuple of int
+        The data axes of the plane's rows and columns, ascending.
+    position : tuple of (axis, index)
+        Where the plane lies along the other axes, at level 0.
+    """
+
+    layer_id: Hashable
+    version: int
+    axes: tuple[int, int]
+    position: tuple[tuple[int, int], ...]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # All planes of a large stack are looked up at every refresh.
+        return hash((self.layer_id, self.version, self.axes, self.position))
+
+    @property
+    def window_key(self) -> WindowKey:
+        """Which window the plane is drawn through."""
+        return self.layer_id, self.version
+
+    @property
+    def layer(self) -> LayerAxes:
+        """Which planes are shown together, in one heatmap layer."""
+        return LayerAxes(self.layer_id, self.version, self.axes)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Where the plane lies along the other axes, ascending."""
+        return tuple(index for _, index in self.position)
+
+
+@dataclass(frozen=True)
+class LayerAxes:
+    """All planes of a layer along two axes.
+
+    Attributes
+    ----------
+    layer_id : hashable
+    version : int
+    axes : tuple of int
+        See `PlaneKey`.
+    """
+
+    layer_id: Hashable
+    version: int
+    axes: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane and the arrays it is read from; holds no layer, so it may travel to a worker.
+
+    Attributes
+    ----------
+    key : PlaneKey
+    name : str
+        What the image is called, for messages and names.
+    shape : tuple of int
+        Shape of the layer at level 0, without channels.
+    data : tuple of array_like
+        The level that is embedded: NumPy, dask or zarr, with channels if `rgb`. Several are the
+        red, green and blue of one image.
+    rgb : bool
+    level : int
+        Number of the level, 0 the finest.
+    """
+
+    key: PlaneKey
+    name: str
+    shape: tuple[int, ...]
+    data: tuple[Any, ...] = field(repr=False)
+    rgb: bool
+    level: int
+
+    @property
+    def level_shape(self) -> tuple[int, ...]:
+        """Shape of the embedded level, without channels."""
+        return tuple(int(n) for n in self.data[0].shape[: len(self.shape)])
+
+    @property
+    def stack_size(self) -> int:
+        """How many planes its layer has along the same axes, itself among them."""
+        return math.prod(self.shape[axis] for axis, _ in self.key.position)
+
+    @property
+    def embedded_shape(self) -> tuple[int, int]:
+        """Height and width of what goes through the model, in pixels."""
+        rows, columns = self.key.axes
+        return self.level_shape[rows], self.level_shape[columns]
+
+
+def level_ratios(plane: Plane) -> NDArray[np.float64]:
+    """Return how many pixels of level 0 an embedded pixel spans, along rows and columns."""
+    return np.array([plane.shape[axis] / plane.level_shape[axis] for axis in plane.key.axes])
+
+
+def data_coordinates(
+    plane: Plane, key: PlaneKey, places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where places of an embedded plane lie in the data of its layer, at level 0.
+
+    Parameters
+    ----------
+    plane : Plane
+        Any plane of the layer.
+    key : PlaneKey
+        The plane that is meant.
+    places : ndarray, shape (n, 2)
+        (x, y) in pixels of the embedded level; the centre of pixel i is at i.
+
+    Returns
+    -------
+    ndarray, shape (n, ndim)
+        As napari has it: the centre of pixel i of level 0 is at i.
+    """
+    out = np.zeros((len(places), len(plane.shape)))
+    for axis, index in key.position:
+        out[:, axis] = index
+    # A coarser level has its pixel centres between those of level 0.
+    out[:, list(key.axes)] = (places[:, ::-1] + 0.5) * level_ratios(plane) - 0.5
+    return out
+
+
+def shown_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, int] | None:
+    """Return the layer's data axes that span the view, ascending; None if it is seen edge on."""
+    offset = viewer.dims.ndim - layer.ndim
+    axes = sorted(axis - offset for axis in viewer.dims.order[-2:])
+    return (axes[0], axes[1]) if axes[0] >= 0 else None
+
+
+def plane_at(
+    layer: Image, axes: tuple[int, int], coordinates: NDArray[np.float64], version: int
+) -> Plane | None:
+    """Return the plane along `axes` through data coordinates at level 0, or None outside."""
+    level, data = choose_level(layer, axes)
+    shape = tuple(int(n) for n in levels_of(layer)[0].shape[: layer.ndim])
+    others = [axis for axis in range(layer.ndim) if axis not in axes]
+    if not np.isfinite(coordinates[others]).all():
+        return None
+    # np.round, as napari itself picks the slice.
+    position = tuple((axis, int(np.round(coordinates[axis]))) for axis in others)
+    if any(not 0 <= index < shape[axis] for axis, index in position):
+        return None
+    key = PlaneKey(layer.unique_id, version, axes, position)
+    return Plane(key, layer.name, shape, (data,), bool(layer.rgb), level)
+
+
+def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
+    """Return all other planes of a stack along the same axes, the nearest ones first.
+
+    Returns
+    -------
+    list of (int, Plane)
+        With the distance: the greatest number of steps along any slider.
+    """
+    axes = [axis for axis, _ in plane.key.position]
+    here = np.array(plane.key.indices, int)
+    shape = [plane.shape[axis] for axis in axes]
+    grid = np.indices(shape).reshape(len(axes), int(np.prod(shape))).T
+    distances = np.abs(grid - here).max(axis=1, initial=0)
+    order = np.argsort(distances, kind="stable")
+    found = []
+    for index in order[distances[order] > 0].tolist():
+        position = tuple(zip(axes, grid[index].tolist(), strict=True))
+        key = replace(plane.key, position=position)
+        found.append((int(distances[index]), replace(plane, key=key)))
+    return found
+
+
+def levels_of(layer: Image | Labels) -> list[Any]:
+    """Return the arrays of a layer, the finest first."""
+    return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def choose_level(layer: Image | Labels, axes: tuple[int, int]) -> tuple[int, Any]:
+    """Return the number and the array of the finest level that is not too large."""
+    levels = levels_of(layer)
+    for number, data in enumerate(levels):
+        if data.shape[axes[0]] * data.shape[axes[1]] <= MAX_LEVEL_PIXELS:
+            return number, data
+    return len(levels) - 1, levels[-1]
+
+
+def refusal(layer: Image) -> str | None:
+    """Say why a layer can never be embedded, or None if it can."""
+    data = levels_of(layer)[0]
+    try:
+        check_dtype(_dtype_of(data))
+        check_shape((*data.shape[:2], data.shape[-1]) if layer.rgb else data.shape[-2:])
+    except ImageError as error:
+        return f"{layer.name}: {error}"
+    return None
+
+
+def _dtype_of(data: Any) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(data.dtype)
+    except TypeError:  # a tensor's dtype, for example, is none of NumPy's
+        dtype = np.asarray(data[(slice(0, 1),) * len(data.shape)]).dtype
+    return dtype
+
+
+Windows = tuple[IntensityWindow | None, ...]
+"""The windows of a layer, one for each of its arrays."""

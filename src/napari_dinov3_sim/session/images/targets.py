@@ -1,0 +1,288 @@
+"""Which image layers are searched, and everything that can happen to them."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import count
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.session.images.channels import Merging
+from napari_dinov3_sim.session.images.hit_testing import Layout, Survey
+from napari_dinov3_sim.session.images.planes import neighbours, refusal
+from napari_dinov3_sim.session.images.target import Target
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS
+from napari_dinov3_sim.session.layer_metadata import is_derived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+
+    import numpy as np
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.images.target import Merged
+    from napari_dinov3_sim.session.images.transforms import Placement
+
+
+class Stacks:
+    """Ranks the planes of each stack once, as long as the same one is shown.
+
+    Parameters
+    ----------
+    images : container of hashable
+        Ids of all images, as they come and go.
+    """
+
+    def __init__(self, images: Container[Hashable]) -> None:
+        self._images = images
+        self._ranked: dict[PlaneKey, list[tuple[int, Plane]]] = {}
+
+    def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
+        """Yield the planes of the same stacks that are not shown, the nearest ones first."""
+        ranked = merge(*(self._neighbours(one) for one in shown), key=itemgetter(0))
+        return (plane for _, plane in ranked)
+
+    def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
+        """Return a stack's other planes with their distance in steps of the sliders."""
+        if plane.key not in self._ranked:
+            self._ranked = {
+                key: planes
+                for key, planes in self._ranked.items()
+                if key.layer_id in self._images and key.layer_id != plane.key.layer_id
+            }
+            self._ranked[plane.key] = neighbours(plane)
+        return self._ranked[plane.key]
+
+
+class Targets:
+    """Keeps one record per image layer of the viewer, by unique id.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    listed : callable
+        Bound method, called when images come, go, are renamed, ticked or refused.
+    moved : callable
+        Bound method, called with an image and the name of the attribute (a transform, the
+        visibility) that changed.
+    changed : callable
+        Bound method, called when the pixels or the planes to be shown have changed.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        listed: Callable[[], None],
+        moved: Callable[[Image, str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._viewer = viewer
+        self._listed, self._moved, self._changed = listed, moved, changed
+        self._records: dict[Hashable, Target] = {}
+        # Never the same for two sets of pixels, also when a layer leaves and comes back.
+        self._versions = count()
+        self._layout = Layout(viewer)
+        self._stacks = Stacks(self._records)
+        self.merging = Merging(viewer, self._records, self._versions)
+        self.source: Hashable | None = None
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
+        viewer.layers.events.reordered.connect(self._on_reordered, position="last")
+        for layer in viewer.layers:
+            self._add(layer)
+
+    def close(self) -> None:
+        """Stop listening to the viewer and to every layer."""
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.layers.events.reordered.disconnect(self._on_reordered)
+        for record in self._records.values():
+            self._unfollow(record.layer)
+        self._records.clear()
+
+    def _on_inserted(self, event: Any) -> None:
+        if self._add(event.value):
+            self._listed()
+        # Any layer may bring axes and units that move the others.
+        self._changed()
+
+    def _on_reordered(self, event: Any) -> None:
+        del event
+        self._listed()
+        self._changed()
+
+    def _on_removed(self, event: Any) -> None:
+        record = self._records.pop(event.value.unique_id, None)
+        self._layout.forget()
+        if record is not None:
+            self._unfollow(record.layer)
+            self.merging.lose(record)
+            self._listed()
+        self._changed()
+
+    def _add(self, layer: Layer) -> bool:
+        from napari.layers import Image
+
+        if not isinstance(layer, Image) or is_derived(layer):
+            return False
+        reason = refusal(layer)
+        record = Target(layer, reason is None, reason, next(self._versions))
+        self._records[layer.unique_id] = record
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).connect(handler)
+        return True
+
+    def _unfollow(self, layer: Image) -> None:
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).disconnect(handler)
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of an image layer."""
+        moved = dict.fromkeys((*TRANSFORMS, "visible", "axis_labels"), self._on_moved)
+        return {**moved, "name": self._on_renamed, "data": self._on_replaced}
+
+    def _on_moved(self, event: Any) -> None:
+        self._layout.forget()
+        record = self.get(event.source.unique_id)
+        if record is not None:
+            self._moved(record.layer, event.type)
+            self._changed()
+
+    def _on_renamed(self, event: Any) -> None:
+        del event
+        for record in self._records.values():
+            record.refuse()
+        self._listed()
+
+    def _on_replaced(self, event: Any) -> None:
+        record = self._records.get(event.source.unique_id)
+        if record is None:
+            return
+        for layer in record.layers:
+            self._records[layer.unique_id].version = next(self._versions)
+        self._layout.forget()
+        before = record.refused
+        record.refuse()
+        if record.refused != before:
+            record.ticked = record.refused is None
+            self._listed()
+        self._changed()
+
+    # -- channels that are one image --------------------------------------------------------
+
+    def merge(self, merged: Merged) -> None:
+        """Search layers as one image; see `Merging.merge`."""
+        self.merging.merge(merged)
+        self._listed()
+        self._changed()
+
+    def split(self, layer: Image) -> bool:
+        """Search layers one by one again; return whether the layer was one of several."""
+        record = self._records.get(layer.unique_id)
+        if record is None or record.merged is None:
+            return False
+        self.merging.part(record.merged)
+        self._listed()
+        self._changed()
+        return True
+
+    def part_diverged(self) -> list[str]:
+        """Split channels that do not go together any more; return a sentence for each case."""
+        parted = self.merging.part_diverged()
+        if parted:
+            self._listed()
+            self._changed()
+        return parted
+
+    def records(self) -> list[Target]:
+        """Return the records in the order of the layer list, the bottom one first."""
+        ids = [layer.unique_id for layer in self._viewer.layers]
+        return [self._records[i] for i in ids if i in self._records]
+
+    def get(self, layer_id: Hashable | None) -> Target | None:
+        """Return the record of a layer, that of the first channel for any of several, or None."""
+        record = self._records.get(layer_id)
+        if record is None or record.merged is None:
+            return record
+        return self._records.get(record.merged.lead.unique_id)
+
+    def name(self, layer: Image) -> str:
+        """Return what a layer is called, with the channels that are searched as one with it."""
+        record = self._records.get(layer.unique_id)
+        return str(layer.name) if record is None else record.name
+
+    def refusal(self, layer: Image) -> str | None:
+        """Say why a layer cannot be searched by itself, or None if it can."""
+        record = self._records.get(layer.unique_id)
+        return None if record is None else record.refused
+
+    def tops(self) -> dict[Hashable, Image]:
+        """Return the topmost layer of each image, by the image's id."""
+        order = list(self._viewer.layers)
+        return {
+            record.layer.unique_id: max(record.layers, key=order.index)
+            for record in self.records()
+        }
+
+    def versions(self) -> set[WindowKey]:
+        """Return id and version of the pixels of every image."""
+        return {(image_id, record.version) for image_id, record in self._records.items()}
+
+    def layers(self) -> list[Image]:
+        """Return the ticked image layers."""
+        return [record.layer for record in self.records() if record.ticked]
+
+    def tick(self, layer: Image, ticked: bool) -> None:
+        """Search an image, or leave it out."""
+        record = self._records.get(layer.unique_id)
+        if record is None or record.refused or record.ticked == ticked:
+            return
+        record.ticked = ticked
+        self._listed()
+        self._changed()
+
+    def planes(self) -> list[Plane]:
+        """Return the shown plane of each ticked image that shows one."""
+        planes = (self._layout.shown_plane(r) for r in self.records() if r.ticked)
+        return [plane for plane in planes if plane is not None]
+
+    def placement(self, key: PlaneKey) -> Placement:
+        """Return how the layer of a plane lies in the world.
+
+        Raises
+        ------
+        KeyError
+            The layer has left the viewer.
+        """
+        return self._layout.placement(self._records[key.layer_id].layer, key.axes)
+
+    def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
+        """Yield the planes of the same stacks that are not shown, the nearest ones first."""
+        return self._stacks.other_planes(shown)
+
+    def survey(self) -> Survey:
+        """Return what finds images under points, as long as nothing changes."""
+        preferred = [record for record in self._preferred() if record.ticked]
+        return Survey(preferred, self.get, self._layout.site)
+
+    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
+        """Return where a point lies: on the image it was set on, else on the topmost below it."""
+        return self.survey().locate(world, remembered)
+
+    def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
+        """Return the embedded pixel of an image under a point, or None outside."""
+        site = self._layout.site(record)
+        return None if site is None else site.pixel(world)
+
+    def _preferred(self) -> list[Target]:
+        """Return the records from the top down, the one chosen as the source of clicks first.
+
+        Channels of one image lie where the topmost of them does.
+        """
+        chosen = self.get(self.source)
+        found = (self.get(layer.unique_id) for layer in reversed(self._viewer.layers))
+        return list(dict.fromkeys(r for r in (chosen, *found) if r is not None))

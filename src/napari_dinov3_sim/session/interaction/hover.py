@@ -1,0 +1,78 @@
+"""The mouse over the images: which patch is under it, and how similar that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.scene import Atlas
+
+
+class Hover:
+    """Follows the mouse, and tells when it has come to another patch.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    place_at : callable
+        Returns the pixel under a point of the world.
+    atlas : Atlas
+    changed : callable
+        Bound method, called when the mouse is over another patch, or over none any more.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        place_at: Callable[[NDArray[np.float64]], Place | None],
+        atlas: Atlas,
+        changed: Callable[[], None],
+    ) -> None:
+        self._viewer, self._place_at = viewer, place_at
+        self._atlas, self._changed = atlas, changed
+        self._place: Place | None = None
+        self._patch: object = None
+        # This event, unlike the mouse callbacks, also comes while a point is dragged.
+        viewer.cursor.events.position.connect(self._on_move)
+        viewer.events.mouse_over_canvas.connect(self._on_canvas)
+
+    @property
+    def place(self) -> Place | None:
+        """The pixel under the mouse, of the topmost image that is searched there."""
+        return self._place
+
+    def _on_move(self, event: Any) -> None:
+        del event
+        position = np.array(self._viewer.cursor.position, float)
+        flat = self._viewer.dims.ndisplay == 2 and len(position) == self._viewer.dims.ndim
+        self._set(self._place_at(position) if flat else None)
+
+    def _on_canvas(self, event: Any) -> None:
+        del event
+        if not self._viewer.mouse_over_canvas:
+            self._set(None)
+
+    def _set(self, place: Place | None) -> None:
+        self._place = place
+        patch = None if place is None else self._patch_of(place)
+        if patch != self._patch:
+            self._patch = patch
+            self._changed()
+
+    def _patch_of(self, place: Place) -> object:
+        grid = self._atlas.grid(place.plane)
+        side = 1 if grid is None else grid.patch_size
+        return place.plane.key, place.y // side, place.x // side
+
+    def close(self) -> None:
+        """Follow the mouse no more."""
+        self._viewer.cursor.events.position.disconnect(self._on_move)
+        self._viewer.events.mouse_over_canvas.disconnect(self._on_canvas)

@@ -1,0 +1,96 @@
+"""What layers over images are called: after their image, and their kind if there are several."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_dinov3_sim.backbones import MODELS
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.layers import Layer
+
+
+MARKER = "napari_dinov3_sim"
+"""Key in ``layer.metadata``."""
+
+Role = Literal["query", "heatmap", "winner", "result", "outline", "mirror"]
+
+
+def mark(layer: Layer, role: Role, **details: Any) -> None:
+    """Mark a layer as ours; the mark names the layer, because duplicates copy it."""
+    layer.metadata[MARKER] = {"role": role, "layer": layer.unique_id, **details}
+
+
+def marked_as(layer: Layer, role: Role) -> dict[str, Any] | None:
+    """Return the mark of a layer made for a role, or None; a copy of one is the user's."""
+    found = layer.metadata.get(MARKER)
+    if not isinstance(found, dict) or found.get("role") != role:
+        return None
+    return found if found.get("layer") == layer.unique_id else None
+
+
+def is_derived(layer: Layer) -> bool:
+    """Whether a layer is one of ours or a copy of one: no image to be searched."""
+    return MARKER in layer.metadata
+
+
+def model_in_use(layers: Iterable[Layer]) -> str | None:
+    """Return the model of the heatmaps that an earlier session left, if it can be had by name."""
+    for layer in layers:
+        found = marked_as(layer, "heatmap")
+        model = None if found is None else found.get("model")
+        if model is not None and (model in MODELS or Path(model).exists()):
+            return str(model)
+    return None
+
+
+def layer_name(image: str, what: str, kind: str = DEFAULT_KIND, *, several: bool = False) -> str:
+    """Return the name of a layer.
+
+    Parameters
+    ----------
+    image : str
+        What the image is called.
+    what : str
+        What the layer shows of it.
+    kind : str, optional
+    several : bool, optional
+        Whether there are other kinds.
+
+    Examples
+    --------
+    >>> layer_name("left", "objects"), layer_name("left", "objects", several=True)
+    ('left objects', 'left objects: kind 1')
+    """
+    return f"{image} {what}: {kind}" if several or kind != DEFAULT_KIND else f"{image} {what}"
+
+
+def follow_name(layer: Layer, given: str, wanted: str) -> str:
+    """Give a layer the name that it should have now, unless the user has given it another.
+
+    Parameters
+    ----------
+    layer : Layer
+    given : str
+        The name that it was given here last.
+    wanted : str
+
+    Returns
+    -------
+    str
+        The name that it was given here last.
+    """
+    if wanted == given or _unnumbered(layer.name) != _unnumbered(given):
+        return given
+    layer.name = wanted
+    return wanted
+
+
+def _unnumbered(name: str) -> str:
+    """Return a name without the number by which napari tells it from others alike."""
+    return re.sub(r" \[\d+\]$", "", name)

@@ -1,0 +1,275 @@
+"""The heatmap layers: one per image and kind, made once, kept exactly over their image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.session.images.transforms import copy_transform
+from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
+from napari_dinov3_sim.session.layers.base import OverImages, insert_above, update_data
+from napari_dinov3_sim.session.layers.style import Contrast, Look, kind_colormap
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_dinov3_sim.session.answering.question import Question
+    from napari_dinov3_sim.session.images.patch_array import LayerData
+    from napari_dinov3_sim.session.images.planes import LayerAxes
+    from napari_dinov3_sim.session.layers.style import Palette, Scaling
+
+
+class Place(NamedTuple):
+    """Which layer over which image: by the id of the image and the kind."""
+
+    image: Hashable
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a heatmap layer shows.
+
+    Attributes
+    ----------
+    layer : LayerAxes
+        The planes of the image whose maps it has.
+    question : Question
+        The question that it answers.
+    data : LayerData
+    model : str
+        Name of the model that answered.
+    name : str
+        What the image is called.
+    """
+
+    layer: LayerAxes
+    question: Question
+    data: LayerData
+    model: str
+    name: str
+
+
+@dataclass(eq=False)
+class _Note:
+    """What we made of a layer; where it is otherwise by now, the user has made it so."""
+
+    model: str
+    name: str
+    colormap: str
+    shown: Shown | None = None
+    limits: tuple[float, float] | None = None
+    hidden: bool = False
+
+
+class Heatmaps(OverImages[Place, "Image"]):
+    """Makes, updates, places and removes heatmap layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    look : Look
+        How new layers are drawn; layers of an earlier session keep theirs and pass it on.
+    palette : Palette
+        Colours of the kinds.
+    """
+
+    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+        super().__init__(viewer, "heatmap")
+        self._palette, self._look = palette, look
+        self._notes: dict[Place, _Note] = {}
+        self._kinds: tuple[str, ...] = ()
+        self._contrast = Contrast()
+        self._adopt()
+
+    def _adopt(self) -> None:
+        from napari.layers import Image
+
+        for found, layer in self._left_behind():
+            if isinstance(layer, Image):
+                place = Place(found["image"], found.get("kind", DEFAULT_KIND))
+                model, name = found.get("model", ""), found.get("name", layer.name)
+                self._layers[place] = layer
+                note = _Note(model, name, layer.colormap.name, hidden=found.get("hidden", False))
+                self._notes[place] = note
+                of_kind = layer.colormap.name.startswith("kind #")
+                colormap = self._look.colormap if of_kind else layer.colormap.name
+                self._look = Look(colormap, layer.opacity, str(layer.blending))
+
+    def shown(self) -> dict[Place, Shown]:
+        """Return what the heatmap layers in the viewer show."""
+        notes = {place: self._notes[place] for place in self.items()}
+        return {place: note.shown for place, note in notes.items() if note.shown is not None}
+
+    def _drop(self, key: Place) -> Image | None:
+        self._notes.pop(key, None)
+        return super()._drop(key)
+
+    def _image_of(self, key: Place) -> Hashable:
+        return key.image
+
+    def _set_visible(self, key: Place, layer: Image, visible: bool) -> None:
+        """Show again only what was hidden with the image, and not by the user."""
+        note = self._notes[key]
+        if not visible and layer.visible:
+            note.hidden, layer.visible = True, False
+        elif visible and note.hidden:
+            note.hidden, layer.visible = False, True
+        self._mark(key)
+
+    # -- showing -----------------------------------------------------------------------------
+
+    def show(self, image: Image, kind: str, shown: Shown, above: Image) -> None:
+        """Give an image the heatmap of a kind, in the layer it already has if there is one.
+
+        A new one lies above `above`: the image, or the topmost of those that are one with it.
+        """
+        place = Place(image.unique_id, kind)
+        layer = self._fitting(place, image, shown.data)
+        if layer is None:
+            self._make(image, place, shown, above)
+            return
+        note = self._notes[place]
+        note.shown, note.model = shown, shown.model
+        update_data(layer, shown.data.data)
+        note.name = follow_name(layer, note.name, self._name(shown, kind))
+        self._mark(place)
+
+    def _make(self, image: Image, place: Place, shown: Shown, above: Image) -> None:
+        from napari.layers import Image as ImageLayer
+
+        limits, over = self._contrast.limits_of(shown.data), self.over(image.unique_id)
+        layer = ImageLayer(
+            shown.data.data,
+            multiscale=shown.data.multiscale,
+            name=self._name(shown, place.kind),
+            colormap=self._colormap(place.kind),
+            opacity=self._look.opacity,
+            blending=self._look.blending,
+            contrast_limits=limits,
+            interpolation2d="nearest",
+            interpolation3d="nearest",
+            visible=image.visible,
+        )
+        copy_transform(image, layer)
+        layer.contrast_limits_range = (-1.0, 1.0)
+        layer.contrast_limits = limits
+        note = _Note(shown.model, layer.name, layer.colormap.name, shown, limits)
+        note.hidden = not image.visible
+        self._layers[place], self._notes[place] = layer, note
+        # Marked before it is seen: an unmarked image would be searched.
+        self._mark(place)
+        insert_above(self._viewer, layer, [above, *over.values()])
+
+    def _mark(self, place: Place) -> None:
+        layer, note = self._layers[place], self._notes[place]
+        kept = {"model": note.model, "name": note.name, "hidden": note.hidden}
+        mark(layer, "heatmap", **place._asdict(), **kept)
+
+    # -- kinds and names ---------------------------------------------------------------------
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds that have heatmaps."""
+        return self._kinds
+
+    def set_kinds(self, kinds: Sequence[str]) -> None:
+        """Say which kinds there are: with several, each is drawn in its own colour."""
+        if tuple(kinds) == self._kinds:
+            return
+        self._kinds = tuple(kinds)
+        self.recolour()
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give the heatmaps of a kind to another, unless that has its own.
+
+        Their names follow with the answer that comes next.
+        """
+        self._kinds = tuple(new if kind == old else kind for kind in self._kinds)
+        for place in self.items():
+            renamed = place._replace(kind=new)
+            if place.kind == old and renamed not in self._layers:
+                self._layers[renamed] = self._layers.pop(place)
+                self._notes[renamed] = self._notes.pop(place)
+                self._mark(renamed)
+
+    def _name(self, shown: Shown, kind: str) -> str:
+        return layer_name(shown.name, "similarity", kind, several=len(self._kinds) > 1)
+
+    # -- colours and look --------------------------------------------------------------------
+
+    def recolour(self) -> None:
+        """Draw each kind in the colour it has now, unless the user has given it another."""
+        for place, layer in self.items().items():
+            if self._notes[place].colormap == layer.colormap.name:
+                self._set_colormap(place, layer)
+
+    def _set_colormap(self, place: Place, layer: Image) -> None:
+        layer.colormap = self._colormap(place.kind)
+        self._notes[place].colormap = layer.colormap.name
+
+    def _colormap(self, kind: str) -> Any:
+        if len(self._kinds) < 2 or kind not in self._kinds:
+            return self._look.colormap
+        return kind_colormap(self._palette.colour(kind))
+
+    @property
+    def look(self) -> Look:
+        """How new heatmaps are drawn."""
+        return self._look
+
+    def style(self, **changes: Any) -> None:
+        """Change attributes of `Look` in all heatmaps, and in those still to come."""
+        look = replace(self._look, **changes)
+        look.check()
+        self._look = look
+        for place, layer in self.items().items():
+            for name, value in changes.items():
+                if name == "colormap":
+                    self._set_colormap(place, layer)
+                else:
+                    setattr(layer, name, value)
+
+    # -- contrast ----------------------------------------------------------------------------
+
+    @property
+    def scaling(self) -> Scaling:
+        """How contrast limits are chosen."""
+        return self._contrast.scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        self._contrast.scaling = scaling
+        for note in self._notes.values():
+            note.limits = None  # those that the user has set, too
+        self._apply_limits()
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest where one scale holds for all maps."""
+        return self._contrast.limits
+
+    @limits.setter
+    def limits(self, limits: tuple[float, float]) -> None:
+        self._contrast.fixed = limits
+        self.scaling = "fixed"
+
+    def rescale(self, pooled: tuple[float, float]) -> None:
+        """Use one scale for all maps after some of them have changed."""
+        self._contrast.pooled = pooled
+        self._apply_limits()
+
+    def _apply_limits(self) -> None:
+        """Set the limits of all layers, but where the user has set others since."""
+        for place, layer in self.items().items():
+            note = self._notes[place]
+            ours = note.limits is None or np.allclose(layer.contrast_limits, note.limits)
+            if note.shown is not None and ours:
+                note.limits = self._contrast.limits_of(note.shown.data)
+                layer.contrast_limits = note.limits

@@ -1,0 +1,190 @@
+"""Which layers still say something true about their image, and the end of all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.session.layers.class_maps import Winners
+from napari_dinov3_sim.session.layers.heatmaps import Heatmaps, Shown
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Set
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from napari_dinov3_sim.core.search.combine import Combination
+    from napari_dinov3_sim.session.answering.answers import Answers
+    from napari_dinov3_sim.session.answering.question import AnyPick, Question
+    from napari_dinov3_sim.session.images.target import Target
+    from napari_dinov3_sim.session.images.targets import Targets
+    from napari_dinov3_sim.session.layers.heatmaps import Place
+    from napari_dinov3_sim.session.layers.style import Look, Palette
+    from napari_dinov3_sim.session.messages import LayerReady
+
+
+class Overlays:
+    """Shows answers, and keeps what shows them with their images.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    look : Look
+    palette : Palette
+    """
+
+    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+        self._viewer = viewer
+        self.heatmaps = Heatmaps(viewer, look, palette)
+        self.winners = Winners(viewer, palette)
+
+    def show(
+        self, target: Target, above: Image, ready: LayerReady, question: Question, model: str
+    ) -> None:
+        """Show what a job has found over an image.
+
+        New layers lie above `above`: the image, or the topmost of those that are one with it.
+        """
+        image, name = target.layer, target.name
+        self.heatmaps.set_kinds(tuple(ready.heatmaps))
+        for kind, data in ready.heatmaps.items():
+            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model, name), above)
+        for place in self.heatmaps.over(image.unique_id):
+            if place.kind not in ready.heatmaps:
+                self.heatmaps.remove(place)
+        if ready.winner is None:
+            self.winners.remove(image.unique_id)
+        else:
+            over = [above, *self.heatmaps.over(image.unique_id).values()]
+            self.winners.show(target, ready.winner, tuple(ready.heatmaps), over)
+
+    def keep_only(self, places: Set[Place]) -> None:
+        """Remove all other heatmaps, and the winners that are none any more."""
+        self.heatmaps.keep_only(places)
+        several = len({place.kind for place in places}) > 1
+        self.winners.keep_only({place.image for place in places} if several else ())
+
+    def over(self, image_id: Hashable) -> list[Layer]:
+        """Return the layers that lie over an image."""
+        heatmaps, winner = self.heatmaps.over(image_id), self.winners.over(image_id)
+        return [*heatmaps.values(), *winner.values()]
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self.keep_only(set())
+
+    def follow(self, image: Image) -> None:
+        """Lay what is over an image over it again."""
+        self.heatmaps.follow(image)
+        self.winners.follow(image)
+
+    def follow_visibility(self, image: Image, visible: bool) -> None:
+        """Hide what is over an image with it."""
+        self.heatmaps.follow_visibility(image, visible)
+        self.winners.follow_visibility(image, visible)
+
+    def restack(self, images: Mapping[Hashable, Image]) -> None:
+        """Put what has come to lie below its image above it again, in the same order.
+
+        Parameters
+        ----------
+        images : mapping of image id to Image
+            The layer to lie above: the topmost one, where several are one image.
+        """
+        layers = self._viewer.layers
+        for image_id, image in images.items():
+            top = layers.index(image)
+            below = [layer for layer in self.over(image_id) if layers.index(layer) < top]
+            for layer in sorted(below, key=layers.index, reverse=True):
+                layers.move(layers.index(layer), layers.index(image) + 1)
+
+
+Asked = tuple[tuple["AnyPick", ...], "Combination"]
+"""What is picked, and how it is combined."""
+
+Versions = dict["Hashable", int]
+"""Of the pixels of each image that is searched, by its id."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was asked, and which pixels were open, when the session began."""
+
+    asked: Asked
+    versions: Versions
+
+
+class Pruning:
+    """Removes heatmaps and winners that do not answer the present question.
+
+    While work is under way, those of an earlier question stay until their answer comes. Those
+    that an earlier session left stay too, and, as long as what is asked is what it was then,
+    until there is a question.
+
+    Parameters
+    ----------
+    targets : Targets
+    answers : Answers
+    overlays : Overlays
+    """
+
+    def __init__(self, targets: Targets, answers: Answers, overlays: Overlays) -> None:
+        self._targets, self._answers, self._overlays = targets, answers, overlays
+        self._found: _Found | None = None
+
+    def prune(self, asked: Asked, *, busy: bool) -> None:
+        """Remove what is no answer any more.
+
+        Parameters
+        ----------
+        asked : Asked
+            If nothing is picked, nothing stays.
+        busy : bool
+            Whether an answer may still come; until then an older one stays.
+        """
+        versions = self._versions()
+        if self._found is None:
+            self._found = _Found(asked, versions)
+        found = self._found.versions if asked == self._found.asked else {}
+        now = _Now(versions, found, self._answers.asked, busy)
+        shown = self._overlays.heatmaps.shown()
+        places = self._overlays.heatmaps.items() if asked[0] else ()
+        self._overlays.keep_only({p for p in places if now.allows(p, shown.get(p))})
+
+    def _versions(self) -> Versions:
+        records = (self._targets.get(image.unique_id) for image in self._targets.layers())
+        return {r.layer.unique_id: r.version for r in records if r is not None}
+
+
+@dataclass(frozen=True)
+class _Now:
+    """What heatmaps are measured against.
+
+    Attributes
+    ----------
+    versions : mapping of image id to int
+        Of the pixels of the images that are searched.
+    found : mapping of image id to int
+        The same when the layers of an earlier session were found; empty if they are answers
+        to something else than what is asked now.
+    question : Question or None
+        The present one.
+    busy : bool
+        Whether an answer may still come.
+    """
+
+    versions: Mapping[Hashable, int]
+    found: Mapping[Hashable, int]
+    question: Question | None
+    busy: bool
+
+    def allows(self, place: Place, shown: Shown | None) -> bool:
+        """Whether a heatmap may stay."""
+        if place.image not in self.versions:
+            return False
+        version = self.versions[place.image]
+        if shown is None:
+            return self.busy or (self.question is None and self.found.get(place.image) == version)
+        answers = self.question is not None and shown.question == self.question
+        return shown.layer.version == version and (self.busy or answers)

@@ -1,0 +1,193 @@
+"""The kinds that there are, and the colour that each keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.layers import Image
+    from napari.utils import Colormap
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.images.patch_array import LayerData
+
+
+BRIGHT = 0.55
+"""Mean of all pixels and channels, of 1. Stained sections and scanned pages have about 0.65,
+photographs 0.3 to 0.5, fluorescence 0.1."""
+
+
+def is_bright(image: Image) -> bool:
+    """Whether an image is bright, as napari draws it: by its thumbnail, which is there already."""
+    drawn = _without_padding(np.asarray(image.thumbnail)[..., :3])
+    return bool(drawn.size) and float(drawn.mean()) > 255 * BRIGHT
+
+
+def _without_padding(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut off the black that makes every thumbnail a square."""
+    lit = thumbnail.max(-1) > 0
+    rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
+    if not rows.size:
+        return thumbnail[:0]
+    return thumbnail[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+Scaling = Literal["shared", "each", "fixed"]
+"""Contrast limits: the same for all maps, each map's own minimum and maximum, or those given."""
+
+
+class Contrast:
+    """Chooses contrast limits.
+
+    Attributes
+    ----------
+    pooled : tuple of float
+        The one scale for all maps that there are.
+    fixed : tuple of float
+        The one that was given.
+    """
+
+    def __init__(self) -> None:
+        self.pooled = self.fixed = (0.0, 1.0)
+        self._scaling: Scaling = "shared"
+
+    @property
+    def scaling(self) -> Scaling:
+        """How contrast limits are chosen."""
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        if scaling not in get_args(Scaling):
+            raise SimilarityError(
+                f"There is no scaling {scaling!r}; choose shared, each or fixed."
+            )
+        self._scaling = scaling
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest where one scale holds for all maps."""
+        return self.fixed if self._scaling == "fixed" else self.pooled
+
+    def limits_of(self, data: LayerData) -> tuple[float, float]:
+        """Return the limits of one map; they must differ, also for a map of one value."""
+        low, high = data.limits if self._scaling == "each" else self.limits
+        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
+
+
+BLENDINGS = ("additive", "translucent", "translucent_no_depth", "minimum", "opaque")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How heatmap layers are drawn.
+
+    Attributes
+    ----------
+    colormap : str
+        Of the heatmaps of a single kind; with several, each has its kind's colour.
+    opacity : float
+        In [0, 1].
+    blending : str
+        'additive' adds light, which shows on dark images; 'translucent' covers, which also shows
+        on bright ones.
+    """
+
+    colormap: str = "magma"
+    opacity: float = 0.7
+    blending: str = "additive"
+
+    def check(self) -> None:
+        """Raise `SimilarityError` unless napari can draw like this."""
+        from napari.utils.colormaps import ensure_colormap
+
+        try:
+            ensure_colormap(self.colormap)
+        except (KeyError, TypeError) as error:
+            raise SimilarityError(
+                f"There is no colormap {self.colormap!r}; choose one of napari's, such as magma."
+            ) from error
+        if not 0 <= self.opacity <= 1:
+            raise SimilarityError(f"Opacity goes from 0 to 1, not {self.opacity}.")
+        if self.blending not in BLENDINGS:
+            raise SimilarityError(
+                f"There is no blending {self.blending!r}; choose one of {', '.join(BLENDINGS)}."
+            )
+
+
+def kind_colormap(colour: str) -> Colormap:
+    """Return a colormap from transparent to a colour, which shows under any blending."""
+    from napari.utils import Colormap
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    rgba = transform_color(colour)[0]
+    clear = (*rgba[:3], 0.0)
+    return Colormap([clear, tuple(rgba)], name=f"kind {colour}")
+
+
+KIND_COLOURS = (
+    "#00ffff",
+    "#e69f00",
+    "#f0e442",
+    "#cc79a7",
+    "#009e73",
+    "#d55e00",
+    "#56b4e9",
+    "#ffffff",
+)
+"""In the order in which kinds appear; after cyan those of Okabe and Ito (2008), which people with
+every kind of colour vision tell apart."""
+
+
+class Palette:
+    """Gives each kind a colour when it is first seen; a kind that goes and comes back has it.
+
+    Every kind has a number of its own, which no other is given later, and with it its colour.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._next = count()
+        self._assigned: dict[int, str] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All kinds, in the order in which they were first seen."""
+        return tuple(sorted(self._numbers, key=self._numbers.__getitem__))
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of each kind, to `restore`."""
+        return dict(self._numbers)
+
+    def colour(self, kind: str) -> str:
+        """Return the colour of a kind, as ``#rrggbb``."""
+        if kind not in self._numbers:
+            self._numbers[kind] = next(self._next)
+        number = self._numbers[kind]
+        return self._assigned.get(number, KIND_COLOURS[number % len(KIND_COLOURS)])
+
+    def assign(self, kind: str, colour: str) -> None:
+        """Give a kind the colour it had elsewhere, as ``#rrggbb``."""
+        self.colour(kind)
+        self._assigned[self._numbers[kind]] = colour
+
+    def restore(self, numbers: Mapping[str, int]) -> None:
+        """Go back to the names that kinds had; those that are new since stay."""
+        taken = set(numbers.values())
+        new = {name: number for name, number in self._numbers.items() if number not in taken}
+        self._numbers = {**new, **numbers}
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a kind another name and leave it its colour; one that exists already is joined."""
+        if old != new and old in self._numbers:
+            number = self._numbers.pop(old)
+            self._numbers.setdefault(new, number)

@@ -1,0 +1,4 @@
+"""What the user asks with: points, shapes, labels, a loaded query, and the question made of them.
+
+May import `session/interaction/`, and what that may import.
+"""

@@ -1,0 +1,301 @@
+"""The labels of one Labels layer as picks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.session.answering.question import LabelsPick
+from napari_dinov3_sim.session.images.planes import choose_level, shown_axes
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, placement_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from napari.layers import Labels
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.images.transforms import Placement
+    from napari_dinov3_sim.session.scene import Atlas
+
+
+COPIED = 2**26
+"""Planes in memory of up to so many bytes are copied, so that a change of any kind is seen, and
+no worker reads what is being painted. Of others only what the layer tells is known."""
+
+Position = tuple[tuple[int, int], ...]
+"""Where a plane lies: (axis, index) at level 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class LazyPlane:
+    """A plane of an array that is read when it becomes an array itself."""
+
+    data: Any = field(repr=False)
+    index: tuple[int | slice, ...]
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.integer[Any]]:
+        """Read the plane."""
+        del copy
+        return np.asarray(self.data[self.index], dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPlane:
+    """One state of one plane of labels.
+
+    Attributes
+    ----------
+    labels : array_like, shape (H, W)
+    version : int
+        Never the same for two states.
+    ratio : tuple of float
+        Pixels of this level per pixel of level 0, along rows and columns.
+    empty : bool
+        Whether it is known that nothing is labelled.
+    """
+
+    labels: Any = field(repr=False)
+    version: int
+    ratio: tuple[float, float]
+    empty: bool
+
+
+class LabelPlanes:
+    """Remembers the planes that were asked for.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = layer
+        self._versions = count()
+        self._shape: tuple[int, ...] = ()
+        self._known: dict[tuple[tuple[int, int], Position], LabelPlane] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels at level 0."""
+        data = self._layer.data
+        return tuple((data[0] if self._layer.multiscale else data).shape)
+
+    def forget_lazy(self) -> None:
+        """Take planes that are not copied for changed: the layer was painted on."""
+        copied = {k: v for k, v in self._known.items() if isinstance(v.labels, np.ndarray)}
+        self._known = copied
+
+    def plane(self, axes: tuple[int, int], position: Position) -> LabelPlane:
+        """Return the present state of a plane; the same object if nothing has changed."""
+        if self._shape != self.shape:
+            self._known.clear()
+            self._shape = self.shape
+        key = (axes, position)
+        known = self._known.get(key)
+        if known is None or self._is_stale(known, *key):
+            self._known[key] = self._read(*key)
+        return self._known[key]
+
+    def changed(self) -> bool:
+        """Whether a plane that was asked for is not any more what it was."""
+        if self._known and self._shape != self.shape:
+            return True
+        return any(self._is_stale(known, *key) for key, known in self._known.items())
+
+    def _is_stale(self, known: LabelPlane, axes: tuple[int, int], position: Position) -> bool:
+        lazy = self._lazy(axes, position)[0]
+        if not _is_copied(lazy):
+            return isinstance(known.labels, np.ndarray)
+        return not np.array_equal(known.labels, lazy.data[lazy.index])
+
+    def _read(self, axes: tuple[int, int], position: Position) -> LabelPlane:
+        lazy, ratio = self._lazy(axes, position)
+        if not _is_copied(lazy):
+            return LabelPlane(lazy, next(self._versions), ratio, empty=False)
+        labels = np.array(lazy.data[lazy.index])
+        return LabelPlane(labels, next(self._versions), ratio, empty=not (labels > 0).any())
+
+    def _lazy(
+        self, axes: tuple[int, int], position: Position
+    ) -> tuple[LazyPlane, tuple[float, float]]:
+        data = choose_level(self._layer, axes)[1]
+        full = self.shape
+        index: list[int | slice] = [slice(None)] * self._layer.ndim
+        for axis, at in position:
+            index[axis] = (2 * at + 1) * data.shape[axis] // (2 * full[axis])
+        rows, columns = (data.shape[axis] / full[axis] for axis in axes)
+        return LazyPlane(data, tuple(index)), (rows, columns)
+
+
+def _is_copied(lazy: LazyPlane) -> bool:
+    data = lazy.data
+    if not isinstance(data, np.ndarray):
+        return False
+    sides = [n for n, at in zip(data.shape, lazy.index, strict=True) if isinstance(at, slice)]
+    return bool(np.prod(sides) * data.itemsize <= COPIED)
+
+
+EDITED = ("paint", "labels_update", "data")
+FOLLOWED = (*EDITED, "set_data", "name", *TRANSFORMS)
+
+
+class LabelledRegions:
+    """Follows a Labels layer, and remembers its image and the planes it was labelled on.
+
+    Those are the plane that was shown when the layer was added, and every one that was shown
+    when it was painted on. A plane without labels asks nothing.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    image : hashable or None
+        Id of the image that labels belong to as long as they lie on it.
+    atlas : Atlas
+    changed : callable
+        A bound method.
+    """
+
+    def __init__(
+        self, layer: Labels, image: Hashable | None, atlas: Atlas, changed: Callable[[], None]
+    ) -> None:
+        self.layer, self._image = layer, image
+        self._atlas, self._changed = atlas, changed
+        self._planes = LabelPlanes(layer)
+        self._sliders: dict[tuple[float, ...], tuple[float, ...]] = {}
+        self._note_slider()
+        self.count = self.outside = 0
+        for name in FOLLOWED:
+            getattr(layer.events, name).connect(self._handler(name))
+
+    def close(self) -> None:
+        """Stop listening."""
+        for name in FOLLOWED:
+            getattr(self.layer.events, name).disconnect(self._handler(name))
+
+    def _handler(self, name: str) -> Callable[[Any], None]:
+        if name == "set_data":
+            return self._on_set_data
+        return self._on_edited if name in EDITED else self._on_moved
+
+    def _note_slider(self) -> None:
+        """Remember the plane shown; along axes that the labels lack, only the last one counts."""
+        point = tuple(self._atlas.viewer.dims.point)
+        self._sliders[point[-self.layer.ndim :]] = point
+
+    def _on_edited(self, event: Any) -> None:
+        del event
+        self._note_slider()
+        self._planes.forget_lazy()
+        self._changed()
+
+    def _on_set_data(self, event: Any) -> None:
+        """Notice what is taken back or put in place: napari tells of it as of any redraw."""
+        del event
+        if self._planes.changed():
+            self._changed()
+
+    def _on_moved(self, event: Any) -> None:
+        del event
+        self._changed()
+
+    def kinds_in_memory(self) -> int:
+        """Return how many labels there are, as far as that can be told without reading a file."""
+        planes = [labels for _, _, _, labels in self._labelled()]
+        known = [plane.labels for plane in planes if isinstance(plane.labels, np.ndarray)]
+        ids = np.unique(np.concatenate([labels.ravel() for labels in known])) if known else ()
+        return int(np.count_nonzero(np.asarray(ids) > 0))
+
+    def picks(self) -> tuple[list[LabelsPick], dict[PlaneKey, Plane]]:
+        """Return a pick for each labelled plane that lies on an image, and the planes of those."""
+        found: dict[tuple[PlaneKey, int], LabelsPick] = {}
+        planes: dict[PlaneKey, Plane] = {}
+        self.outside = 0
+        for world, axes, placement, labels in self._labelled():
+            place = self._atlas.locate_any(self._spots(world, axes, placement), self._image)
+            if place is None:
+                self.outside += 1
+                continue
+            plane = place.plane
+            self._image = plane.key.layer_id
+            planes[plane.key] = plane
+            matrix, offset = self._affine(plane, world, axes, placement, labels)
+            source = (self.layer.unique_id, labels.version)
+            found[plane.key, labels.version] = LabelsPick(
+                plane.key, source, self.layer.name, matrix, offset, labels.labels
+            )
+        self.count = len(found)
+        return list(found.values()), planes
+
+    def _labelled(
+        self,
+    ) -> Iterator[tuple[NDArray[np.float64], tuple[int, int], Placement, LabelPlane]]:
+        """Yield where the slider was, the plane's axes, its place in the world, and its labels."""
+        viewer = self._atlas.viewer
+        axes = shown_axes(self.layer, viewer)
+        # While the layer is given more axes, the viewer does not have them yet.
+        if axes is None or self.layer.ndim > viewer.dims.ndim:
+            return
+        placement = placement_of(self.layer, axes, viewer.layers.units)
+        for slider in self._sliders.values():
+            world = self._atlas.padded(np.array(slider))
+            position = self._position(axes, placement.to_data(world))
+            if position is not None:
+                labels = self._planes.plane(axes, position)
+                if not labels.empty:
+                    yield world, axes, placement, labels
+
+    def _position(self, axes: tuple[int, int], data: NDArray[np.float64]) -> Position | None:
+        others = [axis for axis in range(self.layer.ndim) if axis not in axes]
+        position = tuple((axis, int(np.round(data[axis]))) for axis in others)
+        shape = self._planes.shape
+        return position if all(0 <= at < shape[axis] for axis, at in position) else None
+
+    def _spots(
+        self, world: NDArray[np.float64], axes: tuple[int, int], placement: Placement
+    ) -> list[NDArray[np.float64]]:
+        """Return the centre and points all over the labels: where to look for their image."""
+        ends = [self._planes.shape[axis] - 1 for axis in axes]
+        shares = np.array([(0.5, 0.5), *np.ndindex(5, 5)])
+        shares[1:] /= 4
+        spots = []
+        for share in shares:
+            data = placement.to_data(world)
+            data[list(axes)] = share * ends
+            spots.append(_with_plane(world, placement.to_world(data), axes))
+        return spots
+
+    def _affine(
+        self,
+        plane: Plane,
+        world: NDArray[np.float64],
+        axes: tuple[int, int],
+        placement: Placement,
+        labels: LabelPlane,
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return where a pixel (y, x) of the image lies in the labels: a matrix and an offset."""
+        found = []
+        for y, x in ((0, 0), (1, 0), (0, 1)):
+            at = _with_plane(world, self._atlas.world(plane, x, y), plane.key.axes)
+            data = placement.to_data(at)[list(axes)]
+            # A coarser level has its pixel centres between those of level 0.
+            found.append((data + 0.5) * labels.ratio - 0.5)
+        origin, down, right = found
+        matrix = np.column_stack([down - origin, right - origin])
+        return tuple(matrix.ravel().tolist()), tuple(origin.tolist())
+
+
+def _with_plane(
+    world: NDArray[np.float64], other: NDArray[np.float64], axes: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return a point of the world, moved along the two axes of a plane to another one's place."""
+    found = world.copy()
+    for axis in axes:
+        found[axis - len(other)] = other[axis]
+    return found

@@ -1,0 +1,151 @@
+"""A query that outlived its images, asked of those that are open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import ImageError, StateError
+from napari_dinov3_sim.session.answering.question import VectorPick
+from napari_dinov3_sim.session.messages import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.answering.question import AnyPick
+    from napari_dinov3_sim.session.embedding.embedder import Embedder
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+
+Thumbnails = tuple["NDArray[np.uint8]", ...]
+
+
+class SavedPicks:
+    """The kinds of a loaded query: picks that lie in none of the open images.
+
+    A query of another model than the one that is loaded asks nothing, and that is told once.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Knows the model.
+    fail : callable
+        Bound method, called with a `Failure` when the query cannot be used.
+    """
+
+    def __init__(self, embedder: Embedder, fail: Callable[[Failure], None]) -> None:
+        self._embedder, self._fail = embedder, fail
+        self._query: SavedQuery | None = None
+        self._name = ""
+        self._picks: tuple[VectorPick, ...] = ()
+        self._thumbnails: dict[str, Thumbnails] = {}
+        self._told = False
+
+    @property
+    def query(self) -> SavedQuery | None:
+        """The query as it was loaded."""
+        return self._query
+
+    @property
+    def name(self) -> str:
+        """What the query is called, for example by its file; empty if none is loaded."""
+        return self._name
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds as they are called now."""
+        return tuple(pick.kind for pick in self._picks)
+
+    @property
+    def thumbnails(self) -> Mapping[str, Thumbnails]:
+        """What the loaded kinds looked like, by their present names."""
+        return dict(self._thumbnails)
+
+    @property
+    def problem(self) -> str:
+        """Why the query cannot be used with the model that is loaded; empty if it can."""
+        return "" if self._query is None else self._problem_of(self._query)
+
+    def _problem_of(self, query: SavedQuery) -> str:
+        model = self._embedder.identity
+        if model is None:
+            return ""
+        try:
+            query.check_model(model.fingerprint, model.name)
+        except StateError as error:
+            return str(error)
+        return ""
+
+    @property
+    def remark(self) -> str:
+        """How the query differs from the present resolution; empty if not, or not known yet."""
+        query, embedder = self._query, self._embedder
+        if query is None or embedder.identity is None or self.problem:
+            return ""
+        recipe = embedder.recipe
+        try:
+            cell_size = recipe.cell_size(embedder.identity.patch_size)
+        except ImageError:  # nothing is embedded with it, and that says why
+            return ""
+        return query.remark(recipe.factor, cell_size)
+
+    def take(self, query: SavedQuery, name: str) -> None:
+        """Ask a query in place of the one that was loaded before.
+
+        Parameters
+        ----------
+        query : SavedQuery
+        name : str
+            What it is called, for example by its file.
+
+        Raises
+        ------
+        StateError
+            The model that is loaded is another one.
+        """
+        problem = self._problem_of(query)
+        if problem:
+            raise StateError(problem)
+        self._query, self._name, self._told = query, name, False
+        self._picks = tuple(
+            VectorPick(
+                kind.name, kind.positives, kind.negatives, kind.background, query.fingerprint
+            )
+            for kind in query.kinds
+        )
+        self._thumbnails = {kind.name: kind.thumbnails for kind in query.kinds}
+
+    def drop(self) -> bool:
+        """Ask it no more; return whether there was one."""
+        had = self._query is not None
+        self._query, self._name = None, ""
+        self._picks, self._thumbnails = (), {}
+        return had
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give a kind another name; the file keeps the old one."""
+        if old == new or old not in self._thumbnails:
+            return
+        self._picks = tuple(
+            replace(pick, kind=new) if pick.kind == old else pick for pick in self._picks
+        )
+        pictures = self._thumbnails.pop(old)
+        self._thumbnails[new] = (*self._thumbnails.get(new, ()), *pictures)
+
+    @property
+    def count(self) -> int:
+        """How many kinds ask."""
+        return 0 if self.problem else len(self._picks)
+
+    def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
+        """Return the picks; none while another model is loaded."""
+        problem = self.problem
+        if problem and not self._told:
+            self._told = True
+            self._fail(Failure("model", problem, error=StateError(problem)))
+        elif not problem:
+            self._told = False
+        return (() if problem else self._picks), {}

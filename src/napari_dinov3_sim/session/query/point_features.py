@@ -1,0 +1,139 @@
+"""Kind and sign of each query point: two columns of the layer's features, and how they look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Points, Shapes
+
+    from napari_dinov3_sim.session.layers.style import Palette
+
+KIND, SIGN = "kind", "sign"
+"""Columns of ``layer.features``."""
+
+POSITIVE, NEGATIVE = "positive", "negative"
+SYMBOLS = {True: "disc", False: "cross"}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a point says: which kind, and whether it is that or is not."""
+
+    kind: str = DEFAULT_KIND
+    positive: bool = True
+
+
+def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[Role]:
+    """Return the role of each point or shape; what is in the columns is taken kindly.
+
+    Parameters
+    ----------
+    layer : napari.layers.Points or napari.layers.Shapes
+    default : str
+        The kind of those that have none.
+    """
+    features, count = layer.features, len(layer.data)
+    kinds = list(features[KIND]) if KIND in features else [default] * count
+    signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
+    return [
+        Role(_kind(kind, default), _is_positive(sign))
+        for kind, sign in zip(kinds, signs, strict=True)
+    ]
+
+
+def _kind(value: Any, default: str = DEFAULT_KIND) -> str:
+    missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
+    return default if missing or not str(value).strip() else str(value).strip()
+
+
+def _is_positive(value: Any) -> bool:
+    text = str(value).strip().lower()
+    return not (text.startswith(("neg", "-", "−")) or text in ("false", "0"))
+
+
+def write_roles(layer: Points, roles: Sequence[Role]) -> None:
+    """Set kind and sign of every point; other columns stay."""
+    features = layer.features.copy()
+    # Of no points at all, pandas would make columns of floats, which take no name later.
+    features[KIND] = np.array([role.kind for role in roles], object)
+    features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
+    set_features(layer, features)
+
+
+def rename_kind(layer: Points, old: str, new: str) -> None:
+    """Give all points of a kind another name."""
+    roles = read_roles(layer)
+    write_roles(layer, [replace(r, kind=new) if r.kind == old else r for r in roles])
+
+
+def set_features(layer: Points, features: Any) -> None:
+    """Set the columns of a DataFrame; others stay, without values where points are new.
+
+    What the next point will be stays too, which napari would forget.
+    """
+    others = [name for name in layer.features if name not in features]
+    defaults = layer.feature_defaults.copy()
+    layer.features = features.reindex(columns=[*features, *others])
+    layer.feature_defaults = defaults
+
+
+def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> Any:
+    """Return what features were, but the user's own columns as they are by now.
+
+    Parameters
+    ----------
+    before, now : DataFrame
+        One row for each point.
+    former : sequence of int or None
+        For each row of `before`, that of the same point in `now`; None if it is not there.
+    """
+    found = before.copy()
+    rows = [-1 if row is None else row for row in former]
+    for name in (name for name in now if name not in (KIND, SIGN)):
+        values = now[name].reindex(rows).set_axis(found.index)
+        if name in found:
+            values = values.where(np.array(rows, int) >= 0, found[name])
+        found[name] = values
+    return found
+
+
+def current_role(layer: Points) -> Role:
+    """Return the role that the next point will have."""
+    defaults = layer.feature_defaults
+    kind = defaults[KIND][0] if KIND in defaults else DEFAULT_KIND
+    sign = defaults[SIGN][0] if SIGN in defaults else POSITIVE
+    return Role(_kind(kind), _is_positive(sign))
+
+
+def set_current_role(layer: Points, role: Role, palette: Palette) -> None:
+    """Set the role of the points to come; those that are selected keep theirs."""
+    # pandas is imported by napari with its first Points layer.
+    defaults = layer.feature_defaults.copy()
+    defaults[KIND] = [role.kind]
+    defaults[SIGN] = [POSITIVE if role.positive else NEGATIVE]
+    layer.feature_defaults = defaults
+    with layer.block_update_properties():
+        layer.current_symbol = SYMBOLS[role.positive]
+        layer.current_border_color = palette.colour(role.kind)
+
+
+def draw_roles(layer: Points, roles: Sequence[Role], palette: Palette) -> None:
+    """Colour points by kind, and mark negative ones with a cross; nothing is set in vain."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    if not roles:
+        return
+    colours = transform_color([palette.colour(role.kind) for role in roles])
+    if not np.array_equal(layer.border_color, colours):
+        layer.border_color = colours
+    symbols = [SYMBOLS[role.positive] for role in roles]
+    if [str(symbol) for symbol in layer.symbol] != symbols:
+        layer.symbol = symbols

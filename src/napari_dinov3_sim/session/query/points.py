@@ -1,0 +1,347 @@
+"""The query points: their layer is listened to, and the image of each is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, worlds_of
+from napari_dinov3_sim.session.layer_metadata import mark, marked_as
+from napari_dinov3_sim.session.query.point_features import (
+    Role,
+    current_role,
+    draw_roles,
+    rename_kind,
+    set_current_role,
+    set_features,
+)
+from napari_dinov3_sim.session.query.point_history import IGNORED, PointMemory, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Points
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.layers.style import Palette
+
+
+Lead = tuple[float, ...]
+
+
+def lead_of(viewer: ViewerModel, layer: Points, source: Source) -> Lead:
+    """Return a point's place along the axes its layer lacks, that of the slider when set."""
+    missing = max(0, viewer.dims.ndim - layer.ndim)
+    if len(source.lead) == missing:
+        return source.lead
+    return tuple(float(value) for value in viewer.dims.point[:missing])
+
+
+def worlds_of_points(
+    viewer: ViewerModel, layer: Points, leads: Sequence[Lead]
+) -> list[NDArray[np.float64]]:
+    """Return where each point lies in the viewer's world, along all axes of it."""
+    worlds = worlds_of(layer, np.array(layer.data, float), viewer.layers.units)
+    return [np.concatenate([lead, world]) for lead, world in zip(leads, worlds, strict=True)]
+
+
+def data_of_world(
+    viewer: ViewerModel, layer: Points, world: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], Lead]:
+    """Return the data coordinates of a place of the world, and its lead.
+
+    Where the place lacks axes, it is on the plane that is shown.
+    """
+    shown = np.array(viewer.dims.point, float)
+    full = np.concatenate([shown[: max(0, len(shown) - len(world))], world])
+    data = np.asarray(layer.world_to_data(full[-layer.ndim :]), float)
+    return data, tuple(full[: max(0, len(full) - layer.ndim)].tolist())
+
+
+NAME = "DINOv3 query"
+
+
+def find_query_layer(viewer: ViewerModel) -> Points | None:
+    """Return the topmost layer that a session has made for its points, or None."""
+    for layer in reversed(viewer.layers):
+        if marked_as(layer, "query") is not None:
+            found: Points = layer
+            return found
+    return None
+
+
+def make_query_layer(viewer: ViewerModel, image: Image, palette: Palette, role: Role) -> Points:
+    """Add an empty Points layer to a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    image : Image
+        Its pixels decide scale and units, and how large points are.
+    palette : Palette
+    role : Role
+        Of the first point.
+
+    Returns
+    -------
+    Points
+        With as many axes as the viewer, so that each point is on one plane.
+    """
+    ndim = viewer.dims.ndim
+    units = viewer.layers.units or image.units
+    scale = np.ones(ndim)
+    scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
+    layer = viewer.add_points(
+        ndim=ndim,
+        name=NAME,
+        scale=scale,
+        size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
+        symbol="disc",
+        face_color="#00000000",
+        border_color=palette.colour(role.kind),
+        features={"kind": np.empty(0, object), "sign": np.empty(0, object)},
+        feature_defaults={"kind": role.kind, "sign": "positive"},
+        border_width=0.2,
+        canvas_size_limits=(9, 18),
+    )
+    mark(layer, "query")
+    if len(image.units) == ndim:
+        layer.units = image.units
+    adopt_units(layer, units if len(units) == ndim else None)
+    return layer
+
+
+class QueryPoints:
+    """Makes or adopts the Points layer, and remembers the image of every point.
+
+    A point stays with the image it was set on for as long as it lies inside it, whatever is
+    shown above; one that is dragged out belongs to the topmost target under it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    changed : callable
+        A bound method, called after every edit.
+    palette : Palette
+        Colours of the kinds.
+    """
+
+    def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
+        self._viewer, self._palette = viewer, palette
+        self._changed = changed
+        self._layer: Points | None = None
+        self._memory = PointMemory(palette)
+        self._role = Role()
+        self._restoring = False
+
+    @property
+    def layer(self) -> Points | None:
+        """The Points layer, or None before the first image is opened."""
+        return self._layer
+
+    @property
+    def outside(self) -> int:
+        """How many points lie on no target."""
+        return sum(source.image is None for source in self._memory.sources)
+
+    @property
+    def ignored(self) -> int:
+        """How many points were set where a click means nothing."""
+        return sum(source.image is IGNORED for source in self._memory.sources)
+
+    @property
+    def owners(self) -> list[Hashable | None]:
+        """The image that each point lies on; None on no target."""
+        return [None if s.image is IGNORED else s.image for s in self._memory.sources]
+
+    def __len__(self) -> int:
+        return len(self._memory.sources)
+
+    # -- the layer ---------------------------------------------------------------------------
+
+    def check_layer(self) -> None:
+        """Let go of a layer that has left the viewer; take one of ours that has come back."""
+        if self._layer is not None and self._layer not in self._viewer.layers:
+            self.forget()
+        if self._layer is None:
+            found = find_query_layer(self._viewer)
+            if found is not None:
+                self._listen(found)
+
+    def ensure(self, image: Image) -> Points:
+        """Return the Points layer, made for `image` if there is none that fits.
+
+        An empty layer with too few axes for the viewer is replaced: its points would be seen on
+        every plane, and mean one.
+        """
+        self.check_layer()
+        layer = self._layer
+        if layer is not None and not len(layer.data) and layer.ndim < self._viewer.dims.ndim:
+            self.forget()
+            self._viewer.layers.remove(layer)
+            layer = None
+        return layer if layer is not None else self._make(image)
+
+    def _make(self, image: Image) -> Points:
+        layer = make_query_layer(self._viewer, image, self._palette, self._role)
+        self._listen(layer)
+        self.set_role(self._role)
+        self.activate()
+        return layer
+
+    def _listen(self, layer: Points) -> None:
+        self._layer = layer
+        self._memory.begin(layer)
+        for name, handler in self._handlers().items():
+            getattr(layer.events, name).connect(handler)
+
+    def forget(self) -> None:
+        """Stop listening; the layer stays the user's."""
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            for name, handler in self._handlers().items():
+                getattr(layer.events, name).disconnect(handler)
+            self._memory.clear()
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of the layer."""
+        moved = dict.fromkeys(TRANSFORMS, self._on_moved)
+        # A pasted point comes with no data event at all.
+        edits = {"data": self._on_data, "set_data": self._on_set_data}
+        return {**moved, **edits, "features": self._on_features}
+
+    def activate(self) -> None:
+        """Make the layer active and ready to add: the user's next click is a query."""
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._viewer.layers.selection.active = self._layer
+            self._layer.mode = "add"
+
+    def raise_to_top(self) -> None:
+        """Put the layer above everything, so that points stay visible and clickable."""
+        layers = self._viewer.layers
+        if self._layer is not None and self._layer in layers and layers[-1] != self._layer:
+            layers.move(layers.index(self._layer), len(layers))
+
+    # -- what happens to it --------------------------------------------------------------------
+
+    def _on_data(self, event: Any) -> None:
+        action = str(getattr(event.action, "value", event.action))
+        if action in ("added", "removed", "changed") and not self._restoring:
+            self._memory.edited = True
+            self._changed()
+
+    def _on_set_data(self, event: Any) -> None:
+        """Notice what comes without a data event: every step of a drag, and a paste."""
+        del event
+        layer = self._layer
+        # napari fires this at every redraw as well; only new coordinates are news.
+        if layer is not None and self._memory.notices_places(layer):
+            self._changed()
+
+    def _on_features(self, event: Any) -> None:
+        del event
+        layer = self._layer
+        if layer is None or self._restoring or len(layer.features) != len(layer.data):
+            return
+        if self._memory.notices_roles(layer):
+            self._changed()
+
+    def _on_moved(self, event: Any) -> None:
+        del event
+        self._changed()
+
+    # -- where its points are ------------------------------------------------------------------
+
+    def locate(
+        self, image_of: Callable[[int, NDArray[np.float64], Hashable | None], Hashable | None]
+    ) -> list[Role]:
+        """Find the image of each point, and return what each point says.
+
+        Parameters
+        ----------
+        image_of : callable
+            Given the number of a point, its place in the world and the id of the image it was on
+            before, returns that of the image it is on now, or None.
+        """
+        layer, memory = self._layer, self._memory
+        if layer is None:
+            return []
+        adopt_units(layer, self._viewer.layers.units)
+        before = memory.sources_of(layer)
+        leads = [lead_of(self._viewer, layer, source) for source in before]
+        worlds = worlds_of_points(self._viewer, layer, leads)
+        images = [
+            image_of(number, world, source.image)
+            for number, (world, source) in enumerate(zip(worlds, before, strict=True))
+        ]
+        memory.keep(layer, [Source(i, lead) for i, lead in zip(images, leads, strict=True)])
+        return memory.roles
+
+    # -- kinds and signs ----------------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        """What the next point will say."""
+        return self._role if self._layer is None else current_role(self._layer)
+
+    def set_role(self, role: Role) -> None:
+        """Choose what the next point will say; points that are there keep theirs."""
+        self._role = role
+        if self._layer is not None:
+            set_current_role(self._layer, role, self._palette)
+
+    def draw(self) -> None:
+        """Colour the points by kind and mark the negative ones."""
+        layer = self._layer
+        if layer is not None and len(self._memory.roles) == len(layer.data):
+            draw_roles(layer, self._memory.roles, self._palette)
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give all points of a kind another name."""
+        layer, role = self._layer, self.role
+        self._palette.rename(old, new)
+        if layer is not None:
+            rename_kind(layer, old, new)
+        if role.kind == old:
+            self.set_role(replace(role, kind=new))
+
+    # -- edits by the program -------------------------------------------------------------------
+
+    def undo(self) -> bool:
+        """Take the last edit back; return whether there was one."""
+        layer = self._layer
+        if layer is None:
+            return False
+        before = self._memory.undo(layer)
+        if before is None:
+            return False
+        layer.selected_data = set()
+        self._restoring = True
+        try:
+            layer.data = before.coordinates.reshape(-1, layer.ndim).copy()
+            set_features(layer, before.features)
+        finally:
+            self._restoring = False
+        self._changed()
+        return True
+
+    def append(
+        self, world: NDArray[np.float64], image: Hashable, role: Role | None = None
+    ) -> None:
+        """Add a point at a place of the world and attach it to an image."""
+        layer = self._layer
+        if layer is None:
+            return
+        data, lead = data_of_world(self._viewer, layer, world)
+        self._memory.append(data, Source(image, lead))
+        self._add(layer, data, role or self.role)
+
+    def _add(self, layer: Points, data: NDArray[np.float64], role: Role) -> None:
+        before = self.role
+        self.set_role(role)
+        layer.add(data)
+        if role != before:
+            self.set_role(before)

@@ -1,0 +1,303 @@
+"""Shapes and Labels layers of the user's as queries; they are looked at and never changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.answering.question import MAX_LABEL_KINDS, PolygonPick
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, worlds_of
+from napari_dinov3_sim.session.layer_metadata import is_derived
+from napari_dinov3_sim.session.query.labels import LabelledRegions
+from napari_dinov3_sim.session.query.point_features import Role, read_roles
+from napari_dinov3_sim.session.query.point_history import NEW, Source, carry_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from napari.layers import Image, Labels, Layer, Shapes
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.answering.question import AnyPick
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.scene import Atlas
+
+
+ELLIPSE_CORNERS = 128
+"""A polygon of so many corners has 0.04 % less area than its ellipse."""
+
+
+def outlines_of(layer: Shapes) -> list[NDArray[np.float64]]:
+    """Return the outline of each shape, in data coordinates of the layer.
+
+    Returns
+    -------
+    list of ndarray, shape (n, ndim)
+        Polygons and rectangles by their corners, ellipses by `ELLIPSE_CORNERS` points, lines and
+        paths by their corners there and back again, which encloses nothing.
+    """
+    kinds = [str(getattr(kind, "value", kind)) for kind in layer.shape_type]
+    drawn = (np.array(corners, float) for corners in layer.data)
+    return [_outline(kind, corners) for kind, corners in zip(kinds, drawn, strict=True)]
+
+
+def _outline(kind: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    if kind == "ellipse":
+        return _ellipse(corners)
+    if kind in ("line", "path"):
+        return np.concatenate([corners, corners[-2:0:-1]])
+    return corners
+
+
+def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points on the ellipse that touches the four sides of a parallelogram."""
+    centre = box.mean(axis=0)
+    right, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    angles = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, np.newaxis]
+    return np.asarray(centre + np.cos(angles) * right + np.sin(angles) * down)
+
+
+FOLLOWED = ("data", "set_data", "features", "name", *TRANSFORMS)
+
+
+class DrawnRegions:
+    """Follows a Shapes layer, and remembers the image and the plane of every shape.
+
+    Parameters
+    ----------
+    layer : napari.layers.Shapes
+    image : hashable or None
+        Id of the image that shapes belong to as long as they lie on it.
+    atlas : Atlas
+    palette : Palette
+    changed : callable
+        A bound method.
+    """
+
+    def __init__(
+        self,
+        layer: Shapes,
+        image: Hashable | None,
+        atlas: Atlas,
+        palette: Palette,
+        changed: Callable[[], None],
+    ) -> None:
+        self.layer, self._image = layer, image
+        self._atlas, self._palette, self._changed = atlas, palette, changed
+        self._centres: NDArray[np.float64] = np.empty((0, layer.ndim))
+        self._sources: list[Source] = []
+        self._seen = _state(layer)
+        self.count = self.outside = 0
+        for name in FOLLOWED:
+            handler = self._on_set_data if name == "set_data" else self._on_changed
+            getattr(layer.events, name).connect(handler)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for name in FOLLOWED:
+            handler = self._on_set_data if name == "set_data" else self._on_changed
+            getattr(self.layer.events, name).disconnect(handler)
+
+    def _on_changed(self, event: Any) -> None:
+        del event
+        self._changed()
+
+    def _on_set_data(self, event: Any) -> None:
+        """Notice each step of a drag: napari tells of it as of any other redraw."""
+        del event
+        if _state(self.layer) != self._seen:
+            self._changed()
+
+    def picks(self) -> tuple[list[PolygonPick], dict[PlaneKey, Plane]]:
+        """Return a pick for each shape that lies on an image, and the planes of those."""
+        layer = self.layer
+        self._seen = _state(layer)
+        drawn = outlines_of(layer)
+        centres = np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, layer.ndim)
+        self._sources = [
+            self._on_its_plane(source)
+            for source in carry_over(self._centres, self._sources, centres)
+        ]
+        self._centres = centres
+        found: list[PolygonPick] = []
+        planes: dict[PlaneKey, Plane] = {}
+        for number, (corners, role) in enumerate(zip(drawn, self._roles(len(drawn)), strict=True)):
+            plane, pick = self._pick(number, corners, role)
+            if plane is not None and pick is not None:
+                planes[plane.key] = plane
+                found.append(pick)
+        self.count, self.outside = len(found), len(drawn) - len(found)
+        return found, planes
+
+    def _roles(self, count: int) -> list[Role]:
+        roles = []
+        if len(self.layer.features) == count:  # while shapes come and go, it may not be
+            roles = read_roles(self.layer, self.layer.name)
+        for role in roles:
+            self._palette.colour(role.kind)
+        return roles or [Role(self.layer.name)] * count
+
+    def _on_its_plane(self, source: Source) -> Source:
+        """Where a shape lies along the axes its layer lacks: where the slider was at first."""
+        viewer = self._atlas.viewer
+        missing = max(0, viewer.dims.ndim - self.layer.ndim)
+        image = self._image if source.image is NEW else source.image
+        if len(source.lead) == missing:
+            return Source(image, source.lead)
+        return Source(image, tuple(float(value) for value in viewer.dims.point[:missing]))
+
+    def _pick(
+        self, number: int, corners: NDArray[np.float64], role: Role
+    ) -> tuple[Plane | None, PolygonPick | None]:
+        source = self._sources[number]
+        inner = worlds_of(self.layer, corners, self._atlas.viewer.layers.units)
+        world = np.hstack([np.tile(source.lead, (len(inner), 1)), inner])
+        place = None
+        if len(world) and np.isfinite(world).all():
+            place = self._atlas.locate_any([world.mean(axis=0), *world], source.image)
+        if place is None:
+            self._sources[number] = Source(None, source.lead)
+            return None, None
+        plane = place.plane
+        self._sources[number] = Source(plane.key.layer_id, source.lead)
+        x, y = self._atlas.pixels(plane, world).T.tolist()
+        vertices = tuple(zip(x, y, strict=True))
+        return plane, PolygonPick(plane.key, vertices, role.kind, role.positive)
+
+
+def _state(layer: Shapes) -> tuple[Any, ...]:
+    """Return what makes a difference, to be compared: kinds of shapes and corners."""
+    corners = [np.asarray(shape) for shape in layer.data]
+    return tuple(map(str, layer.shape_type)), tuple((c.shape, c.tobytes()) for c in corners)
+
+
+class Regions:
+    """The layers whose shapes and labels are queries.
+
+    Each polygon, rectangle and ellipse is the mean of the patches below it, weighted by how much
+    of each it covers; of lines and paths, the patches they run over. Kind and sign are those of
+    the columns ``kind`` and ``sign`` of ``layer.features``; without, the kind is the name of the
+    layer. Each label above 0 is a kind of its own, ``<name of the layer> <label>``.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    palette : Palette
+        Colours of the kinds.
+    changed : callable
+        A bound method, called after every change that matters.
+    """
+
+    def __init__(self, atlas: Atlas, palette: Palette, changed: Callable[[], None]) -> None:
+        self._atlas, self._palette, self._changed = atlas, palette, changed
+        self._followed: dict[Hashable, DrawnRegions | LabelledRegions] = {}
+        atlas.viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that are queries, in the order in which they were added."""
+        return [regions.layer for regions in self._followed.values()]
+
+    @property
+    def count(self) -> int:
+        """How many regions ask, as of the last refresh."""
+        return sum(regions.count for regions in self._followed.values())
+
+    @property
+    def outside(self) -> int:
+        """How many more lie on no ticked image, or have no corners at finite places."""
+        return sum(regions.outside for regions in self._followed.values())
+
+    def candidates(self) -> list[Layer]:
+        """Return the Shapes and Labels layers of the viewer, except those that this package made.
+
+        Those that are queries already are among them; adding one again does no harm.
+        """
+        layers = self._atlas.viewer.layers
+        return [layer for layer in layers if _is_drawn(layer) and not is_derived(layer)]
+
+    def add(self, layer: Shapes | Labels, image: Image | None = None) -> None:
+        """Make the shapes or labels of a layer queries, and follow every change of them.
+
+        Parameters
+        ----------
+        layer : napari.layers.Shapes or napari.layers.Labels
+        image : napari.layers.Image, optional
+            The image they lie on; by default, and where they do not lie on it, the topmost
+            visible one that is searched. It is remembered for as long as they lie on it.
+
+        Raises
+        ------
+        SimilarityError
+            The layer or the image cannot be used; the sentence says why.
+        """
+        self._check(layer, image)
+        self.remove(layer, tell=False)
+        image_id = None if image is None else image.unique_id
+        self._followed[layer.unique_id] = self._follow(layer, image_id)
+        self._changed()
+
+    def _check(self, layer: Layer, image: Image | None) -> None:
+        if layer not in self.candidates():
+            raise SimilarityError(
+                f"{layer.name} cannot be a query region; choose a Shapes or Labels layer of your "
+                "own that is in the viewer."
+            )
+        if image is not None and self._atlas.image(image.unique_id) is None:
+            raise SimilarityError(
+                f"{image.name} is none of the images that can be searched; choose one of those."
+            )
+
+    def _follow(
+        self, layer: Shapes | Labels, image_id: Hashable | None
+    ) -> DrawnRegions | LabelledRegions:
+        from napari.layers import Labels
+
+        if not isinstance(layer, Labels):
+            return DrawnRegions(layer, image_id, self._atlas, self._palette, self._changed)
+        labelled = LabelledRegions(layer, image_id, self._atlas, self._changed)
+        found = labelled.kinds_in_memory()
+        if found > MAX_LABEL_KINDS:
+            labelled.close()
+            raise SimilarityError(
+                f"{layer.name} has {found} labels here, and each would be a kind with heatmaps of "
+                f"its own; use at most {MAX_LABEL_KINDS} labels."
+            )
+        return labelled
+
+    def remove(self, layer: Shapes | Labels, *, tell: bool = True) -> None:
+        """Let the shapes or labels of a layer be no queries any more; the layer stays as it is."""
+        regions = self._followed.pop(layer.unique_id, None)
+        if regions is not None:
+            regions.close()
+            if tell:
+                self._changed()
+
+    def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
+        """Return what is asked now, and the planes it lies on; see `PickSource`."""
+        found: list[AnyPick] = []
+        planes: dict[PlaneKey, Plane] = {}
+        for regions in self._followed.values():
+            picks, on = regions.picks()
+            found += picks
+            planes |= on
+        return tuple(found), planes
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._atlas.viewer.layers.events.removed.disconnect(self._on_removed)
+        for regions in self._followed.values():
+            regions.close()
+        self._followed.clear()
+
+    def _on_removed(self, event: Any) -> None:
+        self.remove(event.value)
+
+
+def _is_drawn(layer: Layer) -> bool:
+    from napari.layers import Labels, Shapes
+
+    return isinstance(layer, Labels | Shapes)

@@ -1,0 +1,253 @@
+"""The layers of results: made once, updated as long as the user has not changed them."""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.session.images.transforms import copy_transform
+from napari_dinov3_sim.session.layer_metadata import (
+    MARKER,
+    follow_name,
+    layer_name,
+    mark,
+    marked_as,
+)
+from napari_dinov3_sim.session.layers.base import insert_above, update_data
+from napari_dinov3_sim.session.results.computations import checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Layer, Points
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.images.patch_array import LayerData
+    from napari_dinov3_sim.session.images.planes import LayerAxes
+    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.results.computations import (
+        FoundColours,
+        FoundLabels,
+        FoundMatches,
+        FoundPeaks,
+    )
+    from napari_dinov3_sim.session.scene import Atlas
+
+GOLDEN = 0.618
+"""Steps of the hue after which neighbours differ most."""
+
+
+class ResultLayers:
+    """Shows results over their images.
+
+    What a layer was made from is in its mark, so that a later session goes on with it. A layer
+    whose data are not those any more belongs to the user: it stays, and a new one is made.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    palette : Palette
+        Colours of the kinds.
+    """
+
+    def __init__(self, atlas: Atlas, palette: Palette) -> None:
+        self._atlas, self._palette = atlas, palette
+
+    def show_labels(self, found: FoundLabels) -> bool:
+        """Show objects as a Labels layer; return whether their image is still there."""
+        from napari.layers import Labels
+
+        image = self._image(found.layer)
+        if image is None:
+            return False
+        what = ("labels", found.kind)
+        name = self._name(image, "objects", found.kind, several=found.several)
+        layer = self._fitting(image, what, found.data)
+        if layer is None:
+            data, multiscale = found.data.data, found.data.multiscale
+            layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7)
+            layer.editable = isinstance(data, np.ndarray)
+        self._place(image, layer, what, found.checksum, name)
+        return True
+
+    def show_colours(self, found: FoundColours) -> bool:
+        """Show colours as an RGB Image layer; return whether their image is still there."""
+        from napari.layers import Image as ImageLayer
+
+        image = self._image(found.layer)
+        if image is None:
+            return False
+        what = ("colours",)
+        name = self._name(image, "colours")
+        layer = self._fitting(image, what, found.data)
+        if layer is None:
+            layer = ImageLayer(
+                found.data.data,
+                rgb=True,
+                multiscale=found.data.multiscale,
+                name=name,
+                interpolation2d="nearest",
+            )
+        self._place(image, layer, what, found.checksum, name)
+        return True
+
+    def show_peaks(self, found: FoundPeaks) -> bool:
+        """Show peaks as a Points layer; return whether their image is still there."""
+        image = self._image(found.layer)
+        if image is None:
+            return False
+        kinds = [peak.kind for peak in found.peaks]
+        features = {
+            "score": np.array([peak.score for peak in found.peaks], float),
+            "kind": np.array(kinds, object),
+            "image": np.array([self._atlas.targets.name(image)] * len(kinds), object),
+        }
+        places = np.array([peak.coordinates for peak in found.peaks], float)
+        colours = [self._palette.colour(kind) for kind in kinds]
+        layer = self._unchanged(image, ("peaks",))
+        name, look = self._name(image, "peaks"), (colours, found.size)
+        layer = _points(layer, image, name, places=places, features=features, look=look)
+        self._place(image, layer, ("peaks",), _checksum(layer), name)
+        return True
+
+    def show_matches(self, found: FoundMatches) -> bool:
+        """Show matches as two Points layers; return whether both images are still there."""
+        first, second = (self._image(layer) for layer in found.layers)
+        if first is None or second is None:
+            return False
+        pair = [(first, ("matches", second.unique_id)), (second, ("matches", first.unique_id))]
+        old = [self._unchanged(image, what) for image, what in pair]
+        if None in old:  # one that was edited has lost its partner
+            old = [None, None]
+        others = [self._atlas.targets.name(image) for image in (second, first)]
+        numbers = np.arange(1, len(found.cosine) + 1)
+        features = {"match": numbers, "cosine": found.cosine.astype(float)}
+        layers = []
+        for side, (image, what) in enumerate(pair):
+            places, size = found.coordinates[side], found.sizes[side]
+            name = self._name(image, f"matches with {others[side]}")
+            look = _hues(len(numbers)), size
+            layer = _points(old[side], image, name, places=places, features=features, look=look)
+            self._place(image, layer, what, _checksum(layer), name)
+            layers.append(layer)
+        if old[0] is None:
+            self._atlas.viewer.layers.link_layers(layers, ("visible", "opacity"))
+        return True
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Make objects of a kind those of the other, in the names of the layers too."""
+        for layer in self._atlas.viewer.layers:
+            found = marked_as(layer, "result")
+            if found is not None and found["what"] == ("labels", old):
+                found["what"] = ("labels", new)
+                given = found.get("name", "")
+                wanted = f"{given.removesuffix(f': {old}')}: {new}"
+                found["name"] = follow_name(layer, given, wanted)
+
+    # -- finding and placing -----------------------------------------------------------------
+
+    def _image(self, layer: LayerAxes) -> Image | None:
+        """Return an image if it still has the pixels that a result was computed from."""
+        record = self._atlas.targets.get(layer.layer_id)
+        if record is None or record.version != layer.version:
+            return None
+        return record.layer
+
+    def _unchanged(self, image: Image, what: tuple[Any, ...]) -> Any | None:
+        """Return the layer made earlier for the same, if it is as it was made."""
+        for layer in reversed(self._atlas.viewer.layers):
+            found = marked_as(layer, "result")
+            if found is None or (found["image"], found["what"]) != (image.unique_id, what):
+                continue
+            if layer.ndim == image.ndim and found["checksum"] == _checksum(layer):
+                return layer
+        return None
+
+    def _fitting(self, image: Image, what: tuple[Any, ...], data: LayerData) -> Any | None:
+        """Return the layer made earlier with new data in it; None where one must be made."""
+        layer: Any | None = self._unchanged(image, what)
+        if layer is None:
+            return None
+        if layer.multiscale != data.multiscale:
+            self._atlas.viewer.layers.remove(layer)
+            return None
+        update_data(layer, data.data)
+        return layer
+
+    def _name(
+        self, image: Image, what: str, kind: str = DEFAULT_KIND, *, several: bool = False
+    ) -> str:
+        return layer_name(self._atlas.targets.name(image), what, kind, several=several)
+
+    def _place(
+        self, image: Image, layer: Layer, what: tuple[Any, ...], number: int, name: str
+    ) -> None:
+        """Lay a layer over its image, in the viewer if it is new."""
+        viewer = self._atlas.viewer
+        copy_transform(image, layer)
+        before = marked_as(layer, "result")
+        given = name if before is None else follow_name(layer, before.get("name", ""), name)
+        # Marked before it is seen: an unmarked image would be searched.
+        mark(layer, "result", image=image.unique_id, what=what, checksum=number, name=given)
+        if layer not in viewer.layers:
+            top = self._atlas.top(image.unique_id) or image
+            over = [other for other in viewer.layers if _lies_over(other, image)]
+            insert_above(viewer, layer, [top, *over])
+
+
+def _lies_over(layer: Layer, image: Image) -> bool:
+    found = layer.metadata.get(MARKER)
+    return isinstance(found, dict) and found.get("image") == image.unique_id
+
+
+def _checksum(layer: Any) -> int:
+    from napari.layers import Points
+
+    if not isinstance(layer, Points):
+        return checksum(layer.data, layer.multiscale)
+    features = repr(layer.features.to_dict("list")).encode()
+    return zlib.crc32(features, checksum(np.asarray(layer.data, float)))
+
+
+def _points(
+    layer: Points | None,
+    image: Image,
+    name: str,
+    *,
+    places: NDArray[np.float64],
+    features: dict[str, Any],
+    look: tuple[Sequence[Any], float],
+) -> Points:
+    """Return a Points layer with new points, the given one or a new one.
+
+    `look` are the colours of the points and their size.
+    """
+    from napari.layers import Points as PointsLayer
+
+    colours, size = look
+    if layer is None:
+        layer = PointsLayer(
+            ndim=image.ndim,
+            name=name,
+            size=size,
+            symbol="ring",
+            border_width=0.1,
+            canvas_size_limits=(6, 40),
+        )
+        layer.current_symbol = "ring"
+    layer.selected_data = set()
+    layer.data = places.reshape(-1, image.ndim)
+    layer.features = features
+    if len(colours):
+        layer.border_color = layer.face_color = colours
+    return layer
+
+
+def _hues(count: int) -> list[tuple[float, ...]]:
+    """Return colours of which neighbours differ much."""
+    hues = [colorsys.hsv_to_rgb(number * GOLDEN % 1, 0.75, 1.0) for number in range(count)]
+    return [(*hue, 1.0) for hue in hues]

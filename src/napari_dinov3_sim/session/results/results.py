@@ -1,0 +1,426 @@
+"""Results that go on: objects, peaks, matches, colours, tables, and saved queries."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.session.query.loaded_query import SavedPicks
+from napari_dinov3_sim.session.results.computations import (
+    find_colours,
+    find_image_peaks,
+    find_labels,
+    find_matches,
+    thresholds,
+)
+from napari_dinov3_sim.session.results.peak_table import PeakTable, World
+from napari_dinov3_sim.session.results.result_jobs import Work
+from napari_dinov3_sim.session.results.result_layers import ResultLayers
+from napari_dinov3_sim.session.results.save_query import QueryToSave, pictures_of
+from napari_dinov3_sim.session.results.summaries import (
+    answered_images,
+    tell_colours,
+    tell_labels,
+    tell_loaded,
+    tell_matches,
+    tell_peaks,
+    tell_saved,
+    tell_table,
+    without_embeddings,
+    without_heatmap,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from napari.layers import Image
+
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.images.planes import Plane
+    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.messages import Failure
+    from napari_dinov3_sim.session.query.loaded_query import Thumbnails
+    from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
+    from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.store import EmbeddingStore
+
+
+class QueryResults:
+    """The part of `Results` that saves and loads queries, and what all parts work with.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    runner : Runner
+    store : EmbeddingStore
+    palette : Palette
+    threshold : callable
+        Returns the cosine below which nothing counts, or None.
+    fail : callable
+        Bound method, called with every `Failure`.
+    adopt : callable
+        Bound method, called when another query is asked, with the query, or None if it was
+        dropped.
+
+    Attributes
+    ----------
+    done : psygnal.Signal
+        Emitted on the main thread with a sentence when a result is there.
+    progressed : psygnal.Signal
+        Emitted on the main thread with the `Progress` of what takes long, and None at the end.
+    """
+
+    done = Signal(str)
+    progressed = Signal(object)
+
+    def __init__(
+        self,
+        atlas: Atlas,
+        runner: Runner,
+        store: EmbeddingStore,
+        palette: Palette,
+        *,
+        threshold: Callable[[], float | None],
+        fail: Callable[[Failure], None],
+        adopt: Callable[[SavedQuery | None], None],
+    ) -> None:
+        self._atlas, self._store, self._palette = atlas, store, palette
+        self._threshold, self._adopt = threshold, adopt
+        self._layers = ResultLayers(atlas, palette)
+        self._work = Work(runner, fail, self.done.emit, self.progressed.emit)
+        self.saved = SavedPicks(atlas.embedder, fail)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is on its way."""
+        return self._work.pending
+
+    def cancel(self) -> None:
+        """Give up what takes long, which is to match two large images."""
+        self._work.stop_long()
+
+    def close(self) -> None:
+        """Give up what is on its way."""
+        self._work.stop_all()
+
+    def rename_kind(self, old: str, new: str) -> None:
+        """Give a kind of a loaded query, and the objects of a kind, another name."""
+        self.saved.rename_kind(old, new)
+        self._layers.rename_kind(old, new)
+
+    @property
+    def query(self) -> SavedQuery | None:
+        """The query that is loaded, as it is in its file."""
+        return self.saved.query
+
+    @property
+    def thumbnails(self) -> Mapping[str, Thumbnails]:
+        """What the loaded kinds looked like where they were clicked, by name: 8-bit RGB."""
+        return self.saved.thumbnails
+
+    @property
+    def problem(self) -> str:
+        """Why the loaded query is not asked of the images; empty if it is."""
+        return self.saved.problem
+
+    def save_query(self, path: str | os.PathLike[str]) -> None:
+        """Write what is asked now to a file: points, regions and a loaded query together.
+
+        Parameters
+        ----------
+        path : path-like
+            Best ending in ``.query.safetensors``, which `list_queries` and the command line look
+            for; the folder must exist.
+
+        Raises
+        ------
+        PointError
+            Nothing is asked, or what was clicked is not embedded yet.
+        """
+        question, model = self._atlas.answers.asked, self._atlas.embedder.identity
+        if question is None or model is None:
+            raise PointError(
+                "There is no query to save yet; click on what you mean and wait until the images "
+                "have lit up."
+            )
+        names = dict.fromkeys((*question.kinds, *self._palette.names))
+        query = QueryToSave(
+            question,
+            pictures_of(question, self._atlas),
+            self.saved.thumbnails,
+            {name: self._palette.colour(name) for name in names},
+            model.fingerprint,
+            model.name,
+            self._atlas.embedder.recipe.cell_size(model.patch_size),
+            self._atlas.embedder.recipe.factor,
+            self._store,
+        )
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
+        self._work.start("query", partial(query.save, target), of_use, partial(tell_saved, target))
+
+    def load_query(self, path: str | os.PathLike[str]) -> None:
+        """Ask a saved query of all images; points that are set add to it.
+
+        Its combination becomes that of the session, and its kinds have their colours. Another
+        one that was loaded before is dropped.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Raises
+        ------
+        StoreError
+            The file is missing, damaged, or no saved query.
+        StateError
+            Another model made it than the one that is loaded. If none is loaded yet, that is a
+            failure of the session when it is.
+        """
+        from napari_dinov3_sim.store.query_files import load_query
+
+        query = load_query(path)
+        self.saved.take(query, Path(path).name)
+        for kind in query.kinds:
+            self._palette.assign(kind.name, kind.colour)
+        self._adopt(query)
+        self.done.emit(tell_loaded(Path(path), query, self.saved.remark, self._threshold()))
+
+    def drop_query(self) -> None:
+        """Ask the loaded query no more; points and regions stay."""
+        if self.saved.drop():
+            self._adopt(None)
+            self.done.emit("The saved query is not asked any more.")
+
+
+def of_use(value: object) -> bool:
+    """Show nothing: the result is a file, and always wanted."""
+    del value
+    return True
+
+
+class Results(QueryResults):
+    """What is made of heatmaps and embeddings; as ``session.results``.
+
+    Work is done in the background, see `SimilaritySession.wait`; asking for the same sort of
+    result again gives an earlier request up. The layers made belong to the user. A result that
+    is asked for again goes into the layer it has, unless its data were changed since: that layer
+    stays as it is, and a new one is made. What is still being embedded when a result is asked for
+    is not in it, and the sentence of ``done`` says so.
+
+    See `QueryResults` for parameters and the signal ``done``.
+    """
+
+    # The last call of `peaks`.
+    _peak_settings: tuple[float | None, float] = (None, 0.0)
+
+    # -- from heatmaps -------------------------------------------------------------------------
+
+    def otsu(self, kind: str | None = None) -> float:
+        """Return a threshold to begin with, from all maps that are known.
+
+        Parameters
+        ----------
+        kind : str, optional
+            By default the first.
+
+        Returns
+        -------
+        float
+            By Otsu's method, in units of the cosine.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or none of this kind.
+        """
+        images = answered_images(self._atlas)
+        first = self._kinds(images, kind)[0]
+        return thresholds(images, [first], None)[first]
+
+    def labels(
+        self, threshold: float | None = None, min_area: float = 0, kind: str | None = None
+    ) -> None:
+        """Make a Labels layer over each image, of the patches that reach a threshold.
+
+        Connected patches are one object; in stacks they are so plane by plane, on all planes
+        that are answered, and numbered through. Up to 2**26 elements the labels can be painted
+        in.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            In units of the cosine; by default `SimilaritySession.threshold`, and where that is
+            None, Otsu's for each kind.
+        min_area : float, optional
+            Smaller objects are left out, in pixels at full resolution.
+        kind : str, optional
+            By default each kind, in layers of their own.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or none of this kind, or the threshold is no cosine.
+        """
+        images = answered_images(self._atlas)
+        kinds = self._kinds(images, kind)
+        level = self._level(threshold)
+        compute = partial(find_labels, images, kinds, level, min_area)
+        tell = partial(tell_labels, without_heatmap(self._atlas))
+        self._work.start("labels", compute, self._layers.show_labels, tell)
+
+    def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
+        """Make a Points layer over each image, of the local maxima of all kinds.
+
+        Points lie in the middle of their patches; the layer's features are ``score``, ``kind``
+        and ``image``.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Least score; see `labels`.
+        min_distance : float, optional
+            Peaks of a kind are at least so far apart along x or y, in pixels at full resolution.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or the threshold is no cosine.
+        """
+        images = answered_images(self._atlas)
+        kinds = self._kinds(images, None)
+        compute = partial(find_image_peaks, images, kinds, self._level(threshold), min_distance)
+        self._peak_settings = threshold, min_distance
+        tell = partial(tell_peaks, without_heatmap(self._atlas))
+        self._work.start("peaks", compute, self._layers.show_peaks, tell)
+
+    def save_csv(
+        self,
+        path: str | os.PathLike[str],
+        threshold: float | None = None,
+        min_distance: float | None = None,
+    ) -> None:
+        """Write the peaks of all images and kinds to a CSV file.
+
+        The columns are image, kind, x_px and y_px at full resolution, the position along each
+        axis that is not shown, the world coordinates with their units, and the score. What an
+        image does not have is ``nan``.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        threshold, min_distance : float, optional
+            See `peaks`; by default as it was called last.
+
+        Raises
+        ------
+        SimilarityError
+            There is no heatmap, or the threshold is no cosine. That the file cannot be written
+            is a failure of the session.
+        """
+        images = answered_images(self._atlas)
+        last, distance = self._peak_settings
+        keys = [image.plane.key for image in images]
+        table = PeakTable(
+            images,
+            self._kinds(images, None),
+            self._level(last if threshold is None else threshold),
+            distance if min_distance is None else min_distance,
+            World.of(self._atlas.viewer),
+            {key.layer: self._atlas.targets.placement(key) for key in keys},
+        )
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
+        tell = partial(tell_table, target, without_heatmap(self._atlas))
+        self._work.start("csv", partial(table.save, target), of_use, tell)
+
+    def _kinds(self, images: tuple[AnsweredImage, ...], kind: str | None) -> tuple[str, ...]:
+        there = tuple(dict.fromkeys(k for i in images for m in i.maps.values() for k in m.cosines))
+        if kind is None:
+            return there
+        if kind not in there:
+            raise SimilarityError(
+                f"There is no heatmap of “{kind}”; choose one of {', '.join(there)}."
+            )
+        return (kind,)
+
+    def _level(self, threshold: float | None) -> float | None:
+        level = self._threshold() if threshold is None else threshold
+        if level is not None and not -1 <= level <= 1:
+            raise SimilarityError(f"A threshold is a cosine, from -1 to 1, and not {level:g}.")
+        return level
+
+    # -- from embeddings -----------------------------------------------------------------------
+
+    def matches(
+        self, image_a: Image | None = None, image_b: Image | None = None, count: int = 50
+    ) -> None:
+        """Make two Points layers of the places in two images that are each other's best match.
+
+        Row i of one belongs to row i of the other: they have the same colour, and the same
+        features ``match`` and ``cosine``. The best match is the first.
+
+        Parameters
+        ----------
+        image_a, image_b : napari.layers.Image, optional
+            By default the two lowest that are searched.
+        count : int, optional
+            The greatest number of pairs.
+
+        Raises
+        ------
+        SimilarityError
+            There are not two images, or one of them is not embedded.
+        """
+        if count < 1:
+            raise SimilarityError(f"At least one match must be asked for, not {count}.")
+        first, second = self._pair(image_a, image_b)
+        compute = partial(find_matches, first, second, count, self._store)
+        names = (first[0].name, second[0].name)
+        tell = partial(tell_matches, names)
+        what = "Matching {} and {}".format(*names)
+        self._work.start_long("matches", what, compute, self._layers.show_matches, tell)
+
+    def _pair(self, a: Image | None, b: Image | None) -> tuple[EmbeddedPlane, EmbeddedPlane]:
+        given = [image.unique_id for image in (a, b) if image is not None]
+        shown = self._atlas.shown()
+        chosen = given + [image_id for image_id in shown if image_id not in given]
+        if len(set(chosen[:2])) < 2:
+            raise SimilarityError(
+                "Matches need two images; open and tick a second one, or choose another."
+            )
+        return self._embedded(chosen[0], shown), self._embedded(chosen[1], shown)
+
+    def _embedded(self, image_id: object, shown: Mapping[object, Plane]) -> EmbeddedPlane:
+        plane = shown.get(image_id)
+        if plane is None:
+            raise SimilarityError("An image shows no plane that is searched; tick it and show it.")
+        handle = self._atlas.handle(plane.key)
+        if handle is None:
+            raise SimilarityError(f"{plane.name} is not embedded yet; press Embed first.")
+        return plane, handle
+
+    def colours(self) -> None:
+        """Make an RGB layer over each image: what looks alike to the model has one colour.
+
+        They are the first three principal components of the embeddings of all shown planes
+        together, so that colours compare between images.
+
+        Raises
+        ------
+        SimilarityError
+            No image is embedded.
+        """
+        shown = self._atlas.shown().values()
+        pairs = [(plane, self._atlas.handle(plane.key)) for plane in shown]
+        planes = [(plane, handle) for plane, handle in pairs if handle is not None]
+        if not planes:
+            raise SimilarityError("No image is embedded yet; press Embed first.")
+        compute = partial(find_colours, planes, self._store)
+        tell = partial(tell_colours, without_embeddings(self._atlas))
+        self._work.start("colours", compute, self._layers.show_colours, tell)

@@ -1,0 +1,168 @@
+"""Writing what is asked to a file: a query that outlives its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.session.answering.question import Pick, PolygonPick
+from napari_dinov3_sim.session.layers.style import KIND_COLOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.answering.question import Question
+    from napari_dinov3_sim.session.images.planes import Plane, Windows
+    from napari_dinov3_sim.session.query.loaded_query import Thumbnails
+    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.store import EmbeddingStore
+
+MAX_THUMBNAILS = 24
+"""Per kind; a thumbnail has 12 kB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Where something was clicked, and how its pixels are read.
+
+    Attributes
+    ----------
+    kind : str
+    plane : Plane
+    windows : tuple of IntensityWindow or None
+        Those the image was embedded through.
+    x, y : float
+        In pixels of the embedded level.
+    """
+
+    kind: str
+    plane: Plane
+    windows: Windows = field(repr=False)
+    x: float
+    y: float
+
+    def make(self) -> NDArray[np.uint8]:
+        """Return what lies around, as the model saw it."""
+        from napari_dinov3_sim.core.search.saved_query import make_thumbnail
+        from napari_dinov3_sim.session.embedding.plane_reader import open_pixels
+
+        source, window = open_pixels(self.plane, self.windows)
+        return make_thumbnail(_Regions(source), window, (self.x, self.y))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class _Regions:
+    """A source as an array that is sliced: only what is wanted is read."""
+
+    source: PixelSource
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.source.shape
+
+    def __getitem__(self, region: tuple[slice, slice]) -> NDArray[Any]:
+        return self.source.read(*region)
+
+
+def pictures_of(question: Question, atlas: Atlas) -> tuple[Picture, ...]:
+    """Return where the positive points and polygons of a question lie, as far as it is shown."""
+    found: list[Picture] = []
+    for pick in question.picks:
+        if not isinstance(pick, Pick | PolygonPick) or not pick.positive:
+            continue
+        plane = atlas.plane(pick.plane)
+        windows = atlas.embedder.windows(pick.plane)
+        if plane is not None and windows is not None:
+            found.append(Picture(pick.kind, plane, windows, *_middle(pick)))
+    return tuple(found)
+
+
+def _middle(pick: Pick | PolygonPick) -> tuple[float, float]:
+    if isinstance(pick, Pick):
+        return pick.x, pick.y
+    x, y = np.mean(pick.vertices, axis=0)
+    return float(x), float(y)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryToSave:
+    """All that a file of a query is made from.
+
+    Attributes
+    ----------
+    question : Question
+    pictures : tuple of Picture
+    carried : mapping of str to tuple of ndarray
+        Thumbnails of a loaded query, by kind.
+    colours : mapping of str to str
+        As ``#rrggbb``, by kind.
+    fingerprint, model : str
+    cell_size : int
+    factor : float
+    store : EmbeddingStore
+    """
+
+    question: Question
+    pictures: tuple[Picture, ...]
+    carried: Mapping[str, Thumbnails]
+    colours: Mapping[str, str]
+    fingerprint: str
+    model: str
+    cell_size: int
+    factor: float
+    store: EmbeddingStore
+
+    def save(self, path: Path) -> Iterator[SavedQuery]:
+        """Write the file and give what is in it; runs in the worker."""
+        from napari_dinov3_sim.store.query_files import save_query
+
+        query = self._query()
+        save_query(query, path)
+        yield query
+
+    def _query(self) -> SavedQuery:
+        from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+        from napari_dinov3_sim.session.answering.query_vectors import kind_queries
+
+        states = {
+            key: handle.state if handle.state is not None else self.store.fetch(handle.digest)
+            for key, handle in self.question.states
+        }
+        found = {key: state for key, state in states.items() if state is not None}
+        if len(found) < len(states):
+            raise StateError(
+                "The embeddings of an image that was clicked are no longer kept; press Embed and "
+                "save the query again."
+            )
+        # Asked for contrast, so that the background is there for negatives that come later.
+        kinds = kind_queries(replace(self.question, combination="contrast"), found, {})
+        if not kinds:
+            raise PointError("No kind has a positive point; add a point on what is meant.")
+        return SavedQuery(
+            tuple(
+                SavedKind.of(kind, self._colour(kind.name), self._thumbnails(kind.name))
+                for kind in kinds
+            ),
+            self.question.combination,
+            self.fingerprint,
+            self.model,
+            self.cell_size,
+            self.factor,
+        )
+
+    def _colour(self, kind: str) -> str:
+        return self.colours.get(kind, KIND_COLOURS[0])
+
+    def _thumbnails(self, kind: str) -> Thumbnails:
+        carried = self.carried.get(kind, ())
+        new = [picture for picture in self.pictures if picture.kind == kind]
+        room = max(0, MAX_THUMBNAILS - len(carried))
+        return (*carried[:MAX_THUMBNAILS], *(picture.make() for picture in new[:room]))

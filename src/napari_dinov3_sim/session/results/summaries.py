@@ -1,0 +1,193 @@
+"""One sentence for the user about each result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session.results.computations import AnsweredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.images.planes import Plane
+    from napari_dinov3_sim.session.results.computations import (
+        FoundColours,
+        FoundLabels,
+        FoundMatches,
+        FoundPeaks,
+    )
+    from napari_dinov3_sim.session.scene import Atlas
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The ticked images that a result does not have, at the moment it was asked for.
+
+    Attributes
+    ----------
+    waiting : tuple of str
+        Names of those that were still being embedded.
+    absent : tuple of str
+        Names of those that nothing was coming of: failed, cancelled, or never asked for.
+    planes : bool
+        Whether more planes of the images that it has were still on their way.
+    """
+
+    waiting: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    planes: bool = False
+
+
+def answered_images(atlas: Atlas) -> tuple[AnsweredImage, ...]:
+    """Return the images that have heatmaps, each with all of its planes that are answered.
+
+    Raises
+    ------
+    SimilarityError
+        There is none.
+    """
+    known = {key: atlas.maps(key) for key in atlas.answers.planes()}
+    images = []
+    for plane in atlas.shown().values():
+        maps = {
+            key: found
+            for key, found in known.items()
+            if found is not None and key.layer == plane.key.layer
+        }
+        if maps:
+            images.append(AnsweredImage(plane, maps))
+    if not images:
+        raise SimilarityError(
+            "There is no heatmap yet; click on what you mean and wait until the images have "
+            "lit up."
+        )
+    return tuple(images)
+
+
+def without_heatmap(atlas: Atlas) -> LeftOut:
+    """Return the shown images that have no heatmap, and whether other planes have none yet."""
+    missing = [plane for plane in atlas.shown().values() if atlas.maps(plane.key) is None]
+    left_out = _sort(atlas, missing)
+    working = atlas.embedder.busy or atlas.answers.pending
+    return LeftOut(left_out.waiting, left_out.absent, planes=working and not left_out.waiting)
+
+
+def without_embeddings(atlas: Atlas) -> LeftOut:
+    """Return the shown images that are not embedded."""
+    return _sort(atlas, [p for p in atlas.shown().values() if atlas.handle(p.key) is None])
+
+
+def _sort(atlas: Atlas, missing: list[Plane]) -> LeftOut:
+    """Tell those that come by themselves from those that do not."""
+    waiting = {plane.key for plane in missing if _is_coming(atlas, plane)}
+    return LeftOut(
+        tuple(plane.name for plane in missing if plane.key in waiting),
+        tuple(plane.name for plane in missing if plane.key not in waiting),
+    )
+
+
+def _is_coming(atlas: Atlas, plane: Plane) -> bool:
+    if atlas.handle(plane.key) is not None:
+        return atlas.answers.pending and not atlas.answers.has_given_up(plane.key)
+    return atlas.embedder.busy and atlas.embedder.is_coming(plane.key)
+
+
+NAMED = 3
+"""More images are counted: a sentence is no list."""
+
+
+def tell_labels(left_out: LeftOut, found: Sequence[FoundLabels]) -> str:
+    """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
+    objects = sum(one.objects for one in found)
+    images = _images(len({one.layer for one in found}), left_out)
+    levels = {one.kind: one.threshold for one in found}
+    return f"{count(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
+
+
+def tell_peaks(left_out: LeftOut, found: Sequence[FoundPeaks]) -> str:
+    """Say how many peaks there are."""
+    peaks = sum(len(one.peaks) for one in found)
+    images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
+    return f"{count(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
+
+
+def tell_table(path: Path, left_out: LeftOut, found: Sequence[int]) -> str:
+    """Say how many peaks were written."""
+    return f"{count(found[0], 'peak')} saved to {path}{_without(left_out)}."
+
+
+def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
+    """Say how many pairs there are, and how good."""
+    cosine = found[0].cosine
+    if not len(cosine):
+        return f"There are no mutual best matches between {names[0]} and {names[1]}."
+    return (
+        f"{len(cosine)} mutual best {'match' if len(cosine) == 1 else 'matches'} between "
+        f"{names[0]} and {names[1]}, from cosine {cosine[-1]:.2f} to {cosine[0]:.2f}."
+    )
+
+
+def tell_colours(left_out: LeftOut, found: Sequence[FoundColours]) -> str:
+    """Say what has colours, and what is not embedded."""
+    rest = _without(left_out, "is not embedded yet", "are not embedded yet")
+    return f"Colours of the embeddings of {_images(len(found), left_out)}{rest}."
+
+
+def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
+    """Say what was saved."""
+    return f"The query of {count(len(found[0].kinds), 'kind')} was saved to {path}."
+
+
+def tell_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
+    """Say what was loaded, if it was made at another resolution, and that a threshold stays."""
+    names = ", ".join(kind.name for kind in query.kinds)
+    kept = "" if threshold is None else f"the threshold stays at {threshold:.2f}"
+    return f"{'; '.join(filter(None, (f'{path.name} asks for {names}', remark, kept)))}."
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _images(number: int, left_out: LeftOut) -> str:
+    """Return how many images there are, of how many if some are left out."""
+    missing = len(left_out.waiting) + len(left_out.absent)
+    return f"{number} of {count(number + missing, 'image')}" if missing else count(number, "image")
+
+
+def _without(
+    left_out: LeftOut, one: str = "has no heatmap", several: str = "have no heatmap"
+) -> str:
+    """Return which images a result is without, why, and what to do; nothing if it has all."""
+    parts = ""
+    if left_out.waiting:
+        were, done = ("were", "they are") if len(left_out.waiting) > 1 else ("was", "it is")
+        parts += (
+            f"; {_names(left_out.waiting)} {were} still being embedded: press again when {done} "
+            "done"
+        )
+    if left_out.absent:
+        has = several if len(left_out.absent) > 1 else one
+        parts += f"; {_names(left_out.absent)} {has}: press Embed and try again"
+    if left_out.planes:
+        parts += "; more planes were still being embedded: press again when they are done"
+    return parts
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return names as they stand in a sentence, the last ones of many as a number."""
+    shown = list(names) if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _levels(levels: Mapping[str, float]) -> str:
+    """Return the thresholds: one where all kinds have the same."""
+    texts = {kind: f"{level:.2f}" for kind, level in levels.items()}
+    if len(set(texts.values())) == 1:
+        return f"cosine {next(iter(texts.values()))}"
+    return "cosine " + ", ".join(f"{text} ({kind})" for kind, text in texts.items())
