@@ -24,7 +24,7 @@ import numpy as np
 from common import picture
 from distributed import LocalCluster
 
-from napari_dinov3_sim.cli import main as command
+from napari_dinov3_sim.cli.parser import main as command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

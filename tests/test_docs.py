@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim import cli
+from napari_dinov3_sim.cli import parser as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -163,7 +163,7 @@ def folder(tmp_path, monkeypatch, offline, builtin):
         return builtin if model == "builtin" else real(model, **options)
 
     monkeypatch.setattr(loading, "load_backbone", load)
-    monkeypatch.setattr("napari_dinov3_sim.demo.has_screen", lambda: False)
+    monkeypatch.setattr("napari_dinov3_sim.cli.commands.demo.has_screen", lambda: False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -28,8 +28,6 @@ RING_OF = {
     "session": 3,
     "widget": 4,
     "cli": 4,
-    "_cli": 4,
-    "demo": 4,
     "sample_data": 4,
     "__main__": 4,
 }
@@ -44,8 +42,6 @@ LAZY = {
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers"),
     "cli": ("torch", "napari", *QT),
-    "_cli": ("torch", "napari", *QT),
-    "demo": ("torch", "napari", *QT),
     "sample_data": ("torch", "transformers", *QT),
 }
 """What must not be in ``sys.modules`` after importing all modules of the parts named."""
@@ -104,7 +100,7 @@ def module_name(path: Path) -> str:
 
 
 RINGS = [(), ("core",), ("backbones",), ("store",), ("session",)]
-RINGS += [("widget",), ("cli",), ("_cli",), ("demo",), ("sample_data",)]
+RINGS += [("widget",), ("cli",), ("sample_data",)]
 
 
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
@@ -197,7 +193,7 @@ def test_imports_point_inward(path):
         ("core.state", "from napari_dinov3_sim import store"),
         ("core.state", "from napari_dinov3_sim import load_backbone"),
         ("core.state", "from napari_dinov3_sim.session import SimilaritySession"),
-        ("core.state", "from ..cli import main"),
+        ("core.state", "from ..cli.parser import main"),
         ("core.state", "from .. import widget"),
         ("core.state", "def f():\n    import transformers"),
         ("core.state", "if TYPE_CHECKING:\n    from napari_dinov3_sim.widget import dock"),
@@ -206,7 +202,7 @@ def test_imports_point_inward(path):
         ("backbones.registry", "from napari.layers import Image"),
         ("store", "from .widget import dock"),
         ("store", "from qtpy.QtCore import QObject"),
-        ("session.embed_job", "from napari_dinov3_sim.cli import main"),
+        ("session.embed_job", "from napari_dinov3_sim.cli.parser import main"),
         ("session.embed_job", "import PySide6.QtCore"),
         ("session.embed_job", "import_module('napari_dinov3_sim.widget.runner')"),
     ],

@@ -18,7 +18,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from napari_dinov3_sim import list_models
-from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.widget.keys import TITLES
 
 if TYPE_CHECKING:

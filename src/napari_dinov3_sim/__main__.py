@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_dinov3_sim._cli import zarrs
 from napari_dinov3_sim.backbones import ModelCard, identity, loading
-from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.cli.parser import main
+from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.core.errors import BackboneError
 
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from skimage.io import imread
 
-from napari_dinov3_sim._cli.overlay import OUTLINE
+from napari_dinov3_sim.cli.output.drawing import OUTLINE
 
 from .searched import CLICK, OPTIONS, cosine, peaks
 

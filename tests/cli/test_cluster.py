@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim._cli import cluster as cluster_module
-from napari_dinov3_sim._cli import tasks
+from napari_dinov3_sim.cli import cluster as cluster_module
+from napari_dinov3_sim.cli import tasks
 
 distributed = pytest.importorskip("distributed")
 

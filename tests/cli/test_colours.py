@@ -9,9 +9,9 @@ from napari.layers import Image
 from napari_builtins.io import napari_get_reader
 from skimage.io import imsave
 
-from napari_dinov3_sim._cli.errors import InputError
-from napari_dinov3_sim._cli.images import read_image
-from napari_dinov3_sim._cli.sources import OpenFile
+from napari_dinov3_sim.cli.errors import InputError
+from napari_dinov3_sim.cli.reading.images import read_image
+from napari_dinov3_sim.cli.reading.open_file import OpenFile
 
 SEPARATE = {"planarconfig": "separate"}
 BY_OTHERS = {"metadata": None, "software": "vips"}

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage.io import imread
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim._cli import embedding
+from napari_dinov3_sim.cli import embeddings as embedding
 from napari_dinov3_sim.core import state as core_state
 from napari_dinov3_sim.core.images.intensity import compute_window
 

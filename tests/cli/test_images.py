@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_dinov3_sim._cli.errors import InputError
-from napari_dinov3_sim._cli.images import read_image
+from napari_dinov3_sim.cli.errors import InputError
+from napari_dinov3_sim.cli.reading.images import read_image
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim._cli.mapped import MappedArray
-from napari_dinov3_sim._cli.sources import OpenFile
-from napari_dinov3_sim._cli.tasks import last_file
+from napari_dinov3_sim.cli.reading.open_file import MappedArray, OpenFile
+from napari_dinov3_sim.cli.tasks import last_file
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.scanning import survey
 

@@ -11,10 +11,17 @@ import tifffile
 from PIL import Image
 from skimage.io import imread
 
-from napari_dinov3_sim._cli import outputs, pictures
-from napari_dinov3_sim._cli.outputs import encode_png, write_map
-from napari_dinov3_sim._cli.overlay import OUTLINE, draw_image, lay_heat, outline_patches
-from napari_dinov3_sim._cli.pictures import draw_plane, step_of
+from napari_dinov3_sim.cli.output import drawing as pictures
+from napari_dinov3_sim.cli.output import files as outputs
+from napari_dinov3_sim.cli.output.drawing import (
+    OUTLINE,
+    draw_image,
+    draw_plane,
+    lay_heat,
+    outline_patches,
+    step_of,
+)
+from napari_dinov3_sim.cli.output.files import encode_png, write_map
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images import scanning as sampling
 from napari_dinov3_sim.core.images.intensity import IntensityWindow

@@ -13,9 +13,9 @@ import tifffile
 from skimage.io import imread
 
 import napari_dinov3_sim
-from napari_dinov3_sim import demo
-from napari_dinov3_sim._cli import terminal
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, list_models
+from napari_dinov3_sim.cli import terminal
+from napari_dinov3_sim.cli.commands import demo
 from napari_dinov3_sim.sample_data import DEMO_PAIRS
 
 
@@ -167,7 +167,8 @@ def test_a_process_without_the_default_model(folder):
 
 def test_the_entry_point_answers_without_torch(folder):
     code = (
-        "import sys; from napari_dinov3_sim.cli import main; code = main(['similarity', '-h']); "
+        "import sys; from napari_dinov3_sim.cli.parser import main; "
+        "code = main(['similarity', '-h']); "
         "sys.exit(code or ('torch' in sys.modules or 'napari' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=folder, timeout=60)

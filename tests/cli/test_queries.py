@@ -14,8 +14,8 @@ from skimage.io import imread
 from skimage.measure import label
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim._cli import similarity as similarity_command
-from napari_dinov3_sim._cli.overlay import NEGATIVE, OUTLINE
+from napari_dinov3_sim.cli.commands import similarity as similarity_command
+from napari_dinov3_sim.cli.output.drawing import NEGATIVE, OUTLINE
 from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
 from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 from napari_dinov3_sim.session.answering.question import DEFAULT_KIND

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_dinov3_sim._cli import outputs, similarity
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, GatedModelError, OfflineError, loading
-from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.cli.commands import similarity
+from napari_dinov3_sim.cli.output import files as outputs
+from napari_dinov3_sim.cli.parser import main
 
 CLICK = ("--at", 5, 5)
 OUT = ("--out", "out")

@@ -18,7 +18,7 @@ ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
 
 KILLED = """
 import os, signal, sys
-from napari_dinov3_sim.cli import main
+from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.store import TileParts
 
 real, count = TileParts.put, 0

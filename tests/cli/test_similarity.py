@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.io import imread
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim._cli.overlay import OUTLINE
+from napari_dinov3_sim.cli.output.drawing import OUTLINE
 
 GRAY, RGB, RGBA = "gray.png", "rgb.png", "rgba.png"
 

@@ -11,9 +11,10 @@ from napari.layers import Image
 from napari.layers.image._image_utils import guess_rgb
 from napari_builtins.io import napari_get_reader
 
-from napari_dinov3_sim._cli import sources, zarrs
-from napari_dinov3_sim._cli.errors import InputError, UsageError
-from napari_dinov3_sim._cli.sources import OpenFile
+from napari_dinov3_sim.cli.errors import InputError, UsageError
+from napari_dinov3_sim.cli.reading import open_file as sources
+from napari_dinov3_sim.cli.reading import zarr_files as zarrs
+from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.core.images.intensity import compute_window
 from napari_dinov3_sim.core.images.scanning import survey
 from napari_dinov3_sim.session.images import planes as session_planes

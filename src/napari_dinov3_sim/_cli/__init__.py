@@ -1,1 +1,0 @@
-"""The commands behind `napari_dinov3_sim.cli`; imported only when one of them runs."""

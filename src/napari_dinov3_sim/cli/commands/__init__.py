@@ -1,0 +1,4 @@
+"""One module for each command: `similarity`, `search`, `embed`, `models`, `demo`.
+
+May import everything else in `cli/`.
+"""

@@ -1,0 +1,150 @@
+"""``napari-dinov3-sim search``: ask a saved query of other images."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.backbones import ModelError
+from napari_dinov3_sim.backbones.errors import DeviceError
+from napari_dinov3_sim.backbones.registry import lookup
+from napari_dinov3_sim.cli.embeddings import recipe_of
+from napari_dinov3_sim.cli.errors import UsageError
+from napari_dinov3_sim.cli.model import open_model
+from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
+from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape
+from napari_dinov3_sim.cli.reading.paths import Names, without_repeats
+from napari_dinov3_sim.cli.tasks import last_file
+from napari_dinov3_sim.cli.terminal import PROGRAM, Bars, note
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store.query_files import load_query
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.search.saved_query import SavedQuery
+
+
+def check_model_name(arguments: argparse.Namespace, query: SavedQuery) -> None:
+    """Raise `UsageError` if another model of the registry than that of the query is named."""
+    name = arguments.model
+    if name is None or Path(name).exists():
+        return
+    named, own = lookup(name), lookup(query.model)
+    if named and own and named != own:
+        raise UsageError(
+            f"{arguments.query} was made with the model {query.model}, and --model chooses "
+            f"{name}; leave --model out, or make the query again with {name}."
+        )
+
+
+def open_model_of(arguments: argparse.Namespace, query: SavedQuery, bars: Bars) -> LazyModel:
+    """Return the model that `--model` names, by default that of the query.
+
+    Raises
+    ------
+    UsageError
+        It is not that of the query, or the latter cannot be loaded by its name.
+    ModelError
+        The model that was named cannot be loaded.
+    """
+    model = _open(arguments, query, bars)
+    if model.identity.fingerprint != query.fingerprint:
+        raise UsageError(_mismatch(arguments, query, model))
+    return model
+
+
+def _open(arguments: argparse.Namespace, query: SavedQuery, bars: Bars) -> LazyModel:
+    name = arguments.model or query.model
+    try:
+        return open_model(name, arguments.device, arguments.dtype, bars)
+    except DeviceError:
+        raise
+    except ModelError as error:
+        if arguments.model:
+            raise
+        # What else could be loaded would not be the model of the query.
+        cure = error.cure.removesuffix(", or load `builtin`")
+        raise UsageError(
+            f"{arguments.query} was made with the model {name}, which cannot be loaded by its "
+            f"name ({error.reason}); {cure}, or give its weights file or folder with --model."
+        ) from error
+
+
+def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: LazyModel) -> str:
+    made = f"{arguments.query} was made with the model {query.model}"
+    if arguments.dtype != "auto" and arguments.model in (None, query.model):
+        return f"{made} in another arithmetic than {arguments.dtype}; leave --dtype out."
+    if arguments.model:
+        return (
+            f"{made}, and --model {arguments.model} has other weights or another arithmetic; "
+            f"leave --model out, or give the weights of {query.model} with it."
+        )
+    return (
+        f"{made}, and what has this name here has other weights, or another arithmetic "
+        f"({model.identity.dtype}); give the weights of the query with --model, choose its "
+        "--dtype, or make the query again."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    check_embeddings_folder(arguments.embeddings)
+    query, paths = _read_names(arguments)
+    check_model_name(arguments, query)
+    search = Search.of(arguments, [kind.name for kind in query.kinds], paths)
+    with closing(last_file), Bars() as bars:
+        search.check(inputs=[arguments.query])
+        folder = search.open_folder()
+        model = open_model_of(arguments, query, bars)
+        _note_difference(query, recipe_of(arguments), model)
+        results = list(search.results(search.finder(model, bars), query.score))
+        written = search.write(results, folder)
+    asked = {"query": str(arguments.query), "combination": query.combination}
+    images = [entry.nested() for entry in written.entries]
+    return search.tell(written, folder, model, asked, images)
+
+
+def _read_names(arguments: argparse.Namespace) -> tuple[SavedQuery, list[Path]]:
+    """Return the query and the images, each once, or raise what is wrong with any of them."""
+    names, loaded = Names(), []
+
+    def load(path: Path) -> list[Path]:
+        loaded.append(_load(path))
+        return []
+
+    names.read(arguments.query, load)
+    paths = without_repeats(names.read_all(arguments.targets))
+    names.check()
+    return loaded[0], paths
+
+
+def _load(path: Path) -> SavedQuery:
+    try:
+        return load_query(path)
+    except StoreError as error:
+        if not _is_picture(path):
+            raise
+        raise UsageError(
+            f"{path} is a picture, not a saved query; name first the file that `{PROGRAM} "
+            f"similarity --save-query` wrote, or click in the picture with `{PROGRAM} similarity "
+            f"{path} --at X Y`."
+        ) from error
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return path.is_file()
+    try:
+        return bool(picture_shape(path))
+    except Exception:  # whatever it is, Pillow does not know it
+        return False
+
+
+def _note_difference(query: SavedQuery, recipe: Recipe, model: LazyModel) -> None:
+    remark = query.remark(recipe.factor, recipe.cell_size(model.identity.patch_size))
+    if remark:
+        note(f"note: the query finds less: {remark}; choose --resolution and --shifts to match.")

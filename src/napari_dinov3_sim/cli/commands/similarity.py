@@ -1,0 +1,274 @@
+"""``napari-dinov3-sim similarity``: click in one plane, search all of them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.cli.embeddings import recipe_of
+from napari_dinov3_sim.cli.errors import UsageError
+from napari_dinov3_sim.cli.model import open_model
+from napari_dinov3_sim.cli.output.results import Result
+from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
+from napari_dinov3_sim.cli.planes import FilePlan, look_into
+from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES
+from napari_dinov3_sim.cli.reading.paths import Names, the_match, without_repeats
+from napari_dinov3_sim.cli.tasks import last_file
+from napari_dinov3_sim.cli.terminal import Bars, say
+from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
+from napari_dinov3_sim.core.images.levels import embedded_position
+from napari_dinov3_sim.store.query_files import QUERY_SUFFIX, save_query
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.cli.pipeline import Finder
+    from napari_dinov3_sim.cli.planes import LayerPlan, Place
+    from napari_dinov3_sim.core.images.levels import Position
+    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.search.similarity import Point
+    from napari_dinov3_sim.core.state import PatchImageState
+
+
+Clicked = tuple[int, "Position"]
+"""Which layer of the file, and which plane of it."""
+
+
+def clicked_plane(arguments: argparse.Namespace, plan: FilePlan) -> Clicked:
+    """Return the plane of a file that the command line means.
+
+    Raises
+    ------
+    UsageError
+        It means none, or one that is not there, or the file has several and it names none.
+    """
+    channels, layer = len(plan.layers), plan.layers[0]
+    channel, plane = arguments.channel, arguments.plane
+    lacks = [
+        option
+        for option, value, count in (
+            ("--channel C", channel, channels),
+            (f"--plane {' '.join('IJKLMN'[: len(layer.leading)])}", plane, layer.planes),
+        )
+        if value is None and count > 1
+    ]
+    if lacks:
+        raise UsageError(
+            f"{plan.path} has {_planes(plan)}; name the one that is clicked with "
+            f"{' '.join(lacks)}, counted from 0{_colours(plan)}."
+        )
+    return _channel(channel, plan), _position(plane, plan, layer)
+
+
+def _planes(plan: FilePlan) -> str:
+    channels, layer = len(plan.layers), plan.layers[0]
+    planes = f"{layer.planes} planes"
+    if len(layer.full_leading) > 1:
+        planes += f" ({' × '.join(map(str, layer.full_leading))})"
+    if channels == 1:
+        return planes
+    return f"{channels} channels" + (f" of {planes} each" if layer.planes > 1 else "")
+
+
+def _colours(plan: FilePlan) -> str:
+    is_array = plan.path.suffix.lower() in ARRAY_SUFFIXES and plan.path.is_file()
+    if is_array and plan.layers[0].leading in ((3,), (4,)):
+        return "; if they are the colours of one image, add --read-as rgb"
+    return ""
+
+
+def _channel(channel: int | None, plan: FilePlan) -> int:
+    numbers = [layer.channel for layer in plan.layers]
+    if channel is None:
+        return 0
+    if channel in numbers:
+        return numbers.index(channel)
+    there = f"has channels 0 to {len(numbers) - 1}" if len(numbers) > 1 else "has no channels"
+    cure = "choose one of them" if len(numbers) > 1 else "leave --channel out"
+    raise UsageError(f"--channel {channel}: {plan.path} {there} to choose from; {cure}.")
+
+
+def _position(plane: Sequence[int] | None, plan: FilePlan, layer: LayerPlan) -> Position:
+    """Return where a plane lies in the embedded level, which may have fewer of them."""
+    full = layer.full_leading
+    if plane is None:
+        return (0,) * len(full)
+    given = f"--plane {' '.join(map(str, plane))}: {plan.path}"
+    if not full:
+        raise UsageError(f"{given} has one plane; leave --plane out.")
+    if len(plane) != len(full) or any(at >= size for at, size in zip(plane, full, strict=True)):
+        ranges = " and ".join(f"0 to {size - 1}" for size in full)
+        raise UsageError(
+            f"{given} has {len(full)} {'axis' if len(full) == 1 else 'axes'} before rows and "
+            f"columns; give an index for each, from {ranges}."
+        )
+    return embedded_position(tuple(plane), full, layer.leading)
+
+
+def check_points(points: Iterable[Point], shape: tuple[int, int]) -> None:
+    """Raise `PointError` for one that lies outside an image of this height and width."""
+    for x, y in points:
+        convert_pixel_coordinates_to_patch_index(x, y, PatchGrid(shape, 1))
+
+
+COLOUR = "#00ffff"
+"""Of the kind in a saved query; the dock may show it."""
+
+DEFAULT_KIND = "kind 1"
+"""As in the dock."""
+
+
+@dataclass(frozen=True)
+class Click:
+    """Where the command line clicks.
+
+    Attributes
+    ----------
+    file : FilePlan
+    plane : (int, tuple of int)
+        Which layer of the file, and which plane of it.
+    points, negatives : tuple of (x, y)
+        In pixels of the finest level.
+    """
+
+    file: FilePlan
+    plane: Clicked
+    points: tuple[Point, ...]
+    negatives: tuple[Point, ...]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, path: Path) -> Click:
+        """Return it, or raise `UsageError` or `PointError` where there is no such place."""
+        file = look_into(path, arguments.read_as)
+        plane = clicked_plane(arguments, file)
+        points, negatives = _points(arguments.at), _points(arguments.negatives or ())
+        check_points((*points, *negatives), file.layers[plane[0]].full_shape)
+        return cls(file, plane, points, negatives)
+
+    def place(self, places: Sequence[Place]) -> Place:
+        """Return the clicked one among the planes that are searched."""
+        found = ((place.layer, place.position) for place in places)
+        return places[list(found).index(self.plane)]  # its file is the first
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    _check_folders(arguments)
+    query, *targets = _read_names(arguments)
+    click, kinds = Click.of(arguments, query), [_kind(arguments)]
+    search = Search.of(arguments, kinds, targets, click.file)
+    with closing(last_file), Bars() as bars:
+        search.check(outputs=[arguments.save_query] if arguments.save_query else [])
+        folder = search.open_folder()
+        model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
+        kind, results = _search(search, click, search.finder(model, bars))
+        saved = None
+        if arguments.save_query:
+            saved = _save(search, kind, _clicked(results), model)
+        written = search.write(results, folder)
+    images = [entry.flat() for entry in written.entries]
+    asked = _asked(arguments, click, kind, saved)
+    code = search.tell(written, folder, model, asked, images)
+    if saved and not arguments.json:
+        say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
+    return code
+
+
+def _check_folders(arguments: argparse.Namespace) -> None:
+    check_embeddings_folder(arguments.embeddings)
+    saved = arguments.save_query
+    if saved and not saved.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder for {saved}; make it, or save the query elsewhere.")
+
+
+def _read_names(arguments: argparse.Namespace) -> list[Path]:
+    """Return the images, each once and the clicked one first; or raise what is wrong with any."""
+    names = Names()
+    images = names.read(arguments.query, the_match)
+    images += names.read_all(arguments.targets)
+    names.check()
+    return without_repeats(images)
+
+
+def _kind(arguments: argparse.Namespace) -> str:
+    if arguments.kind or not arguments.save_query:
+        return arguments.kind or DEFAULT_KIND
+    file: str = arguments.save_query.name
+    return file.removesuffix(QUERY_SUFFIX).removesuffix(".safetensors") or DEFAULT_KIND
+
+
+def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    return tuple((float(x), float(y)) for x, y in pairs)
+
+
+def _search(search: Search, click: Click, finder: Finder) -> tuple[KindQuery, list[Result]]:
+    """Return what is asked, and the maps of each plane."""
+    from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
+
+    place = click.place(search.places)
+    found = finder.find(place)
+    points, negatives = (
+        tuple(map(place.embedded, group)) for group in (click.points, click.negatives)
+    )
+    kind = kind_of_points(
+        search.kinds[0],
+        [(found.state, point) for point in points],
+        [(found.state, point) for point in negatives],
+    )
+
+    def score(state: PatchImageState) -> Any:
+        return score_kinds([kind], state, search.arguments.combine)
+
+    stored, window = found.stored is not None, found.state.window
+    clicked = Result(place, tuple(score(found.state)), window, stored, points, negatives)
+    del found  # its embeddings are not needed while those of the others are in memory
+    return kind, list(search.results(finder, score, clicked))
+
+
+def _clicked(results: Sequence[Result]) -> Result:
+    return next(result for result in results if result.points)
+
+
+def _asked(
+    arguments: argparse.Namespace, click: Click, kind: KindQuery, saved: str | None
+) -> dict[str, Any]:
+    layer, position = click.plane
+    channel = click.file.layers[layer].channel
+    which = {} if click.file.planes == 1 else {"channel": channel, "plane": list(position)}
+    return {
+        "query": str(click.file.path),
+        **which,
+        "points": [list(point) for point in click.points],
+        "negatives": [list(point) for point in click.negatives],
+        "kind": kind.name,
+        "combination": arguments.combine,
+        "saved_query": saved,
+    }
+
+
+def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> str:
+    from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+
+    query = SavedQuery(
+        (SavedKind.of(kind, COLOUR, [_thumbnail(search, result, at) for at in result.points]),),
+        search.arguments.combine,
+        model.identity.fingerprint,
+        model.identity.name,
+        result.maps[0].grid.patch_size,
+        recipe_of(search.arguments).factor,
+    )
+    return str(save_query(query, search.arguments.save_query))
+
+
+def _thumbnail(search: Search, result: Result, point: Point) -> Any:
+    """Return what lies around a click, of which no more is read."""
+    from napari_dinov3_sim.core.search.saved_query import THUMBNAIL, make_thumbnail
+
+    x, y = (max(0, int(at) - THUMBNAIL) for at in point)
+    width, height = (int(at) + THUMBNAIL for at in point)
+    around = search.planes.source(result.place).read(slice(y, height), slice(x, width))
+    return make_thumbnail(around, result.window, (point[0] - x, point[1] - y))

@@ -1,0 +1,250 @@
+"""Where results go: a folder that can be written, names that never collide, whole files."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dinov3_sim.cli.errors import OutputError, UsageError
+from napari_dinov3_sim.cli.reading.paths import unique_stems
+from napari_dinov3_sim.cli.terminal import note
+from napari_dinov3_sim.store.safetensors_io import replacing
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
+
+
+FAST = 1
+"""Level of compression: half the time of the usual one, for 5 to 10 % more bytes."""
+
+STRIP_BYTES = 2**18
+"""A strip of a TIFF has about this many bytes, as readers expect."""
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that exists and can be written; see `open_folder`."""
+
+    path: Path
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file whole or not at all, and return its path."""
+        with self.writing(name) as part:
+            part.write_bytes(content)
+        return self.path / name
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Lend a path whose file then gets its name here, unless an error is raised."""
+        target = self.path / name
+        try:
+            with replacing(target) as part:
+                yield part
+        except OSError as error:
+            raise OutputError(
+                f"{target} cannot be written ({error.strerror or error}); free some space or "
+                "choose another folder with --out."
+            ) from error
+
+
+def open_folder(path: Path) -> OutputFolder:
+    """Make a folder if need be, and find out now whether files can be written into it.
+
+    Raises
+    ------
+    OutputError
+        They cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError as error:
+        raise OutputError(
+            f"{path} is a file, not a folder; choose another folder with --out."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"The folder {path} cannot be written ({error.strerror or error}); choose another "
+            "one with --out."
+        ) from error
+    return OutputFolder(path)
+
+
+def check_inputs_survive(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raise `OutputError` if a result would replace an image that is read."""
+    read = {path.resolve(): path for path in inputs}
+    for output in outputs:
+        if output.resolve() in read:
+            raise OutputError(
+                f"The results would replace {read[output.resolve()]}, which is read as an image; "
+                "choose another folder with --out, or leave that image out."
+            )
+
+
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """Return an RGB picture as PNG, quickly rather than as small as possible."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG", compress_level=FAST)
+    return stream.getvalue()
+
+
+def encode_tif(values: NDArray[Any]) -> bytes:
+    """Return a plane of numbers as TIFF, losslessly compressed."""
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, compression="zlib", photometric="minisblack")
+    return stream.getvalue()
+
+
+def write_map(path: Path, values: NDArray[Any], grid: PatchGrid) -> None:
+    """Write a number for each patch as a TIFF of the size of the image, which is never whole.
+
+    Parameters
+    ----------
+    path : Path
+    values : ndarray, shape (rows, columns)
+    grid : PatchGrid
+    """
+    import tifffile
+
+    height, width = grid.image_shape
+    step = max(1, STRIP_BYTES // (width * values.dtype.itemsize))
+    columns = np.arange(width) // grid.patch_size
+
+    def strip(top: int) -> bytes:
+        rows = np.arange(top, min(top + step, height)) // grid.patch_size
+        return zlib.compress(values[np.ix_(rows, columns)].tobytes(), FAST)
+
+    tifffile.imwrite(
+        path,
+        map(strip, range(0, height, step)),
+        shape=(height, width),
+        dtype=values.dtype,
+        rowsperstrip=step,
+        compression="zlib",
+        photometric="minisblack",
+    )
+
+
+COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
+WINNER, PEAKS = ".winner.tif", ".peaks.csv"
+ENDS = (COSINE, HEATMAP, LABELS, WINNER, PEAKS)
+"""Of the names of all results."""
+
+MAX_KIND = 40
+"""Characters of a kind's name in the name of a file."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written besides maps and heatmaps.
+
+    Attributes
+    ----------
+    threshold : float, 'otsu' or None
+        In units of the cosine; None for no labels.
+    min_area : float
+        Pixels of the smallest object that is kept.
+    peaks : bool
+        Whether a table of peaks is written.
+    """
+
+    threshold: float | str | None
+    min_area: float
+    peaks: bool
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Wanted:
+        """Return what the command line wants.
+
+        Raises
+        ------
+        UsageError
+            A least area of objects, where none are written.
+        """
+        if arguments.min_area is not None and arguments.threshold is None:
+            raise UsageError(
+                "--min-area drops small objects, and none are written without --threshold; add "
+                "--threshold otsu or a cosine, or leave --min-area out."
+            )
+        return cls(arguments.threshold, arguments.min_area or 0.0, arguments.peaks)
+
+    def level(self, maps: Sequence[SimilarityMap]) -> float | None:
+        """Return the threshold for these maps; peaks have Otsu's if none was given."""
+        from napari_dinov3_sim.core.search.thresholds import otsu_threshold
+
+        if isinstance(self.threshold, float):
+            return self.threshold
+        return otsu_threshold(maps) if self.threshold or self.peaks else None
+
+
+def output_names(stems: Iterable[str], kinds: Sequence[str], wanted: Wanted) -> list[str]:
+    """Return the name of every file that will be written."""
+    ends = [COSINE, HEATMAP] + [LABELS] * (wanted.threshold is not None)
+    together = [WINNER] * (len(kinds) > 1) + [PEAKS] * wanted.peaks
+    parts = [f"{part}{end}" for part in kind_parts(kinds) for end in ends]
+    return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
+
+
+def kind_parts(kinds: Sequence[str]) -> list[str]:
+    """Return what tells the files of kinds apart; nothing for one."""
+    if len(kinds) == 1:
+        return [""]
+    plain = [re.sub(r"\W+", "-", kind)[:MAX_KIND].strip("-") or "kind" for kind in kinds]
+    return [f".{stem}" for stem in unique_stems(plain)]
+
+
+MOST_NAMED = 6
+"""Files that are named in one line."""
+
+
+def note_leftovers(folder: Path, stems: Iterable[str], written: Iterable[str]) -> None:
+    """Tell which files of the same images this search has not written; they stay.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    stems : iterable of str
+        By which the results of this search are called.
+    written : iterable of str
+        Its files.
+    """
+    mine, new = set(stems), {Path(path).name for path in written}
+    names = sorted(path.name for path in folder.iterdir() if path.name not in new)
+    left = [name for name in names if _stems(name) & mine]
+    if left:
+        more = len(left) - MOST_NAMED
+        named = ", ".join(left[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        what = "they do" if len(left) > 1 else "it does"
+        note(
+            f"note: {folder} also holds {named} of an earlier search; {what} not belong to these "
+            "results."
+        )
+
+
+def _stems(name: str) -> set[str]:
+    """Return what the image of a result may be called, with and without a kind behind it."""
+    for end in ENDS:
+        if name.endswith(end):
+            parts = name.removesuffix(end).split(".")
+            return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return set()

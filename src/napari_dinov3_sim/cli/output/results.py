@@ -1,0 +1,284 @@
+"""What a search writes for each plane and kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.cli.errors import PlaneFailed, failed
+from napari_dinov3_sim.cli.output.drawing import (
+    NEGATIVE,
+    OUTLINE,
+    draw_plane,
+    lay_heat,
+    outline_patches,
+    step_of,
+)
+from napari_dinov3_sim.cli.output.files import (
+    COSINE,
+    HEATMAP,
+    LABELS,
+    PEAKS,
+    WINNER,
+    OutputFolder,
+    Wanted,
+    encode_png,
+    kind_parts,
+    write_map,
+)
+from napari_dinov3_sim.cli.planes import level_lines
+from napari_dinov3_sim.cli.terminal import say, table
+from napari_dinov3_sim.store.peak_files import PeakRow, peaks_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.cli.errors import Failures
+    from napari_dinov3_sim.cli.output.drawing import Limits
+    from napari_dinov3_sim.cli.planes import Place, Planes
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What is reported of one plane: `about` the plane, and of each of its `kinds`."""
+
+    place: Place
+    about: dict[str, Any]
+    kinds: list[dict[str, Any]]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def flat(self) -> dict[str, Any]:
+        """Return one object for an image with one kind."""
+        only = {name: value for name, value in self.kinds[0].items() if name != "kind"}
+        return {**self.about, **only, **self.files}
+
+    def nested(self) -> dict[str, Any]:
+        """Return one object with a list of kinds."""
+        return {**self.about, "kinds": self.kinds, **self.files}
+
+    def paths(self) -> Iterator[str]:
+        """Return every file written."""
+        for kind in self.kinds:
+            yield from _files_of(kind)
+        yield from self.files.values()
+
+
+def _files_of(kind: dict[str, Any]) -> list[str]:
+    return [kind[name] for name in ("cosine", "heatmap", "labels") if name in kind]
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What was written: entries in the order of the planes, and their common scale."""
+
+    entries: list[Entry]
+    limits: Limits | None
+    threshold: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """Return what concerns all images, for the report."""
+        files = [path for entry in self.entries for path in entry.paths()]
+        limits = None if self.limits is None else list(self.limits)
+        return {"limits": limits, "threshold": self.threshold, "files": files}
+
+
+def summarise(similarity: SimilarityMap, place: Place) -> dict[str, Any]:
+    """Return range and mean of the cosine, and the middle of the best patch, as peaks have it."""
+    from napari_dinov3_sim.core.search.peaks import patch_center
+
+    cosine = similarity.cosine
+    row, column = divmod(int(cosine.argmax()), similarity.grid.columns)
+    x, y = place.full(*patch_center(row, column, similarity.grid))
+    return {
+        "min": float(cosine.min()),
+        "max": float(cosine.max()),
+        "mean": float(cosine.mean()),
+        "best_match": {"x": x, "y": y, "cosine": float(cosine[row, column])},
+    }
+
+
+def say_results(written: Written, folder: OutputFolder) -> None:
+    """Tell what was found and where it is."""
+    say(_table(written))
+    if written.threshold is not None:
+        say(f"The threshold is {written.threshold:.3f}.")
+    for line in level_lines(entry.place for entry in written.entries):
+        say(line)
+    say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
+
+
+def _table(written: Written) -> str:
+    rows = [("image", "kind", "size", "best match (x, y)", "cosine", "written")]
+    for entry in written.entries:
+        height, width = entry.place.plan.full_shape
+        for kind in entry.kinds:
+            best = kind["best_match"]
+            click = ", the click" * entry.about["clicked"]
+            where = f"({best['x']:.10g}, {best['y']:.10g}){click}"
+            files = ", ".join(Path(p).name for p in _files_of(kind))
+            row = (entry.place.name, kind["kind"], f"{width} × {height}", where)
+            rows.append((*row, f"{best['cosine']:.3f}", files))
+        rows += [("", "", "", "", "", Path(path).name) for path in entry.files.values()]
+    return table(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The maps of one plane, and what is needed to draw them.
+
+    Attributes
+    ----------
+    place : Place
+    maps : tuple of SimilarityMap
+        One per kind.
+    window : IntensityWindow or None
+    stored : bool
+        Whether stored embeddings were used.
+    points, negatives : tuple of (x, y)
+        The clicks, in embedded pixels of the plane that was clicked; empty elsewhere.
+    """
+
+    place: Place
+    maps: tuple[SimilarityMap, ...]
+    window: IntensityWindow | None
+    stored: bool
+    points: tuple[Point, ...] = ()
+    negatives: tuple[Point, ...] = ()
+
+
+def write_results(
+    results: Sequence[Result],
+    kinds: Sequence[str],
+    wanted: Wanted,
+    folder: OutputFolder,
+    planes: Planes,
+    *,
+    failures: Failures,
+) -> Written:
+    """Write the files of all planes, on one scale and with one threshold.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        At least one.
+    kinds : sequence of str
+        Names of the kinds, in the order of the maps.
+    wanted : Wanted
+    folder : OutputFolder
+    planes : Planes
+        Of which the pixels are read again.
+    failures : Failures
+        Gets the planes that cannot be read any more.
+    """
+    from napari_dinov3_sim.core.search.similarity import shared_limits
+
+    maps = [one for result in results for one in result.maps]
+    limits, level = shared_limits(one.cosine for one in maps), wanted.level(maps)
+    writer = _Writer(folder, kinds, wanted, limits, level)
+    entries = []
+    for result in results:
+        picture = _picture(result, planes)
+        if isinstance(picture, PlaneFailed):
+            failures.add(picture)
+        else:
+            entries.append(writer.write(result, picture))
+    return Written(entries, limits, level)
+
+
+def _picture(result: Result, planes: Planes) -> NDArray[Any] | PlaneFailed:
+    try:
+        return draw_plane(planes.source(result.place), result.window)
+    except Exception as error:  # as when it is embedded, it does not stop the others
+        return failed(result.place.path, error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    folder: OutputFolder
+    kinds: Sequence[str]
+    wanted: Wanted
+    limits: Limits
+    level: float | None
+
+    @cached_property
+    def _parts(self) -> list[str]:
+        return kind_parts(self.kinds)
+
+    def write(self, result: Result, picture: NDArray[Any]) -> Entry:
+        """Write the files of a plane, of which the picture is given."""
+        place = result.place
+        about = {
+            "image": str(place.path),
+            **place.about(),
+            "clicked": bool(result.points),
+            "shape": list(result.maps[0].grid.image_shape),
+            "stored_embeddings": result.stored,
+        }
+        parts = zip(self.kinds, self._parts, result.maps, strict=True)
+        kinds = [
+            {"kind": kind, **self._write_kind(result, picture, one, f"{place.stem}{part}")}
+            for kind, part, one in parts
+        ]
+        return Entry(place, about, kinds, self._write_together(result))
+
+    def _write_kind(
+        self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str
+    ) -> dict[str, Any]:
+        about = {
+            **summarise(one, result.place),
+            "cosine": self._write_map(f"{stem}{COSINE}", one.cosine, one),
+            "heatmap": self._write_heatmap(f"{stem}{HEATMAP}", result, picture, one),
+        }
+        return about | self._write_labels(one, result.place, stem)
+
+    def _write_map(self, name: str, values: NDArray[Any], one: SimilarityMap) -> str:
+        with self.folder.writing(name) as part:
+            write_map(part, values, one.grid)
+        return str(self.folder.path / name)
+
+    def _write_heatmap(
+        self, name: str, result: Result, picture: NDArray[Any], one: SimilarityMap
+    ) -> str:
+        step = step_of(one.grid.image_shape)
+        drawn = lay_heat(picture, one, self.limits, step)
+        drawn = outline_patches(drawn, one.grid, result.points, OUTLINE, step)
+        drawn = outline_patches(drawn, one.grid, result.negatives, NEGATIVE, step)
+        return str(self.folder.write(name, encode_png(drawn)))
+
+    def _write_labels(self, one: SimilarityMap, place: Place, stem: str) -> dict[str, Any]:
+        from napari_dinov3_sim.core.search.thresholds import threshold_labels
+
+        if self.wanted.threshold is None or self.level is None:
+            return {}
+        across, down = place.ratios
+        labels = threshold_labels(one, self.level, self.wanted.min_area / (across * down))
+        path = self._write_map(f"{stem}{LABELS}", labels, one)
+        return {"labels": path, "objects": int(labels.max())}
+
+    def _write_together(self, result: Result) -> dict[str, str]:
+        from napari_dinov3_sim.core.search.combine import winner
+
+        files, stem = {}, result.place.stem
+        if len(self.kinds) > 1:
+            level = None if self.wanted.threshold is None else self.level
+            numbers = winner(result.maps, level)
+            files["winner"] = self._write_map(f"{stem}{WINNER}", numbers, result.maps[0])
+        if self.wanted.peaks:
+            content = peaks_table(self._peaks(result)).encode()
+            files["peaks"] = str(self.folder.write(f"{stem}{PEAKS}", content))
+        return files
+
+    def _peaks(self, result: Result) -> Iterator[PeakRow]:
+        from napari_dinov3_sim.core.search.peaks import find_peaks
+
+        place = result.place
+        for kind, one in zip(self.kinds, result.maps, strict=True):
+            for peak in find_peaks(one, self.level):
+                x, y = place.full(peak.x, peak.y)
+                yield PeakRow(place.short_name, kind, x, y, peak.score)

@@ -1,0 +1,401 @@
+"""The command line: `napari-dinov3-sim similarity`, `search`, `embed`, `models` and `demo`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from napari_dinov3_sim import __version__
+from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
+from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
+from napari_dinov3_sim.cli.terminal import PROGRAM, note
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+MODEL_HELP = (
+    "a name that `models` lists, a folder, a weights file or a hub id; "
+    f"{BUILTIN} needs no download (default: %(default)s)"
+)
+
+
+def add_model(
+    parser: argparse.ArgumentParser,
+    default: str | None = DEFAULT_MODEL,
+    help_text: str = MODEL_HELP,
+) -> None:
+    """Add which model is used, and `--json`."""
+    parser.add_argument("--model", default=default, help=help_text)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_clicks(parser: argparse.ArgumentParser) -> None:
+    """Add what is clicked, and where."""
+    parser.add_argument(
+        "--at",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=coordinate,
+        action="append",
+        required=True,
+        help="a clicked pixel of QUERY: column and row from the top left, in the finest level; "
+        "may be repeated",
+    )
+    parser.add_argument(
+        "--not",
+        dest="negatives",
+        metavar=("X", "Y"),
+        nargs=2,
+        type=coordinate,
+        action="append",
+        help="a pixel of QUERY on what is not meant; may be repeated",
+    )
+    parser.add_argument(
+        "--plane",
+        metavar=("I", "J"),
+        nargs="+",
+        type=_index,
+        help="the clicked plane of QUERY, where it has several: its index on each axis before "
+        "rows and columns, counted from 0 as by the sliders of napari",
+    )
+    parser.add_argument(
+        "--channel",
+        metavar="C",
+        type=_index,
+        help="the clicked channel of QUERY, where it is an OME-Zarr image of several, from 0",
+    )
+    parser.add_argument(
+        "--combine",
+        choices=("auto", "mean", "best", "contrast"),
+        default="auto",
+        help="how several pixels make one score; auto is the mean without --not, contrast with",
+    )
+    parser.add_argument(
+        "--kind",
+        metavar="NAME",
+        type=name,
+        help="what is clicked, for tables and the saved query (default: the name of the saved "
+        "query, or kind 1)",
+    )
+    parser.add_argument(
+        "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
+    )
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add what a search writes."""
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="T",
+        type=_threshold,
+        help="write objects of at least this cosine as labels; otsu chooses one for all images",
+    )
+    parser.add_argument(
+        "--min-area",
+        metavar="PX",
+        type=_area,
+        help="with --threshold: drop objects of fewer pixels (default: keep all)",
+    )
+    parser.add_argument(
+        "--peaks",
+        action="store_true",
+        help="write the places of greatest cosine as a table, from the threshold on",
+    )
+    parser.add_argument(
+        "--embeddings",
+        metavar="DIR",
+        type=Path,
+        help="folder that `embed` filled with the same model, resolution, shifts and padding",
+    )
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add how files are read that do not say what their planes are."""
+    parser.add_argument(
+        "--read-as",
+        choices=("auto", "rgb", "stack"),
+        default="auto",
+        help="what a TIFF or .npy file of 3 or 4 planes is: one RGB or RGBA image, or a stack; "
+        "auto goes by the file, and says what it chose where the file leaves it open; with stack "
+        "the channels of an OME-Zarr image are planes of one stack, too",
+    )
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add how pixels become embeddings."""
+    parser.add_argument(
+        "--resolution",
+        type=_factor,
+        choices=(0.5, 1.0, 2.0, 4.0),
+        default=1.0,
+        help="how much larger the image goes through the model: 0.5, 1, 2 or 4 (default: 1)",
+    )
+    parser.add_argument(
+        "--shifts",
+        type=int,
+        choices=(1, 2, 4),
+        default=1,
+        help="into how many cells a patch is split along each side (default: 1)",
+    )
+    parser.add_argument(
+        "--padding",
+        choices=("zeros", "reflect"),
+        default="zeros",
+        help="what lies beyond the right and the bottom border (default: zeros)",
+    )
+
+
+def coordinate(text: str) -> float:
+    """Return a number of pixels."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
+    return value
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an index, which counts from 0; name images before it, or after "
+            "another option"
+        )
+    return int(text)
+
+
+def name(text: str) -> str:
+    """Return a name without the space around it."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name needs at least one letter")
+    return text.strip()
+
+
+def _threshold(text: str) -> float | str:
+    if text == "otsu":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither otsu nor a cosine from -1 to 1")
+    return value
+
+
+def _area(text: str) -> float:
+    value = coordinate(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an area in pixels")
+    return value
+
+
+def _factor(text: str) -> float:
+    """Return a resolution; ½ may be written as 0.5, 1/2 or ½."""
+    try:
+        return {"½": 0.5, "1/2": 0.5}.get(text) or float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of 0.5, 1, 2 and 4") from None
+
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; anything unforeseen; a user's mistake; Ctrl-C."""
+
+_PATTERN_HELP = "or a pattern such as 'scans/*.tif'"
+
+_IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        0 done, 2 wrong usage or unreadable input, 1 anything else, 130 interrupted.
+    """
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as finished:  # --help and --version
+        return int(finished.code or DONE)
+    except SimilarityError as error:
+        for line in lines_of(error):
+            note(f"error: {line}")
+        return REFUSED
+    except KeyboardInterrupt:
+        note("interrupted; files already written are whole.")
+        return INTERRUPTED
+    except Exception as error:
+        note(f"error: unexpected {type(error).__name__}: {one_line(error)}")
+        return FAILED
+
+
+def _run(argv: list[str]) -> int:
+    if argv and argv[0] in _COMMANDS:
+        parser = _Parser(prog=f"{PROGRAM} {argv[0]}", description=_SUMMARIES[argv[0]])
+        run = _COMMANDS[argv[0]](parser)
+        # Images may stand before and after the options, which subparsers do not allow.
+        return run(parser.parse_intermixed_args(argv[1:]))
+    _main_parser().parse_args(argv)
+    return DONE
+
+
+def _main_parser() -> _Parser:
+    commands = "\n".join(f"  {name:<12}{text}" for name, text in _SUMMARIES.items())
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Click on something in one image; see where the same kind is in every image.",
+        epilog=f"commands:\n{commands}\n\nEach has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("command", choices=list(_COMMANDS), help="what to do, see below")
+    return parser
+
+
+def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "query", metavar="QUERY", type=Path, help=f"the image that is clicked; {_IMAGE_HELP}"
+    )
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        type=Path,
+        nargs="*",
+        help=f"other images to search, all their planes; {_PATTERN_HELP}",
+    )
+    add_clicks(parser)
+    add_results(parser)
+    add_reading(parser)
+    add_recipe(parser)
+    add_model(parser)
+    return _run_similarity
+
+
+def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "query", metavar="QUERYFILE", type=Path, help="what `similarity --save-query` wrote"
+    )
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        type=Path,
+        nargs="+",
+        help=f"to search, all its planes; {_IMAGE_HELP}; {_PATTERN_HELP}",
+    )
+    add_results(parser)
+    add_reading(parser)
+    add_recipe(parser)
+    add_model(parser, None, "the model the query was made with (default: by its name)")
+    return _run_search
+
+
+def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "images", metavar="IMAGE", type=Path, nargs="+", help=f"{_IMAGE_HELP}; {_PATTERN_HELP}"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
+    )
+    add_reading(parser)
+    add_recipe(parser)
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on the workers of this dask.distributed scheduler, such as tcp://10.0.0.1:8786",
+    )
+    add_model(parser)
+    return _run_embed
+
+
+def _models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return _run_models
+
+
+def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("demo-output"),
+        help="folder for the pictures (default: %(default)s)",
+    )
+    parser.add_argument("--model", default=BUILTIN, help=MODEL_HELP)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--gui",
+        action=argparse.BooleanOptionalAction,
+        help="open napari with the first pair, or do not (default: where there is a screen)",
+    )
+    return _run_demo
+
+
+def _run_similarity(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import similarity
+
+    return similarity.run(arguments)
+
+
+def _run_search(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import search
+
+    return search.run(arguments)
+
+
+def _run_embed(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import embed
+
+    return embed.run(arguments)
+
+
+def _run_models(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import models
+
+    return models.run(arguments)
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import demo
+
+    return demo.run(arguments.out, arguments.model, arguments.device, gui=arguments.gui)
+
+
+_COMMANDS = {
+    "similarity": _similarity,
+    "search": _search,
+    "embed": _embed,
+    "models": _models,
+    "demo": _demo,
+}
+
+_SUMMARIES = {
+    "similarity": "Write cosine maps and heatmaps of what is like the clicked pixels.",
+    "search": "Ask a saved query of other images.",
+    "embed": "Embed images once, for many searches.",
+    "models": "List the models and say which are here.",
+    "demo": "Show the plugin on pictures that ship with scikit-image.",
+}

@@ -1,0 +1,248 @@
+"""What `similarity` and `search` have in common: planes in, results out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.backbones import ModelError
+from napari_dinov3_sim.cli.embeddings import PlaneEmbedder, recipe_of
+from napari_dinov3_sim.cli.errors import Failures, PlaneFailed, UsageError, failed
+from napari_dinov3_sim.cli.model import describe_model, say_model
+from napari_dinov3_sim.cli.output.files import (
+    Wanted,
+    check_inputs_survive,
+    note_leftovers,
+    open_folder,
+    output_names,
+)
+from napari_dinov3_sim.cli.output.results import Result, Written, say_results, write_results
+from napari_dinov3_sim.cli.planes import FilePlan, Place, Planes, name_places, plan
+from napari_dinov3_sim.cli.terminal import FLAT, note, say
+from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.store import DiskStore
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim.cli.embeddings import Found
+    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.cli.output.files import OutputFolder
+    from napari_dinov3_sim.cli.terminal import Bars
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
+    from napari_dinov3_sim.core.state import PatchImageState
+
+    Score = Callable[[PatchImageState], Sequence[SimilarityMap]]
+
+
+NOTHING = (
+    "{folder} holds nothing for {name}, which is embedded now: what is there was made with "
+    "another model, arithmetic, resolution, shifts, padding or --read-as, or of other pixels."
+)
+
+
+@dataclass(eq=False)
+class Finder:
+    """Finds or makes the embeddings of planes.
+
+    Attributes
+    ----------
+    planes : Planes
+    embedder : PlaneEmbedder
+    bars : Bars
+    count : int
+        How many planes there are, for the progress.
+    """
+
+    planes: Planes
+    embedder: PlaneEmbedder
+    bars: Bars
+    count: int
+    _found: int = 0
+    _missing: set[Path] = field(default_factory=set)
+    _flat: set[Path] = field(default_factory=set)
+
+    def find(self, place: Place) -> Found:
+        """Return the embeddings of a plane, computed if they are not stored."""
+        self._found += 1
+        which = f" ({self._found} of {self.count})" if self.count > 1 else ""
+        progress = self.bars.tiles(f"Embedding {place.short_name}{which}")
+        source, window = self.planes.source(place), self.planes.window(place)
+        missing = partial(self._note_missing, place)
+        found = self.embedder.find(source, place.short_name, window, progress, missing)
+        if not found.contrast and (place.is_only or window is not None):
+            self._note_once(place, FLAT.format(path=place.path), self._flat)
+        return found
+
+    def attempt(self, place: Place) -> Found | PlaneFailed:
+        """Return the embeddings of a plane, or why it has none, which does not stop the others."""
+        try:
+            return self.find(place)
+        except (ModelError, StoreError):  # no other plane would fare better
+            raise
+        except Exception as error:
+            return failed(place.path, error)
+
+    def _note_missing(self, place: Place) -> None:
+        folder = None if self.embedder.store is None else self.embedder.store.folder
+        self._note_once(place, NOTHING.format(folder=folder, name=place.name), self._missing)
+
+    def _note_once(self, place: Place, text: str, told: set[Path]) -> None:
+        """Tell something of the first plane of a file that it is true of."""
+        if place.path not in told:
+            note(f"note: {text}")
+        told.add(place.path)
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search as the command line wants it.
+
+    Attributes
+    ----------
+    arguments : argparse.Namespace
+    wanted : Wanted
+    kinds : tuple of str
+        Names of what is searched.
+    places : list of Place
+        All planes of all files, each file once.
+    files : int
+        How many files there are, those that failed among them.
+    failures : Failures
+    """
+
+    arguments: argparse.Namespace
+    wanted: Wanted
+    kinds: tuple[str, ...]
+    places: list[Place]
+    files: int
+    failures: Failures
+
+    @cached_property
+    def planes(self) -> Planes:
+        """Opens the planes, and keeps the windows of their layers."""
+        return Planes(self.arguments.read_as)
+
+    @classmethod
+    def of(
+        cls,
+        arguments: argparse.Namespace,
+        kinds: Iterable[str],
+        paths: Sequence[Path],
+        first: FilePlan | None = None,
+    ) -> Search:
+        """Return the search of some files; those that cannot be read are told and left out.
+
+        Parameters
+        ----------
+        arguments : argparse.Namespace
+        kinds : iterable of str
+        paths : sequence of Path
+            Each once.
+        first : FilePlan, optional
+            A file that stands before them, and has been looked into.
+        """
+        wanted, failures = Wanted.of(arguments), Failures()
+        found = [plan(path, arguments.read_as) for path in paths]
+        for file in found:
+            if isinstance(file, PlaneFailed):
+                failures.add(file)
+        plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
+        files = len(paths) + (first is not None)
+        return cls(arguments, wanted, tuple(kinds), name_places(plans), files, failures)
+
+    def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
+        """Raise `OutputError` if something that is read would be replaced.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence of Path
+            What is read besides the images, and written besides the results.
+        """
+        names = output_names([place.stem for place in self.places], self.kinds, self.wanted)
+        results = [self.arguments.out / name for name in names]
+        images = [place.path for place in self.places]
+        check_inputs_survive([*inputs, *images], [*results, *outputs])
+
+    def open_folder(self) -> OutputFolder:
+        """Make the folder of the results."""
+        return open_folder(self.arguments.out)
+
+    def finder(self, model: LazyModel, bars: Bars) -> Finder:
+        """Return what finds the embeddings of planes, or makes them."""
+        folder = self.arguments.embeddings
+        store = DiskStore(folder, warn=note) if folder else None
+        embedder = PlaneEmbedder(model, store, recipe_of(self.arguments))
+        return Finder(self.planes, embedder, bars, len(self.places))
+
+    def results(
+        self, finder: Finder, score: Score, clicked: Result | None = None
+    ) -> Iterator[Result]:
+        """Return the maps of each plane, one after the other; only maps are kept in memory.
+
+        Parameters
+        ----------
+        finder : Finder
+        score : callable
+            From embeddings to maps.
+        clicked : Result, optional
+            One that is known.
+        """
+        for place in self.places:
+            if clicked is not None and place == clicked.place:
+                yield clicked
+                continue
+            found = finder.attempt(place)
+            if isinstance(found, PlaneFailed):
+                self.failures.add(found)
+            else:
+                maps, stored = tuple(score(found.state)), found.stored is not None
+                yield Result(place, maps, found.state.window, stored)
+
+    def write(self, results: Sequence[Result], folder: OutputFolder) -> Written:
+        """Write the files of all planes."""
+        if not results:
+            return Written([], None, None)
+        kinds, planes = self.kinds, self.planes
+        return write_results(results, kinds, self.wanted, folder, planes, failures=self.failures)
+
+    def tell(
+        self,
+        written: Written,
+        folder: OutputFolder,
+        model: LazyModel,
+        asked: dict[str, Any],
+        images: list[dict[str, Any]],
+    ) -> int:
+        """Tell what was found, as a table or as one JSON object, and return the exit code.
+
+        Parameters
+        ----------
+        written : Written
+        folder : OutputFolder
+        model : LazyModel
+        asked, images
+            What was asked and what is reported of each plane, for the JSON object.
+        """
+        if self.arguments.json:
+            about = {**describe_model(model.identity), **written.summary(), "images": images}
+            say(json.dumps({**asked, **about, "failures": self.failures.as_objects()}))
+        elif written.entries:
+            say_model(model.identity)
+            say_results(written, folder)
+        files = written.summary()["files"]
+        note_leftovers(folder.path, (place.stem for place in self.places), files)
+        return self.failures.close(self.files)
+
+
+def check_embeddings_folder(folder: Path | None) -> None:
+    """Raise `UsageError` for a folder of embeddings that is not there."""
+    if folder and not folder.is_dir():
+        raise UsageError(
+            f"There is no folder {folder}; make it with `napari-dinov3-sim embed`, or leave "
+            "--embeddings out."
+        )

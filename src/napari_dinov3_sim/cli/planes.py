@@ -1,0 +1,334 @@
+"""What there is to do: the files meant, what is in them, and a task for each plane."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field, replace
+from math import floor
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.cli.errors import InputError, PlaneFailed, failed
+from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape, reading
+from napari_dinov3_sim.cli.reading.layer import ending
+from napari_dinov3_sim.cli.reading.open_file import OpenFile
+from napari_dinov3_sim.cli.reading.paths import matching, unique_stems, without_repeats
+from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
+from napari_dinov3_sim.cli.tasks import PlaneTask, last_file
+from napari_dinov3_sim.cli.terminal import note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_dinov3_sim.cli.reading.axes import ReadAs
+    from napari_dinov3_sim.cli.reading.layer import Layer
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.levels import Position
+    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.search.similarity import Point
+
+
+@dataclass(frozen=True)
+class Place:
+    """A plane that is searched.
+
+    Attributes
+    ----------
+    path : Path
+    layer : int
+        Which of the layers of the file.
+    position : tuple of int
+        Along the axes before rows and columns, in the embedded level.
+    plan : LayerPlan
+        Of its layer.
+    is_only : bool
+        Whether the file has no other plane.
+    stem : str
+        By which its results are called.
+    """
+
+    path: Path
+    layer: int
+    position: Position
+    plan: LayerPlan
+    is_only: bool
+    stem: str = ""
+
+    @property
+    def ending(self) -> str:
+        """What tells the results of the planes of a file apart, as `embed` names them."""
+        return ending(self.plan.channel, self.position, self.plan.leading)
+
+    @property
+    def name(self) -> str:
+        """The file, and which plane it is where there are several."""
+        return f"{self.path}{self._which}"
+
+    @property
+    def short_name(self) -> str:
+        """The name without the folder."""
+        return f"{self.path.name}{self._which}"
+
+    @property
+    def _which(self) -> str:
+        if self.is_only:
+            return ""
+        channel = "" if self.plan.channel is None else f" channel {self.plan.channel}"
+        plane = " ".join(map(str, self.position))
+        return f"{channel} plane {plane}" if plane else channel
+
+    def about(self) -> dict[str, Any]:
+        """Return what JSON says of it besides the file; nothing for a plain picture."""
+        if self.is_only and self.plan.levels == 1:
+            return {}
+        return {
+            "channel": self.plan.channel,
+            "plane": list(self.position),
+            "level": self.plan.level,
+            "levels": self.plan.levels,
+            "full_shape": list(self.plan.full_shape),
+        }
+
+    def task(self, window: IntensityWindow | None) -> PlaneTask:
+        """Return it as `embed` has it."""
+        return PlaneTask(self.path, self.layer, self.position, window, self.plan.megapixels)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """How many pixels of the finest level an embedded one spans, along x and y."""
+        (height, width), (full_height, full_width) = self.plan.shape, self.plan.full_shape
+        return full_width / width, full_height / height
+
+    def embedded(self, point: Point) -> Point:
+        """Return the embedded pixel that holds the middle of a pixel of the finest level."""
+        if self.plan.shape == self.plan.full_shape:
+            return point
+        x, y = ((floor(at) + 0.5) / r for at, r in zip(point, self.ratios, strict=True))
+        return x, y
+
+    def full(self, x: float, y: float) -> Point:
+        """Return where a place of the embedded plane lies in the finest level.
+
+        The centre of pixel i is at i in both, so that coarser pixels lie between finer ones.
+        """
+        across, down = self.ratios
+        return (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
+
+
+def places_of(plan: FilePlan) -> list[Place]:
+    """Return all planes of a file, in the order in which `embed` takes them."""
+    return [
+        Place(plan.path, number, position, layer, plan.planes == 1)
+        for number, layer in enumerate(plan.layers)
+        for position in itertools.product(*map(range, layer.leading))
+    ]
+
+
+def name_places(plans: Sequence[FilePlan]) -> list[Place]:
+    """Return all planes of all files with names of their own; tell which files had to give way."""
+    places = [places_of(plan) for plan in plans]
+    endings = [[place.ending for place in file] for file in places]
+    stems = unique_stems([plan.path.stem for plan in plans], endings)
+    for plan, stem in zip(plans, stems, strict=True):
+        if plan.path.stem != stem:
+            note(
+                f"note: the results of {plan.path} are called {stem}, because "
+                f"{plan.path.stem} is taken."
+            )
+    pairs = zip(places, stems, strict=True)
+    return [replace(place, stem=f"{stem}{place.ending}") for file, stem in pairs for place in file]
+
+
+def level_lines(places: Iterable[Place]) -> list[str]:
+    """Say of each file of which a coarser level was searched which one that was."""
+    lines = {}
+    for place in places:
+        plan = place.plan
+        if plan.level:
+            height, width = plan.shape
+            lines[place.path] = (
+                f"{place.path}: level {plan.level} of 0 to {plan.levels - 1}, {width} × {height} "
+                "pixels, was searched; its maps have that size, places are pixels of level 0."
+            )
+    return list(lines.values())
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What planes a layer has.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of what goes through the model.
+    full_shape : tuple of int
+        Height and width in the finest level.
+    leading, full_leading : tuple of int
+        Lengths of the axes before rows and columns, in the embedded and in the finest level.
+    channel : int or None
+        For a file whose channels are layers of their own.
+    level, levels : int
+        Which level is embedded, 0 the finest, and of how many.
+    """
+
+    shape: tuple[int, int]
+    full_shape: tuple[int, int]
+    leading: tuple[int, ...] = ()
+    full_leading: tuple[int, ...] = ()
+    channel: int | None = None
+    level: int = 0
+    levels: int = 1
+
+    @classmethod
+    def of(cls, layer: Layer) -> LayerPlan:
+        """Return the plan of a layer."""
+        return cls(
+            layer.plane_shape,
+            (layer.shape[-2], layer.shape[-1]),
+            layer.leading,
+            layer.full_leading,
+            None if layer.channel is None else layer.channel[1],
+            layer.level,
+            layer.levels,
+        )
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+        return math.prod(self.leading)
+
+    @property
+    def megapixels(self) -> float:
+        """Pixels of one plane, in millions."""
+        return math.prod(self.shape) / 1e6
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the intensity window is that of more than the plane itself."""
+        return bool(self.leading)
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """What there is to do for one file.
+
+    Attributes
+    ----------
+    path : Path
+    layers : tuple of LayerPlan
+    """
+
+    path: Path
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def planes(self) -> int:
+        """Planes in all layers."""
+        return sum(layer.planes for layer in self.layers)
+
+    @property
+    def megapixels(self) -> float:
+        """Megapixels in all planes."""
+        return sum(layer.planes * layer.megapixels for layer in self.layers)
+
+
+def expand(names: Iterable[Path]) -> Iterator[Path | PlaneFailed]:
+    """Return the files that are meant, each once, after the patterns that match none."""
+    found: list[Path] = []
+    for name in names:
+        try:
+            found += matching(name)
+        except InputError as error:
+            yield failed(name, error)
+    yield from without_repeats(found)
+
+
+def plan(path: Path, read_as: ReadAs) -> FilePlan | PlaneFailed:
+    """Return what there is to do for a file, or why nothing can be done; see `look_into`."""
+    try:
+        return look_into(path, read_as)
+    except Exception as error:
+        return failed(path, error)
+
+
+def look_into(path: Path, read_as: ReadAs) -> FilePlan:
+    """Return what there is to do for a file, from as little of it as possible.
+
+    How it is read is told where the file leaves that open.
+    """
+    if not is_zarr(path) and path.suffix.lower() not in ARRAY_SUFFIXES:
+        with reading(path):
+            shape = picture_shape(path)
+        return FilePlan(path, (LayerPlan(shape, shape),))
+    with OpenFile(path, read_as) as file:
+        if file.doubt:
+            note(f"note: {path} {file.doubt}")
+        return FilePlan(path, tuple(map(LayerPlan.of, file.layers)))
+
+
+def tasks_of(plans: Sequence[FilePlan], read_as: ReadAs) -> Iterator[PlaneTask | PlaneFailed]:
+    """Return the tasks file by file; a file is opened for its window when its turn has come."""
+    for file in plans:
+        try:
+            yield from _tasks_of(file, read_as)
+        except Exception as error:
+            yield failed(file.path, error, file.megapixels, file.planes)
+
+
+def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
+    if not any(layer.is_stack for layer in plan.layers):
+        return [
+            PlaneTask(plan.path, number, (), None, layer.megapixels)
+            for number, layer in enumerate(plan.layers)
+        ]
+    tasks = []
+    with OpenFile(plan.path, read_as) as file:
+        if len(file.layers) != len(plan.layers):
+            raise InputError(f"{plan.path} was changed in the meantime; run the command again.")
+        for number, layer in enumerate(file.layers):
+            window = layer.window()
+            tasks += [
+                PlaneTask(plan.path, number, position, window, layer.megapixels)
+                for position in layer.positions()
+            ]
+    return tasks
+
+
+@dataclass(eq=False)
+class Planes:
+    """Opens the planes that are searched, each through the window of its layer.
+
+    Attributes
+    ----------
+    read_as : {'auto', 'rgb', 'stack'}
+        What 3 or 4 planes of a file are.
+    """
+
+    read_as: ReadAs
+    _windows: dict[tuple[Path, int], IntensityWindow | None] = field(default_factory=dict)
+
+    def source(self, place: Place) -> PixelSource:
+        """Return a plane, unread.
+
+        Raises
+        ------
+        InputError
+            Its file was changed since it was looked into.
+        """
+        layer = self._layer(place)
+        if (layer.plane_shape, layer.leading) != (place.plan.shape, place.plan.leading):
+            raise InputError(f"{place.path} was changed in the meantime; run the command again.")
+        return layer.plane(place.position)
+
+    def window(self, place: Place) -> IntensityWindow | None:
+        """Return the window of the layer of a plane; None for a single one, which has its own."""
+        if not place.plan.is_stack:
+            return None
+        layer = place.path, place.layer
+        if layer not in self._windows:
+            self._windows[layer] = self._layer(place).window()
+        return self._windows[layer]
+
+    def _layer(self, place: Place) -> Layer:
+        return last_file.layer(place.task(None), self.read_as)

@@ -1,0 +1,145 @@
+"""From the names on the command line to files: patterns that no shell has expanded."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.cli.errors import InputError, SeveralErrors, UsageError
+from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
+from napari_dinov3_sim.core.errors import SimilarityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+
+def matching(name: Path) -> list[Path]:
+    """Return the files that a name means; with ``*``, ``?`` or ``[`` it is a pattern.
+
+    Folders that match a pattern are left out unless they are Zarr.
+
+    Raises
+    ------
+    InputError
+        Nothing matches.
+    """
+    if name.exists() or not glob.has_magic(str(name)):
+        return [name]
+    found = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
+    matches = [match for match in found if match.is_file() or is_zarr(match)]
+    if not matches:
+        raise InputError(f"No image matches {name}; check the spelling and the folder.")
+    return matches
+
+
+def check_there(path: Path) -> None:
+    """Raise `InputError` unless there is a file, or a Zarr folder, of this name."""
+    if path.is_dir() and not is_zarr(path):
+        raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the spelling and the folder.")
+
+
+class Names:
+    """Files by the names that the user gave; what is wrong with any of them is told at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[SimilarityError] = []
+
+    def read(self, name: Path, meant: Callable[[Path], list[Path]] = matching) -> list[Path]:
+        """Return the files that a name means and that are there; note why others are not.
+
+        Parameters
+        ----------
+        name : Path
+        meant : callable, optional
+            From a name to files; may raise `SimilarityError`.
+        """
+        try:
+            found = meant(name)
+        except SimilarityError as error:
+            self._errors.append(error)
+            return []
+        return [path for path in found if self._is_there(path)]
+
+    def read_all(self, names: Iterable[Path]) -> list[Path]:
+        """Return the files that several names mean."""
+        return [path for name in names for path in self.read(name)]
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            check_there(path)
+        except InputError as error:
+            self._errors.append(error)
+            return False
+        return True
+
+    def check(self) -> None:
+        """Raise what was wrong with the names, all of it."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise SeveralErrors(self._errors)
+
+
+def the_match(name: Path) -> list[Path]:
+    """Return the one file that a name means, in a list.
+
+    Raises
+    ------
+    UsageError
+        It means several.
+    """
+    matches = matching(name)
+    if len(matches) > 1:
+        raise UsageError(
+            f"{name} matches {len(matches)} images, and one is clicked; name that one first, and "
+            "the pattern after it."
+        )
+    return matches
+
+
+def without_repeats(paths: Iterable[Path]) -> list[Path]:
+    """Return each file once, where and as it is named first, however it is spelled."""
+    once: dict[Path, Path] = {}
+    for path in paths:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
+
+
+def unique_stems(
+    stems: Sequence[str], endings: Sequence[Sequence[str]] | None = None
+) -> list[str]:
+    """Return a stem for each of several things under which no two results collide.
+
+    Parameters
+    ----------
+    stems : sequence of str
+    endings : sequence of sequence of str, optional
+        What is added to each stem, such as ``-0`` and ``-1`` for two planes.
+
+    Returns
+    -------
+    list of str
+        The own stem for the first that has it; "-2", "-3", … is added for the others.
+        Case does not tell stems apart, because some file systems do not.
+    """
+    every = [[""]] * len(stems) if endings is None else endings
+    own = {name for stem, ends in zip(stems, every, strict=True) for name in _names(stem, ends)}
+    taken: set[str] = set()
+    unique = []
+    for stem, ends in zip(stems, every, strict=True):
+        free, count = stem, 1
+        while not taken.isdisjoint(_names(free, ends)) or (
+            count > 1 and not own.isdisjoint(_names(free, ends))
+        ):
+            count += 1
+            free = f"{stem}-{count}"
+        taken.update(_names(free, ends))
+        unique.append(free)
+    return unique
+
+
+def _names(stem: str, endings: Iterable[str]) -> set[str]:
+    return {f"{stem}{ending}".casefold() for ending in endings}

@@ -1,0 +1,152 @@
+"""Zarr arrays and OME-Zarr images: which level is embedded, and what is a channel."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.cli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from napari_dinov3_sim.cli.reading.axes import ReadAs
+
+MAX_LEVEL_PIXELS = 4096**2
+"""As in the session: the finest level of at most this many pixels a plane is embedded."""
+
+_MARKS = (".zarray", ".zgroup", "zarr.json")
+
+Channel = tuple[int, int]
+"""The axis of the channels, and which of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level of an image.
+
+    Attributes
+    ----------
+    data : zarr.Array
+    shape : tuple of int
+        Shape of the finest level.
+    number, count : int
+        Which level it is, 0 the finest, and of how many.
+    """
+
+    data: Any = field(repr=False)
+    shape: tuple[int, ...]
+    number: int
+    count: int
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path is the folder of a Zarr array or group."""
+    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def channels_doubt(count: int) -> str:
+    """Say how channels are read and what changes it; empty for one."""
+    if count < 2:
+        return ""
+    return (
+        f"has {count} channels; each is embedded as an image of its own, as napari-ome-zarr opens "
+        "them. For napari's own reader, which opens them as one stack, add --read-as stack."
+    )
+
+
+def open_zarr(path: Path, read_as: ReadAs = "auto") -> list[tuple[Level, Channel | None]]:
+    """Return what is embedded of a Zarr folder: a level for each channel.
+
+    Parameters
+    ----------
+    path : Path
+        An array, or a group with OME metadata (versions 0.1 to 0.5).
+    read_as : {'auto', 'rgb', 'stack'}, optional
+        With 'stack' channels are planes of one layer, as napari's own reader opens them.
+
+    Returns
+    -------
+    list of (Level, (axis, index) or None)
+        Channels that the metadata declare are layers of their own, as napari-ome-zarr opens them.
+
+    Raises
+    ------
+    UsageError
+        zarr is not installed.
+    InputError
+        The folder is damaged, or a group without OME metadata.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise UsageError(
+            f"{path} is a Zarr folder, and zarr is not installed; install it with "
+            '`pip install "napari-dinov3-sim[zarr]"`.'
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what other writers have put into the folder
+        try:
+            level, axis = _open(path, zarr.open(str(path), mode="r"))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{path} cannot be read as Zarr ({type(error).__name__}: {error}); write it again."
+            ) from error
+    return _layers(level, axis, read_as)
+
+
+def _layers(level: Level, axis: int | None, read_as: ReadAs) -> list[tuple[Level, Channel | None]]:
+    if axis is None or read_as == "stack":
+        return [(level, None)]
+    return [(level, (axis, number)) for number in range(level.data.shape[axis])]
+
+
+def _open(path: Path, node: Any) -> tuple[Level, int | None]:
+    if hasattr(node, "dtype"):
+        arrays, axis = [node], None
+    else:
+        image = _multiscale(path, node.attrs)
+        arrays = [node[dataset["path"]] for dataset in image["datasets"]]
+        axis = _channel_axis(image, arrays[0].ndim)
+    level = _choose(arrays)
+    if level.data.ndim < 2:
+        raise InputError(f"{path} has {level.data.ndim} axis; name an array of two or more.")
+    if axis is not None and axis >= level.data.ndim - 2:
+        raise InputError(
+            f"{path} has its channels behind its rows, on axis {axis + 1} of {level.data.ndim}; "
+            "write them before rows and columns, as OME-Zarr wants it."
+        )
+    return level, axis
+
+
+def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = attributes.get("ome", attributes).get("multiscales")
+    if not found:
+        raise InputError(
+            f"{path} is a Zarr group without an OME-Zarr image; name the image or the array in "
+            f"it, such as {path}/0."
+        )
+    image: Mapping[str, Any] = found[0]
+    return image
+
+
+def _channel_axis(image: Mapping[str, Any], ndim: int) -> int | None:
+    if "axes" not in image:  # before version 0.3, which has named them, they are t, c, z, y, x
+        return 1 if ndim == 5 else None
+    for number, axis in enumerate(image["axes"]):
+        name, kind = (axis, "") if isinstance(axis, str) else (axis["name"], axis.get("type", ""))
+        if kind == "channel" or name == "c":
+            return number
+    return None
+
+
+def _choose(arrays: list[Any]) -> Level:
+    shape = tuple(int(n) for n in arrays[0].shape)
+    for number, data in enumerate(arrays):
+        if data.shape[-1] * data.shape[-2] <= MAX_LEVEL_PIXELS:
+            return Level(data, shape, number, len(arrays))
+    return Level(arrays[-1], shape, len(arrays) - 1, len(arrays))

@@ -1,0 +1,205 @@
+"""The work of `embed`, one plane a task: the same function here and on a cluster's workers."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.cli.embeddings import PlaneEmbedder
+from napari_dinov3_sim.cli.errors import InputError, PlaneFailed, failed, one_line
+from napari_dinov3_sim.cli.model import LazyModel, describe_model, open_model
+from napari_dinov3_sim.cli.reading.open_file import OpenFile
+from napari_dinov3_sim.cli.terminal import note
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.store import DiskStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_dinov3_sim.cli.embeddings import Found
+    from napari_dinov3_sim.cli.reading.axes import ReadAs
+    from napari_dinov3_sim.cli.reading.layer import Layer
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.images.levels import Position
+    from napari_dinov3_sim.core.images.sources import ArraySource
+    from napari_dinov3_sim.core.protocols import Progress
+
+
+@dataclass(frozen=True)
+class PlaneTask:
+    """A plane to be embedded; holds no pixels, so that it can go to another machine.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute.
+    layer : int
+        Which of the layers of the file.
+    position : tuple of int
+    window : IntensityWindow or None
+        Of the layer; None for a single plane, which tells it by itself, and for 8-bit colour.
+    megapixels : float
+        By which progress is measured.
+    """
+
+    path: Path
+    layer: int
+    position: Position
+    window: IntensityWindow | None
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all tasks of a run have in common.
+
+    Attributes
+    ----------
+    model, device, dtype : str
+        As for `load_backbone`.
+    recipe : Recipe
+    folder : Path
+        Absolute; where the embeddings go.
+    read_as : {'auto', 'rgb', 'stack'}
+        What 3 or 4 planes of a file are.
+    """
+
+    model: str
+    device: str
+    dtype: str
+    recipe: Recipe
+    folder: Path
+    read_as: ReadAs
+
+
+@dataclass(frozen=True)
+class PlaneDone:
+    """A plane whose embeddings are on disk.
+
+    Attributes
+    ----------
+    task : PlaneTask
+    facts : dict
+        What the report says of it.
+    model : dict
+        From `describe_model`.
+    """
+
+    task: PlaneTask
+    facts: dict[str, Any]
+    model: dict[str, Any]
+
+
+def attempt(
+    task: PlaneTask,
+    settings: Settings,
+    model: LazyModel,
+    progress: Progress | None = None,
+) -> PlaneDone | PlaneFailed:
+    """Embed a plane and write it, unless that has been done; errors are returned."""
+    try:
+        facts = _embed(task, settings, model, progress)
+    except Exception as error:
+        return failed(task.path, error, task.megapixels)
+    return PlaneDone(task, facts, describe_model(model.identity))
+
+
+def _embed(
+    task: PlaneTask, settings: Settings, model: LazyModel, progress: Progress | None
+) -> dict[str, Any]:
+    layer, store = last_file.layer(task, settings.read_as), _store(settings.folder)
+    label = layer.label(task.position)
+    planes = PlaneEmbedder(model, store, settings.recipe, keeps_tiles=True)
+    source = layer.plane(task.position)
+    found = planes.find(source, label, task.window, progress)
+    path = found.stored or _written(found, source, store, label)
+    return {
+        "image": str(task.path),
+        "channel": None if layer.channel is None else layer.channel[1],
+        "plane": list(task.position),
+        "level": layer.level,
+        "levels": layer.levels,
+        "shape": list(found.state.image_shape),
+        "patches": list(found.state.grid.shape),
+        "dim": found.state.embeddings_normalized.shape[1],
+        "embeddings": str(path),
+        "skipped": found.stored is not None,
+        "resumed_tiles": list(found.tiles),
+        "has_contrast": found.contrast,
+        "process": f"{platform.node()}:{os.getpid()}",
+    }
+
+
+def _written(found: Found, source: ArraySource, store: DiskStore, label: str) -> Path:
+    # What was written into the file meanwhile, or deleted from it, would go under the digest of
+    # what was there before, and a chunk of Zarr that is missing is no error: it reads as zeros.
+    if survey(source).digest != found.seen.digest:
+        store.tiles(found.digest, label).discard()
+        raise InputError(
+            f"{source.name} was changed while it was embedded; run the command again."
+        )
+    return store.write(found.digest, found.state, label)
+
+
+class LastFile:
+    """The file of the last task, which stays open for the next one."""
+
+    def __init__(self) -> None:
+        self._file: OpenFile | None = None
+        self._of: tuple[Path, float, ReadAs] | None = None
+
+    def layer(self, task: PlaneTask, read_as: ReadAs) -> Layer:
+        """Return the layer of a task."""
+        of = (task.path, _changed(task.path), read_as)
+        if self._file is None or self._of != of:
+            self.close()
+            self._file, self._of = OpenFile(task.path, read_as), of
+        if task.layer >= len(self._file.layers):
+            raise InputError(f"{task.path} was changed in the meantime; run the command again.")
+        return self._file.layers[task.layer]
+
+    def close(self) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = self._of = None
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # opening it says why
+        return 0.0
+
+
+last_file = LastFile()
+
+
+@functools.lru_cache(maxsize=1)
+def _store(folder: Path) -> DiskStore:
+    return DiskStore(folder, warn=note)
+
+
+_one_at_a_time = threading.Lock()
+"""A process has one model and one file open, however many threads its worker has."""
+
+
+@functools.lru_cache(maxsize=1)
+def _model(model: str, device: str, dtype: str) -> LazyModel:
+    return open_model(model, device, dtype)
+
+
+def run_on_worker(task: PlaneTask, settings: Settings) -> PlaneDone | PlaneFailed:
+    """Embed a plane on a cluster's worker, whose process loads the model once."""
+    with _one_at_a_time:
+        try:
+            model = _model(settings.model, settings.device, settings.dtype)
+        except SimilarityError as error:
+            return PlaneFailed(task.path, one_line(error), ends_all=True)
+        return attempt(task, settings, model)

@@ -1,0 +1,173 @@
+"""What goes to the terminal: text, notes, tables and progress bars."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+
+class Meter:
+    """A bar in megapixels on standard error, and only on a terminal.
+
+    Parameters
+    ----------
+    planes : int
+    megapixels : float
+        Of all planes.
+    """
+
+    def __init__(self, planes: int, megapixels: float) -> None:
+        self._planes, self._megapixels = planes, megapixels
+        self._finished, self._done = 0, 0.0
+        self._name, self._current = "", 0.0
+        self._bar: Any = None
+
+    def __enter__(self) -> Meter:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self._megapixels,
+                unit="MP",
+                leave=False,
+                file=sys.stderr,
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} MP "
+                "[{elapsed}<{remaining}]",
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def pause(self) -> None:
+        """Take the bar away; it comes back with the next progress."""
+        if self._bar is not None:
+            self._bar.clear()
+
+    def start(self, name: str, megapixels: float) -> None:
+        """Begin a plane."""
+        self._name, self._current = name, megapixels
+        self._show(f"plane {self._finished + 1}/{self._planes}", 0.0)
+
+    def tile(self, done: int, total: int) -> None:
+        """Show the tiles of the plane; a progress callback of `create_patch_image_state`."""
+        planes = f"plane {self._finished + 1}/{self._planes}, tile {done}/{total}"
+        self._show(planes, self._current * done / max(total, 1))
+
+    def finish(self, megapixels: float, planes: int = 1) -> None:
+        """End a plane, or several."""
+        self._finished += planes
+        self._done += megapixels
+        self._current = 0.0
+        self._show(f"{self._finished}/{self._planes} planes", 0.0)
+
+    def _show(self, what: str, of_current: float) -> None:
+        if self._bar is None:
+            return
+        self._bar.set_description_str(f"Embedding {self._name} ({what})", refresh=False)
+        self._bar.n = min(self._done + of_current, self._megapixels)
+        self._bar.refresh()
+
+
+PROGRAM = "napari-dinov3-sim"
+
+FLAT = "{path} has no contrast: every patch looks the same."
+"""What is noted of an image of a single value, or without any."""
+
+
+def say(text: str) -> None:
+    """Write lines to standard output."""
+    _write(text, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Write one line to standard error, under the name of the program."""
+    _write(f"{PROGRAM}: {text}", sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    # File names may hold what the terminal cannot show; that must not stop the work.
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align the columns of a table.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of the same length, the headings first.
+
+    Returns
+    -------
+    str
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, widths, strict=True) for row in rows)
+    return "\n".join("  ".join(cell.ljust(n) for cell, n in line).rstrip() for line in lines)
+
+
+class Bars:
+    """Progress bars on standard error, one at a time and only on a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._description = ""
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def download(self, description: str, done: int, total: int) -> None:
+        """Show the bytes of a download; a progress callback of `load_backbone`."""
+        self._show(description, "B", done, total)
+
+    def tiles(self, description: str) -> Callable[[int, int], None]:
+        """Return a progress callback of `create_patch_image_state`."""
+        return partial(self._show, description, "tile")
+
+    def _show(self, description: str, unit: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None or description != self._description:
+            self._open(description, unit, total)
+        self._bar.total = total or None
+        self._bar.update(done - self._bar.n)
+
+    def _open(self, description: str, unit: str, total: int) -> None:
+        from tqdm import tqdm
+
+        self._close()
+        self._description = description
+        self._bar = tqdm(
+            total=total or None,
+            desc=description,
+            unit=unit,
+            unit_scale=unit == "B",
+            leave=False,
+            file=sys.stderr,
+        )
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
