@@ -204,7 +204,7 @@ def test_imports_point_inward(path):
         ("store", "from qtpy.QtCore import QObject"),
         ("session.embed_job", "from napari_dinov3_sim.cli.parser import main"),
         ("session.embed_job", "import PySide6.QtCore"),
-        ("session.embed_job", "import_module('napari_dinov3_sim.widget.runner')"),
+        ("session.embed_job", "import_module('napari_dinov3_sim.widget.qt_runner')"),
     ],
 )
 def test_an_import_that_points_outward_is_found(module, source):

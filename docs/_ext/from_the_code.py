@@ -19,7 +19,7 @@ from docutils.parsers.rst import Directive
 
 from napari_dinov3_sim import list_models
 from napari_dinov3_sim.cli.parser import main
-from napari_dinov3_sim.widget.keys import TITLES
+from napari_dinov3_sim.widget.controllers.keys import TITLES
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelRecord

@@ -15,7 +15,7 @@ from skimage.io import imread
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.cli import embeddings as embedding
-from napari_dinov3_sim.core import state as core_state
+from napari_dinov3_sim.core.embedding import embed as core_embed
 from napari_dinov3_sim.core.images.intensity import compute_window
 
 SUFFIX = ".embeddings.safetensors"
@@ -41,13 +41,13 @@ def search_stored(cli, folder):
 @pytest.fixture
 def computed(monkeypatch):
     """Count what is embedded instead of being read."""
-    shapes, real = [], core_state.create_patch_image_state
+    shapes, real = [], core_embed.create_patch_image_state
 
     def create(image, *arguments, **options):
         shapes.append(image.shape)
         return real(image, *arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", create)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", create)
     return shapes
 
 
@@ -167,14 +167,14 @@ def test_a_damaged_file_that_cannot_be_renamed(embed, search_stored, monkeypatch
 
 
 def test_what_was_done_before_a_failure_stays(embed, monkeypatch):
-    real = core_state.create_patch_image_state
+    real = core_embed.create_patch_image_state
 
     def fail_on_colour(image, *arguments, **options):
         if image.channels == 3:
             raise KeyboardInterrupt
         return real(image, *arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", fail_on_colour)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", fail_on_colour)
     assert embed("gray.png", "rgb.png").code == 130
     assert [path.name[:5] for path in Path("store").iterdir()] == ["gray-"]
 
@@ -206,13 +206,13 @@ def test_a_single_failure_is_one_line(embed):
 
 
 def test_a_source_that_is_deleted_after_it_was_listed(embed, folder, monkeypatch):
-    real = core_state.create_patch_image_state
+    real = core_embed.create_patch_image_state
 
     def delete_the_next(*arguments, **options):
         Path("rgb.png").unlink(missing_ok=True)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", delete_the_next)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", delete_the_next)
     result = embed("gray.png", "rgb.png", "rgba.png")
     assert result.code == 2
     assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgba.png"]
@@ -220,14 +220,14 @@ def test_a_source_that_is_deleted_after_it_was_listed(embed, folder, monkeypatch
 
 
 def test_the_unforeseen_in_one_file_does_not_stop_the_others(embed, monkeypatch):
-    real = core_state.create_patch_image_state
+    real = core_embed.create_patch_image_state
 
     def fail_on_colour(image, *arguments, **options):
         if image.channels == 3:
             raise RuntimeError("out of\nsomething")
         return real(image, *arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", fail_on_colour)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", fail_on_colour)
     result = embed("rgb.png", "gray.png")
     assert result.code == 2
     assert "rgb.png: unexpected RuntimeError: out of something" in result.err
@@ -288,14 +288,14 @@ def test_a_stack(cli, embed, folder, picture, backbone):
 
 def test_a_plane_that_fails_does_not_stop_its_stack(cli, folder, picture, monkeypatch):
     np.save("stack.npy", picture(3, 33, 47, dtype=np.uint16))
-    real = core_state.create_patch_image_state
+    real = core_embed.create_patch_image_state
 
     def fail_once(source, *arguments, **options):
         if source.index[0] == 1:
             raise nds.SimilarityError("plane 1 is broken.")
         return real(source, *arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", fail_once)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", fail_once)
     result = cli("embed", "stack.npy", "--out", "store", "--model", "builtin")
     assert result.code == 2
     assert "2 written, 1 failed" in result.out

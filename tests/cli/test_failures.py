@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_dinov3_sim.backbones import OfflineError, loading
-from napari_dinov3_sim.core import state as core_state
+from napari_dinov3_sim.core.embedding import embed as core_embed
 
 OPTIONS = ("--out", "out", "--model", "builtin", "--json")
 CLICK = ("--at", 20, 9)
@@ -61,13 +61,13 @@ def test_a_page_that_is_damaged_keeps_the_other_planes(cli, folder, picture):
 
 
 def test_an_image_that_vanishes_on_the_way_is_told_once(cli, stack, monkeypatch):
-    real = core_state.create_patch_image_state
+    real = core_embed.create_patch_image_state
 
     def delete(*arguments, **options):
         Path("stack.npy").unlink(missing_ok=True)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(core_state, "create_patch_image_state", delete)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", delete)
     result = cli("similarity", "gray.png", "stack.npy", "rgb.png", *CLICK, *OPTIONS)
     assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgb.png"]
     assert len(result.json["failures"]) == 1

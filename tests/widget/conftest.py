@@ -37,7 +37,7 @@ def _settings_of_the_test_only(tmp_path, monkeypatch):
 def cache_folder(tmp_path, monkeypatch):
     """Embeddings are kept in a folder of the test's, never in the user's cache."""
     folder = tmp_path / "cache" / "embeddings"
-    monkeypatch.setattr("napari_dinov3_sim.widget.storage.default_folder", lambda: folder)
+    monkeypatch.setattr("napari_dinov3_sim.widget.preferences.default_folder", lambda: folder)
     return folder
 
 

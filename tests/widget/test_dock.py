@@ -15,9 +15,8 @@ from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_dinov3_sim.widget.dock import SimilarityWidget
-from napari_dinov3_sim.widget.model_picker import OTHER_FOLDER
-from napari_dinov3_sim.widget.offer import LOSS
 from napari_dinov3_sim.widget.preferences import Preferences
+from napari_dinov3_sim.widget.views.model import LOSS, OTHER_FOLDER
 
 
 @pytest.fixture

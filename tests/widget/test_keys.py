@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Points
 from napari.utils.key_bindings import KeymapHandler
 
-from napari_dinov3_sim.widget.keys import QueryKeys
+from napari_dinov3_sim.widget.controllers.keys import QueryKeys
 
 
 class Dock:

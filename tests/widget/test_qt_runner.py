@@ -12,8 +12,8 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_dinov3_sim.session.messages import Failure, Finished, Progress
-from napari_dinov3_sim.widget import runner as module
-from napari_dinov3_sim.widget.runner import QtRunner, runner_for_running_application
+from napari_dinov3_sim.widget import qt_runner as module
+from napari_dinov3_sim.widget.qt_runner import QtRunner, runner_for_running_application
 
 
 @pytest.fixture

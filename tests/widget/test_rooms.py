@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemDelegate, QApplication, QLineEdit
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.search.combine import EXPLANATIONS
-from napari_dinov3_sim.widget.scroll import Scroll
+from napari_dinov3_sim.widget.views.section import Scroll
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 from dock_helpers import Loader, best_patch, squares
 from napari.settings import get_plugin_settings
 
-from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences
-from napari_dinov3_sim.widget.storage import make_store
+from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, make_store
 
 
 @pytest.fixture

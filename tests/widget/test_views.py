@@ -15,12 +15,11 @@ from qtpy.QtCore import Qt
 from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.session.layers.style import Look
 from napari_dinov3_sim.session.messages import Progress
-from napari_dinov3_sim.widget import model_picker
 from napari_dinov3_sim.widget.activity import Activity
-from napari_dinov3_sim.widget.embed_row import EmbedRow
-from napari_dinov3_sim.widget.heatmap_style import COLORMAPS, SCALINGS, HeatmapStyle
-from napari_dinov3_sim.widget.image_list import ImageEntry, ImageList
-from napari_dinov3_sim.widget.model_picker import OTHER_FILE, OTHER_FOLDER, ModelPicker
+from napari_dinov3_sim.widget.views import model as model_picker
+from napari_dinov3_sim.widget.views.heatmaps import COLORMAPS, SCALINGS, HeatmapStyle
+from napari_dinov3_sim.widget.views.images import EmbedRow, ImageEntry, ImageList
+from napari_dinov3_sim.widget.views.model import OTHER_FILE, OTHER_FOLDER, ModelPicker
 
 MOST_LETTERS = 44
 """That fit into a line of the dock as napari opens it."""

@@ -12,11 +12,10 @@ from qtpy.QtWidgets import QWidget
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import model_in_use
-from napari_dinov3_sim.widget.controller import Controller
-from napari_dinov3_sim.widget.preferences import read_preferences
-from napari_dinov3_sim.widget.runner import QtRunner
-from napari_dinov3_sim.widget.storage import make_store
-from napari_dinov3_sim.widget.views import Views
+from napari_dinov3_sim.widget.controllers.dock import Controller
+from napari_dinov3_sim.widget.preferences import make_store, read_preferences
+from napari_dinov3_sim.widget.qt_runner import QtRunner
+from napari_dinov3_sim.widget.views.views import Views
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, MODELS
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 PLUGIN = "napari-dinov3-sim"
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
@@ -89,3 +95,25 @@ def _checked(name: str, value: Any, valid: bool, default: Any) -> Any:
         "The preference %s of DINOv3 similarity is %r; %r is used.", name, value, default
     )
     return default
+
+
+def make_store(preferences: Preferences, warn: Callable[[str], object]) -> EmbeddingStore:
+    """Return a store as the preferences say; no folder is made before something is kept.
+
+    Parameters
+    ----------
+    preferences : Preferences
+    warn : callable
+        Told by worker threads, in one sentence, of damaged files and folders that cannot be
+        written.
+
+    Returns
+    -------
+    EmbeddingStore
+    """
+    memory = MemoryStore(preferences.memory_budget)
+    if not preferences.disk_budget:
+        return EmbeddingStore(memory)
+    folder = preferences.store_folder
+    path = Path(folder).expanduser() if folder else default_folder()
+    return EmbeddingStore(memory, DiskStore(path, preferences.disk_budget, warn))

@@ -8,8 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 
-from napari_dinov3_sim.widget.layer_combo import keep_narrow
-from napari_dinov3_sim.widget.line import Line
+from napari_dinov3_sim.widget.views.common import Line, keep_narrow
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Look, Scaling

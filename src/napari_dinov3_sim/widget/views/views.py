@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_dinov3_sim.widget.combination_choice import CombinationChoice
-from napari_dinov3_sim.widget.embed_row import EmbedRow
-from napari_dinov3_sim.widget.heatmap_style import HeatmapStyle
-from napari_dinov3_sim.widget.image_list import ImageList
-from napari_dinov3_sim.widget.image_options import ImageOptions
-from napari_dinov3_sim.widget.kind_list import KindList
-from napari_dinov3_sim.widget.line import Paragraph
-from napari_dinov3_sim.widget.look_around import LookAround
-from napari_dinov3_sim.widget.match_row import MatchRow
-from napari_dinov3_sim.widget.model_picker import ModelPicker
-from napari_dinov3_sim.widget.offer import BuiltinOffer
-from napari_dinov3_sim.widget.query_files_row import QueryFilesRow
-from napari_dinov3_sim.widget.query_row import QueryRow
-from napari_dinov3_sim.widget.region_row import RegionRow
-from napari_dinov3_sim.widget.results_panel import ResultsPanel
-from napari_dinov3_sim.widget.scroll import Scroll
-from napari_dinov3_sim.widget.section import Section
+from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
+from napari_dinov3_sim.widget.views.common import Paragraph
+from napari_dinov3_sim.widget.views.heatmaps import HeatmapStyle
+from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
+from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
+from napari_dinov3_sim.widget.views.query import KindList, LookAround, QueryRow
+from napari_dinov3_sim.widget.views.results import MatchRow, ResultsPanel
+from napari_dinov3_sim.widget.views.section import Scroll, Section
 
 
 class Views:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from napari_dinov3_sim.session.layers.style import is_bright
-from napari_dinov3_sim.widget.rooms.room import Room, told
+from napari_dinov3_sim.widget.controllers.base import Room, told
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
     from napari_dinov3_sim.session.layers.style import Scaling
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 NO_RIVALS = "Needs two kinds that have a heatmap each."
 

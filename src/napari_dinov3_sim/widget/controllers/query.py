@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from napari.utils.notifications import show_info
 
-from napari_dinov3_sim.widget.rooms.room import Room, told
+from napari_dinov3_sim.widget.controllers.base import Room, told
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 class QueryRoom(Room):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 @contextmanager

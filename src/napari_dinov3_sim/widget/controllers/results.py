@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info, show_warning
 
+from napari_dinov3_sim.widget.controllers.base import Room, told
 from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
-from napari_dinov3_sim.widget.rooms.room import Room, told
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 class ResultRoom(Room):

@@ -8,15 +8,14 @@ from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
+from napari_dinov3_sim.widget.controllers.base import Room
+from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapRoom
+from napari_dinov3_sim.widget.controllers.images import ImageRoom
+from napari_dinov3_sim.widget.controllers.keys import TITLES, KeyRoom
+from napari_dinov3_sim.widget.controllers.navigation import LookRoom
+from napari_dinov3_sim.widget.controllers.query import QueryRoom
+from napari_dinov3_sim.widget.controllers.results import ResultRoom
 from napari_dinov3_sim.widget.dialogs import Dialogs
-from napari_dinov3_sim.widget.keys import TITLES
-from napari_dinov3_sim.widget.rooms.heatmap_room import HeatmapRoom
-from napari_dinov3_sim.widget.rooms.image_room import ImageRoom
-from napari_dinov3_sim.widget.rooms.key_room import KeyRoom
-from napari_dinov3_sim.widget.rooms.look_room import LookRoom
-from napari_dinov3_sim.widget.rooms.query_room import QueryRoom
-from napari_dinov3_sim.widget.rooms.result_room import ResultRoom
-from napari_dinov3_sim.widget.rooms.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session import SimilaritySession
     from napari_dinov3_sim.session.messages import Failure, Progress
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 class Controller(Room):

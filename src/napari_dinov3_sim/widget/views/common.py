@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from superqt import QElidingLabel
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -78,3 +79,32 @@ class LayerCombo(QComboBox):
 
     def _on_activated(self) -> None:
         self.picked.emit(self.layer_id)
+
+
+class Line(QElidingLabel):
+    """One line, with all of it in the tooltip."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.show_text(text)
+
+    def show_text(self, text: str, tip: str = "") -> None:
+        """Show a text, as much of it as fits; `tip` says more than it."""
+        self.setText(text)
+        self.setToolTip(tip or text)
+
+
+class Paragraph(QLabel):
+    """Text that wraps instead of making the dock wider."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setWordWrap(True)
+        policy = self.sizePolicy()
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(policy)
+
+    def show_text(self, text: str) -> None:
+        """Show a text."""
+        self.setText(text)

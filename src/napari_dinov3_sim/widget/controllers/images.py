@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from napari_dinov3_sim.session.results.summaries import count
+from napari_dinov3_sim.widget.controllers.base import Room, told
 from napari_dinov3_sim.widget.focus import QueryFocus
-from napari_dinov3_sim.widget.image_list import ImageEntry
-from napari_dinov3_sim.widget.rooms.room import Room, told
+from napari_dinov3_sim.widget.views.images import ImageEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 class ImageRoom(Room):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 
-from napari_dinov3_sim.widget.rooms.room import Room, told
+from napari_dinov3_sim.widget.controllers.base import Room, told
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.views import Views
+    from napari_dinov3_sim.widget.views.views import Views
 
 
 class LookRoom(Room):

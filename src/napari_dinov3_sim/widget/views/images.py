@@ -2,27 +2,157 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_dinov3_sim.core.embedding.recipe import FACTORS, SHIFTS, Recipe
-from napari_dinov3_sim.widget.layer_combo import keep_narrow
-from napari_dinov3_sim.widget.section import Section
+from napari_dinov3_sim.widget.views.common import Line, keep_narrow
+from napari_dinov3_sim.widget.views.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from napari_dinov3_sim.core.images.resampling import Padding
+    from napari_dinov3_sim.session.messages import Progress
+
+
+class EmbedRow(QWidget):
+    """Two buttons, a bar and a line of text.
+
+    Attributes
+    ----------
+    embed_clicked, cancel_clicked : Signal()
+    """
+
+    embed_clicked = Signal()
+    cancel_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.embed_button = QPushButton("Embed")
+        self.cancel_button = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.task = Line()
+        self._build()
+        self.show_progress(None)
+        self.embed_button.clicked.connect(self.embed_clicked)
+        self.cancel_button.clicked.connect(self.cancel_clicked)
+
+    def _build(self) -> None:
+        self.embed_button.setToolTip(
+            "Compute the patch embeddings of all ticked images now; a click does so too"
+        )
+        self.cancel_button.setToolTip("Stop; images that are finished are kept")
+        row = QHBoxLayout()
+        for widget in (self.embed_button, self.bar, self.cancel_button):
+            row.addWidget(widget)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self.task)
+
+    def show_progress(self, progress: Progress | None) -> None:
+        """Show a progress; None when nothing runs."""
+        self.cancel_button.setEnabled(progress is not None)
+        self.task.setVisible(progress is not None)
+        if progress is None:
+            self.bar.setRange(0, 1)
+            self.bar.reset()
+            return
+        # Fractions: bytes of a large model do not fit into Qt's 32-bit integers.
+        self.bar.setRange(0, 1000 if progress.total else 0)
+        self.bar.setValue(round(1000 * progress.done / progress.total) if progress.total else 0)
+        self.task.show_text(progress.description)
+
+
+_ID = Qt.ItemDataRole.UserRole
+_SEARCHABLE = (
+    Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsSelectable
+)
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One line of the list.
+
+    Attributes
+    ----------
+    layer_id : hashable
+        ``layer.unique_id``.
+    name : str
+    ticked : bool
+    refused : str or None
+        Why the image cannot be searched.
+    """
+
+    layer_id: Hashable
+    name: str
+    ticked: bool
+    refused: str | None = None
+
+
+class ImageList(QListWidget):
+    """Shows entries, and says which one was ticked or unticked.
+
+    Attributes
+    ----------
+    ticked : Signal(object, bool)
+        Layer id and whether it is to be searched.
+    """
+
+    ticked = Signal(object, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumHeight(60)
+        self.setMaximumHeight(110)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setToolTip("Ticked images are searched")
+        self._ids: list[Hashable] = []
+        self.itemChanged.connect(self._on_item_changed)
+
+    def show_entries(self, entries: Sequence[ImageEntry]) -> None:
+        """Show these images.
+
+        Lines are changed in place where the images are the same: this is also called while
+        Qt handles a tick, when no item may be deleted.
+        """
+        ids = [entry.layer_id for entry in entries]
+        with QSignalBlocker(self):
+            if ids != self._ids:
+                self._ids = ids
+                self.clear()
+                self.addItems([entry.name for entry in entries])
+            for row, entry in enumerate(entries):
+                self._fill(self.item(row), entry)
+
+    def _fill(self, item: QListWidgetItem, entry: ImageEntry) -> None:
+        checked = Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked
+        item.setData(_ID, entry.layer_id)
+        item.setText(entry.name)
+        item.setToolTip(entry.refused or entry.name)
+        item.setFlags(Qt.ItemFlag.NoItemFlags if entry.refused else _SEARCHABLE)
+        item.setCheckState(checked)
+
+    def _on_item_changed(self, item: QListWidgetItem) -> None:
+        self.ticked.emit(item.data(_ID), item.checkState() == Qt.CheckState.Checked)
+
 
 FACTOR_LABELS = {0.5: "½ (fast, coarse)", 1.0: "1", 2.0: "2", 4.0: "4 (slow, fine)"}
 SHIFT_LABELS = {1: "off", 2: "2 × finer (4 passes)", 4: "4 × finer (16 passes)"}
