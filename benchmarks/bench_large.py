@@ -32,7 +32,7 @@ import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.store import DiskStore, digest_of
 
@@ -118,7 +118,7 @@ def run(step: str, side: int, folder: Path) -> dict[str, object]:
     backbone, image = tiny_vit(), CountedImage(side)
     create_patch_image_state(np.zeros((16, 16)), backbone)
     baseline = peak_mib()
-    seen = survey(ArraySource(image.data))
+    seen = scan_pixels(ArraySource(image.data))
     surveyed = image.reads()
     digest = digest_of(seen.digest, backbone.fingerprint, seen.window, Recipe())
     store = DiskStore(folder / "store")

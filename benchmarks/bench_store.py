@@ -26,7 +26,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel
 from napari_dinov3_sim import PatchImageState, load_backbone
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.geometry import PatchGrid
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.core.vectors import normalize_embeddings, storage_dtype
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, digest_of
@@ -98,7 +98,7 @@ class Case:
         folder.mkdir()
         self.image = folder / "image.npy"
         np.save(self.image, picture(side)[..., 1].astype(np.uint16) * 200)
-        seen = survey(as_source(np.load(self.image)))
+        seen = scan_pixels(as_source(np.load(self.image)))
         self.digest = digest_of(seen.digest, backbone.fingerprint, seen.window, Recipe())
         grid = PatchGrid((side, side), backbone.patch_size)
         random = np.random.default_rng(0).standard_normal((len(grid), backbone.dim), "f4")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def folder_of_cards(tmp_path_factory, monkeypatch) -> Path:
-    """An empty folder of model cards for every test."""
-    folder = tmp_path_factory.mktemp("cards")
-    monkeypatch.setattr(identity, "folder_of_cards", lambda: folder)
+def identity_folder(tmp_path_factory, monkeypatch) -> Path:
+    """An empty folder of model identities for every test."""
+    folder = tmp_path_factory.mktemp("identities")
+    monkeypatch.setattr(identity, "identity_folder", lambda: folder)
     return folder

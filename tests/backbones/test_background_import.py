@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from napari_dinov3_sim.backbones.background_import import uncollected
+from napari_dinov3_sim.backbones.background_import import gc_paused
 
 BEFORE = """
 import sys
@@ -65,13 +65,13 @@ def test_no_full_collection_stops_the_window_during_the_import_or_because_of_it(
 
 
 def test_the_collector_is_left_as_it_was_found():
-    with suppress(ZeroDivisionError), uncollected():
+    with suppress(ZeroDivisionError), gc_paused():
         assert not gc.isenabled()
         raise ZeroDivisionError
     assert gc.isenabled()
     gc.disable()
     try:
-        with uncollected():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:
@@ -82,7 +82,7 @@ def test_what_others_have_frozen_stays_frozen():
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
-        with uncollected():
+        with gc_paused():
             pass
         assert gc.isenabled()
         assert gc.get_freeze_count() >= frozen > 0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import constants
 
-from napari_dinov3_sim.backbones import hub, identity, known_card, load_backbone, loading
-from napari_dinov3_sim.backbones.identity import ModelCard
+from napari_dinov3_sim.backbones import hub, identity, known_identity, load_backbone, loading
+from napari_dinov3_sim.backbones.identity import ModelIdentity
 from napari_dinov3_sim.store import default_folder
 
 from .factories import cache, official, save, tiny_model, to_timm
@@ -33,23 +33,23 @@ def only_card(folder: Path) -> Path:
 
 
 def test_a_card_says_what_the_model_says(weights: Path) -> None:
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
     backbone = load_backbone(weights, device="cpu")
-    card = known_card(weights, "cpu")
-    assert card is not None
-    for field in fields(ModelCard):
-        assert getattr(card, field.name) == getattr(backbone, field.name)
+    identity = known_identity(weights, "cpu")
+    assert identity is not None
+    for field in fields(ModelIdentity):
+        assert getattr(identity, field.name) == getattr(backbone, field.name)
 
 
 def test_other_ways_of_loading_have_cards_of_their_own(weights: Path) -> None:
     load_backbone(weights, device="cpu")
-    assert known_card(weights) is None
-    assert known_card(weights, "cpu", "bfloat16") is None
+    assert known_identity(weights) is None
+    assert known_identity(weights, "cpu", "bfloat16") is None
     fast = load_backbone(weights, device="cpu", dtype="bfloat16")
-    card = known_card(weights, "cpu", "bfloat16")
-    assert card is not None
-    assert (card.fingerprint, card.dtype) == (fast.fingerprint, "bfloat16")
-    assert known_card(weights, "cpu") != card
+    identity = known_identity(weights, "cpu", "bfloat16")
+    assert identity is not None
+    assert (identity.fingerprint, identity.dtype) == (fast.fingerprint, "bfloat16")
+    assert known_identity(weights, "cpu") != identity
 
 
 def test_a_path_is_known_however_it_is_written(
@@ -57,15 +57,19 @@ def test_a_path_is_known_however_it_is_written(
 ) -> None:
     load_backbone(weights, device="cpu")
     monkeypatch.chdir(weights.parent)
-    assert known_card("./tiny.safetensors", "cpu") == known_card(str(weights), "cpu") is not None
+    assert (
+        known_identity("./tiny.safetensors", "cpu")
+        == known_identity(str(weights), "cpu")
+        is not None
+    )
 
 
 def test_a_model_of_the_hub_is_known_offline(tiny_record, hub_cache: Path) -> None:
     cache(hub_cache, "timm/vit_tiny_dinov3", to_timm(tiny_model()))
     backbone = load_backbone("dinov3-tiny", device="cpu")
-    card = known_card("dinov3-tiny", "cpu")
-    assert card is not None
-    assert card.fingerprint == backbone.fingerprint
+    identity = known_identity("dinov3-tiny", "cpu")
+    assert identity is not None
+    assert identity.fingerprint == backbone.fingerprint
 
 
 def test_environments_that_share_a_home_keep_each_their_card(
@@ -78,16 +82,16 @@ def test_environments_that_share_a_home_keep_each_their_card(
         load_backbone("dinov3-tiny", device="cpu")
     for folder in (hub_cache, other):
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-        assert known_card("dinov3-tiny", "cpu") is not None
+        assert known_identity("dinov3-tiny", "cpu") is not None
 
 
 def test_what_was_never_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(hub, "download_file", lambda *arguments: asked.append(arguments))
-    assert known_card("dinov3-vits16") is None
-    assert known_card("some/repository") is None
-    assert known_card("no such model") is None
-    assert known_card("/no/such/file.safetensors") is None
+    assert known_identity("dinov3-vits16") is None
+    assert known_identity("some/repository") is None
+    assert known_identity("no such model") is None
+    assert known_identity("/no/such/file.safetensors") is None
     assert asked == []
 
 
@@ -97,7 +101,7 @@ def test_changed_weights_are_not_known(weights: Path) -> None:
     save(official(tiny_model(seed=1)), weights)
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     assert weights.stat().st_size == before.st_size
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
 
 
 def test_weights_that_change_while_they_are_loaded_are_not_known(
@@ -112,14 +116,14 @@ def test_weights_that_change_while_they_are_loaded_are_not_known(
 
     monkeypatch.setattr(loading, "read_weights", read)
     load_backbone(weights, device="cpu")
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
 
 
 def test_other_statistics_beside_the_weights_are_another_model(weights: Path) -> None:
     load_backbone(weights, device="cpu")
     own = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
     (weights.parent / "preprocessor_config.json").write_text(json.dumps(own))
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
 
 
 @pytest.mark.parametrize("name", ["_version", "platform.node"])
@@ -128,14 +132,14 @@ def test_another_computer_or_version_is_not_trusted(
 ) -> None:
     load_backbone(weights, device="cpu")
     monkeypatch.setattr(f"napari_dinov3_sim.backbones.identity.{name}", lambda *_: "another")
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         ("{", ""),
-        ('"card"', '"cart"'),
+        ('"identity"', '"cart"'),
         ('"patch_size": 16', '"patch_size": "16"'),
         ('"patch_size": 16', '"patch_size": 0'),
         ('"dim": 64', '"dimension": 64'),
@@ -143,40 +147,40 @@ def test_another_computer_or_version_is_not_trusted(
     ],
 )
 def test_a_damaged_card_is_ignored_and_written_anew(
-    weights: Path, folder_of_cards: Path, old: str, new: str
+    weights: Path, identity_folder: Path, old: str, new: str
 ) -> None:
     load_backbone(weights, device="cpu")
-    path = only_card(folder_of_cards)
+    path = only_card(identity_folder)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
     load_backbone(weights, device="cpu")
-    assert known_card(weights, "cpu") is not None
+    assert known_identity(weights, "cpu") is not None
     assert path.read_text() == text
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(
-    weights: Path, folder_of_cards: Path
+    weights: Path, identity_folder: Path
 ) -> None:
-    folder_of_cards.rmdir()
-    folder_of_cards.write_text("a file in its place")
+    identity_folder.rmdir()
+    identity_folder.write_text("a file in its place")
     assert load_backbone(weights, device="cpu").patch_size == 16
-    assert known_card(weights, "cpu") is None
+    assert known_identity(weights, "cpu") is None
 
 
 def test_cards_lie_beside_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert identity.folder_of_cards() == default_folder().parent / "models"
+    assert identity.identity_folder() == default_folder().parent / "models"
 
 
 def test_asking_imports_neither_of_the_model_libraries(weights: Path, tmp_path: Path) -> None:
     load_backbone(weights, device="cpu")
-    found = identity.folder_of_cards()
+    found = identity.identity_folder()
     program = (
         "import sys; from pathlib import Path; from napari_dinov3_sim.backbones import identity\n"
-        "identity.folder_of_cards = lambda: Path(sys.argv[2])\n"
-        "print(identity.known_card(sys.argv[1], 'cpu').patch_size)\n"
+        "identity.identity_folder = lambda: Path(sys.argv[2])\n"
+        "print(identity.known_identity(sys.argv[1], 'cpu').patch_size)\n"
         "print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", program, str(weights), str(found)]

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_dinov3_sim.backbones import ModelCard, identity, loading
+from napari_dinov3_sim.backbones import ModelIdentity, loading
 from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.core.errors import BackboneError
@@ -132,13 +132,15 @@ def coarse(ome, monkeypatch):
 @pytest.fixture
 def unloadable(backbone, monkeypatch):
     """From when it is called, the model is remembered and fails if anybody loads it."""
-    card = ModelCard(**{field.name: getattr(backbone, field.name) for field in fields(ModelCard)})
+    identity = ModelIdentity(
+        **{field.name: getattr(backbone, field.name) for field in fields(ModelIdentity)}
+    )
 
     def load(*_, **__):
         raise BackboneError("asked to load")
 
     def forget():
-        monkeypatch.setattr(identity, "known_card", lambda *_: card)
+        monkeypatch.setattr(identity, "known_identity", lambda *_: identity)
         monkeypatch.setattr(loading, "load_backbone", load)
 
     return forget

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dinov3_sim.cli.reading.open_file import MappedArray, OpenFile
-from napari_dinov3_sim.cli.tasks import last_file
+from napari_dinov3_sim.cli.tasks import open_files
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 
 
 @st.composite
@@ -56,7 +56,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_fails_alone(
 ):
     np.save("a.npy", picture(4, 60, 50, dtype=np.uint16))
     tifffile.imwrite("a.tif", np.load("a.npy"), photometric="minisblack")
-    real = last_file.layer
+    real = open_files.layer
 
     def layer(task, read_as):
         found = real(task, read_as)
@@ -66,7 +66,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_fails_alone(
             os.utime(name, ns=(times, times))  # a clock that does not tell
         return found
 
-    monkeypatch.setattr(last_file, "layer", layer)
+    monkeypatch.setattr(open_files, "layer", layer)
     result = cli("embed", name, "gray.png", "--out", "store", "--model", "builtin")
     assert result.code == 2
     assert (
@@ -82,7 +82,7 @@ def test_a_picture_that_is_cut_short_is_named(tmp_path, picture):
     with OpenFile(path) as file:
         os.truncate(path, 1000)
         with pytest.raises(ImageError, match=rf"^The pixels of {path} cannot be read any more"):
-            survey(file.layers[0].plane(()))
+            scan_pixels(file.layers[0].plane(()))
 
 
 def test_a_file_that_is_deleted_while_it_is_open_is_read_to_its_end(tmp_path, picture):

@@ -111,7 +111,7 @@ def test_a_terminal_shows_the_tiles(search, monkeypatch, picture):
 def test_a_terminal_shows_the_download(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with terminal.Bars() as bars:
+    with terminal.ProgressBars() as bars:
         bars.download("Downloading a", 0, 0)
         bars.download("Downloading a", 500_000, 1_000_000)
         bars.download("Downloading b", 1, 10)
@@ -120,7 +120,7 @@ def test_a_terminal_shows_the_download(monkeypatch):
 
 
 def test_a_file_gets_no_bars(capsys):
-    with terminal.Bars() as bars:
+    with terminal.ProgressBars() as bars:
         bars.download("Downloading a", 1, 2)
         bars.tiles("Embedding b")(1, 2)
     assert capsys.readouterr().err == ""

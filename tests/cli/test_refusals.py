@@ -192,7 +192,7 @@ def test_the_unforeseen_is_one_line_with_its_type(cli, folder, monkeypatch):
     def fail(_path, read_as):
         raise RuntimeError("out of\nsomething")
 
-    monkeypatch.setattr(similarity, "look_into", fail)
+    monkeypatch.setattr(similarity, "inspect_file", fail)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 1
     assert result.err == ("napari-dinov3-sim: error: unexpected RuntimeError: out of something\n")
@@ -202,7 +202,7 @@ def test_ctrl_c(cli, folder, monkeypatch):
     def interrupt(_path, read_as):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(similarity, "look_into", interrupt)
+    monkeypatch.setattr(similarity, "inspect_file", interrupt)
     result = cli("similarity", "gray.png", *CLICK, *OUT)
     assert result.code == 130
     assert result.err.count("\n") == 1

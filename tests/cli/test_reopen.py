@@ -12,7 +12,8 @@ from napari.components import ViewerModel
 from PIL import Image
 from skimage.io import imread
 
-from napari_dinov3_sim.backbones import ModelCard, identity, loading
+from napari_dinov3_sim.backbones import ModelIdentity, loading
+from napari_dinov3_sim.backbones import identity as identity_module
 from napari_dinov3_sim.core.errors import BackboneError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
@@ -22,22 +23,24 @@ MODEL = ("--model", "builtin")
 
 
 @pytest.fixture
-def card(backbone, monkeypatch):
+def identity(backbone, monkeypatch):
     """The built-in model is remembered from here on."""
-    card = ModelCard(**{field.name: getattr(backbone, field.name) for field in fields(ModelCard)})
-    monkeypatch.setattr(identity, "known_card", lambda *_: card)
-    return card
+    identity = ModelIdentity(
+        **{field.name: getattr(backbone, field.name) for field in fields(ModelIdentity)}
+    )
+    monkeypatch.setattr(identity_module, "known_identity", lambda *_: identity)
+    return identity
 
 
 @pytest.fixture
-def unloadable(card, monkeypatch):
+def unloadable(identity, monkeypatch):
     """The model is remembered, and fails if anybody loads it."""
 
     def load(*_, **__):
         raise BackboneError("asked to load")
 
     monkeypatch.setattr(loading, "load_backbone", load)
-    return card
+    return identity
 
 
 def test_what_is_done_is_skipped_unloaded(cli, folder, backbone, request):
@@ -67,7 +70,7 @@ def test_similarity_is_answered_unloaded(cli, folder, request):
 
 @pytest.mark.parametrize("command", ["embed", "similarity"])
 def test_a_model_that_is_another_one_mixes_nothing(
-    cli, folder, backbone, card, monkeypatch, command
+    cli, folder, backbone, identity, monkeypatch, command
 ):
     cli("embed", "gray.png", "--out", "store", *MODEL)
     other = replace(backbone, fingerprint="f" * 64)
@@ -82,14 +85,14 @@ def test_a_model_that_is_another_one_mixes_nothing(
 
 
 @pytest.fixture
-def reopened(tmp_path, card):
+def reopened(tmp_path, identity):
     """Open layers in a session on the folder that `embed` wrote; the model cannot be loaded."""
     sessions = []
 
     def load(model, report):
         raise BackboneError("asked to load")
 
-    load.known_card = lambda model: card
+    load.known_identity = lambda model: identity
 
     def open_(add_layers, *, all_planes=False):
         viewer = ViewerModel()

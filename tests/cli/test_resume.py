@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.store import DiskStore, TileParts
+from napari_dinov3_sim.store import DiskStore, DiskTileCache
 
 ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
 
@@ -46,13 +46,13 @@ def tall(folder, picture):
 @pytest.fixture
 def tiles_computed(monkeypatch):
     """Count the tiles that are computed rather than read."""
-    numbers, real = [], TileParts.put
+    numbers, real = [], DiskTileCache.put
 
     def put(self, number, embeddings):
         numbers.append(number)
         real(self, number, embeddings)
 
-    monkeypatch.setattr(TileParts, "put", put)
+    monkeypatch.setattr(DiskTileCache, "put", put)
     return numbers
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_stopped_goes_on(cli, tall, backbone, tiles_computed, name
 
 
 def test_the_line_of_a_file_says_what_was_resumed(cli, tall, monkeypatch):
-    real = TileParts.put
+    real = DiskTileCache.put
 
     def put(self, number, embeddings):
         if number == 2:
@@ -86,7 +86,7 @@ def test_the_line_of_a_file_says_what_was_resumed(cli, tall, monkeypatch):
         real(self, number, embeddings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TileParts, "put", put)
+        patch.setattr(DiskTileCache, "put", put)
         assert cli("embed", "tall.npy", *ARGUMENTS).code == 130
     out = cli("embed", "tall.npy", "gray.png", *ARGUMENTS[:-1]).out
     assert out.count("; 2 of 5 tiles were already there") == out.count("already there\n") == 1
@@ -147,14 +147,14 @@ def delete_chunks():
 def test_what_changes_while_it_is_embedded_is_not_kept(cli, tall, monkeypatch, name, change):
     pytest.importorskip("zarr").save_array("a.zarr", tall)
     np.save("a.npy", tall)
-    real, left = TileParts.put, [0]
+    real, left = DiskTileCache.put, [0]
 
     def put(self, number, embeddings):
         real(self, number, embeddings)
         if number in left:
             change()
 
-    monkeypatch.setattr(TileParts, "put", put)
+    monkeypatch.setattr(DiskTileCache, "put", put)
     result = cli("embed", name, "gray.png", *ARGUMENTS)
     assert f"{name} was changed while it was embedded; run the command again." in result.err
     (written,) = Path("store").iterdir()

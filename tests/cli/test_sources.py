@@ -16,7 +16,7 @@ from napari_dinov3_sim.cli.reading import open_file as sources
 from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.core.images.intensity import compute_window
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.session.images import planes as session_planes
 
 
@@ -190,7 +190,7 @@ def test_a_plane_in_a_single_array(tmp_path, picture):
     with OpenFile(tmp_path / "a.zarr") as file:
         layer = only_layer(file)
         assert (layer.leading, list(layer.positions())) == ((), [()])
-        assert survey(layer.plane(())).digest
+        assert scan_pixels(layer.plane(())).digest
 
 
 def test_a_group_that_is_no_image(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_dinov3_sim.core import vectors as product
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding, plan_spans
-from napari_dinov3_sim.core.embedding.stitching import Joiner, plan_stretches
+from napari_dinov3_sim.core.embedding.stitching import TileStitcher, plan_spans_of_tiles
 
 relaxed = settings(deadline=None, max_examples=60)
 JOINTS = ("blend", "cut")
@@ -27,7 +27,7 @@ def axes(draw):
 @given(axes(), st.sampled_from(JOINTS))
 def test_the_weights_over_a_cell_sum_to_1(axis, joint):
     total, tiles = np.zeros(axis[-1][1]), np.zeros(axis[-1][1], int)
-    stretches = plan_stretches(axis, joint)
+    stretches = plan_spans_of_tiles(axis, joint)
     for stretch in stretches:
         total[stretch.start : stretch.stop] += stretch.weights.numpy()
         tiles[stretch.start : stretch.stop] += 1
@@ -43,7 +43,7 @@ def test_the_weights_over_a_cell_sum_to_1(axis, joint):
 
 
 def weights_of(axis, joint):
-    return [stretch.weights.tolist() for stretch in plan_stretches(axis, joint)]
+    return [stretch.weights.tolist() for stretch in plan_spans_of_tiles(axis, joint)]
 
 
 def test_weights_written_out():
@@ -73,7 +73,7 @@ def tiles_of(plan, dim=6, seed=0):
 
 
 def joined(plan, joint, tiles):
-    joiner = Joiner(plan, 6, joint)
+    joiner = TileStitcher(plan, 6, joint)
     for number, vectors in enumerate(tiles):
         joiner.add(number, vectors)
     return joiner.embeddings
@@ -86,7 +86,7 @@ def expected_of(plan, joint, tiles):
     weights = [
         {
             stretch.start: stretch.weights.double().numpy()
-            for stretch in plan_stretches(
+            for stretch in plan_spans_of_tiles(
                 sorted({(cell[axis].start, cell[axis].stop) for cell in cells}), joint
             )
         }
@@ -128,7 +128,7 @@ def test_sums_are_kept_in_full_precision(monkeypatch):
 @pytest.mark.parametrize("side", [400, 1600])
 def test_only_what_tiles_share_is_kept_besides_the_result(side):
     plan = plan_embedding((side, side), 4, Recipe(Tiling(80, 16)))
-    joiner = Joiner(plan, 6, "blend")
+    joiner = TileStitcher(plan, 6, "blend")
     overlap, rows = 4 + 1, 20  # in patches; tiles are spaced evenly, to within one
     for number, vectors in enumerate(tiles_of(plan)):
         joiner.add(number, vectors)

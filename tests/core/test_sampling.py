@@ -15,9 +15,9 @@ from napari_dinov3_sim.core.images.intensity import compute_window, window_of
 from napari_dinov3_sim.core.images.scanning import (
     plan_blocks,
     sampled_positions,
+    scan_pixels,
     source_window,
     stack_window,
-    survey,
 )
 from napari_dinov3_sim.core.images.sources import ArraySource, as_source
 
@@ -34,7 +34,7 @@ def image_of(shape, dtype, seed=0):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_window_is_that_of_the_image_in_memory(shape, dtype):
     image = image_of(shape, dtype)
-    assert survey(as_source(image)).window == window_of(image)
+    assert scan_pixels(as_source(image)).window == window_of(image)
     assert source_window(as_source(image)) == window_of(image)
 
 
@@ -42,7 +42,7 @@ def test_holes_in_the_image_leave_the_window_alone():
     image = image_of((30, 30), "f4")
     image[3:9] = np.nan
     image[0, 0] = np.inf
-    assert survey(as_source(image)).window == window_of(image)
+    assert scan_pixels(as_source(image)).window == window_of(image)
 
 
 @relaxed
@@ -59,10 +59,10 @@ def test_neither_chunks_nor_blocks_nor_sampling_change_the_answer(
     image = image_of(shape, dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intensity, "MAX_WINDOW_SAMPLES", budget)
-        expected = survey(as_source(image)).digest, window_of(image)
+        expected = scan_pixels(as_source(image)).digest, window_of(image)
         patch.setattr(sampling, "BLOCK_BYTES", block_bytes)
         for data in (image, da.from_array(image, chunks=(*chunks, *shape[2:]))):
-            found = survey(ArraySource(data, channels_last=len(shape) == 3))
+            found = scan_pixels(ArraySource(data, channels_last=len(shape) == 3))
             assert (found.digest, found.window) == expected
 
 
@@ -80,9 +80,12 @@ def test_the_digest_is_of_shape_dtype_and_pixels():
         np.stack([image] * 3, -1),
         image[::-1],
     ]
-    digests = {survey(as_source(other)).digest for other in (image, *others)}
+    digests = {scan_pixels(as_source(other)).digest for other in (image, *others)}
     assert len(digests) == 1 + len(others)
-    assert survey(as_source(np.asfortranarray(image))).digest == survey(as_source(image)).digest
+    assert (
+        scan_pixels(as_source(np.asfortranarray(image))).digest
+        == scan_pixels(as_source(image)).digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,9 +152,9 @@ def test_what_pads_a_long_double_in_memory_is_not_digested():
     other = image.copy()
     other.view(np.uint8).reshape(5, 6, -1)[..., 10:] = 7
     assert (other == image).all()
-    assert survey(as_source(other)).digest == survey(as_source(image)).digest
+    assert scan_pixels(as_source(other)).digest == scan_pixels(as_source(image)).digest
     other[2, 3] = np.nextafter(other[2, 3], np.longdouble(2))
-    assert survey(as_source(other)).digest != survey(as_source(image)).digest
+    assert scan_pixels(as_source(other)).digest != scan_pixels(as_source(image)).digest
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -159,9 +162,9 @@ def test_what_pads_a_long_double_in_memory_is_not_digested():
 def test_a_plane_of_one_colour_has_no_contrast(dtype, channels, monkeypatch):
     monkeypatch.setattr(sampling, "BLOCK_BYTES", 256)
     image = np.ones((40, 30, *channels), dtype)
-    assert not survey(as_source(image)).contrast
+    assert not scan_pixels(as_source(image)).contrast
     if channels == (4,):
         image[7, 11, 3] = 0
-        assert not survey(as_source(image)).contrast
+        assert not scan_pixels(as_source(image)).contrast
     image[(7, 11, 0)[: image.ndim]] = 0
-    assert survey(as_source(image)).contrast
+    assert scan_pixels(as_source(image)).contrast

@@ -18,7 +18,7 @@ from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
 from napari_dinov3_sim.core.images.chunk_cache import ChunkCache
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import (
     ArraySource,
     PixelSource,
@@ -122,7 +122,7 @@ def test_a_source_that_is_gone_is_told_in_one_sentence():
         r"^The pixels of cells cannot be read any more \(FileNotFoundError: "
         r"/data/cells.zarr/0.0\); open the image again.$"
     )
-    for call in (survey, lambda source: embed(source, window=UNIT)):
+    for call in (scan_pixels, lambda source: embed(source, window=UNIT)):
         with pytest.raises(ImageError, match=message):
             call(source)
 
@@ -150,7 +150,7 @@ class Lying:
 def test_a_lazy_array_that_gives_something_else_is_refused(gives, is_what):
     source = ArraySource(Lying(gives), name="cells")
     message = rf"^A region of cells should be uint16 of shape \(40, 40\) and is {is_what}; give"
-    for call in (survey, lambda source: embed(source, window=UNIT)):
+    for call in (scan_pixels, lambda source: embed(source, window=UNIT)):
         with pytest.raises(ImageError, match=message):
             call(source)
 
@@ -158,7 +158,7 @@ def test_a_lazy_array_that_gives_something_else_is_refused(gives, is_what):
 def test_a_lazy_array_may_be_wrong_about_its_precision():
     source = ArraySource(Lying(noise((40, 40), np.float32), dtype=np.float64))
     assert source.read(WHOLE, WHOLE).dtype == np.float64
-    assert survey(source) == survey(ArraySource(noise((40, 40), np.float64)))
+    assert scan_pixels(source) == scan_pixels(ArraySource(noise((40, 40), np.float64)))
 
 
 def test_a_lazy_array_whose_size_is_not_known_is_refused():
@@ -239,7 +239,7 @@ def embed(source, side=256, **options):
 @pytest.mark.parametrize("chunk", [64, 100, 512])
 def test_the_survey_and_the_tiles_read_each_chunk_once(chunk):
     array = CountingArray(noise((1024, 1024)), chunk)
-    window = survey(ArraySource(array)).window
+    window = scan_pixels(ArraySource(array)).window
     assert (array.reads == 1).all()
     found = embed(ArraySource(array), window=window)
     assert (array.reads == 2).all()
@@ -290,5 +290,5 @@ def test_a_survey_can_be_cancelled():
 
     array = CountingArray(noise((4096, 5000)), 1000)
     with pytest.raises(EmbeddingCancelled):
-        survey(ArraySource(array), progress)
+        scan_pixels(ArraySource(array), progress)
     assert array.reads.sum() < array.reads.size

@@ -9,7 +9,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images.planes import PlaneKey
 from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.runner import InlineRunner
-from napari_dinov3_sim.session.status import Mishaps
+from napari_dinov3_sim.session.status import FailureLog
 
 
 class Broken(PatchProjection):
@@ -67,7 +67,7 @@ def failure(message, layer=1, version=1):
 )
 def test_what_counts_as_told(others, count):
     told = []
-    mishaps = Mishaps(told.append)
+    mishaps = FailureLog(told.append)
     for one in (failure("one"), *others):
         mishaps.add(one)
     assert len(told) == count

@@ -12,7 +12,7 @@ import pytest
 from brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 from napari.components import ViewerModel
 
-from napari_dinov3_sim.backbones import ModelCard
+from napari_dinov3_sim.backbones import ModelIdentity
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import BackboneError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
@@ -21,10 +21,10 @@ from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 
 class Loader:
-    """Loads a `PatchProjection`, and remembers it as `card` says."""
+    """Loads a `PatchProjection`, and remembers it as `identity` says."""
 
-    def __init__(self, card="projection-1", fingerprint="projection-1", sign=1.0, error=None):
-        self.card, self.error = card, error
+    def __init__(self, identity="projection-1", fingerprint="projection-1", sign=1.0, error=None):
+        self.identity, self.error = identity, error
         self.backbone = PatchProjection(fingerprint, sign)
         self.loaded = 0
 
@@ -34,11 +34,11 @@ class Loader:
             raise self.error
         return self.backbone
 
-    def known_card(self, model):
-        if self.card is None:
+    def known_identity(self, model):
+        if self.identity is None:
             return None
-        facts = ("cpu", "float32", self.card, False, "none")
-        return ModelCard(model, "Projection", 16, 12, *facts)
+        facts = ("cpu", "float32", self.identity, False, "none")
+        return ModelIdentity(model, "Projection", 16, 12, *facts)
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def test_the_patch_is_outlined_without_the_model(open_session, pixels):
     session.add_query(session.images[0], 20, 0)
     session.wait(20)
     plane = session._targets.planes()[0]
-    assert session._atlas.grid(plane).patch_size == 16
-    assert np.ptp(session._atlas.outline(plane, 20, 0), axis=0).tolist() == [16, 16]
+    assert session._scene.grid(plane).patch_size == 16
+    assert np.ptp(session._scene.outline(plane, 20, 0), axis=0).tolist() == [16, 16]
 
 
 def test_only_what_is_new_loads_the_model_and_is_embedded(open_session, pixels):
@@ -133,7 +133,7 @@ def test_a_recipe_that_is_not_on_disk_is_embedded_and_the_former_is_found(open_s
 
 @pytest.mark.parametrize("runner", [InlineRunner, ThreadRunner])
 def test_another_model_than_the_card_told_starts_over(open_session, pixels, runner):
-    """Two images are found by the card; the third loads the model, which is another one."""
+    """Two images are found by the identity; the third loads the model, which is another one."""
     embed(open_session(pixels[:2], Loader()))
     loader = Loader(fingerprint="projection-2", sign=-1.0)
     session = open_session(pixels, loader, runner)
@@ -157,7 +157,7 @@ def test_what_was_asked_for_without_a_click_starts_over_too(open_session, pixels
 
 
 def test_a_card_of_a_model_that_embedded_nothing_changes_nothing(open_session, pixels):
-    loader = Loader(card="projection-0")
+    loader = Loader(identity="projection-0")
     session = open_session(pixels, loader)
     session.add_query(session.images[0], 0, 0)
     session.wait(20)

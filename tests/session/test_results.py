@@ -18,7 +18,7 @@ from scipy.ndimage import label as label_objects
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images import planes as planes_module
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -48,7 +48,7 @@ def two(viewer, rng):
 
 def results(viewer, what, image=None):
     """The result layers of a sort, the bottom one first."""
-    marks = [(layer, marked_as(layer, "result")) for layer in viewer.layers]
+    marks = [(layer, mark_of(layer, "result")) for layer in viewer.layers]
     return [
         layer
         for layer, mark in marks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 
 def mirrors(viewer):
-    return [layer for layer in viewer.layers if marked_as(layer, "mirror")]
+    return [layer for layer in viewer.layers if mark_of(layer, "mirror")]
 
 
 @pytest.fixture

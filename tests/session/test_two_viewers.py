@@ -19,7 +19,7 @@ from brute_force import (
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
@@ -106,7 +106,7 @@ def test_two_sessions_on_one_viewer_do_not_fight(viewer, backbone, rng):
     assert second.queries == first.queries
     first.add_query(image, 30, 40)
     second.queries.data = np.array([[0.0, 0.0]])
-    heatmaps = [layer for layer in viewer.layers if marked_as(layer, "heatmap")]
+    heatmaps = [layer for layer in viewer.layers if mark_of(layer, "heatmap")]
     assert len(heatmaps) == 1
     check(first, image)
     check(second, image)
@@ -131,7 +131,7 @@ def test_a_session_closed_while_it_embeds_leaves_the_viewer_and_no_thread(
     backbone.gate.set()
     wait_until(lambda: not threads())
     assert threaded.heatmaps == {}
-    assert not any(marked_as(layer, "heatmap") for layer in viewer.layers)
+    assert not any(mark_of(layer, "heatmap") for layer in viewer.layers)
     image.data = rng.normal(size=(20, 20))
     viewer.layers.clear()
 
@@ -163,7 +163,7 @@ def test_a_layer_removed_while_its_answer_is_on_the_way(threaded, viewer, rng):
     threaded.wait(20)
     check(threaded, stays)
     assert list(threaded.heatmaps) == [stays]
-    assert sum(bool(marked_as(layer, "heatmap")) for layer in viewer.layers) == 1
+    assert sum(bool(mark_of(layer, "heatmap")) for layer in viewer.layers) == 1
 
 
 def test_pixels_replaced_in_place_while_they_are_embedded(threaded, viewer, backbone, rng):

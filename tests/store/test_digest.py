@@ -7,7 +7,7 @@ import pytest
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.store import digest_of
 
@@ -83,7 +83,9 @@ def test_the_pixels_are_not_changed():
 
 
 def test_pixels_and_their_digest_are_the_same_key():
-    assert digest_of(survey(as_source(PIXELS)).digest, *ARGUMENTS[1:]) == digest_of(*ARGUMENTS)
+    assert digest_of(scan_pixels(as_source(PIXELS)).digest, *ARGUMENTS[1:]) == digest_of(
+        *ARGUMENTS
+    )
 
 
 def test_what_is_equal_has_one_key():

@@ -32,7 +32,7 @@ from napari_dinov3_sim.backbones.registry import (
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.identity import ModelCard, known_card
+    from napari_dinov3_sim.backbones.identity import ModelIdentity, known_identity
     from napari_dinov3_sim.backbones.loading import is_available, load_backbone
 
 __all__ = [
@@ -44,9 +44,9 @@ __all__ = [
     "DeviceError",
     "DownloadError",
     "GatedModelError",
-    "ModelCard",
     "ModelChangedError",
     "ModelError",
+    "ModelIdentity",
     "ModelNotFoundError",
     "ModelRecord",
     "OfflineError",
@@ -54,16 +54,16 @@ __all__ = [
     "WrongModelError",
     "find_model",
     "is_available",
-    "known_card",
+    "known_identity",
     "list_models",
     "load_backbone",
 ]
 
 _HOMES = {
     "DINOv3Backbone": "backbone",
-    "ModelCard": "identity",
+    "ModelIdentity": "identity",
     "is_available": "loading",
-    "known_card": "identity",
+    "known_identity": "identity",
     "load_backbone": "loading",
 }
 

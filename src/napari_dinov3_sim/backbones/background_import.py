@@ -33,13 +33,13 @@ def import_torch() -> None:
         # Where that cannot be, the import does without.
         with suppress(AttributeError, OSError, ValueError):
             _load_libraries()
-    import_calmly("torch")
+    import_without_gc("torch")
 
 
 def import_encoder() -> None:
     """Import PyTorch and what models are built with; for workers, as `import_torch`."""
     import_torch()
-    import_calmly(ENCODER)
+    import_without_gc(ENCODER)
 
 
 def is_imported() -> bool:
@@ -47,19 +47,19 @@ def is_imported() -> bool:
     return ENCODER in sys.modules
 
 
-def import_calmly(name: str) -> None:
+def import_without_gc(name: str) -> None:
     """Import a module without the garbage collector coming in between.
 
     Parameters
     ----------
     name : str
     """
-    with uncollected():
+    with gc_paused():
         import_module(name)
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Hold Python's garbage collector back; what was made meanwhile counts as old afterwards.
 
     An import makes hundreds of thousands of objects, nearly all to stay. For each quarter more of

@@ -58,4 +58,4 @@ class DeviceError(ModelError):
 
 
 class ModelChangedError(ModelError):
-    """The model that was loaded is not the one that its card told of."""
+    """The model that was loaded is not the one that its identity told of."""

@@ -1,6 +1,6 @@
 """What is remembered of a model that was loaded, so that it is known before it is loaded again.
 
-A card holds the fingerprint, which decides what stored embeddings belong to the model, and the
+The identity is its fingerprint, which decides what stored embeddings belong to the model, and the
 patch size. Reading it imports neither torch nor transformers and asks no network. It is believed
 for as long as the weights are the same files on the same computer; what loads the model later
 must still compare the fingerprints.
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.locate import Material
+    from napari_dinov3_sim.backbones.locate import ModelFiles
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelIdentity:
     """A model as it was when it was last loaded; the attributes are those of `DINOv3Backbone`.
 
     Attributes
@@ -56,7 +56,7 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Request:
+class LoadRequest:
     """What `load_backbone` was asked for.
 
     Attributes
@@ -70,9 +70,9 @@ class Request:
     dtype: str = "auto"
 
 
-def known_card(
+def known_identity(
     model: str | os.PathLike[str], device: str = "auto", dtype: str = "auto"
-) -> ModelCard | None:
+) -> ModelIdentity | None:
     """Return what is known of a model without loading it.
 
     Parameters
@@ -82,11 +82,11 @@ def known_card(
 
     Returns
     -------
-    ModelCard or None
+    ModelIdentity or None
         None if the model was never loaded in this way, or its files are not here or have changed
         since. Files are compared by path, size and time of change.
     """
-    request = Request(model, device, dtype)
+    request = LoadRequest(model, device, dtype)
     try:
         material = locate_here(model)
         if material is None:
@@ -95,13 +95,13 @@ def known_card(
         content = json.loads(_place(request, facts).read_text(encoding="utf-8"))
         if content["facts"] != facts:
             return None
-        return _checked(content["card"])
+        return _checked(content["identity"])
     except (ModelError, OSError, ValueError, TypeError, LookupError):
         return None
 
 
-def facts_of(request: Request, material: Material) -> Facts:
-    """Return what must not have changed for a card to be true, as JSON holds it.
+def facts_of(request: LoadRequest, material: ModelFiles) -> Facts:
+    """Return what must not have changed for an identity to be true, as JSON holds it.
 
     Asked before the weights are read, so that a change in the meantime is noticed.
     """
@@ -112,24 +112,24 @@ def facts_of(request: Request, material: Material) -> Facts:
         "files": [_file(path) for path in material.paths],
         "config": material.config,
         "preprocessor": material.preprocessor,
-        # "auto" is another device where a home is shared, or a card is hidden.
+        # "auto" is another device where a home is shared, or a GPU is hidden.
         "computer": [platform.node(), os.environ.get("CUDA_VISIBLE_DEVICES")],
         "versions": [_version(name) for name in ("napari-dinov3-sim", "torch")],
     }
 
 
-def remember(request: Request, facts: Facts, backbone: DINOv3Backbone) -> None:
-    """Write the card of a model that was loaded; where that fails, it is loaded again next time.
+def remember(request: LoadRequest, facts: Facts, backbone: DINOv3Backbone) -> None:
+    """Write the identity of a loaded model; where that fails, it is loaded again next time.
 
     Parameters
     ----------
-    request : Request
+    request : LoadRequest
     facts : dict
         From `facts_of`, before the weights were read.
     backbone : DINOv3Backbone
     """
-    card = {field.name: getattr(backbone, field.name) for field in fields(ModelCard)}
-    content = json.dumps({"facts": facts, "card": card}, indent=1)
+    identity = {field.name: getattr(backbone, field.name) for field in fields(ModelIdentity)}
+    content = json.dumps({"facts": facts, "identity": identity}, indent=1)
     place = _place(request, facts)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -138,18 +138,18 @@ def remember(request: Request, facts: Facts, backbone: DINOv3Backbone) -> None:
         return
 
 
-def folder_of_cards() -> Path:
-    """Return the folder of all cards of a user, beside that of the embeddings."""
+def identity_folder() -> Path:
+    """Return the folder of all identities of a user, beside that of the embeddings."""
     return default_folder().parent / "models"
 
 
-def _place(request: Request, facts: Facts) -> Path:
+def _place(request: LoadRequest, facts: Facts) -> Path:
     path = as_path(request.model)
     model = os.fspath(request.model) if path is None else str(path.resolve())
     # By where the files lie: environments that share a home each have their own.
     files = [found[0] for found in facts["files"]]
     key = repr((model, request.device, request.dtype, files)).encode()
-    return folder_of_cards() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
+    return identity_folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
 
 
 def _file(path: Path) -> list[str | int]:
@@ -168,12 +168,12 @@ def _version(package: str) -> str:
         return ""
 
 
-def _checked(content: dict[str, Any]) -> ModelCard:
-    card = ModelCard(**content)
+def _checked(content: dict[str, Any]) -> ModelIdentity:
+    identity = ModelIdentity(**content)
     kinds = {"patch_size": int, "dim": int, "is_builtin": bool}
-    for name, value in asdict(card).items():
+    for name, value in asdict(identity).items():
         if type(value) is not kinds.get(name, str):
             raise ValueError(name)
-    if card.patch_size < 1 or not card.fingerprint:
-        raise ValueError(card)
-    return card
+    if identity.patch_size < 1 or not identity.fingerprint:
+        raise ValueError(identity)
+    return identity

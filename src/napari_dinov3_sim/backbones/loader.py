@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.identity import ModelCard
+    from napari_dinov3_sim.backbones.identity import ModelIdentity
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ModelLoader:
 
         return load_backbone(model, device=self.device, progress=report)
 
-    def known_card(self, model: str) -> ModelCard | None:
+    def known_identity(self, model: str) -> ModelIdentity | None:
         """Return what is known of a model without loading it; imports neither of its libraries."""
-        from napari_dinov3_sim.backbones import known_card
+        from napari_dinov3_sim.backbones import known_identity
 
-        return known_card(model, self.device)
+        return known_identity(model, self.device)

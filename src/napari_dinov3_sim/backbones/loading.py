@@ -14,8 +14,8 @@ from napari_dinov3_sim.backbones.architecture import (
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
 from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
 from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
-from napari_dinov3_sim.backbones.identity import Request, facts_of, remember
-from napari_dinov3_sim.backbones.locate import Material, is_here, locate
+from napari_dinov3_sim.backbones.identity import LoadRequest, facts_of, remember
+from napari_dinov3_sim.backbones.locate import ModelFiles, is_here, locate
 from napari_dinov3_sim.backbones.registry import (
     LVD_MEAN,
     LVD_STD,
@@ -89,7 +89,7 @@ def load_backbone(
     chosen = choose_device(device, str(model))
     arithmetic = choose_dtype(dtype, chosen, str(model))
     material = locate(model, progress)
-    request = Request(model, device, dtype)
+    request = LoadRequest(model, device, dtype)
     facts = facts_of(request, material)
     for path in material.paths:
         check_hash(path, material.name, progress)
@@ -136,21 +136,21 @@ def is_available(model: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _read(material: Material) -> tuple[dict[str, torch.Tensor], Architecture]:
+def _read(material: ModelFiles) -> tuple[dict[str, torch.Tensor], Architecture]:
     raw = read_weights(material.paths, material.name, material.cure)
     state = canonical(raw, detect_naming(raw, material.name), material.name)
     config = material.config if material.config.get("model_type") else None
     return state, infer_architecture(state, config, material.name)
 
 
-def _record_of_file(material: Material) -> ModelRecord | None:
+def _record_of_file(material: ModelFiles) -> ModelRecord | None:
     # Meta's file names end in a hash, which has been compared with the content.
     suffix = meta_hash_of(material.paths[0].name)
     found = [record for record in MODELS.values() if suffix and record.meta_hash == suffix]
     return found[0] if found else None
 
 
-def _check_record(material: Material, found: Architecture) -> None:
+def _check_record(material: ModelFiles, found: Architecture) -> None:
     record = material.record
     if record is None:
         return
@@ -170,11 +170,11 @@ def _check_record(material: Material, found: Architecture) -> None:
         )
 
 
-def _is_satellite(material: Material) -> bool:
+def _is_satellite(material: ModelFiles) -> bool:
     return "sat493m" in f"{material.name} {material.paths[0].name}".lower()
 
 
-def _statistics(material: Material, record: ModelRecord | None) -> tuple[Statistics, Statistics]:
+def _statistics(material: ModelFiles, record: ModelRecord | None) -> tuple[Statistics, Statistics]:
     if record is not None:
         return record.mean, record.std
     own = material.preprocessor or {}
@@ -192,7 +192,7 @@ def _three(values: Any) -> Statistics | None:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
-def _label(material: Material, architecture: Architecture) -> str:
+def _label(material: ModelFiles, architecture: Architecture) -> str:
     if material.record is not None:
         return material.record.label
     alike = matching_record(architecture, satellite=_is_satellite(material))

@@ -32,7 +32,7 @@ _HELPFUL = (OfflineError, GatedModelError, DownloadError, ModelNotFoundError)
 
 
 @dataclass(frozen=True)
-class Material:
+class ModelFiles:
     """The files of a model and what is known of it.
 
     Attributes
@@ -72,7 +72,7 @@ def _looks_like_path(text: str, path: Path) -> bool:
     return relative or path.is_absolute() or text.endswith(_SUFFIXES)
 
 
-def locate(model: str | os.PathLike[str], progress: Progress | None) -> Material:
+def locate(model: str | os.PathLike[str], progress: Progress | None) -> ModelFiles:
     """Find the files of a model, downloading them when they are not here.
 
     Parameters
@@ -84,7 +84,7 @@ def locate(model: str | os.PathLike[str], progress: Progress | None) -> Material
 
     Returns
     -------
-    Material
+    ModelFiles
 
     Raises
     ------
@@ -102,7 +102,7 @@ def locate(model: str | os.PathLike[str], progress: Progress | None) -> Material
     return _builtin(record) if record.is_builtin else _from_registry(record, progress)
 
 
-def locate_here(model: str | os.PathLike[str]) -> Material | None:
+def locate_here(model: str | os.PathLike[str]) -> ModelFiles | None:
     """Find the files of a model as `locate` does, or None where they would be downloaded.
 
     Raises
@@ -131,7 +131,7 @@ def is_here(model: str | os.PathLike[str]) -> bool:
     return any(_HUB_ID.match(repo) and hub.cached_weights(repo) for repo in repos)
 
 
-def _from_path(path: Path) -> Material:
+def _from_path(path: Path) -> ModelFiles:
     if not path.exists():
         raise ModelNotFoundError(
             str(path),
@@ -143,29 +143,31 @@ def _from_path(path: Path) -> Material:
     name = path.resolve().name if path.is_dir() else path.stem
     config = checked_config(read_json(folder / CONFIG, name), name)
     cure = "download the file again and compare its size with the source's"
-    return Material(
+    return ModelFiles(
         name, paths, cure, config=config, preprocessor=read_json(folder / PREPROCESSOR, name)
     )
 
 
-def _builtin(record: ModelRecord) -> Material:
+def _builtin(record: ModelRecord) -> ModelFiles:
     cure = "reinstall the package: `pip install --force-reinstall napari-dinov3-sim`"
     try:
         paths = find_weights(BUILTIN_FOLDER)
     except (ModelNotFoundError, OSError) as error:
         reason = "the files of the built-in network are missing"
         raise CorruptWeightsError(BUILTIN, reason, cure) from error
-    return Material(BUILTIN, paths, cure, record, read_json(BUILTIN_FOLDER / CONFIG, BUILTIN))
+    return ModelFiles(BUILTIN, paths, cure, record, read_json(BUILTIN_FOLDER / CONFIG, BUILTIN))
 
 
-def _cached_from_registry(record: ModelRecord) -> Material | None:
+def _cached_from_registry(record: ModelRecord) -> ModelFiles | None:
     for source in record.sources:
         if paths := hub.cached_weights(source.repo):
-            return Material(record.name, paths, f"run `{source.command} --force-download`", record)
+            return ModelFiles(
+                record.name, paths, f"run `{source.command} --force-download`", record
+            )
     return None
 
 
-def _from_registry(record: ModelRecord, progress: Progress | None) -> Material:
+def _from_registry(record: ModelRecord, progress: Progress | None) -> ModelFiles:
     cached = _cached_from_registry(record)
     if cached is not None:
         return cached
@@ -175,7 +177,7 @@ def _from_registry(record: ModelRecord, progress: Progress | None) -> Material:
         try:
             command = record.sources[0].command
             paths = hub.download_weights(source.repo, record.name, command, progress)
-            return Material(record.name, paths, cure, record)
+            return ModelFiles(record.name, paths, cure, record)
         except OfflineError:
             raise  # the next source is on the same hub
         except ModelError as error:
@@ -188,12 +190,12 @@ def _helpfulness(error: ModelError) -> int:
     return min(ranks, default=len(_HELPFUL))
 
 
-def _cached_from_hub(repo: str) -> Material | None:
+def _cached_from_hub(repo: str) -> ModelFiles | None:
     paths = hub.cached_weights(repo)
     return _of_hub(repo, paths) if paths else None
 
 
-def _from_hub(repo: str, progress: Progress | None) -> Material:
+def _from_hub(repo: str, progress: Progress | None) -> ModelFiles:
     cached = _cached_from_hub(repo)
     if cached is not None:
         return cached
@@ -204,11 +206,11 @@ def _from_hub(repo: str, progress: Progress | None) -> Material:
     return _of_hub(repo, hub.download_weights(repo, repo, command, progress))
 
 
-def _of_hub(repo: str, paths: tuple[Path, ...]) -> Material:
+def _of_hub(repo: str, paths: tuple[Path, ...]) -> ModelFiles:
     config = checked_config(_cached_json(repo, CONFIG), repo)
     preprocessor = _cached_json(repo, PREPROCESSOR)
     cure = f"run `hf download {repo} --force-download`"
-    return Material(repo, paths, cure, config=config, preprocessor=preprocessor)
+    return ModelFiles(repo, paths, cure, config=config, preprocessor=preprocessor)
 
 
 def _download_json(repo: str, filename: str, command: str) -> None:

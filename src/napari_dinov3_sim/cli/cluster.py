@@ -19,7 +19,7 @@ from napari_dinov3_sim.cli.terminal import note
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from napari_dinov3_sim.cli.tasks import PlaneDone, Settings
+    from napari_dinov3_sim.cli.tasks import EmbedSettings, PlaneDone
 
 TIMEOUT = 15.0
 """Seconds that scheduler and workers have to answer."""
@@ -31,14 +31,14 @@ INSTALL = '`pip install "napari-dinov3-sim[cluster]"`'
 
 
 @contextmanager
-def connected(address: str, settings: Settings) -> Iterator[Cluster]:
+def connected(address: str, settings: EmbedSettings) -> Iterator[Cluster]:
     """Connect to a scheduler whose workers can all write the folder.
 
     Parameters
     ----------
     address : str
         For example ``tcp://10.0.0.1:8786``.
-    settings : Settings
+    settings : EmbedSettings
 
     Raises
     ------
@@ -143,7 +143,7 @@ class Cluster:
 
     client: Any
     address: str
-    settings: Settings
+    settings: EmbedSettings
 
     def run(self, tasks: Iterable[PlaneTask | PlaneFailed]) -> Iterator[PlaneDone | PlaneFailed]:
         """Return the results in the order in which they come.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.images.intensity import has_contrast
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.store import digest_of
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.cli.model import LazyModel
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
-    from napari_dinov3_sim.core.images.scanning import Survey
+    from napari_dinov3_sim.core.images.scanning import PixelScan
     from napari_dinov3_sim.core.images.sources import PixelSource
     from napari_dinov3_sim.core.protocols import Progress
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.store import DiskStore, TileParts
+    from napari_dinov3_sim.store import DiskStore, DiskTileCache
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundEmbeddings:
     """The embeddings of one plane.
 
     Attributes
     ----------
     digest : str
         Under which the embeddings are stored.
-    seen : Survey
+    seen : PixelScan
         Of the pixels, when they were looked at first.
     state : PatchImageState
     stored : Path or None
@@ -47,7 +47,7 @@ class Found:
     """
 
     digest: str
-    seen: Survey
+    seen: PixelScan
     state: PatchImageState
     stored: Path | None
     tiles: tuple[int, int] = (0, 0)
@@ -63,7 +63,7 @@ class Found:
 class _Tiles:
     """The tiles of a plane; knows which of them an interrupted run has left."""
 
-    parts: TileParts
+    parts: DiskTileCache
     found: set[int] = field(default_factory=set)
     made: set[int] = field(default_factory=set)
 
@@ -109,7 +109,7 @@ class PlaneEmbedder:
         window: IntensityWindow | None = None,
         progress: Progress | None = None,
         missing: Callable[[], object] | None = None,
-    ) -> Found:
+    ) -> FoundEmbeddings:
         """Return the embeddings of a plane, computed if they are not stored.
 
         Parameters
@@ -124,20 +124,20 @@ class PlaneEmbedder:
         missing : callable, optional
             Called where the store has no file of it, before it is embedded.
         """
-        seen = survey(source)
+        seen = scan_pixels(source)
         window = window or seen.window
         digest = digest_of(seen.digest, self.model.identity.fingerprint, window, self.recipe)
         path = None if self.store is None else self.store.path_of(digest)
         state = None if self.store is None else self.store.get(digest)
         if state is not None:
-            return Found(digest, seen, state, path)
+            return FoundEmbeddings(digest, seen, state, path)
         if path is None and self.store is not None and missing is not None:
             missing()
         tiles = self._tiles(digest, label)
         state = self._create(source, window, progress, tiles)
         # Where memory ran out, another arithmetic may have gone on with it.
         digest = digest_of(seen.digest, state.fingerprint, window, self.recipe)
-        return Found(digest, seen, state, None, tiles.count() if tiles else (0, 0))
+        return FoundEmbeddings(digest, seen, state, None, tiles.count() if tiles else (0, 0))
 
     def _tiles(self, digest: str, label: str) -> _Tiles | None:
         if self.store is None or not self.keeps_tiles:

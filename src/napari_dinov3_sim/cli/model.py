@@ -1,4 +1,4 @@
-"""The model of a command: known by its card where there is one, loaded when it is needed."""
+"""The model of a command: known by its identity where there is one, loaded when it is needed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from napari_dinov3_sim.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_dinov3_sim.backbones import DINOv3Backbone, ModelCard
-    from napari_dinov3_sim.cli.terminal import Bars
+    from napari_dinov3_sim.backbones import DINOv3Backbone, ModelIdentity
+    from napari_dinov3_sim.cli.terminal import ProgressBars
 
 
 class LazyModel:
@@ -20,18 +20,18 @@ class LazyModel:
     Parameters
     ----------
     load : callable
-    card : ModelCard or None
+    identity : ModelIdentity or None
         What is remembered of it; without, it is loaded at once.
     """
 
-    def __init__(self, load: Callable[[], DINOv3Backbone], card: ModelCard | None) -> None:
-        self._load, self._card = load, card
-        self._backbone = load() if card is None else None
+    def __init__(self, load: Callable[[], DINOv3Backbone], identity: ModelIdentity | None) -> None:
+        self._load, self._identity = load, identity
+        self._backbone = load() if identity is None else None
 
     @property
-    def identity(self) -> DINOv3Backbone | ModelCard:
+    def identity(self) -> DINOv3Backbone | ModelIdentity:
         """The model, or what is remembered of it; both have the same fingerprint."""
-        return self.load() if self._card is None else self._card
+        return self.load() if self._identity is None else self._identity
 
     def load(self) -> DINOv3Backbone:
         """Return the model.
@@ -43,7 +43,7 @@ class LazyModel:
         """
         if self._backbone is None:
             backbone = self._load()
-            if self._card is not None and backbone.fingerprint != self._card.fingerprint:
+            if self._identity is not None and backbone.fingerprint != self._identity.fingerprint:
                 raise ModelChangedError(
                     backbone.name,
                     "it is not what it was when it was last loaded, and stored embeddings of "
@@ -54,14 +54,14 @@ class LazyModel:
         return self._backbone
 
 
-def open_model(model: str, device: str, dtype: str, bars: Bars | None = None) -> LazyModel:
+def open_model(model: str, device: str, dtype: str, bars: ProgressBars | None = None) -> LazyModel:
     """Return a model as `load_backbone` would, unread if something is remembered of it.
 
     Parameters
     ----------
     model, device, dtype
         As for `load_backbone`.
-    bars : Bars, optional
+    bars : ProgressBars, optional
         For the download, if there is one.
 
     Raises
@@ -69,15 +69,17 @@ def open_model(model: str, device: str, dtype: str, bars: Bars | None = None) ->
     ModelError
         It cannot be loaded.
     """
-    from napari_dinov3_sim.backbones import known_card
+    from napari_dinov3_sim.backbones import known_identity
 
     def load() -> DINOv3Backbone:
         return load_model(model, device, dtype, bars)
 
-    return LazyModel(load, known_card(model, device, dtype))
+    return LazyModel(load, known_identity(model, device, dtype))
 
 
-def load_model(model: str, device: str, dtype: str, bars: Bars | None = None) -> DINOv3Backbone:
+def load_model(
+    model: str, device: str, dtype: str, bars: ProgressBars | None = None
+) -> DINOv3Backbone:
     """Load a model, with a bar for its download."""
     from napari_dinov3_sim.backbones import load_backbone
 
@@ -85,7 +87,7 @@ def load_model(model: str, device: str, dtype: str, bars: Bars | None = None) ->
     return load_backbone(model, device=device, dtype=dtype, progress=progress)
 
 
-def describe_model(model: DINOv3Backbone | ModelCard) -> dict[str, Any]:
+def describe_model(model: DINOv3Backbone | ModelIdentity) -> dict[str, Any]:
     """Return what a result must say about the model it came from."""
     return {
         "model": model.name,
@@ -97,7 +99,7 @@ def describe_model(model: DINOv3Backbone | ModelCard) -> dict[str, Any]:
     }
 
 
-def say_model(model: DINOv3Backbone | ModelCard) -> None:
+def say_model(model: DINOv3Backbone | ModelIdentity) -> None:
     """Tell which model was used, by its full name."""
     say_description(describe_model(model))
 

@@ -12,14 +12,14 @@ from napari_dinov3_sim.cli.embeddings import PlaneEmbedder, recipe_of
 from napari_dinov3_sim.cli.errors import Failures, PlaneFailed, UsageError, failed
 from napari_dinov3_sim.cli.model import describe_model, say_model
 from napari_dinov3_sim.cli.output.files import (
-    Wanted,
+    OutputOptions,
     check_inputs_survive,
     note_leftovers,
     open_folder,
     output_names,
 )
-from napari_dinov3_sim.cli.output.results import Result, Written, say_results, write_results
-from napari_dinov3_sim.cli.planes import FilePlan, Place, Planes, name_places, plan
+from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
+from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
 from napari_dinov3_sim.cli.terminal import FLAT, note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store import DiskStore
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.embeddings import Found
+    from napari_dinov3_sim.cli.embeddings import FoundEmbeddings
     from napari_dinov3_sim.cli.model import LazyModel
     from napari_dinov3_sim.cli.output.files import OutputFolder
-    from napari_dinov3_sim.cli.terminal import Bars
+    from napari_dinov3_sim.cli.terminal import ProgressBars
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
 
@@ -46,27 +46,27 @@ NOTHING = (
 
 
 @dataclass(eq=False)
-class Finder:
+class EmbeddingFinder:
     """Finds or makes the embeddings of planes.
 
     Attributes
     ----------
-    planes : Planes
+    planes : PlaneOpener
     embedder : PlaneEmbedder
-    bars : Bars
+    bars : ProgressBars
     count : int
         How many planes there are, for the progress.
     """
 
-    planes: Planes
+    planes: PlaneOpener
     embedder: PlaneEmbedder
-    bars: Bars
+    bars: ProgressBars
     count: int
     _found: int = 0
     _missing: set[Path] = field(default_factory=set)
     _flat: set[Path] = field(default_factory=set)
 
-    def find(self, place: Place) -> Found:
+    def find(self, place: SearchPlane) -> FoundEmbeddings:
         """Return the embeddings of a plane, computed if they are not stored."""
         self._found += 1
         which = f" ({self._found} of {self.count})" if self.count > 1 else ""
@@ -78,7 +78,7 @@ class Finder:
             self._note_once(place, FLAT.format(path=place.path), self._flat)
         return found
 
-    def attempt(self, place: Place) -> Found | PlaneFailed:
+    def attempt(self, place: SearchPlane) -> FoundEmbeddings | PlaneFailed:
         """Return the embeddings of a plane, or why it has none, which does not stop the others."""
         try:
             return self.find(place)
@@ -87,11 +87,11 @@ class Finder:
         except Exception as error:
             return failed(place.path, error)
 
-    def _note_missing(self, place: Place) -> None:
+    def _note_missing(self, place: SearchPlane) -> None:
         folder = None if self.embedder.store is None else self.embedder.store.folder
         self._note_once(place, NOTHING.format(folder=folder, name=place.name), self._missing)
 
-    def _note_once(self, place: Place, text: str, told: set[Path]) -> None:
+    def _note_once(self, place: SearchPlane, text: str, told: set[Path]) -> None:
         """Tell something of the first plane of a file that it is true of."""
         if place.path not in told:
             note(f"note: {text}")
@@ -105,10 +105,10 @@ class Search:
     Attributes
     ----------
     arguments : argparse.Namespace
-    wanted : Wanted
+    wanted : OutputOptions
     kinds : tuple of str
         Names of what is searched.
-    places : list of Place
+    places : list of SearchPlane
         All planes of all files, each file once.
     files : int
         How many files there are, those that failed among them.
@@ -116,16 +116,16 @@ class Search:
     """
 
     arguments: argparse.Namespace
-    wanted: Wanted
+    wanted: OutputOptions
     kinds: tuple[str, ...]
-    places: list[Place]
+    places: list[SearchPlane]
     files: int
     failures: Failures
 
     @cached_property
-    def planes(self) -> Planes:
+    def planes(self) -> PlaneOpener:
         """Opens the planes, and keeps the windows of their layers."""
-        return Planes(self.arguments.read_as)
+        return PlaneOpener(self.arguments.read_as)
 
     @classmethod
     def of(
@@ -146,14 +146,14 @@ class Search:
         first : FilePlan, optional
             A file that stands before them, and has been looked into.
         """
-        wanted, failures = Wanted.of(arguments), Failures()
+        wanted, failures = OutputOptions.of(arguments), Failures()
         found = [plan(path, arguments.read_as) for path in paths]
         for file in found:
             if isinstance(file, PlaneFailed):
                 failures.add(file)
         plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
         files = len(paths) + (first is not None)
-        return cls(arguments, wanted, tuple(kinds), name_places(plans), files, failures)
+        return cls(arguments, wanted, tuple(kinds), name_planes(plans), files, failures)
 
     def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
         """Raise `OutputError` if something that is read would be replaced.
@@ -172,21 +172,21 @@ class Search:
         """Make the folder of the results."""
         return open_folder(self.arguments.out)
 
-    def finder(self, model: LazyModel, bars: Bars) -> Finder:
+    def finder(self, model: LazyModel, bars: ProgressBars) -> EmbeddingFinder:
         """Return what finds the embeddings of planes, or makes them."""
         folder = self.arguments.embeddings
         store = DiskStore(folder, warn=note) if folder else None
         embedder = PlaneEmbedder(model, store, recipe_of(self.arguments))
-        return Finder(self.planes, embedder, bars, len(self.places))
+        return EmbeddingFinder(self.planes, embedder, bars, len(self.places))
 
     def results(
-        self, finder: Finder, score: Score, clicked: Result | None = None
+        self, finder: EmbeddingFinder, score: Score, clicked: Result | None = None
     ) -> Iterator[Result]:
         """Return the maps of each plane, one after the other; only maps are kept in memory.
 
         Parameters
         ----------
-        finder : Finder
+        finder : EmbeddingFinder
         score : callable
             From embeddings to maps.
         clicked : Result, optional
@@ -203,16 +203,16 @@ class Search:
                 maps, stored = tuple(score(found.state)), found.stored is not None
                 yield Result(place, maps, found.state.window, stored)
 
-    def write(self, results: Sequence[Result], folder: OutputFolder) -> Written:
+    def write(self, results: Sequence[Result], folder: OutputFolder) -> SearchReport:
         """Write the files of all planes."""
         if not results:
-            return Written([], None, None)
+            return SearchReport([], None, None)
         kinds, planes = self.kinds, self.planes
         return write_results(results, kinds, self.wanted, folder, planes, failures=self.failures)
 
     def tell(
         self,
-        written: Written,
+        written: SearchReport,
         folder: OutputFolder,
         model: LazyModel,
         asked: dict[str, Any],
@@ -222,7 +222,7 @@ class Search:
 
         Parameters
         ----------
-        written : Written
+        written : SearchReport
         folder : OutputFolder
         model : LazyModel
         asked, images

@@ -14,7 +14,7 @@ from napari_dinov3_sim.cli.reading.layer import ending
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.cli.reading.paths import matching, unique_stems, without_repeats
 from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
-from napari_dinov3_sim.cli.tasks import PlaneTask, last_file
+from napari_dinov3_sim.cli.tasks import PlaneTask, open_files
 from napari_dinov3_sim.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchPlane:
     """A plane that is searched.
 
     Attributes
@@ -116,18 +116,18 @@ class Place:
         return (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
 
 
-def places_of(plan: FilePlan) -> list[Place]:
+def planes_of_file(plan: FilePlan) -> list[SearchPlane]:
     """Return all planes of a file, in the order in which `embed` takes them."""
     return [
-        Place(plan.path, number, position, layer, plan.planes == 1)
+        SearchPlane(plan.path, number, position, layer, plan.planes == 1)
         for number, layer in enumerate(plan.layers)
         for position in itertools.product(*map(range, layer.leading))
     ]
 
 
-def name_places(plans: Sequence[FilePlan]) -> list[Place]:
+def name_planes(plans: Sequence[FilePlan]) -> list[SearchPlane]:
     """Return all planes of all files with names of their own; tell which files had to give way."""
-    places = [places_of(plan) for plan in plans]
+    places = [planes_of_file(plan) for plan in plans]
     endings = [[place.ending for place in file] for file in places]
     stems = unique_stems([plan.path.stem for plan in plans], endings)
     for plan, stem in zip(plans, stems, strict=True):
@@ -140,7 +140,7 @@ def name_places(plans: Sequence[FilePlan]) -> list[Place]:
     return [replace(place, stem=f"{stem}{place.ending}") for file, stem in pairs for place in file]
 
 
-def level_lines(places: Iterable[Place]) -> list[str]:
+def level_lines(places: Iterable[SearchPlane]) -> list[str]:
     """Say of each file of which a coarser level was searched which one that was."""
     lines = {}
     for place in places:
@@ -245,14 +245,14 @@ def expand(names: Iterable[Path]) -> Iterator[Path | PlaneFailed]:
 
 
 def plan(path: Path, read_as: ReadAs) -> FilePlan | PlaneFailed:
-    """Return what there is to do for a file, or why nothing can be done; see `look_into`."""
+    """Return what there is to do for a file, or why nothing can be done; see `inspect_file`."""
     try:
-        return look_into(path, read_as)
+        return inspect_file(path, read_as)
     except Exception as error:
         return failed(path, error)
 
 
-def look_into(path: Path, read_as: ReadAs) -> FilePlan:
+def inspect_file(path: Path, read_as: ReadAs) -> FilePlan:
     """Return what there is to do for a file, from as little of it as possible.
 
     How it is read is told where the file leaves that open.
@@ -296,7 +296,7 @@ def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
 
 
 @dataclass(eq=False)
-class Planes:
+class PlaneOpener:
     """Opens the planes that are searched, each through the window of its layer.
 
     Attributes
@@ -308,7 +308,7 @@ class Planes:
     read_as: ReadAs
     _windows: dict[tuple[Path, int], IntensityWindow | None] = field(default_factory=dict)
 
-    def source(self, place: Place) -> PixelSource:
+    def source(self, place: SearchPlane) -> PixelSource:
         """Return a plane, unread.
 
         Raises
@@ -321,7 +321,7 @@ class Planes:
             raise InputError(f"{place.path} was changed in the meantime; run the command again.")
         return layer.plane(place.position)
 
-    def window(self, place: Place) -> IntensityWindow | None:
+    def window(self, place: SearchPlane) -> IntensityWindow | None:
         """Return the window of the layer of a plane; None for a single one, which has its own."""
         if not place.plan.is_stack:
             return None
@@ -330,5 +330,5 @@ class Planes:
             self._windows[layer] = self._layer(place).window()
         return self._windows[layer]
 
-    def _layer(self, place: Place) -> Layer:
-        return last_file.layer(place.task(None), self.read_as)
+    def _layer(self, place: SearchPlane) -> Layer:
+        return open_files.layer(place.task(None), self.read_as)

@@ -15,13 +15,13 @@ from napari_dinov3_sim.cli.model import LazyModel, describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.store import DiskStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.embeddings import Found
+    from napari_dinov3_sim.cli.embeddings import FoundEmbeddings
     from napari_dinov3_sim.cli.reading.axes import ReadAs
     from napari_dinov3_sim.cli.reading.layer import Layer
     from napari_dinov3_sim.core.embedding.recipe import Recipe
@@ -56,7 +56,7 @@ class PlaneTask:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EmbedSettings:
     """What all tasks of a run have in common.
 
     Attributes
@@ -98,7 +98,7 @@ class PlaneDone:
 
 def attempt(
     task: PlaneTask,
-    settings: Settings,
+    settings: EmbedSettings,
     model: LazyModel,
     progress: Progress | None = None,
 ) -> PlaneDone | PlaneFailed:
@@ -111,9 +111,9 @@ def attempt(
 
 
 def _embed(
-    task: PlaneTask, settings: Settings, model: LazyModel, progress: Progress | None
+    task: PlaneTask, settings: EmbedSettings, model: LazyModel, progress: Progress | None
 ) -> dict[str, Any]:
-    layer, store = last_file.layer(task, settings.read_as), _store(settings.folder)
+    layer, store = open_files.layer(task, settings.read_as), _store(settings.folder)
     label = layer.label(task.position)
     planes = PlaneEmbedder(model, store, settings.recipe, keeps_tiles=True)
     source = layer.plane(task.position)
@@ -136,10 +136,10 @@ def _embed(
     }
 
 
-def _written(found: Found, source: ArraySource, store: DiskStore, label: str) -> Path:
+def _written(found: FoundEmbeddings, source: ArraySource, store: DiskStore, label: str) -> Path:
     # What was written into the file meanwhile, or deleted from it, would go under the digest of
     # what was there before, and a chunk of Zarr that is missing is no error: it reads as zeros.
-    if survey(source).digest != found.seen.digest:
+    if scan_pixels(source).digest != found.seen.digest:
         store.tiles(found.digest, label).discard()
         raise InputError(
             f"{source.name} was changed while it was embedded; run the command again."
@@ -147,7 +147,7 @@ def _written(found: Found, source: ArraySource, store: DiskStore, label: str) ->
     return store.write(found.digest, found.state, label)
 
 
-class LastFile:
+class OpenFileCache:
     """The file of the last task, which stays open for the next one."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-last_file = LastFile()
+open_files = OpenFileCache()
 
 
 @functools.lru_cache(maxsize=1)
@@ -195,7 +195,7 @@ def _model(model: str, device: str, dtype: str) -> LazyModel:
     return open_model(model, device, dtype)
 
 
-def run_on_worker(task: PlaneTask, settings: Settings) -> PlaneDone | PlaneFailed:
+def run_on_worker(task: PlaneTask, settings: EmbedSettings) -> PlaneDone | PlaneFailed:
     """Embed a plane on a cluster's worker, whose process loads the model once."""
     with _one_at_a_time:
         try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Meter:
+class PlaneProgress:
     """A bar in megapixels on standard error, and only on a terminal.
 
     Parameters
@@ -27,7 +27,7 @@ class Meter:
         self._name, self._current = "", 0.0
         self._bar: Any = None
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> PlaneProgress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -119,14 +119,14 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(n) for cell, n in line).rstrip() for line in lines)
 
 
-class Bars:
+class ProgressBars:
     """Progress bars on standard error, one at a time and only on a terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._description = ""
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> ProgressBars:
         return self
 
     def __exit__(

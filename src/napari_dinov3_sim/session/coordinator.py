@@ -8,10 +8,10 @@ from psygnal import Signal
 
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.embedding.embedder import Embedder
-from napari_dinov3_sim.session.embedding.model_loading import Warming
+from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
 from napari_dinov3_sim.session.images.targets import Targets
-from napari_dinov3_sim.session.interaction.interaction import Looking
-from napari_dinov3_sim.session.layers.overlays import Overlays, Pruning
+from napari_dinov3_sim.session.interaction.interaction import Interaction
+from napari_dinov3_sim.session.layers.overlays import Overlays, StaleLayerRemover
 from napari_dinov3_sim.session.layers.style import Palette
 from napari_dinov3_sim.session.messages import (
     Answered,
@@ -26,13 +26,13 @@ from napari_dinov3_sim.session.messages import (
     Progress,
     StateGone,
 )
-from napari_dinov3_sim.session.query.point_features import Role
+from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.query.points import QueryPoints
-from napari_dinov3_sim.session.query.question_builder import Inquiry, Picking
+from napari_dinov3_sim.session.query.question_builder import PickCollector, QuestionBuilder
 from napari_dinov3_sim.session.query.regions import Regions
 from napari_dinov3_sim.session.results.results import Results
-from napari_dinov3_sim.session.scene import Atlas
-from napari_dinov3_sim.session.status import Mishaps, Reporting
+from napari_dinov3_sim.session.scene import Scene
+from napari_dinov3_sim.session.status import FailureLog, StatusReporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,16 +56,16 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-class Deliveries:
+class MessageHandler:
     """Takes the messages of jobs, on the thread that owns the layers.
 
     Parameters
     ----------
-    signals : Signals
-    atlas : Atlas
+    signals : SessionSignals
+    scene : Scene
     overlays : Overlays
     queries : QueryPoints
-    mishaps : Mishaps
+    mishaps : FailureLog
     notices : SimpleQueue of str
         What other threads have to tell the user.
     changed : callable
@@ -79,22 +79,22 @@ class Deliveries:
 
     def __init__(
         self,
-        signals: Signals,
-        atlas: Atlas,
+        signals: SessionSignals,
+        scene: Scene,
         *,
         overlays: Overlays,
         queries: QueryPoints,
-        mishaps: Mishaps,
+        mishaps: FailureLog,
         notices: SimpleQueue[str],
         changed: Callable[[], None],
     ) -> None:
-        self._signals, self._atlas = signals, atlas
+        self._signals, self._scene = signals, scene
         self._overlays, self._queries = overlays, queries
-        self._mishaps, self._notices, self._changed = mishaps, notices, changed
+        self._failures, self._notices, self._changed = mishaps, notices, changed
         self.histograms: Mapping[str, NDArray[np.intp]] = {}
         self._plain: set[WindowKey] = set()
 
-    def take_embedding(self, message: Message) -> None:
+    def on_embed_message(self, message: Message) -> None:
         """Take a message of a job that embeds."""
         self._pass_on_notices()
         if isinstance(message, Progress):
@@ -102,7 +102,7 @@ class Deliveries:
         elif isinstance(message, Notice):
             self._signals.noticed.emit(message.message)
         elif isinstance(message, Failure):
-            self._mishaps.add(message)
+            self._failures.add(message)
         elif isinstance(message, ModelKnown | ModelLoaded):
             self._signals.model_changed.emit()
             self._changed()
@@ -110,39 +110,39 @@ class Deliveries:
             self._tell_if_plain(message)
             self._changed()
         elif isinstance(message, Finished):
-            if not self._atlas.embedder.busy:
+            if not self._scene.embedder.busy:
                 self._signals.progressed.emit(None)
             self._changed()
 
     def _tell_if_plain(self, message: PlaneEmbedded) -> None:
         """Say once that an image shows nothing: its heatmap is bright everywhere."""
         key = message.window_key
-        record = self._atlas.targets.get(message.plane.layer_id)
+        record = self._scene.targets.get(message.plane.layer_id)
         if message.contrast or key in self._plain or record is None:
             return
         self._plain.add(key)
         self._signals.noticed.emit(f"{record.name} has no contrast: every patch looks the same.")
 
-    def take_answer(self, message: Message) -> None:
+    def on_answer_message(self, message: Message) -> None:
         """Take a message of a job that answers."""
         self._pass_on_notices()
         if isinstance(message, LayerReady):
             self._show(message)
         elif isinstance(message, StateGone):
-            self._atlas.embedder.lost(message.plane)
+            self._scene.embedder.lost(message.plane)
         elif isinstance(message, Answered):
             self.histograms = message.histograms
             self._overlays.heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
             self._signals.answered.emit()
         elif isinstance(message, Failure):
-            self._mishaps.add(message)
+            self._failures.add(message)
         elif isinstance(message, Finished):
             self._changed()
 
-    def forget_answer(self) -> None:
+    def clear_answer(self) -> None:
         """Tell that there is no answer any more, if there was one and none is to come."""
-        answers = self._atlas.answers
+        answers = self._scene.answers
         if self.histograms and not (answers.pending or answers.planes()):
             self.histograms = {}
             self._signals.answered.emit()
@@ -152,19 +152,19 @@ class Deliveries:
             self._signals.noticed.emit(self._notices.get())
 
     def _show(self, message: LayerReady) -> None:
-        record = self._atlas.targets.get(message.layer.layer_id)
-        question = self._atlas.answers.question
+        record = self._scene.targets.get(message.layer.layer_id)
+        question = self._scene.answers.question
         # The pixels may have been replaced since, and the refresh may still be due.
         if record is None or question is None or record.version != message.layer.version:
             return
-        above = self._atlas.top(record.layer.unique_id) or record.layer
-        model = self._atlas.embedder.model
+        above = self._scene.top(record.layer.unique_id) or record.layer
+        model = self._scene.embedder.model
         self._overlays.show(record, above, message, question, model)
         if record.merged is not None:  # a new layer is hidden with the first channel alone
             self._overlays.follow_visibility(record.layer, record.visible)
 
 
-class Signals:
+class SessionSignals:
     """The signals of a session.
 
     Attributes
@@ -199,7 +199,7 @@ class Signals:
     queried = Signal()
 
 
-class Coordinator(Signals):
+class Coordinator(SessionSignals):
     """Turns what happens in the viewer into questions, and answers into layers.
 
     Everything here runs on the thread that owns the layers.
@@ -232,7 +232,7 @@ class Coordinator(Signals):
         self._closed = self._dirty = self._refreshing = False
         self._images_known = 0
         self._queries_due = True
-        self._mishaps = Mishaps(self.failed.emit)
+        self._failures = FailureLog(self.failed.emit)
         self._combination: Combination = "auto"
         self._threshold: float | None = None
         self._all_planes = False
@@ -243,41 +243,47 @@ class Coordinator(Signals):
         self._answers = Answers(runner, store, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points, self._palette)
         self._targets = Targets(viewer, self._on_listed, self._on_moved, self._schedule)
-        self._atlas = Atlas(viewer, self._targets, self._embedder, self._answers)
-        self.regions = Regions(self._atlas, self._palette, self._on_points)
+        self._scene = Scene(viewer, self._targets, self._embedder, self._answers)
+        self.regions = Regions(self._scene, self._palette, self._on_points)
         self.results = Results(
-            self._atlas,
+            self._scene,
             runner,
             store,
             self._palette,
             threshold=lambda: self._threshold,
-            fail=self._mishaps.add,
+            fail=self._failures.add,
             adopt=self._adopt_query,
         )
-        self._looking = Looking(viewer, self._atlas, self._overlays, self._palette, self._schedule)
-        self._picking = Picking(
-            viewer, self._queries, self._targets, self._looking, [self.regions, self.results.saved]
+        self._interaction = Interaction(
+            viewer, self._scene, self._overlays, self._palette, self._schedule
         )
-        self._inquiry = Inquiry(self._targets, self._embedder, self._answers)
-        self._deliveries = Deliveries(
+        self._pick_collector = PickCollector(
+            viewer,
+            self._queries,
+            self._targets,
+            self._interaction,
+            [self.regions, self.results.saved],
+        )
+        self._question_builder = QuestionBuilder(self._targets, self._embedder, self._answers)
+        self._handler = MessageHandler(
             self,
-            self._atlas,
+            self._scene,
             overlays=self._overlays,
             queries=self._queries,
-            mishaps=self._mishaps,
+            mishaps=self._failures,
             notices=notices,
             changed=self._schedule,
         )
-        self._pruning = Pruning(self._targets, self._answers, self._overlays)
-        self._reporting = Reporting(
+        self._stale_layers = StaleLayerRemover(self._targets, self._answers, self._overlays)
+        self._status = StatusReporter(
             self,
-            self._atlas,
-            self._picking,
+            self._scene,
+            self._pick_collector,
             overlays=self._overlays,
             regions=self.regions,
             saved=self.results.saved,
         )
-        self._warming = Warming(self._schedule)
+        self._warming = LibraryPreload(self._schedule)
         viewer.dims.events.connect(self._on_dims)
         for image in self.images:  # moved or hidden, maybe, since an earlier session looked
             self._on_moved(image, "affine")
@@ -312,13 +318,13 @@ class Coordinator(Signals):
     @property
     def busy(self) -> bool:
         """Whether something is being embedded or answered."""
-        working = self._embedder.busy or self._answers.pending or not self._warming.is_warm
+        working = self._embedder.busy or self._answers.pending or not self._warming.is_ready
         return working and not self._closed
 
     @property
     def status(self) -> str:
         """One line that says what is going on and what to do next."""
-        return self._reporting.status
+        return self._status.status
 
     # -- what happens in the viewer -------------------------------------------------------
 
@@ -332,22 +338,22 @@ class Coordinator(Signals):
             self._combination = query.combination
             self._overlays.heatmaps.recolour()
             if not len(self._queries):
-                self._queries.set_role(Role(query.kinds[0].name, self._queries.role.positive))
+                self._queries.set_role(PointRole(query.kinds[0].name, self._queries.role.positive))
         self._on_points()
 
     def _on_listed(self) -> None:
         known, self._images_known = self._images_known, len(self._targets.records())
         if self._images_known > known:
             self._queries_due = True
-            self._mishaps.start_over()  # nobody has been told of the new one
+            self._failures.start_over()  # nobody has been told of the new one
         self.listed.emit()
 
     def _on_moved(self, image: Image, what: str) -> None:
         if what == "visible":
-            self._overlays.follow_visibility(image, self._atlas.visible(image))
+            self._overlays.follow_visibility(image, self._scene.visible(image))
         else:
             self._overlays.follow(image)
-        self._looking.follow(image, what)
+        self._interaction.follow(image, what)
 
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
@@ -378,35 +384,33 @@ class Coordinator(Signals):
 
     def _refresh_once(self) -> None:
         self._queries.check_layer()
-        if self._queries_due and self._warming.is_warm:
+        if self._queries_due and self._warming.is_ready:
             self._make_queries()
-        for sentence in self._targets.part_diverged():
+        for sentence in self._targets.split_diverged():
             self.noticed.emit(sentence)
         shown = {plane.key: plane for plane in self._targets.planes()}
-        picks, picked = self._picking.find()
+        picks, picked = self._pick_collector.find()
         if picks != self._picks:
-            self._looking.forget_match()
+            self._interaction.forget_match()
         self._picks = picks
         self._queries.draw()
         self._ask(picked, shown)
-        self._pruning.prune((picks, self._combination), busy=self.busy)
-        self._deliveries.forget_answer()
+        self._stale_layers.prune((picks, self._combination), busy=self.busy)
+        self._handler.clear_answer()
         self._overlays.restack(self._targets.tops())
-        self._looking.outline(picks, picked)
-        self._looking.arrange(self._queries.layer, self._queries.owners)
+        self._interaction.outline(picks, picked)
+        self._interaction.arrange(self._queries.layer, self._queries.owners)
         self.queried.emit()
         if not self._closed:
-            self._reporting.report(
-                shown.values(), picks, busy=self.busy, all_planes=self._all_planes
-            )
+            self._status.report(shown.values(), picks, busy=self.busy, all_planes=self._all_planes)
 
     def _ask(self, picked: Planes, shown: Planes) -> None:
         """Have embedded what is missing, and ask about what is there."""
-        picks, inquiry = self._picks, self._inquiry
+        picks, inquiry = self._picks, self._question_builder
         hidden = inquiry.hidden(shown.values()) if self._all_planes and picks else {}
         self._embedder.retain(picked | shown, hidden, self._targets.versions())
         question = inquiry.question(picks, picked, self._combination, self._threshold)
-        wanted = picked | inquiry.without_answer(question, shown) | hidden
+        wanted = picked | inquiry.unanswered(question, shown) | hidden
         self._embedder.request(wanted.values() if picks else ())
         inquiry.ask(question, shown, hidden)
 
@@ -416,12 +420,12 @@ class Coordinator(Signals):
             self._queries_due = False
             self._queries.ensure(targets[-1])
             self._queries.raise_to_top()
-            self._embedder.warm_up()
+            self._embedder.preload()
 
     # -- from workers ------------------------------------------------------------------------
 
     def _on_embedding(self, message: Message) -> None:
-        self._deliveries.take_embedding(message)
+        self._handler.on_embed_message(message)
 
     def _on_answer(self, message: Message) -> None:
-        self._deliveries.take_answer(message)
+        self._handler.on_answer_message(message)

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
-Role = Literal["query", "heatmap", "winner", "result", "outline", "mirror"]
+LayerRole = Literal["query", "heatmap", "winner", "result", "outline", "mirror"]
 
 
-def mark(layer: Layer, role: Role, **details: Any) -> None:
+def mark(layer: Layer, role: LayerRole, **details: Any) -> None:
     """Mark a layer as ours; the mark names the layer, because duplicates copy it."""
     layer.metadata[MARKER] = {"role": role, "layer": layer.unique_id, **details}
 
 
-def marked_as(layer: Layer, role: Role) -> dict[str, Any] | None:
+def mark_of(layer: Layer, role: LayerRole) -> dict[str, Any] | None:
     """Return the mark of a layer made for a role, or None; a copy of one is the user's."""
     found = layer.metadata.get(MARKER)
     if not isinstance(found, dict) or found.get("role") != role:
@@ -42,7 +42,7 @@ def is_derived(layer: Layer) -> bool:
 def model_in_use(layers: Iterable[Layer]) -> str | None:
     """Return the model of the heatmaps that an earlier session left, if it can be had by name."""
     for layer in layers:
-        found = marked_as(layer, "heatmap")
+        found = mark_of(layer, "heatmap")
         model = None if found is None else found.get("model")
         if model is not None and (model in MODELS or Path(model).exists()):
             return str(model)

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.images.patch_array import LayerData
-    from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.images.planes import (
+        IntensityWindows,
+        LayerAxes,
+        PlaneKey,
+        WindowKey,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +96,7 @@ class ModelKnown:
     """What is remembered of a model that has not been loaded yet, under the name asked for."""
 
     model: str
-    card: ModelCard
+    identity: ModelIdentity
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class PlaneEmbedded:
     digest: str
     state: PatchImageState
     window_key: WindowKey
-    windows: Windows
+    windows: IntensityWindows
     contrast: bool
 
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.session.answering.answers import Answers
     from napari_dinov3_sim.session.embedding.embedder import Embedder
-    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
     from napari_dinov3_sim.session.messages import KindMaps, StateHandle
 
 
 @dataclass(frozen=True, eq=False)
-class Atlas:
+class Scene:
     """Answers questions about the present and changes nothing; main thread only.
 
     Attributes
@@ -80,13 +80,13 @@ class Atlas:
         """Return where a worker finds the embeddings of a plane, if it is embedded."""
         return self.embedder.handle(key)
 
-    def place(self, world: NDArray[np.float64]) -> Place | None:
+    def place(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel of the topmost visible target under a point of the world."""
         return self.targets.locate(np.asarray(world, float), None)
 
-    def locate_any(
+    def hit_any(
         self, worlds: Sequence[NDArray[np.float64]], remembered: Hashable | None
-    ) -> Place | None:
+    ) -> PlanePixel | None:
         """Return where something larger than a point lies.
 
         Parameters
@@ -98,7 +98,7 @@ class Atlas:
 
         Returns
         -------
-        Place or None
+        PlanePixel or None
             Of the first point that lies on the image remembered, else on the topmost visible
             target; None if none does.
         """
@@ -111,7 +111,7 @@ class Atlas:
         found = (survey.locate(world, None) for world in worlds)
         return next((place for place in found if place is not None), None)
 
-    def padded(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
+    def full_position(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a point of the world with all its axes: where it lacks some, as shown now."""
         point = np.array(self.viewer.dims.point, float)
         return np.concatenate([point[: max(0, len(point) - len(world))], world])
@@ -135,7 +135,7 @@ class Atlas:
         full = np.array([plane.shape[axis] for axis in axes])
         return np.asarray((data + 0.5) * plane.embedded_shape / full - 0.5)[:, ::-1]
 
-    def place_on(self, image_id: Hashable, world: NDArray[np.float64]) -> Place | None:
+    def pixel_on(self, image_id: Hashable, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel of an image under a point of the world; None outside of it."""
         record = self.targets.get(image_id)
         return None if record is None else self.targets.pixel(record, np.asarray(world, float))
@@ -185,7 +185,7 @@ class Atlas:
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         return np.array([self.world(plane, *corner) for corner in corners])
 
-    def score(self, place: Place, kind: str) -> float | None:
+    def score(self, place: PlanePixel, kind: str) -> float | None:
         """Return the score of a kind at a pixel, in units of the cosine."""
         maps = self.maps(place.plane.key)
         if maps is None or kind not in maps.cosines:

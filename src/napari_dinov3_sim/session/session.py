@@ -15,10 +15,10 @@ from napari_dinov3_sim.core.search.combine import Combination
 from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.images.planes import levels_of
-from napari_dinov3_sim.session.images.target import Merged
-from napari_dinov3_sim.session.images.transforms import placement_of
+from napari_dinov3_sim.session.images.target import MergedChannels
+from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import Look
-from napari_dinov3_sim.session.query.point_features import Role
+from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
@@ -74,7 +74,7 @@ class Asking(Coordinator):
             data[axis] = index
         data[list(plane.key.axes)] = y, x
         units = self._viewer.layers.units
-        world = placement_of(layer, plane.key.axes, units).to_world(data)
+        world = plane_transform(layer, plane.key.axes, units).to_world(data)
         if self._targets.pixel(record, world) is None:
             height, width = (levels_of(layer)[0].shape[axis] for axis in plane.key.axes)
             raise PointError(
@@ -83,7 +83,7 @@ class Asking(Coordinator):
             )
         self._queries.ensure(layer)
         role = self._queries.role
-        chosen = Role(kind or role.kind, role.positive if positive is None else positive)
+        chosen = PointRole(kind or role.kind, role.positive if positive is None else positive)
         self._queries.append(world, record.layer.unique_id, chosen)
 
     def new_queries(self) -> None:
@@ -103,7 +103,7 @@ class Asking(Coordinator):
         if not name:
             raise SimilarityError("A kind needs a name; give at least one letter.")
         self._palette.colour(name)
-        self._queries.set_role(Role(name, self.positive))
+        self._queries.set_role(PointRole(name, self.positive))
         self.queried.emit()
 
     @property
@@ -113,7 +113,7 @@ class Asking(Coordinator):
 
     @positive.setter
     def positive(self, positive: bool) -> None:
-        self._queries.set_role(Role(self.kind, positive))
+        self._queries.set_role(PointRole(self.kind, positive))
         self.queried.emit()
 
     @property
@@ -160,7 +160,7 @@ class Asking(Coordinator):
     @property
     def histograms(self) -> dict[str, NDArray[np.intp]]:
         """How many patches of all maps have which cosine from -1 to 1, by kind."""
-        return dict(self._deliveries.histograms)
+        return dict(self._handler.histograms)
 
     def undo(self) -> bool:
         """Take the last edit of the query points back; return whether there was one."""
@@ -223,31 +223,31 @@ class Showing(Coordinator):
     @property
     def hovering(self) -> bool:
         """Whether the map of the patch under the mouse is shown, without a click."""
-        return self._looking.hovering
+        return self._interaction.hovering
 
     @hovering.setter
     def hovering(self, hovering: bool) -> None:
-        self._looking.hovering = hovering
+        self._interaction.hovering = hovering
         self._schedule()
 
     @property
     def outlines(self) -> bool:
         """Whether the patches that were clicked are outlined."""
-        return self._looking.outlined
+        return self._interaction.outlined
 
     @outlines.setter
     def outlines(self, outlined: bool) -> None:
-        self._looking.outlined = outlined
+        self._interaction.outlined = outlined
         self._schedule()
 
     @property
     def side_by_side(self) -> bool:
         """Whether every target is shown in a viewbox of its own."""
-        return self._looking.side_by_side
+        return self._interaction.side_by_side
 
     @side_by_side.setter
     def side_by_side(self, wanted: bool) -> None:
-        self._looking.show_side_by_side(wanted, self.queries)
+        self._interaction.show_side_by_side(wanted, self.queries)
         self._schedule()
 
     def go_to_best_match(self) -> bool:
@@ -261,7 +261,7 @@ class Showing(Coordinator):
         kinds = self._overlays.heatmaps.kinds
         current = self._queries.role.kind
         kind = current if current in kinds else next(iter(kinds), current)
-        match = self._looking.go_to_best_match(kind)
+        match = self._interaction.go_to_best_match(kind)
         if match is not None:
             self._viewer.status = f"{match.name}: similarity {match.score:.2f}"
         return match is not None
@@ -401,7 +401,7 @@ class SimilaritySession(Asking, Showing):
         ImageError
             They cannot be one image; the sentence says why.
         """
-        self._targets.merge(Merged.of(channels))
+        self._targets.merge(MergedChannels.of(channels))
 
     def split_channels(self, image: Image) -> bool:
         """Search layers one by one again.
@@ -443,11 +443,11 @@ class SimilaritySession(Asking, Showing):
         """Embed the shown plane of every target, in the background; see `wait`."""
         self._require_model()
         self._queries_due = True
-        self._mishaps.start_over()
+        self._failures.start_over()
         self._answers.forget()
         shown = self._targets.planes()
         hidden = self._targets.other_planes(shown) if self._all_planes else []
-        self._embedder.insist([*shown, *hidden])
+        self._embedder.reembed([*shown, *hidden])
         self._schedule()
 
     def cancel(self) -> None:
@@ -492,7 +492,7 @@ class SimilaritySession(Asking, Showing):
             self._runner.deliver(0.05)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Embedding takes longer than {timeout} s; it goes on.")
-        failures = self._mishaps.take(self._targets.versions())
+        failures = self._failures.take(self._targets.versions())
         if failures:
             first = failures[0]
             if isinstance(first.error, SimilarityError):
@@ -508,7 +508,7 @@ class SimilaritySession(Asking, Showing):
         self._embedder.cancel()
         self._answers.forget()
         self._runner.close()
-        self._looking.close()
+        self._interaction.close()
         self._queries.forget()
         self.regions.close()
         self.results.close()

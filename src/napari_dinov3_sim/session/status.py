@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
 
     from napari_dinov3_sim.session.answering.question import AnyPick
-    from napari_dinov3_sim.session.coordinator import Signals
+    from napari_dinov3_sim.session.coordinator import SessionSignals
     from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.overlays import Overlays
     from napari_dinov3_sim.session.messages import Failure
-    from napari_dinov3_sim.session.query.loaded_query import SavedPicks
-    from napari_dinov3_sim.session.query.question_builder import Picking
+    from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
+    from napari_dinov3_sim.session.query.question_builder import PickCollector
     from napari_dinov3_sim.session.query.regions import Regions
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 
 KEPT = 10
 """In a window nobody waits, and the list must not grow for ever."""
 
 
-class Mishaps:
+class FailureLog:
     """Collects failures.
 
     Parameters
@@ -79,7 +79,7 @@ class StackProgress:
 
 
 @dataclass(frozen=True)
-class Situation:
+class StatusInfo:
     """What the status line depends on.
 
     Attributes
@@ -136,7 +136,7 @@ class Situation:
     stacks: StackProgress | None = None
 
 
-def describe(now: Situation) -> str:
+def status_line(now: StatusInfo) -> str:
     """Return the status line.
 
     Examples
@@ -147,7 +147,7 @@ def describe(now: Situation) -> str:
     return " ".join([_main(now), *_remarks(now)])
 
 
-def _main(now: Situation) -> str:
+def _main(now: StatusInfo) -> str:
     if not now.images:
         return "Open an image to begin."
     if not now.targets:
@@ -168,7 +168,7 @@ def _main(now: Situation) -> str:
     return f"{count(now.answered, 'heatmap')} for {' and '.join(asking)}."
 
 
-def _how_far(now: Situation) -> str:
+def _how_far(now: StatusInfo) -> str:
     stacks = now.stacks
     if stacks is None or stacks.planes == now.planes:
         return f"{now.embedded} of {count(now.planes, 'image')} embedded"
@@ -177,13 +177,13 @@ def _how_far(now: Situation) -> str:
     return f"{stacks.answered} of {stacks.planes} planes answered"
 
 
-def _asking(now: Situation) -> list[str]:
+def _asking(now: StatusInfo) -> list[str]:
     points = now.points - now.outside - now.ignored
     counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved kind"))
     return [count(number, noun) for number, noun in counted if number]
 
 
-def _remarks(now: Situation) -> list[str]:
+def _remarks(now: StatusInfo) -> list[str]:
     remarks = list(now.levels)
     if now.without_positive and not now.only_negative:
         remarks.append(_without_positive(now.without_positive))
@@ -215,17 +215,17 @@ def _without_positive(kinds: tuple[str, ...]) -> str:
     return f"{', '.join(kinds)} {has} no positive point yet: click with + this."
 
 
-class Reporting:
+class StatusReporter:
     """Says what is going on; looks at all rooms and changes nothing.
 
     Parameters
     ----------
-    signals : Signals
-    atlas : Atlas
-    picking : Picking
+    signals : SessionSignals
+    scene : Scene
+    picking : PickCollector
     overlays : Overlays
     regions : Regions
-    saved : SavedPicks
+    saved : LoadedQuery
 
     Attributes
     ----------
@@ -235,15 +235,15 @@ class Reporting:
 
     def __init__(
         self,
-        signals: Signals,
-        atlas: Atlas,
-        picking: Picking,
+        signals: SessionSignals,
+        scene: Scene,
+        picking: PickCollector,
         *,
         overlays: Overlays,
         regions: Regions,
-        saved: SavedPicks,
+        saved: LoadedQuery,
     ) -> None:
-        self._signals, self._atlas, self._picking = signals, atlas, picking
+        self._signals, self._scene, self._pick_collector = signals, scene, picking
         self._overlays, self._regions, self._saved = overlays, regions, saved
         self.status = ""
 
@@ -270,7 +270,7 @@ class Reporting:
         now = self._situation(planes, picks, busy=busy)
         if busy and all_planes:
             now = replace(now, stacks=self._stacks(planes))
-        status = describe(now)
+        status = status_line(now)
         if status != self.status:
             self.status = status
             self._signals.status_changed.emit(status)
@@ -279,16 +279,16 @@ class Reporting:
         layers = {plane.key.layer for plane in shown}
         return StackProgress(
             sum(plane.stack_size for plane in shown),
-            sum(key.layer in layers for key in self._atlas.embedder.planes()),
-            sum(key.layer in layers for key in self._atlas.answers.planes()),
+            sum(key.layer in layers for key in self._scene.embedder.planes()),
+            sum(key.layer in layers for key in self._scene.answers.planes()),
         )
 
     def _situation(
         self, planes: Collection[Plane], picks: tuple[AnyPick, ...], *, busy: bool
-    ) -> Situation:
-        targets, embedder = self._atlas.targets, self._atlas.embedder
-        queries = self._picking.queries
-        return Situation(
+    ) -> StatusInfo:
+        targets, embedder = self._scene.targets, self._scene.embedder
+        queries = self._pick_collector.queries
+        return StatusInfo(
             images=len(targets.records()),
             targets=len(targets.layers()),
             planes=len(planes),
@@ -302,8 +302,8 @@ class Reporting:
                 if plane.level
             ),
             model=embedder.model,
-            three_d=self._atlas.viewer.dims.ndisplay == 3,
-            grid=self._picking.in_grid,
+            three_d=self._scene.viewer.dims.ndisplay == 3,
+            grid=self._pick_collector.in_grid,
             busy=busy,
             model_failed=embedder.model_failed,
             answered=len(self._overlays.heatmaps.items()),

@@ -17,16 +17,16 @@ from napari_dinov3_sim.store.embedding_store import (
 )
 from napari_dinov3_sim.store.folder import SUFFIX
 from napari_dinov3_sim.store.safetensors_io import FORMAT, load_state, save_state, write_atomically
-from napari_dinov3_sim.store.tile_cache import TileParts
+from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 __all__ = [
     "DEFAULT_BUDGET",
     "FORMAT",
     "SUFFIX",
     "DiskStore",
+    "DiskTileCache",
     "EmbeddingStore",
     "MemoryStore",
-    "TileParts",
     "default_folder",
     "digest_of",
     "load_state",

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import as_source
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def digest_of(
     str
         SHA-256, in hexadecimal, of everything that decides the result.
     """
-    digest = pixels if isinstance(pixels, str) else survey(as_source(pixels)).digest
+    digest = pixels if isinstance(pixels, str) else scan_pixels(as_source(pixels)).digest
     # What is equal must be written alike: 1 and 1.0, and the numbers of NumPy.
     bounds = None if window is None else (float(window.low), float(window.high))
     recipe = replace(recipe, factor=float(recipe.factor))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
 from napari_dinov3_sim.store.safetensors_io import cannot_write, read_state, write_state
-from napari_dinov3_sim.store.tile_cache import TileParts
+from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,14 +153,14 @@ class DiskStore:
         self._count(path, path)
         return path
 
-    def tiles(self, digest: str, label: str = "") -> TileParts:
+    def tiles(self, digest: str, label: str = "") -> DiskTileCache:
         """Return what is finished of an image that is not done yet, and where more is kept."""
         return self._tiles_of(digest, label)
 
-    def _tiles_of(self, digest: str, label: str) -> TileParts:
+    def _tiles_of(self, digest: str, label: str) -> DiskTileCache:
         there = self._folder.find(digest, TILES)
         folder = there[0] if there else self._folder.place(digest, label, TILES)
-        return TileParts(
+        return DiskTileCache(
             folder,
             digest,
             lambda path: self._count(path, folder),

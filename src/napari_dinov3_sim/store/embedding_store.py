@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.store.disk import DiskStore
-    from napari_dinov3_sim.store.tile_cache import TileParts
+    from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 
 def default_folder() -> Path:
@@ -80,7 +80,7 @@ class EmbeddingStore:
         if self.disk is not None and self.disk.put(digest, state, label) is not None:
             self._on_disk.add(digest)
 
-    def tiles(self, digest: str, label: str = "") -> TileParts | None:
+    def tiles(self, digest: str, label: str = "") -> DiskTileCache | None:
         """Return where the finished tiles of an image are kept; None without a disk."""
         return None if self.disk is None else self.disk.tiles(digest, label)
 

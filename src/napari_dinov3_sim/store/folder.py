@@ -42,7 +42,7 @@ _OWN = re.compile(
 
 
 @dataclass(frozen=True)
-class Unit:
+class FolderEntry:
     """What is kept or let go as one: a file of embeddings, or the tiles of an image.
 
     Attributes
@@ -114,7 +114,7 @@ class Folder:
         # Two changes within a tick of the clock leave the same stamp: look again next time.
         self._stamp = stamp if time.time_ns() - stamp > SETTLED else -1
 
-    def units(self) -> list[Unit]:
+    def units(self) -> list[FolderEntry]:
         """Measure everything of this package's in the folder."""
         return [unit for path in _own_paths(self.path) if (unit := _measure(path)) is not None]
 
@@ -162,14 +162,14 @@ def _own_paths(folder: Path) -> list[Path]:
         return []
 
 
-def _measure(path: Path) -> Unit | None:
+def _measure(path: Path) -> FolderEntry | None:
     try:
         if not path.name.endswith(TILES):
             facts = path.stat()
-            return Unit(path, facts.st_size, facts.st_mtime)
+            return FolderEntry(path, facts.st_size, facts.st_mtime)
         parts = [part.stat() for part in path.iterdir()]
         latest = max(part.st_mtime for part in [path.stat(), *parts])
-        return Unit(path, sum(part.st_size for part in parts), latest)
+        return FolderEntry(path, sum(part.st_size for part in parts), latest)
     except OSError:  # gone in the meantime
         return None
 

@@ -36,7 +36,7 @@ _KEY = "embeddings"
 
 
 @dataclass(frozen=True, eq=False)
-class Content:
+class ArrayFile:
     """What a file of this package holds.
 
     Attributes
@@ -173,7 +173,7 @@ def write_array(
         part.chmod(mode)
 
 
-def read_array(path: Path) -> Content:
+def read_array(path: Path) -> ArrayFile:
     """Read what `write_array` wrote; raises OSError or StoreError."""
     from safetensors import SafetensorError, safe_open
 
@@ -188,7 +188,7 @@ def read_array(path: Path) -> Content:
         _check(array, metadata)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
-    return Content(array, metadata)
+    return ArrayFile(array, metadata)
 
 
 def _check(array: NDArray[np.float32 | np.float16], metadata: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TILE_SUFFIX = ".tile.safetensors"
 
 
-class TileParts:
+class DiskTileCache:
     """Tiles of one image on disk, each in a file of its own.
 
     Parameters

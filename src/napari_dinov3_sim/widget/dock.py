@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import model_in_use
-from napari_dinov3_sim.widget.controllers.dock import Controller
+from napari_dinov3_sim.widget.controllers.dock import DockController
 from napari_dinov3_sim.widget.preferences import make_store, read_preferences
 from napari_dinov3_sim.widget.qt_runner import QtRunner
 from napari_dinov3_sim.widget.views.views import Views
@@ -72,7 +72,7 @@ class SimilarityWidget(QWidget):
             notices=notices,
             load_model=load_model or ModelLoader(preferences.device),
         )
-        self.controller = Controller(
+        self.controller = DockController(
             napari_viewer,
             self.session,
             self.views,
@@ -107,5 +107,5 @@ class SimilarityWidget(QWidget):
             self.deleteLater()
 
 
-def _close(controller: Controller, *_: object) -> None:
+def _close(controller: DockController, *_: object) -> None:
     controller.close()

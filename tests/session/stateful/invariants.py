@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .oracle import TOLERANCE, Oracle
 from .record import ROLES
@@ -69,7 +69,7 @@ class Invariants(Oracle):
         found = {role: [] for role in ROLES}
         for layer in self.viewer.layers:
             if layer not in self.belongings:
-                mine = [(role, mark) for role in ROLES if (mark := marked_as(layer, role))]
+                mine = [(role, mark) for role in ROLES if (mark := mark_of(layer, role))]
                 assert len(mine) == 1, f"a stranger: {layer}"
                 role, mark = mine[0]
                 found[role].append((mark.get("image"), mark.get("kind")))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from napari.layers.base import ActionType
 
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .choices import (
     FRACTION,
@@ -173,7 +173,7 @@ class PointRules:
 
     def objects_named_after(self, kind) -> dict:
         """The objects of a kind that still have the name they were given, and that name."""
-        marks = {layer: marked_as(layer, "result") for layer in self.naive.marked("result")}
+        marks = {layer: mark_of(layer, "result") for layer in self.naive.marked("result")}
         return {
             layer: mark["name"]
             for layer, mark in marks.items()

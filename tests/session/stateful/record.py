@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner
 
 from .belongings import Belongings
@@ -95,7 +95,7 @@ class Record:
         return {name: getattr(grid, name) for name in ("enabled", "stride", "shape", "spacing")}
 
     def marked(self, role) -> list:
-        return [layer for layer in self.viewer.layers if marked_as(layer, role)]
+        return [layer for layer in self.viewer.layers if mark_of(layer, role)]
 
     @property
     def arranged(self) -> bool:

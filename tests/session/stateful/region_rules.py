@@ -188,7 +188,7 @@ class RegionRules:
 
     @with_regions
     @rule(number=NUMBER, gone=st.booleans())
-    def ask_no_more(self, number, gone):
+    def clear_requests(self, number, gone):
         """The layer stays or goes."""
         naive, region = self.naive, self.chosen(number, object)
         naive.regions.remove(region)
@@ -206,7 +206,7 @@ class RegionRules:
     @with_images
     @with_idle
     @rule(number=NUMBER, image=NUMBER)
-    def ask_again(self, number, image):
+    def request_again(self, number, image):
         idle = [layer for layer in self.idle_regions() if layer in self.naive.belongings]
         layer, given = idle[number % len(idle)], self.given(image)
         self.session.regions.add(layer, given)

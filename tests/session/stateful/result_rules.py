@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 from napari.layers import Labels
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .choices import NUMBER
 from .oracle import TOLERANCE
@@ -38,7 +38,7 @@ class ResultRules:
                 naive.belongings.newcomers.add(layer)
             if layer not in edited:
                 naive.belongings.keep(layer)
-                mark = marked_as(layer, "result")
+                mark = mark_of(layer, "result")
                 made[layer] = mark["what"], self.image_by_id(mark["image"])
         naive.settle()
         return made

@@ -14,7 +14,7 @@ from napari_dinov3_sim.cli.output.drawing import (
     side_by_side,
 )
 from napari_dinov3_sim.cli.output.files import OutputFolder, encode_png, encode_tif, open_folder
-from napari_dinov3_sim.cli.terminal import Bars, note, say
+from napari_dinov3_sim.cli.terminal import ProgressBars, note, say
 from napari_dinov3_sim.sample_data import DEMO_PAIRS, DemoPair
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(out: Path, model: str, device: str = "auto", *, gui: bool | None = None)
         The exit code.
     """
     folder = open_folder(out)
-    with Bars() as bars:
+    with ProgressBars() as bars:
         backbone = load_model(model, device, "auto", bars)
         say_model(backbone)
         for pair in DEMO_PAIRS:

@@ -12,8 +12,8 @@ from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.cli.model import open_model, say_description
 from napari_dinov3_sim.cli.output.files import open_folder
 from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
-from napari_dinov3_sim.cli.tasks import PlaneDone, PlaneTask, Settings, attempt, last_file
-from napari_dinov3_sim.cli.terminal import FLAT, Bars, Meter, note, say
+from napari_dinov3_sim.cli.tasks import EmbedSettings, PlaneDone, PlaneTask, attempt, open_files
+from napari_dinov3_sim.cli.terminal import FLAT, PlaneProgress, ProgressBars, note, say
 from napari_dinov3_sim.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _level(entry: dict[str, Any]) -> str:
     return f"; level {entry['level']} of 0 to {entry['levels'] - 1}, {width} × {height} pixels"
 
 
-class Report:
+class EmbedReport:
     """Collects results and tells them.
 
     Parameters
@@ -84,9 +84,9 @@ class Report:
         self._entries: list[dict[str, Any]] = []
         self._failures = Failures()
         self._model: dict[str, Any] | None = None
-        self._meter: Meter | None = None
+        self._meter: PlaneProgress | None = None
 
-    def begin(self, plans: Sequence[FilePlan], meter: Meter) -> None:
+    def begin(self, plans: Sequence[FilePlan], meter: PlaneProgress) -> None:
         """Take note of what is to come."""
         self._files = {plan.path: _File(plan) for plan in plans}
         self._meter = meter
@@ -182,12 +182,12 @@ def run(arguments: argparse.Namespace) -> int:
     names = map(Path.absolute, arguments.images) if arguments.scheduler else arguments.images
     found = [_planned(path, arguments.read_as) for path in expand(names)]
     plans = [file for file in found if isinstance(file, FilePlan)]
-    report = Report(arguments.out, len(found), as_json=arguments.json)
+    report = EmbedReport(arguments.out, len(found), as_json=arguments.json)
     for file in found:
         if isinstance(file, PlaneFailed):
             report.add(file)
     if plans:
-        settings = Settings(
+        settings = EmbedSettings(
             arguments.model,
             arguments.device,
             arguments.dtype,
@@ -204,10 +204,10 @@ def _planned(path: Path | PlaneFailed, read_as: ReadAs) -> FilePlan | PlaneFaile
 
 
 def _embed(
-    plans: Sequence[FilePlan], settings: Settings, scheduler: str | None, report: Report
+    plans: Sequence[FilePlan], settings: EmbedSettings, scheduler: str | None, report: EmbedReport
 ) -> None:
     planes, megapixels = sum(p.planes for p in plans), sum(p.megapixels for p in plans)
-    with Meter(planes, megapixels) as meter:
+    with PlaneProgress(planes, megapixels) as meter:
         report.begin(plans, meter)
         if scheduler is None:
             results = _here(plans, settings, meter)
@@ -220,9 +220,9 @@ def _embed(
 
 
 def _here(
-    plans: Sequence[FilePlan], settings: Settings, meter: Meter
+    plans: Sequence[FilePlan], settings: EmbedSettings, meter: PlaneProgress
 ) -> Iterator[PlaneDone | PlaneFailed]:
-    with Bars() as bars:
+    with ProgressBars() as bars:
         model = open_model(settings.model, settings.device, settings.dtype, bars)
     try:
         for task in tasks_of(plans, settings.read_as):
@@ -232,11 +232,11 @@ def _here(
             else:
                 yield task
     finally:
-        last_file.close()
+        open_files.close()
 
 
 def _on_cluster(
-    plans: Sequence[FilePlan], settings: Settings, scheduler: str, meter: Meter
+    plans: Sequence[FilePlan], settings: EmbedSettings, scheduler: str, meter: PlaneProgress
 ) -> Iterator[PlaneDone | PlaneFailed]:
     from napari_dinov3_sim.cli.cluster import connected
 

@@ -14,9 +14,9 @@ from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape
-from napari_dinov3_sim.cli.reading.paths import Names, without_repeats
-from napari_dinov3_sim.cli.tasks import last_file
-from napari_dinov3_sim.cli.terminal import PROGRAM, Bars, note
+from napari_dinov3_sim.cli.reading.paths import InputPaths, without_repeats
+from napari_dinov3_sim.cli.tasks import open_files
+from napari_dinov3_sim.cli.terminal import PROGRAM, ProgressBars, note
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.query_files import load_query
 
@@ -41,7 +41,9 @@ def check_model_name(arguments: argparse.Namespace, query: SavedQuery) -> None:
         )
 
 
-def open_model_of(arguments: argparse.Namespace, query: SavedQuery, bars: Bars) -> LazyModel:
+def open_model_of(
+    arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars
+) -> LazyModel:
     """Return the model that `--model` names, by default that of the query.
 
     Raises
@@ -57,7 +59,7 @@ def open_model_of(arguments: argparse.Namespace, query: SavedQuery, bars: Bars) 
     return model
 
 
-def _open(arguments: argparse.Namespace, query: SavedQuery, bars: Bars) -> LazyModel:
+def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) -> LazyModel:
     name = arguments.model or query.model
     try:
         return open_model(name, arguments.device, arguments.dtype, bars)
@@ -96,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
     search = Search.of(arguments, [kind.name for kind in query.kinds], paths)
-    with closing(last_file), Bars() as bars:
+    with closing(open_files), ProgressBars() as bars:
         search.check(inputs=[arguments.query])
         folder = search.open_folder()
         model = open_model_of(arguments, query, bars)
@@ -110,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read_names(arguments: argparse.Namespace) -> tuple[SavedQuery, list[Path]]:
     """Return the query and the images, each once, or raise what is wrong with any of them."""
-    names, loaded = Names(), []
+    names, loaded = InputPaths(), []
 
     def load(path: Path) -> list[Path]:
         loaded.append(_load(path))

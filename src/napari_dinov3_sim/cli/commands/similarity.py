@@ -11,11 +11,11 @@ from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.output.results import Result
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
-from napari_dinov3_sim.cli.planes import FilePlan, look_into
+from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES
-from napari_dinov3_sim.cli.reading.paths import Names, the_match, without_repeats
-from napari_dinov3_sim.cli.tasks import last_file
-from napari_dinov3_sim.cli.terminal import Bars, say
+from napari_dinov3_sim.cli.reading.paths import InputPaths, the_match, without_repeats
+from napari_dinov3_sim.cli.tasks import open_files
+from napari_dinov3_sim.cli.terminal import ProgressBars, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.images.levels import embedded_position
 from napari_dinov3_sim.store.query_files import QUERY_SUFFIX, save_query
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.cli.model import LazyModel
-    from napari_dinov3_sim.cli.pipeline import Finder
-    from napari_dinov3_sim.cli.planes import LayerPlan, Place
+    from napari_dinov3_sim.cli.pipeline import EmbeddingFinder
+    from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
     from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.search.combine import KindQuery
     from napari_dinov3_sim.core.search.similarity import Point
@@ -143,13 +143,13 @@ class Click:
     @classmethod
     def of(cls, arguments: argparse.Namespace, path: Path) -> Click:
         """Return it, or raise `UsageError` or `PointError` where there is no such place."""
-        file = look_into(path, arguments.read_as)
+        file = inspect_file(path, arguments.read_as)
         plane = clicked_plane(arguments, file)
         points, negatives = _points(arguments.at), _points(arguments.negatives or ())
         check_points((*points, *negatives), file.layers[plane[0]].full_shape)
         return cls(file, plane, points, negatives)
 
-    def place(self, places: Sequence[Place]) -> Place:
+    def place(self, places: Sequence[SearchPlane]) -> SearchPlane:
         """Return the clicked one among the planes that are searched."""
         found = ((place.layer, place.position) for place in places)
         return places[list(found).index(self.plane)]  # its file is the first
@@ -161,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
     query, *targets = _read_names(arguments)
     click, kinds = Click.of(arguments, query), [_kind(arguments)]
     search = Search.of(arguments, kinds, targets, click.file)
-    with closing(last_file), Bars() as bars:
+    with closing(open_files), ProgressBars() as bars:
         search.check(outputs=[arguments.save_query] if arguments.save_query else [])
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
@@ -187,7 +187,7 @@ def _check_folders(arguments: argparse.Namespace) -> None:
 
 def _read_names(arguments: argparse.Namespace) -> list[Path]:
     """Return the images, each once and the clicked one first; or raise what is wrong with any."""
-    names = Names()
+    names = InputPaths()
     images = names.read(arguments.query, the_match)
     images += names.read_all(arguments.targets)
     names.check()
@@ -205,7 +205,9 @@ def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in pairs)
 
 
-def _search(search: Search, click: Click, finder: Finder) -> tuple[KindQuery, list[Result]]:
+def _search(
+    search: Search, click: Click, finder: EmbeddingFinder
+) -> tuple[KindQuery, list[Result]]:
     """Return what is asked, and the maps of each plane."""
     from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
 

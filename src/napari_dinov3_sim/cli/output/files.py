@@ -154,7 +154,7 @@ MAX_KIND = 40
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputOptions:
     """What is written besides maps and heatmaps.
 
     Attributes
@@ -172,7 +172,7 @@ class Wanted:
     peaks: bool
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace) -> Wanted:
+    def of(cls, arguments: argparse.Namespace) -> OutputOptions:
         """Return what the command line wants.
 
         Raises
@@ -196,7 +196,7 @@ class Wanted:
         return otsu_threshold(maps) if self.threshold or self.peaks else None
 
 
-def output_names(stems: Iterable[str], kinds: Sequence[str], wanted: Wanted) -> list[str]:
+def output_names(stems: Iterable[str], kinds: Sequence[str], wanted: OutputOptions) -> list[str]:
     """Return the name of every file that will be written."""
     ends = [COSINE, HEATMAP] + [LABELS] * (wanted.threshold is not None)
     together = [WINNER] * (len(kinds) > 1) + [PEAKS] * wanted.peaks

@@ -23,7 +23,7 @@ from napari_dinov3_sim.cli.output.files import (
     PEAKS,
     WINNER,
     OutputFolder,
-    Wanted,
+    OutputOptions,
     encode_png,
     kind_parts,
     write_map,
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.cli.errors import Failures
     from napari_dinov3_sim.cli.output.drawing import Limits
-    from napari_dinov3_sim.cli.planes import Place, Planes
+    from napari_dinov3_sim.cli.planes import PlaneOpener, SearchPlane
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class PlaneReport:
     """What is reported of one plane: `about` the plane, and of each of its `kinds`."""
 
-    place: Place
+    place: SearchPlane
     about: dict[str, Any]
     kinds: list[dict[str, Any]]
     files: dict[str, str] = field(default_factory=dict)
@@ -74,10 +74,10 @@ def _files_of(kind: dict[str, Any]) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class SearchReport:
     """What was written: entries in the order of the planes, and their common scale."""
 
-    entries: list[Entry]
+    entries: list[PlaneReport]
     limits: Limits | None
     threshold: float | None
 
@@ -88,7 +88,7 @@ class Written:
         return {"limits": limits, "threshold": self.threshold, "files": files}
 
 
-def summarise(similarity: SimilarityMap, place: Place) -> dict[str, Any]:
+def summarise(similarity: SimilarityMap, place: SearchPlane) -> dict[str, Any]:
     """Return range and mean of the cosine, and the middle of the best patch, as peaks have it."""
     from napari_dinov3_sim.core.search.peaks import patch_center
 
@@ -103,7 +103,7 @@ def summarise(similarity: SimilarityMap, place: Place) -> dict[str, Any]:
     }
 
 
-def say_results(written: Written, folder: OutputFolder) -> None:
+def say_results(written: SearchReport, folder: OutputFolder) -> None:
     """Tell what was found and where it is."""
     say(_table(written))
     if written.threshold is not None:
@@ -113,7 +113,7 @@ def say_results(written: Written, folder: OutputFolder) -> None:
     say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
 
 
-def _table(written: Written) -> str:
+def _table(written: SearchReport) -> str:
     rows = [("image", "kind", "size", "best match (x, y)", "cosine", "written")]
     for entry in written.entries:
         height, width = entry.place.plan.full_shape
@@ -134,7 +134,7 @@ class Result:
 
     Attributes
     ----------
-    place : Place
+    place : SearchPlane
     maps : tuple of SimilarityMap
         One per kind.
     window : IntensityWindow or None
@@ -144,7 +144,7 @@ class Result:
         The clicks, in embedded pixels of the plane that was clicked; empty elsewhere.
     """
 
-    place: Place
+    place: SearchPlane
     maps: tuple[SimilarityMap, ...]
     window: IntensityWindow | None
     stored: bool
@@ -155,12 +155,12 @@ class Result:
 def write_results(
     results: Sequence[Result],
     kinds: Sequence[str],
-    wanted: Wanted,
+    wanted: OutputOptions,
     folder: OutputFolder,
-    planes: Planes,
+    planes: PlaneOpener,
     *,
     failures: Failures,
-) -> Written:
+) -> SearchReport:
     """Write the files of all planes, on one scale and with one threshold.
 
     Parameters
@@ -169,9 +169,9 @@ def write_results(
         At least one.
     kinds : sequence of str
         Names of the kinds, in the order of the maps.
-    wanted : Wanted
+    wanted : OutputOptions
     folder : OutputFolder
-    planes : Planes
+    planes : PlaneOpener
         Of which the pixels are read again.
     failures : Failures
         Gets the planes that cannot be read any more.
@@ -188,10 +188,10 @@ def write_results(
             failures.add(picture)
         else:
             entries.append(writer.write(result, picture))
-    return Written(entries, limits, level)
+    return SearchReport(entries, limits, level)
 
 
-def _picture(result: Result, planes: Planes) -> NDArray[Any] | PlaneFailed:
+def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
     try:
         return draw_plane(planes.source(result.place), result.window)
     except Exception as error:  # as when it is embedded, it does not stop the others
@@ -202,7 +202,7 @@ def _picture(result: Result, planes: Planes) -> NDArray[Any] | PlaneFailed:
 class _Writer:
     folder: OutputFolder
     kinds: Sequence[str]
-    wanted: Wanted
+    wanted: OutputOptions
     limits: Limits
     level: float | None
 
@@ -210,7 +210,7 @@ class _Writer:
     def _parts(self) -> list[str]:
         return kind_parts(self.kinds)
 
-    def write(self, result: Result, picture: NDArray[Any]) -> Entry:
+    def write(self, result: Result, picture: NDArray[Any]) -> PlaneReport:
         """Write the files of a plane, of which the picture is given."""
         place = result.place
         about = {
@@ -225,7 +225,7 @@ class _Writer:
             {"kind": kind, **self._write_kind(result, picture, one, f"{place.stem}{part}")}
             for kind, part, one in parts
         ]
-        return Entry(place, about, kinds, self._write_together(result))
+        return PlaneReport(place, about, kinds, self._write_together(result))
 
     def _write_kind(
         self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str
@@ -251,7 +251,7 @@ class _Writer:
         drawn = outline_patches(drawn, one.grid, result.negatives, NEGATIVE, step)
         return str(self.folder.write(name, encode_png(drawn)))
 
-    def _write_labels(self, one: SimilarityMap, place: Place, stem: str) -> dict[str, Any]:
+    def _write_labels(self, one: SimilarityMap, place: SearchPlane, stem: str) -> dict[str, Any]:
         from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
         if self.wanted.threshold is None or self.level is None:

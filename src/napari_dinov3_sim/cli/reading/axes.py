@@ -21,7 +21,7 @@ COLOUR_DOUBT = (
 
 
 @dataclass(frozen=True)
-class Order:
+class AxisOrder:
     """How the axes of a file become those of an image or of a stack.
 
     Attributes
@@ -40,12 +40,12 @@ class Order:
         return data if self.move is None else np.moveaxis(data, *self.move)
 
 
-COLOURS_LAST, PLANES_FIRST = Order((0, -1)), Order((-1, 0))
+COLOURS_LAST, PLANES_FIRST = AxisOrder((0, -1)), AxisOrder((-1, 0))
 
 
-def npy_order(shape: tuple[int, ...], read_as: ReadAs) -> Order:
+def npy_order(shape: tuple[int, ...], read_as: ReadAs) -> AxisOrder:
     """Return the order of the axes of a NumPy array, which names none of them."""
-    return COLOURS_LAST if read_as == "rgb" and has_planes_of_colour(shape) else Order()
+    return COLOURS_LAST if read_as == "rgb" and has_planes_of_colour(shape) else AxisOrder()
 
 
 def has_planes_of_colour(shape: tuple[int, ...]) -> bool:
@@ -53,7 +53,7 @@ def has_planes_of_colour(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[0] in (3, 4)
 
 
-def tiff_order(tiff: Any, read_as: ReadAs) -> Order:
+def tiff_order(tiff: Any, read_as: ReadAs) -> AxisOrder:
     """Return the order of the axes of a TIFF file.
 
     Samples that are interleaved are colours where the file says RGB, and are taken for them, with
@@ -70,25 +70,25 @@ def tiff_order(tiff: Any, read_as: ReadAs) -> Order:
         return _interleaved(tiff, read_as)
     if has_planes_of_colour(series.shape):
         return _planar(tiff, read_as)
-    return Order()
+    return AxisOrder()
 
 
-def _interleaved(tiff: Any, read_as: ReadAs) -> Order:
+def _interleaved(tiff: Any, read_as: ReadAs) -> AxisOrder:
     if _says_rgb(tiff) or read_as == "rgb":
-        return Order()
+        return AxisOrder()
     if read_as == "stack":
         return PLANES_FIRST
-    return Order(doubt=COLOUR_DOUBT.format(count=tiff.series[0].shape[2]))
+    return AxisOrder(doubt=COLOUR_DOUBT.format(count=tiff.series[0].shape[2]))
 
 
-def _planar(tiff: Any, read_as: ReadAs) -> Order:
+def _planar(tiff: Any, read_as: ReadAs) -> AxisOrder:
     are_samples = tiff.series[0].axes == "SYX"
     is_sure = are_samples and _says_rgb(tiff) and not _by_tifffile(tiff)
     if read_as == "rgb" or (is_sure and read_as == "auto"):
         return COLOURS_LAST
     if read_as == "stack" or not are_samples:
-        return Order()
-    return Order(doubt=STACK_DOUBT.format(count=tiff.series[0].shape[0]))
+        return AxisOrder()
+    return AxisOrder(doubt=STACK_DOUBT.format(count=tiff.series[0].shape[0]))
 
 
 def _says_rgb(tiff: Any) -> bool:

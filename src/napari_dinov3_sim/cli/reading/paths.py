@@ -41,7 +41,7 @@ def check_there(path: Path) -> None:
         raise InputError(f"{path} does not exist; check the spelling and the folder.")
 
 
-class Names:
+class InputPaths:
     """Files by the names that the user gave; what is wrong with any of them is told at once."""
 
     def __init__(self) -> None:

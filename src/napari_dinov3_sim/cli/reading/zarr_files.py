@@ -24,7 +24,7 @@ Channel = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class ZarrLevel:
     """One level of an image.
 
     Attributes
@@ -57,7 +57,7 @@ def channels_doubt(count: int) -> str:
     )
 
 
-def open_zarr(path: Path, read_as: ReadAs = "auto") -> list[tuple[Level, Channel | None]]:
+def open_zarr(path: Path, read_as: ReadAs = "auto") -> list[tuple[ZarrLevel, Channel | None]]:
     """Return what is embedded of a Zarr folder: a level for each channel.
 
     Parameters
@@ -99,13 +99,15 @@ def open_zarr(path: Path, read_as: ReadAs = "auto") -> list[tuple[Level, Channel
     return _layers(level, axis, read_as)
 
 
-def _layers(level: Level, axis: int | None, read_as: ReadAs) -> list[tuple[Level, Channel | None]]:
+def _layers(
+    level: ZarrLevel, axis: int | None, read_as: ReadAs
+) -> list[tuple[ZarrLevel, Channel | None]]:
     if axis is None or read_as == "stack":
         return [(level, None)]
     return [(level, (axis, number)) for number in range(level.data.shape[axis])]
 
 
-def _open(path: Path, node: Any) -> tuple[Level, int | None]:
+def _open(path: Path, node: Any) -> tuple[ZarrLevel, int | None]:
     if hasattr(node, "dtype"):
         arrays, axis = [node], None
     else:
@@ -144,9 +146,9 @@ def _channel_axis(image: Mapping[str, Any], ndim: int) -> int | None:
     return None
 
 
-def _choose(arrays: list[Any]) -> Level:
+def _choose(arrays: list[Any]) -> ZarrLevel:
     shape = tuple(int(n) for n in arrays[0].shape)
     for number, data in enumerate(arrays):
         if data.shape[-1] * data.shape[-2] <= MAX_LEVEL_PIXELS:
-            return Level(data, shape, number, len(arrays))
-    return Level(arrays[-1], shape, len(arrays) - 1, len(arrays))
+            return ZarrLevel(data, shape, number, len(arrays))
+    return ZarrLevel(arrays[-1], shape, len(arrays) - 1, len(arrays))

@@ -32,14 +32,14 @@ class Batch(NamedTuple):
     pixels: torch.Tensor
 
 
-class Recalled(NamedTuple):
+class CachedTile(NamedTuple):
     """A tile that an earlier run has finished: its number and its unit vectors."""
 
     tile: int
     vectors: torch.Tensor
 
 
-class ArithmeticChangedError(Exception):
+class PrecisionChangedError(Exception):
     """The model must go on in another arithmetic, so what is there cannot be used.
 
     Attributes
@@ -54,19 +54,19 @@ class ArithmeticChangedError(Exception):
 
 
 def batched(
-    steps: Iterable[tuple[Pass, torch.Tensor] | Recalled], size: int
-) -> Iterator[Batch | Recalled]:
+    steps: Iterable[tuple[Pass, torch.Tensor] | CachedTile], size: int
+) -> Iterator[Batch | CachedTile]:
     """Group passes with their pixels (3, H', W') into batches; the order of tiles stays."""
     group: list[tuple[Pass, torch.Tensor]] = []
     for step in steps:
-        if not isinstance(step, Recalled):
+        if not isinstance(step, CachedTile):
             group.append(step)
             if len(group) < size:
                 continue
         if group:
             yield _batch(group)
             group = []
-        if isinstance(step, Recalled):
+        if isinstance(step, CachedTile):
             yield step
     if group:
         yield _batch(group)
@@ -79,26 +79,26 @@ def _batch(group: list[tuple[Pass, torch.Tensor]]) -> Batch:
 
 
 def read_ahead(
-    batches: Iterator[Batch | Recalled], stage: Callable[[Batch], Batch]
-) -> Generator[Batch | Recalled, None, None]:
+    batches: Iterator[Batch | CachedTile], stage: Callable[[Batch], Batch]
+) -> Generator[Batch | CachedTile, None, None]:
     """Prepare the next batch, or recall the next tile, on a thread while the last one is used.
 
     The thread has ended when this generator is closed, however that comes about.
 
     Parameters
     ----------
-    batches : iterator of Batch or Recalled
+    batches : iterator of Batch or CachedTile
         Runs on the thread only.
     stage : callable
         Runs there too, on each batch.
     """
 
-    def prepare() -> Batch | Recalled | None:
+    def prepare() -> Batch | CachedTile | None:
         batch = next(batches, None)
         return stage(batch) if isinstance(batch, Batch) else batch
 
     with ThreadPoolExecutor(1, "read-tiles") as pool:
-        future: Future[Batch | Recalled | None] = pool.submit(prepare)
+        future: Future[Batch | CachedTile | None] = pool.submit(prepare)
         try:
             while (batch := future.result()) is not None:
                 future = pool.submit(prepare)
@@ -108,7 +108,7 @@ def read_ahead(
 
 
 @dataclass(eq=False)
-class Forward:
+class BatchRunner:
     """Runs a model on batches; out of memory is answered by smaller ones, then by the CPU.
 
     Attributes
@@ -147,7 +147,7 @@ class Forward:
             Not even the CPU has the memory for a single pass.
         BackboneError
             The model returned values that are not finite, or the wrong number of them.
-        ArithmeticChangedError
+        PrecisionChangedError
             The model on the CPU has another fingerprint.
         """
         features = self._embed(pixels)
@@ -192,7 +192,7 @@ class Forward:
         self.backbone = on_cpu()
         self._say(f"{ran_out} a single tile; this image is embedded on the CPU, more slowly.")
         if self.backbone.fingerprint != self._fingerprint:
-            raise ArithmeticChangedError(self.backbone)
+            raise PrecisionChangedError(self.backbone)
 
     def _say(self, sentence: str) -> None:
         if self.notice is not None:

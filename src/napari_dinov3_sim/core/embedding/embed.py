@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_dinov3_sim.core.embedding.batches import (
-    ArithmeticChangedError,
-    Forward,
+    BatchRunner,
+    CachedTile,
     Pass,
-    Recalled,
+    PrecisionChangedError,
     batched,
     read_ahead,
 )
 from napari_dinov3_sim.core.embedding.preprocessing import lengths, normalize_pixels
 from napari_dinov3_sim.core.embedding.recipe import EmbeddingPlan, Recipe, plan_embedding
-from napari_dinov3_sim.core.embedding.stitching import Joiner
+from napari_dinov3_sim.core.embedding.stitching import TileStitcher
 from napari_dinov3_sim.core.images.chunk_cache import ChunkCache
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.images.resampling import ResampledImage
@@ -47,8 +47,8 @@ class EmbeddingTask:
     ----------
     image : ResampledImage
     plan : EmbeddingPlan
-    joiner : Joiner
-    forward : Forward
+    joiner : TileStitcher
+    forward : BatchRunner
     tiles : TileCache or None
         Asked before a tile is computed, and given each that was.
     progress : callable or None
@@ -57,8 +57,8 @@ class EmbeddingTask:
 
     image: ResampledImage
     plan: EmbeddingPlan
-    joiner: Joiner
-    forward: Forward
+    joiner: TileStitcher
+    forward: BatchRunner
     tiles: TileCache | None
     progress: Progress | None
     _done: int = field(default=0, init=False)
@@ -73,10 +73,10 @@ class EmbeddingTask:
         vectors: NDArray[np.float32 | np.float16] = self.joiner.embeddings.numpy()
         return vectors.reshape(-1, self.forward.backbone.dim)
 
-    def _collect(self, ready: Iterator[Batch | Recalled]) -> None:
+    def _collect(self, ready: Iterator[Batch | CachedTile]) -> None:
         unfinished: dict[int, list[torch.Tensor]] = {}
         for step in ready:
-            if isinstance(step, Recalled):
+            if isinstance(step, CachedTile):
                 self._join(step.tile, step.vectors)
                 continue
             for one, features in zip(step.passes, self.forward(step.pixels), strict=True):
@@ -85,7 +85,7 @@ class EmbeddingTask:
                 if len(parts) == self.plan.shifts**2:
                     self._finish(one.tile, unfinished.pop(one.tile))
 
-    def _steps(self) -> Iterator[tuple[Pass, torch.Tensor] | Recalled]:
+    def _steps(self) -> Iterator[tuple[Pass, torch.Tensor] | CachedTile]:
         # In one order, whatever is there already: so are the sums, to the last bit.
         for number in range(len(self.plan.tiles)):
             recalled = self._recall(number)
@@ -119,11 +119,11 @@ class EmbeddingTask:
         self._done += 1
         self._report()
 
-    def _recall(self, number: int) -> Recalled | None:
+    def _recall(self, number: int) -> CachedTile | None:
         found = self.tiles.get(number) if self.tiles is not None else None
         if found is None or found.shape != self._shape(number):
             return None
-        return Recalled(number, torch.from_numpy(found))
+        return CachedTile(number, torch.from_numpy(found))
 
     def _shape(self, number: int) -> tuple[int, int, int]:
         rows, columns = self.plan.cells(self.plan.tiles[number])
@@ -160,16 +160,16 @@ def embed_source(
     plan = plan_embedding(source.shape, backbone.patch_size, recipe)
     image = ResampledImage(ChunkCache(source), window, recipe.factor, recipe.padding)
     size = batch_size or _suggested_batch_size(backbone, plan)
-    forward = Forward(backbone, size, notice, recipe.debias)
+    forward = BatchRunner(backbone, size, notice, recipe.debias)
     if len(plan.tiles) == 1:  # of which nothing can be resumed
         tiles = None
-    joiner = Joiner(plan, backbone.dim, recipe.tiling.joint)
+    joiner = TileStitcher(plan, backbone.dim, recipe.tiling.joint)
     try:
         vectors = EmbeddingTask(image, plan, joiner, forward, tiles, progress).run()
-    except ArithmeticChangedError as change:
+    except PrecisionChangedError as change:
         # What the cache holds belongs to the first arithmetic, and must not be mixed with this.
         # The joiner's array is filled once more, from its first tile.
-        forward = Forward(change.backbone, 1, notice, recipe.debias)
+        forward = BatchRunner(change.backbone, 1, notice, recipe.debias)
         vectors = EmbeddingTask(image, plan, joiner, forward, None, progress).run()
     return vectors, plan.grid, forward.backbone.fingerprint
 

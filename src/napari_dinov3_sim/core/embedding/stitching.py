@@ -21,7 +21,7 @@ Interval = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class TileSpan:
     """The cells of a tile along one axis.
 
     Attributes
@@ -48,7 +48,7 @@ class Stretch:
         return self.stop - self.start - self.passed_on
 
 
-def plan_stretches(intervals: Sequence[Interval], joint: Joint) -> tuple[Stretch, ...]:
+def plan_spans_of_tiles(intervals: Sequence[Interval], joint: Joint) -> tuple[TileSpan, ...]:
     """Return what the tiles of one axis contribute to its cells.
 
     Parameters
@@ -69,7 +69,7 @@ def plan_stretches(intervals: Sequence[Interval], joint: Joint) -> tuple[Stretch
     for (start, stop), weights in zip(intervals, raw, strict=True):
         total[start:stop] += weights
     return tuple(
-        Stretch(
+        TileSpan(
             start, stop, shared[number], shared[number + 1], (weights / total[start:stop]).float()
         )
         for number, ((start, stop), weights) in enumerate(zip(intervals, raw, strict=True))
@@ -86,7 +86,7 @@ def _falling_off(length: int, before: int, after: int, joint: Joint) -> torch.Te
     return torch.minimum(rising, falling).clamp(max=1.0)
 
 
-class Joiner:
+class TileStitcher:
     """Joins tiles into one array of unit vectors; they must come in the order of the plan.
 
     Each cell is the mean of the vectors of all tiles over it, weighted by how far it lies from
@@ -112,7 +112,7 @@ class Joiner:
         self.embeddings = torch.from_numpy(np.empty((*plan.grid.shape, dim), dtype))
         cells = [plan.cells(tile) for tile in plan.tiles]
         axes = [sorted({(part[axis].start, part[axis].stop) for part in cells}) for axis in (0, 1)]
-        self._down, self._across = (plan_stretches(axis, joint) for axis in axes)
+        self._down, self._across = (plan_spans_of_tiles(axis, joint) for axis in axes)
         self._undivided = [_undivided(axis) for axis in (self._down, self._across)]
         self._right = torch.empty(0)
         self._below = torch.empty(
@@ -137,7 +137,7 @@ class Joiner:
         self._right = part[:, across.settled :].clone()
         self._settle(part[:, : across.settled], down, across.start)
 
-    def _settle(self, part: torch.Tensor, down: Stretch, left: int) -> None:
+    def _settle(self, part: torch.Tensor, down: TileSpan, left: int) -> None:
         columns = slice(left, left + part.shape[1])
         part[: down.shared] += self._below[: down.shared, columns]
         below = part[down.settled :]
@@ -150,7 +150,7 @@ class Joiner:
         self.embeddings[rows, columns] = part / divisors
 
 
-def _undivided(stretches: Sequence[Stretch]) -> torch.Tensor:
+def _undivided(stretches: Sequence[TileSpan]) -> torch.Tensor:
     """Mark the cells of an axis over which one tile has all the weight."""
     marked = torch.zeros(stretches[-1].stop, dtype=torch.bool)
     for stretch in stretches:

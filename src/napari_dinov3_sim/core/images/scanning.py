@@ -37,7 +37,7 @@ Block = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Survey:
+class PixelScan:
     """What one pass over all pixels tells.
 
     Attributes
@@ -56,7 +56,7 @@ class Survey:
     contrast: bool
 
 
-def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
+def scan_pixels(source: PixelSource, progress: Progress | None = None) -> PixelScan:
     """Read every pixel once, and each chunk once, in bounded memory.
 
     Parameters
@@ -67,7 +67,7 @@ def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
 
     Returns
     -------
-    Survey
+    PixelScan
 
     Raises
     ------
@@ -84,13 +84,13 @@ def survey(source: PixelSource, progress: Progress | None = None) -> Survey:
         else:
             sample.add(block, pixels)
     if sample is None:
-        return Survey(digest.hexdigest(), None, colours.differ)
+        return PixelScan(digest.hexdigest(), None, colours.differ)
     window = sample.window()
-    return Survey(digest.hexdigest(), window, has_contrast(window))
+    return PixelScan(digest.hexdigest(), window, has_contrast(window))
 
 
 def source_window(source: PixelSource, progress: Progress | None = None) -> IntensityWindow | None:
-    """Return the window of a plane, as `survey` does, without its digest.
+    """Return the window of a plane, as `scan_pixels` does, without its digest.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def numpy_dtype(data: Any) -> np.dtype[Any]:
         ) from error
 
 
-def check_known(shape: tuple[Any, ...], name: str) -> None:
+def check_known_shape(shape: tuple[Any, ...], name: str) -> None:
     """Raise `ImageError` for the shape of a lazy array that has to be computed first."""
     if any(size != size for size in shape):  # noqa: PLR0124 - NaN, for dask
         raise ImageError(
@@ -52,7 +52,7 @@ def check_known(shape: tuple[Any, ...], name: str) -> None:
         )
 
 
-def as_announced(
+def check_region(
     pixels: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], name: str
 ) -> NDArray[Any]:
     """Return a region in the dtype that its array says it has.
@@ -148,7 +148,7 @@ class ArraySource:
                 f"The index {self.index} does not choose a plane of {self.name} of shape "
                 f"{tuple(self.data.shape)}; leave two axes open and give a position on the others."
             )
-        check_known(self.data.shape, self.name)
+        check_known_shape(self.data.shape, self.name)
         colour = (self.data.shape[-1],) if self.channels_last else ()
         check_shape((*self.shape, *colour))
         check_dtype(self.dtype)
@@ -199,7 +199,7 @@ class ArraySource:
         lengths = zip((rows, columns), self.shape, strict=True)
         shape = [len(range(*part.indices(size))) for part, size in lengths]
         colours = [self.channels] * self.channels_last
-        return as_announced(pixels, (*shape, *colours), self.dtype, self.name)
+        return check_region(pixels, (*shape, *colours), self.dtype, self.name)
 
 
 def _edges(chunks: Any, size: int) -> Edges:

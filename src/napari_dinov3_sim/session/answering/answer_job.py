@@ -83,7 +83,7 @@ class AnswerJob:
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `MapReady` for each plane, `LayerReady` for each layer, then `Answered`."""
-        from napari_dinov3_sim.session.answering.query_vectors import kind_queries
+        from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
         states = {key: self._fetch(handle) for key, handle in self.question.states}
         gone = [key for key, state in states.items() if state is None]
@@ -92,7 +92,7 @@ class AnswerJob:
         if gone:
             return
         found = {key: state for key, state in states.items() if state is not None}
-        kinds = kind_queries(self.question, found, self.backgrounds)
+        kinds = build_class_queries(self.question, found, self.backgrounds)
         if kinds:
             _Round(self, kinds, post, token).run()
 

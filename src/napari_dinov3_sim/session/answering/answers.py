@@ -54,7 +54,7 @@ class Answers:
         self._token: CancelToken | None = None
         self._question: Question | None = None
         self._maps: dict[PlaneKey, tuple[StateHandle, KindMaps]] = {}
-        self._hopeless: dict[PlaneKey, StateHandle] = {}
+        self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._under_way: dict[PlaneKey, StateHandle] = {}
         self._ahead: frozenset[PlaneKey] = frozenset()
         self._seen_due = self._lost = False
@@ -83,9 +83,9 @@ class Answers:
         found = self._maps.get(key)
         return None if found is None else found[1]
 
-    def has_given_up(self, key: PlaneKey) -> bool:
+    def is_unanswerable(self, key: PlaneKey) -> bool:
         """Whether a plane could not be compared with the picks."""
-        return key in self._hopeless
+        return key in self._unanswerable
 
     def planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are answered."""
@@ -96,7 +96,7 @@ class Answers:
         self._stop()
         self._question, self._next = None, None
         self._maps.clear()
-        self._hopeless.clear()
+        self._unanswerable.clear()
 
     def retain(self, layers: Collection[LayerAxes]) -> None:
         """Forget what is known about all other layers."""
@@ -136,7 +136,7 @@ class Answers:
         self._stop()
         self._question = question
         self._maps.clear()
-        self._hopeless.clear()
+        self._unanswerable.clear()
         self._go_on(targets)
 
     def _go_on(self, targets: Targets) -> None:
@@ -153,7 +153,7 @@ class Answers:
         found = self._maps.get(target.key)
         if found is not None and found[0] == target.handle:
             return True
-        return self._hopeless.get(target.key) == target.handle
+        return self._unanswerable.get(target.key) == target.handle
 
     def _submit(self, missing: Targets) -> None:
         assert self._question is not None  # noqa: S101
@@ -196,5 +196,5 @@ class Answers:
         """
         if not self._lost:
             unanswered = self._under_way.keys() - self._maps.keys()
-            self._hopeless |= {key: self._under_way[key] for key in unanswered}
+            self._unanswerable |= {key: self._under_way[key] for key in unanswered}
         self._token, self._under_way, self._seen_due = None, {}, False

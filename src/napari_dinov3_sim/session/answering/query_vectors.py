@@ -55,7 +55,7 @@ class _Gathered:
     background: Vector | None = None
 
 
-def kind_queries(
+def build_class_queries(
     question: Question,
     states: Mapping[PlaneKey, PatchImageState],
     backgrounds: Backgrounds,

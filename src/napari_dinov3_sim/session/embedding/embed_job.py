@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled, ImageError
-from napari_dinov3_sim.session.embedding.model_loading import JobModel
+from napari_dinov3_sim.session.embedding.model_loading import LazyJobModel
 from napari_dinov3_sim.session.embedding.plane_reader import (
-    PixelsRead,
+    PlanePixels,
     check_unchanged,
     read_pixels,
 )
@@ -19,12 +19,17 @@ from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, P
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.embedding.model_loading import LoadOnce
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.embedding.model_loading import CachingLoader
+    from napari_dinov3_sim.session.images.planes import (
+        IntensityWindows,
+        Plane,
+        PlaneKey,
+        WindowKey,
+    )
     from napari_dinov3_sim.session.runner import CancelToken, Receive
     from napari_dinov3_sim.store import EmbeddingStore
 
@@ -108,9 +113,9 @@ class EmbedJob:
         Name of the model.
     backbone : Backbone or None
         The model, if it is loaded.
-    card : ModelCard or None
+    identity : ModelIdentity or None
         What is remembered of it, if that is known and it is not loaded.
-    load_model : LoadOnce
+    load_model : CachingLoader
     queue : PlaneQueue
     windows : mapping
         Intensity windows that are known already.
@@ -118,17 +123,22 @@ class EmbedJob:
 
     model: str
     backbone: Backbone | None
-    card: ModelCard | None
-    load_model: LoadOnce
+    identity: ModelIdentity | None
+    load_model: CachingLoader
     queue: PlaneQueue
-    windows: Mapping[WindowKey, Windows]
+    windows: Mapping[WindowKey, IntensityWindows]
     store: EmbeddingStore
     recipe: Recipe
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `ModelKnown` or `ModelLoaded`, `Progress`, and the result for each plane."""
-        model = JobModel(
-            self.model, self.load_model, post, token, backbone=self.backbone, card=self.card
+        model = LazyJobModel(
+            self.model,
+            self.load_model,
+            post,
+            token,
+            backbone=self.backbone,
+            identity=self.identity,
         )
         try:
             model.fingerprint()  # while it is not known, no plane is taken
@@ -136,7 +146,7 @@ class EmbedJob:
         except EmbeddingCancelled:
             return
 
-    def _embed_all(self, model: JobModel, post: Receive, token: CancelToken) -> None:
+    def _embed_all(self, model: LazyJobModel, post: Receive, token: CancelToken) -> None:
         windows = dict(self.windows)
         meter = _Meter(self.queue, post, token)
         while (plane := self.queue.take()) is not None:
@@ -155,8 +165,8 @@ class EmbedJob:
     def _embed(
         self,
         plane: Plane,
-        model: JobModel,
-        windows: Mapping[WindowKey, Windows],
+        model: LazyJobModel,
+        windows: Mapping[WindowKey, IntensityWindows],
         meter: _Meter,
     ) -> PlaneEmbedded:
         from napari_dinov3_sim.store import digest_of
@@ -170,7 +180,7 @@ class EmbedJob:
         return PlaneEmbedded(plane.key, digest, state, key, read.windows, read.contrast)
 
     def _compute(
-        self, plane: Plane, backbone: Backbone, read: PixelsRead, digest: str, meter: _Meter
+        self, plane: Plane, backbone: Backbone, read: PlanePixels, digest: str, meter: _Meter
     ) -> PatchImageState:
         from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 

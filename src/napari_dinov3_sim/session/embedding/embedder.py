@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.embedding.embed_job import EmbedJob, PlaneQueue
-from napari_dinov3_sim.session.embedding.model_loading import EncoderWarming, LoadOnce
-from napari_dinov3_sim.session.embedding.plane_states import PlaneRecord, Wishes
+from napari_dinov3_sim.session.embedding.model_loading import CachingLoader, EncoderPreload
+from napari_dinov3_sim.session.embedding.plane_states import EmbeddingRequests, PlaneStates
 from napari_dinov3_sim.session.messages import (
     Failure,
     Finished,
@@ -20,11 +20,16 @@ from napari_dinov3_sim.session.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.images.planes import (
+        IntensityWindows,
+        Plane,
+        PlaneKey,
+        WindowKey,
+    )
     from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
     from napari_dinov3_sim.store import EmbeddingStore
@@ -54,19 +59,19 @@ class Embedder:
         recipe: Recipe,
         notify: Callable[[Message], None],
     ) -> None:
-        self._runner, self._load_model = runner, LoadOnce(load_model)
+        self._runner, self._load_model = runner, CachingLoader(load_model)
         self._store, self._recipe, self._notify = store, recipe, notify
         self.model = ""
         self.backbone: Backbone | None = None
-        self._card: ModelCard | None = None
-        self._record = PlaneRecord(store)
-        self._wishes = Wishes()
+        self._identity: ModelIdentity | None = None
+        self._record = PlaneStates(store)
+        self._requests = EmbeddingRequests()
         self.model_failed = False
-        self._found_by_card: dict[PlaneKey, Plane] = {}
+        self._found_by_identity: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
         self._token: CancelToken | None = None
-        self._warming = EncoderWarming(runner)
+        self._warming = EncoderPreload(runner)
 
     @property
     def busy(self) -> bool:
@@ -74,9 +79,9 @@ class Embedder:
         return self._queue is not None
 
     @property
-    def identity(self) -> Backbone | ModelCard | None:
+    def identity(self) -> Backbone | ModelIdentity | None:
         """The model, or what is remembered of it; None before it is first needed."""
-        return self._card if self.backbone is None else self.backbone
+        return self._identity if self.backbone is None else self.backbone
 
     @property
     def recipe(self) -> Recipe:
@@ -85,13 +90,13 @@ class Embedder:
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
-        self._recipe, card = recipe, self._card
+        self._recipe, identity = recipe, self._identity
         self.set_model(self.model, self.backbone)
-        self._card = card
+        self._identity = identity
         # Its fingerprint does not tell a state of the same model and another recipe.
         self._trusted_from = self._job + 1
 
-    def warm_up(self) -> None:
+    def preload(self) -> None:
         """Import what a model needs in a lull, before it is needed."""
         self._warming.start()
 
@@ -99,11 +104,11 @@ class Embedder:
         """Change the model; nothing embedded by another one is used any more."""
         self.cancel()
         self._load_model.forget()
-        self.model, self.backbone, self._card = model, backbone, None
+        self.model, self.backbone, self._identity = model, backbone, None
         self.model_failed = False
         self._record.forget_embeddings()
-        self._found_by_card.clear()
-        self._wishes.forget_failures()
+        self._found_by_identity.clear()
+        self._requests.forget_failures()
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
@@ -113,7 +118,7 @@ class Embedder:
         """Return the planes that are embedded, whether or not they are held."""
         return self._record.planes()
 
-    def windows(self, key: PlaneKey) -> Windows | None:
+    def windows(self, key: PlaneKey) -> IntensityWindows | None:
         """Return the windows that a plane's layer is drawn through, once it is embedded."""
         return self._record.windows_of(key)
 
@@ -141,18 +146,18 @@ class Embedder:
         present = set(alive)
         used = set(keys) | {key for key in waiting if not self._record.is_on_disk(key)}
         self._record.retain(used, present)
-        self._wishes.retain(present)
-        self._found_by_card = {
-            k: p for k, p in self._found_by_card.items() if k.window_key in present
+        self._requests.retain(present)
+        self._found_by_identity = {
+            k: p for k, p in self._found_by_identity.items() if k.window_key in present
         }
 
-    def insist(self, planes: Iterable[Plane]) -> None:
+    def reembed(self, planes: Iterable[Plane]) -> None:
         """Read planes again and embed what is new in them, also where nothing has been asked.
 
         Pixels that were changed in place tell nobody; the store knows those that were not.
         """
         self.model_failed = False
-        self._wishes.ask_for(planes)
+        self._requests.request(planes)
         self._record.forget()
         if self._queue is None or self._queue.is_started:
             self._trusted_from = self._job + 1
@@ -166,11 +171,11 @@ class Embedder:
 
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
-        self._wishes.retry()
+        self._requests.retry()
 
     def is_coming(self, key: PlaneKey) -> bool:
         """Whether a plane is embedded, or will be if it is requested."""
-        return not self._wishes.is_barred(key) or self.handle(key) is not None
+        return not self._requests.is_blocked(key) or self.handle(key) is not None
 
     def request(self, planes: Iterable[Plane]) -> None:
         """Embed the planes that have no state, in this order.
@@ -178,7 +183,7 @@ class Embedder:
         A running job goes on with the plane it is at, if that is still wanted, and then takes
         these.
         """
-        missing = self._wishes.missing(planes, self.handle)
+        missing = self._requests.missing(planes, self.handle)
         if self.model_failed or not self.model:
             return
         if self._queue is not None and self._queue.replace(missing):
@@ -188,13 +193,13 @@ class Embedder:
 
     def _submit(self, planes: tuple[Plane, ...]) -> None:
         self._stop()
-        self._warming.put_off()
+        self._warming.postpone()
         self._job += 1
         self._queue = queue = PlaneQueue(planes)
         job = EmbedJob(
             self.model,
             self.backbone,
-            self._card,
+            self._identity,
             self._load_model,
             queue,
             self._record.windows,
@@ -214,7 +219,7 @@ class Embedder:
     def cancel(self) -> None:
         """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
         waiting = () if self._queue is None else self._queue.keys()
-        self._wishes.cancel(waiting, self.handle)
+        self._requests.cancel(waiting, self.handle)
         self._stop()
         self._job += 1
 
@@ -229,28 +234,28 @@ class Embedder:
         elif number != self._job:
             return
         elif isinstance(message, ModelKnown):
-            self._card = message.card
+            self._identity = message.identity
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
             self._queue, self._token = None, None
-            self._wishes.ask_no_more()
-            self.warm_up()
+            self._requests.clear_requests()
+            self.preload()
         self._notify(message)
 
     def _take_model(self, message: ModelLoaded) -> None:
         """Take the model, also from a job that was cancelled: loading it was the same work."""
         if message.model != self.model or self.backbone is not None:
             return
-        self.backbone, card, self._card = message.backbone, self._card, None
-        found, self._found_by_card = self._found_by_card, {}
-        if card is not None and card.fingerprint != message.backbone.fingerprint:
+        self.backbone, identity, self._identity = message.backbone, self._identity, None
+        found, self._found_by_identity = self._found_by_identity, {}
+        if identity is not None and identity.fingerprint != message.backbone.fingerprint:
             self._start_over(found)
 
     def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
-        """Drop what was found by the card of another model, and embed what was asked for."""
+        """Drop what was found by the identity of another model, and embed what was asked for."""
         self._record.forget_embeddings()
-        self._wishes.ask_again(found)
+        self._requests.request_again(found)
         self._stop()
         self._job += 1
         self.request([])
@@ -261,13 +266,13 @@ class Embedder:
         if identity is None or message.state.fingerprint != identity.fingerprint:
             return
         self._record.keep(message)
-        plane = self._wishes.done(message.plane)
+        plane = self._requests.done(message.plane)
         if plane is not None and self.backbone is None:
-            self._found_by_card[message.plane] = plane
+            self._found_by_identity[message.plane] = plane
 
     def _give_up(self, failure: Failure) -> None:
         if failure.plane is not None:
-            self._wishes.failed(failure.plane)
+            self._requests.failed(failure.plane)
         elif failure.kind == "model":
             self.model_failed = True
-            self._wishes.ask_no_more()
+            self._requests.clear_requests()

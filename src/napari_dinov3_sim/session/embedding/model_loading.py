@@ -13,7 +13,7 @@ from napari_dinov3_sim.core.errors import EmbeddingCancelled
 from napari_dinov3_sim.session.messages import Failure, Finished, ModelKnown, ModelLoaded, Progress
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.backbones import ModelCard
+    from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.messages import Message
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 LoadModel = Callable[[str, Callable[[str, int, int], None]], "Backbone"]
 """Loads a model by name, reporting (what, bytes done, bytes in all).
 
-It may have a method `known_card`, which returns the `ModelCard` of a name, or None.
+It may have a method `known_identity`, which returns the `ModelIdentity` of a name, or None.
 """
 
 
-class LoadOnce:
+class CachingLoader:
     """Loads a model; a job behind a cancelled one takes what that one still loaded.
 
     Held weakly: a model that nobody uses any more does not stay in memory.
@@ -50,11 +50,11 @@ class LoadOnce:
                 self._model, self._find = model, weakref.ref(backbone)
         return backbone
 
-    def known_card(self, model: str) -> ModelCard | None:
+    def known_identity(self, model: str) -> ModelIdentity | None:
         """Return what is remembered of a model; None where the loader remembers nothing."""
-        known_card = getattr(self._load, "known_card", None)
-        card: ModelCard | None = None if known_card is None else known_card(model)
-        return card
+        known_identity = getattr(self._load, "known_identity", None)
+        identity: ModelIdentity | None = None if known_identity is None else known_identity(model)
+        return identity
 
     def forget(self) -> None:
         """Load anew: what lies under the name of the model may be something else by now."""
@@ -65,42 +65,42 @@ def _nothing() -> None:
     return None
 
 
-class JobModel:
+class LazyJobModel:
     """The model of a job: what is known of it, and itself once something must be embedded.
 
     Parameters
     ----------
     name : str
-    load : LoadOnce
+    load : CachingLoader
     post : callable
         Told `ModelKnown`, `ModelLoaded`, `Progress` and `Failure`.
     token : CancelToken
     backbone : Backbone or None
         The model, if it is loaded.
-    card : ModelCard or None
+    identity : ModelIdentity or None
         What is remembered of it, if that is known already.
     """
 
     def __init__(
         self,
         name: str,
-        load: LoadOnce,
+        load: CachingLoader,
         post: Receive,
         token: CancelToken,
         *,
         backbone: Backbone | None,
-        card: ModelCard | None,
+        identity: ModelIdentity | None,
     ) -> None:
-        self._name, self._backbone, self._card = name, backbone, card
+        self._name, self._backbone, self._identity = name, backbone, identity
         self._load_once, self._post, self._token = load, post, token
 
     def fingerprint(self) -> str:
-        """Return that of the model, from its card if there is one, else by loading the model."""
-        if self._backbone is None and self._card is None:
-            self._card = self._load_once.known_card(self._name)
-            if self._card is not None:
-                self._post(ModelKnown(self._name, self._card))
-        return self.load().fingerprint if self._card is None else self._card.fingerprint
+        """Return that of the model, from its identity if known, else by loading the model."""
+        if self._backbone is None and self._identity is None:
+            self._identity = self._load_once.known_identity(self._name)
+            if self._identity is not None:
+                self._post(ModelKnown(self._name, self._identity))
+        return self.load().fingerprint if self._identity is None else self._identity.fingerprint
 
     def load(self) -> Backbone:
         """Return the model.
@@ -108,12 +108,12 @@ class JobModel:
         Raises
         ------
         EmbeddingCancelled
-            It cannot be loaded, as a message says, or is not the one that its card told of.
+            It cannot be loaded, as a message says, or is not the one that its identity told of.
         """
         if self._backbone is None:
             backbone = self._load()
             self._post(ModelLoaded(self._name, backbone))
-            if self._card is not None and self._card.fingerprint != backbone.fingerprint:
+            if self._identity is not None and self._identity.fingerprint != backbone.fingerprint:
                 raise EmbeddingCancelled
             self._backbone = backbone
         return self._backbone
@@ -134,11 +134,11 @@ class JobModel:
         self._post(Progress(what, done, total))
 
 
-LULL = 1.0
+IDLE_SECONDS = 1.0
 """Seconds without a question after which a model is prepared for, in case it will be needed."""
 
 
-class Warming:
+class LibraryPreload:
     """Has pandas imported by a worker before the first Points layer needs it.
 
     Parameters
@@ -152,7 +152,7 @@ class Warming:
         self._warm = "pandas" in sys.modules
 
     @property
-    def is_warm(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a Points layer can be made without delay."""
         return self._warm
 
@@ -167,7 +167,7 @@ class Warming:
             self._done()
 
 
-class EncoderWarming:
+class EncoderPreload:
     """Has what models are built with imported in a lull, before one is needed.
 
     Parameters
@@ -182,10 +182,10 @@ class EncoderWarming:
     def start(self) -> None:
         """Wait for a lull from now on; what fails in it is told when a model is loaded."""
         if not background_import.is_imported():
-            self.put_off()
+            self.postpone()
             self._token = self._runner.submit("warm-up", _import_encoder, _ignore)
 
-    def put_off(self) -> None:
+    def postpone(self) -> None:
         """Wait no longer: something has been asked."""
         if self._token is not None:
             self._token.cancel()
@@ -195,7 +195,7 @@ class EncoderWarming:
 def _import_pandas(post: Receive, token: CancelToken) -> None:
     """Import what napari imports at its first Points layer: half a second, off the window."""
     del post, token
-    background_import.import_calmly("pandas")
+    background_import.import_without_gc("pandas")
 
 
 def _import_encoder(post: Receive, token: CancelToken) -> None:
@@ -205,7 +205,7 @@ def _import_encoder(post: Receive, token: CancelToken) -> None:
     are on disk are answered without it, and so it waits until they are.
     """
     del post
-    if token.wait(LULL):
+    if token.wait(IDLE_SECONDS):
         return
     background_import.import_torch()
     if not token.cancelled:  # something was asked meanwhile

@@ -13,7 +13,7 @@ from napari_dinov3_sim.core.images.intensity import IntensityWindow, has_contras
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.sources import ArraySource, PixelSource
-    from napari_dinov3_sim.session.images.planes import Plane, Windows
+    from napari_dinov3_sim.session.images.planes import IntensityWindows, Plane
 
 
 Check = Callable[[int, int], None]
@@ -25,7 +25,7 @@ into them meanwhile does no harm; larger ones are read a second time to see that
 
 
 @dataclass(frozen=True, eq=False)
-class PixelsRead:
+class PlanePixels:
     """What there is to be embedded.
 
     Attributes
@@ -42,12 +42,12 @@ class PixelsRead:
 
     source: PixelSource
     window: IntensityWindow | None
-    windows: Windows
+    windows: IntensityWindows
     digest: str
     contrast: bool
 
 
-def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRead:
+def read_pixels(plane: Plane, windows: IntensityWindows | None, check: Check) -> PlanePixels:
     """Read all pixels of a plane once, for their digest and, if not known, their window.
 
     Parameters
@@ -59,35 +59,37 @@ def read_pixels(plane: Plane, windows: Windows | None, check: Check) -> PixelsRe
 
     Returns
     -------
-    PixelsRead
+    PlanePixels
 
     Raises
     ------
     ImageError
         The pixels cannot be read, or cannot be embedded.
     """
-    from napari_dinov3_sim.core.images.scanning import survey
+    from napari_dinov3_sim.core.images.scanning import scan_pixels
 
     sources = [_settled(_source(plane, part), plane) for part in range(len(plane.data))]
     if windows is None:
         windows = _layer_windows(plane, check)
     source, window = _joined(sources, windows)
-    seen = survey(source, check)
+    seen = scan_pixels(source, check)
     if windows == ():
         windows = (seen.window,)
         window = seen.window
     # An empty plane of a stack is nothing unusual.
     contrast = seen.contrast if len(plane.shape) == 2 else any(map(has_contrast, windows))
-    return PixelsRead(source, window, windows, seen.digest, contrast)
+    return PlanePixels(source, window, windows, seen.digest, contrast)
 
 
-def open_pixels(plane: Plane, windows: Windows) -> tuple[PixelSource, IntensityWindow | None]:
+def open_pixels(
+    plane: Plane, windows: IntensityWindows
+) -> tuple[PixelSource, IntensityWindow | None]:
     """Return the pixels of a plane as the model saw them, unread, and their window."""
     return _joined([_source(plane, part) for part in range(len(plane.data))], windows)
 
 
 def _joined(
-    sources: Sequence[PixelSource], windows: Windows
+    sources: Sequence[PixelSource], windows: IntensityWindows
 ) -> tuple[PixelSource, IntensityWindow | None]:
     from napari_dinov3_sim.core.images.sources import merge_channels
 
@@ -112,7 +114,7 @@ def _source(plane: Plane, part: int, position: tuple[int, ...] | None = None) ->
     return ArraySource(plane.data[part], tuple(index), plane.rgb, plane.name)
 
 
-def _layer_windows(plane: Plane, check: Check) -> Windows:
+def _layer_windows(plane: Plane, check: Check) -> IntensityWindows:
     """Return the windows of the *whole* layer; none yet for a single plane of a single array.
 
     A stack is sampled on evenly spaced planes, so that the noise of an empty plane is not
@@ -144,13 +146,13 @@ def _settled(source: ArraySource, plane: Plane) -> PixelSource:
     return Source(pixels, channels_last=plane.rgb, name=plane.name)
 
 
-def check_unchanged(read: PixelsRead, plane: Plane, check: Check) -> None:
+def check_unchanged(read: PlanePixels, plane: Plane, check: Check) -> None:
     """Raise `ImageError` if a large array was written into while it was embedded."""
-    from napari_dinov3_sim.core.images.scanning import survey
+    from napari_dinov3_sim.core.images.scanning import scan_pixels
 
     in_memory = any(isinstance(data, np.ndarray) for data in plane.data)
     copied = _is_copied(read.source)
-    if in_memory and not copied and survey(read.source, check).digest != read.digest:
+    if in_memory and not copied and scan_pixels(read.source, check).digest != read.digest:
         raise ImageError(
             f"The pixels of {plane.name} changed while they were embedded; press Embed to embed "
             "them as they are now."

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey, Windows
+    from napari_dinov3_sim.session.images.planes import (
+        IntensityWindows,
+        Plane,
+        PlaneKey,
+        WindowKey,
+    )
     from napari_dinov3_sim.session.messages import PlaneEmbedded
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-class PlaneRecord:
+class PlaneStates:
     """Holds the states of the planes in use, and knows where those of the others are.
 
     Parameters
@@ -29,7 +34,7 @@ class PlaneRecord:
         self._store = store
         self._states: dict[PlaneKey, PatchImageState] = {}
         self._digests: dict[PlaneKey, str] = {}
-        self._windows: dict[WindowKey, Windows] = {}
+        self._windows: dict[WindowKey, IntensityWindows] = {}
 
     def planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are known, in use or not."""
@@ -41,11 +46,11 @@ class PlaneRecord:
         return dict(self._states)
 
     @property
-    def windows(self) -> dict[WindowKey, Windows]:
+    def windows(self) -> dict[WindowKey, IntensityWindows]:
         """Those that layers are drawn through, once a plane of them is embedded."""
         return dict(self._windows)
 
-    def windows_of(self, key: PlaneKey) -> Windows | None:
+    def windows_of(self, key: PlaneKey) -> IntensityWindows | None:
         """Return those that a plane's layer is drawn through, once it is embedded."""
         return self._windows.get(key.window_key)
 
@@ -95,7 +100,7 @@ class PlaneRecord:
         self._digests.clear()
 
 
-class Wishes:
+class EmbeddingRequests:
     """What *Embed* has asked for, what has failed and what was cancelled."""
 
     def __init__(self) -> None:
@@ -104,16 +109,16 @@ class Wishes:
         self._cancelled: set[PlaneKey] = set()
         self._paused = False
 
-    def ask_for(self, planes: Iterable[Plane]) -> None:
+    def request(self, planes: Iterable[Plane]) -> None:
         """Ask for planes, also for those that failed."""
         self.forget_failures()
         self._asked_for = {plane.key: plane for plane in planes}
 
-    def ask_again(self, planes: dict[PlaneKey, Plane]) -> None:
+    def request_again(self, planes: dict[PlaneKey, Plane]) -> None:
         """Ask for planes that were thought to be done."""
         self._asked_for |= planes
 
-    def ask_no_more(self) -> None:
+    def clear_requests(self) -> None:
         """Forget what is asked for: it is done, or cannot be."""
         self._asked_for.clear()
 
@@ -125,7 +130,7 @@ class Wishes:
         barred = self._failed | self._cancelled
         return tuple(p for key, p in wanted.items() if key not in barred and has(key) is None)
 
-    def is_barred(self, key: PlaneKey) -> bool:
+    def is_blocked(self, key: PlaneKey) -> bool:
         """Whether a plane is not tried before the user asks again."""
         return self._paused or key in self._failed or key in self._cancelled
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session.images.planes import levels_of, refusal
-from napari_dinov3_sim.session.images.transforms import worlds_of
+from napari_dinov3_sim.session.images.transforms import world_points
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.images.target import Merged, Target
+    from napari_dinov3_sim.session.images.target import MergedChannels, Target
     from napari_dinov3_sim.session.images.transforms import Units
 
 
@@ -25,12 +25,12 @@ TOLERANCE = 0.01
 """Pixels that corners of channels may lie apart: what reading transforms from files rounds."""
 
 
-def disagreement(merged: Merged, units: Units | None) -> str | None:
+def disagreement(merged: MergedChannels, units: Units | None) -> str | None:
     """Say why layers cannot be channels of one image, or None if they can.
 
     Parameters
     ----------
-    merged : Merged
+    merged : MergedChannels
     units : sequence of pint.Unit or None
         Of the viewer's world.
     """
@@ -62,7 +62,7 @@ def _lie_together(layer: Image, lead: Image, units: Units | None) -> bool:
     """Whether the corners of two layers of the same shape are at the same places."""
     size = np.array(_shapes(lead)[0], float)
     corners = np.vstack([np.zeros(len(size)), np.diag(size), size])
-    here, there = (worlds_of(each, corners, units) for each in (layer, lead))
+    here, there = (world_points(each, corners, units) for each in (layer, lead))
     return bool((np.abs(here - there) <= TOLERANCE * _pixel(there, size)).all())
 
 
@@ -72,7 +72,7 @@ def _pixel(corners: NDArray[np.float64], size: NDArray[np.float64]) -> float:
     return float(sides.min())
 
 
-class Merging:
+class ChannelMerger:
     """Makes layers one image, and parts those that do not go together any more.
 
     Parameters
@@ -90,12 +90,12 @@ class Merging:
         self._viewer, self._records, self._versions = viewer, records, versions
         self._parted: list[str] = []
 
-    def merged(self) -> list[Merged]:
+    def merged(self) -> list[MergedChannels]:
         """Return all layers that are one image."""
         found = (record.merged for record in self._records.values())
         return list(dict.fromkeys(merged for merged in found if merged is not None))
 
-    def merge(self, merged: Merged) -> None:
+    def merge(self, merged: MergedChannels) -> None:
         """Search layers as one image; those that are channels of another one leave it.
 
         Raises
@@ -121,12 +121,12 @@ class Merging:
             record.ticked = layer == merged.lead
             record.refuse()
 
-    def part(self, merged: Merged) -> None:
+    def part(self, merged: MergedChannels) -> None:
         """Search each layer by itself, if they were searched together."""
         records = [self._records.get(layer.unique_id) for layer in merged.members]
-        self._part([record for record in records if record is not None], merged)
+        self._split_records([record for record in records if record is not None], merged)
 
-    def _part(self, records: Sequence[Target], merged: Merged) -> None:
+    def _split_records(self, records: Sequence[Target], merged: MergedChannels) -> None:
         ticked = any(record.ticked for record in records if record.layer == merged.lead)
         for record in records:
             record.merged, record.version = None, next(self._versions)
@@ -140,9 +140,11 @@ class Merging:
                 f"{record.layer.name} was removed; the channels merged with it are split."
             )
             others = (self._records.get(layer.unique_id) for layer in record.merged.members)
-            self._part([record, *(other for other in others if other is not None)], record.merged)
+            self._split_records(
+                [record, *(other for other in others if other is not None)], record.merged
+            )
 
-    def part_diverged(self) -> list[str]:
+    def split_diverged(self) -> list[str]:
         """Part what does not go together any more; return a sentence for each case."""
         for merged in self.merged():
             reason = disagreement(merged, self._viewer.layers.units)

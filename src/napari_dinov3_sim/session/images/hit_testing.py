@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.geometry import pixel_from_coordinate
 from napari_dinov3_sim.session.images.planes import choose_level, levels_of, plane_at, shown_axes
-from napari_dinov3_sim.session.images.transforms import placement_of
+from napari_dinov3_sim.session.images.transforms import plane_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.images.target import Target
-    from napari_dinov3_sim.session.images.transforms import Placement
+    from napari_dinov3_sim.session.images.transforms import PlaneTransform
 
 
-class Place(NamedTuple):
+class PlanePixel(NamedTuple):
     """A pixel of an embedded plane: its column and its row."""
 
     plane: Plane
@@ -34,14 +34,14 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
+class ImageExtent:
     """An image as it lies in the world now.
 
     Attributes
     ----------
     axes : tuple of int
         The data axes that span the view, ascending.
-    placement : Placement
+    placement : PlaneTransform
     shape, level_shape : tuple of int
         Of the layer at level 0 and at the level that is embedded, without channels.
     plane_at : callable
@@ -49,13 +49,13 @@ class Site:
     """
 
     axes: tuple[int, int]
-    placement: Placement
+    placement: PlaneTransform
     shape: tuple[int, ...]
     level_shape: tuple[int, ...]
     plane_at: Callable[[NDArray[np.float64]], Plane | None]
     _planes: dict[tuple[int, ...], Plane | None] = field(default_factory=dict)
 
-    def pixel(self, world: NDArray[np.float64]) -> Place | None:
+    def pixel(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel under a point, or None outside."""
         data = self.placement.to_data(world)
         values = data.tolist()
@@ -69,7 +69,7 @@ class Site:
         if position not in self._planes:
             self._planes[position] = self.plane_at(data)
         plane = self._planes[position]
-        return None if plane is None else Place(plane, x, y)
+        return None if plane is None else PlanePixel(plane, x, y)
 
     def _embedded_pixel(self, coordinate: float, axis: int) -> int | None:
         size, embedded = self.shape[axis], self.level_shape[axis]
@@ -77,7 +77,7 @@ class Site:
         return (2 * pixel + 1) * embedded // (2 * size) if 0 <= pixel < size else None
 
 
-class Survey:
+class HitTester:
     """Finds images under points. True until anything changes: make a new one for each round.
 
     Parameters
@@ -94,13 +94,13 @@ class Survey:
         self,
         targets: Sequence[Target],
         get: Callable[[Hashable | None], Target | None],
-        site_of: Callable[[Target], Site | None],
+        site_of: Callable[[Target], ImageExtent | None],
     ) -> None:
         self._shown = [target for target in targets if target.visible]
         self._get, self._site_of = get, site_of
-        self._sites: dict[Target, Site | None] = {}
+        self._sites: dict[Target, ImageExtent | None] = {}
 
-    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
+    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> PlanePixel | None:
         """Return where a point lies: on the image it was set on, else on the topmost below it."""
         record = self._get(remembered)
         place = self.pixel(record, world) if record is not None and record.ticked else None
@@ -109,7 +109,7 @@ class Survey:
         places = (self.pixel(target, world) for target in self._shown)
         return next((place for place in places if place is not None), None)
 
-    def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
+    def pixel(self, record: Target, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel of an image under a point, or None outside."""
         if record not in self._sites:
             self._sites[record] = self._site_of(record)
@@ -117,7 +117,7 @@ class Survey:
         return None if site is None else site.pixel(world)
 
 
-class Layout:
+class ExtentCache:
     """Measures where images lie, each once until something moves.
 
     With hundreds of points, measuring it for each takes most of a refresh.
@@ -129,18 +129,18 @@ class Layout:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._placements: dict[Hashable, Placement] = {}
+        self._placements: dict[Hashable, PlaneTransform] = {}
 
     def forget(self) -> None:
         """Measure anew: something has moved, come or gone."""
         self._placements.clear()
 
-    def placement(self, layer: Image, axes: tuple[int, int]) -> Placement:
+    def placement(self, layer: Image, axes: tuple[int, int]) -> PlaneTransform:
         """Return how the planes of a layer along two data axes lie in the world."""
         units = self._viewer.layers.units
         key = (layer.unique_id, axes, units)
         if key not in self._placements:
-            self._placements[key] = placement_of(layer, axes, units)
+            self._placements[key] = plane_transform(layer, axes, units)
         return self._placements[key]
 
     def shown_plane(self, record: Target) -> Plane | None:
@@ -151,13 +151,13 @@ class Layout:
         point = np.array(self._viewer.dims.point, float)
         return _plane(record, axes, self.placement(record.layer, axes).to_data(point))
 
-    def site(self, record: Target) -> Site | None:
+    def site(self, record: Target) -> ImageExtent | None:
         """Return an image as it lies in the world now; None if it is seen edge on."""
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
         ndim, level = record.layer.ndim, choose_level(record.layer, axes)[1]
-        return Site(
+        return ImageExtent(
             axes,
             self.placement(record.layer, axes),
             tuple(levels_of(record.layer)[0].shape[:ndim]),

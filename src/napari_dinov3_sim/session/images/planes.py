@@ -242,5 +242,5 @@ def _dtype_of(data: Any) -> np.dtype[Any]:
     return dtype
 
 
-Windows = tuple[IntensityWindow | None, ...]
+IntensityWindows = tuple[IntensityWindow | None, ...]
 """The windows of a layer, one for each of its arrays."""

@@ -20,7 +20,7 @@ COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, eq=False)
-class Merged:
+class MergedChannels:
     """Layers that are one image.
 
     Attributes
@@ -32,7 +32,7 @@ class Merged:
     channels: tuple[Image | None, Image | None, Image | None]
 
     @classmethod
-    def of(cls, layers: Sequence[Image | None]) -> Merged:
+    def of(cls, layers: Sequence[Image | None]) -> MergedChannels:
         """Return one to three layers as channels.
 
         Raises
@@ -94,7 +94,7 @@ class Target:
         Why it cannot be.
     version : int
         A number that its pixels share with no others.
-    merged : Merged or None
+    merged : MergedChannels or None
         The channels that it is one of; the record of the first one stands for all.
     """
 
@@ -102,7 +102,7 @@ class Target:
     ticked: bool
     refused: str | None
     version: int
-    merged: Merged | None = None
+    merged: MergedChannels | None = None
 
     @property
     def layers(self) -> tuple[Image, ...]:

@@ -7,8 +7,8 @@ from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.session.images.channels import Merging
-from napari_dinov3_sim.session.images.hit_testing import Layout, Survey
+from napari_dinov3_sim.session.images.channels import ChannelMerger
+from napari_dinov3_sim.session.images.hit_testing import ExtentCache, HitTester
 from napari_dinov3_sim.session.images.planes import neighbours, refusal
 from napari_dinov3_sim.session.images.target import Target
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey
-    from napari_dinov3_sim.session.images.target import Merged
-    from napari_dinov3_sim.session.images.transforms import Placement
+    from napari_dinov3_sim.session.images.target import MergedChannels
+    from napari_dinov3_sim.session.images.transforms import PlaneTransform
 
 
-class Stacks:
+class StackOrder:
     """Ranks the planes of each stack once, as long as the same one is shown.
 
     Parameters
@@ -85,9 +85,9 @@ class Targets:
         self._records: dict[Hashable, Target] = {}
         # Never the same for two sets of pixels, also when a layer leaves and comes back.
         self._versions = count()
-        self._layout = Layout(viewer)
-        self._stacks = Stacks(self._records)
-        self.merging = Merging(viewer, self._records, self._versions)
+        self._layout = ExtentCache(viewer)
+        self._stacks = StackOrder(self._records)
+        self.merging = ChannelMerger(viewer, self._records, self._versions)
         self.source: Hashable | None = None
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
@@ -174,7 +174,7 @@ class Targets:
 
     # -- channels that are one image --------------------------------------------------------
 
-    def merge(self, merged: Merged) -> None:
+    def merge(self, merged: MergedChannels) -> None:
         """Search layers as one image; see `Merging.merge`."""
         self.merging.merge(merged)
         self._listed()
@@ -190,9 +190,9 @@ class Targets:
         self._changed()
         return True
 
-    def part_diverged(self) -> list[str]:
+    def split_diverged(self) -> list[str]:
         """Split channels that do not go together any more; return a sentence for each case."""
-        parted = self.merging.part_diverged()
+        parted = self.merging.split_diverged()
         if parted:
             self._listed()
             self._changed()
@@ -250,7 +250,7 @@ class Targets:
         planes = (self._layout.shown_plane(r) for r in self.records() if r.ticked)
         return [plane for plane in planes if plane is not None]
 
-    def placement(self, key: PlaneKey) -> Placement:
+    def placement(self, key: PlaneKey) -> PlaneTransform:
         """Return how the layer of a plane lies in the world.
 
         Raises
@@ -264,16 +264,16 @@ class Targets:
         """Yield the planes of the same stacks that are not shown, the nearest ones first."""
         return self._stacks.other_planes(shown)
 
-    def survey(self) -> Survey:
+    def survey(self) -> HitTester:
         """Return what finds images under points, as long as nothing changes."""
         preferred = [record for record in self._preferred() if record.ticked]
-        return Survey(preferred, self.get, self._layout.site)
+        return HitTester(preferred, self.get, self._layout.site)
 
-    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> Place | None:
+    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> PlanePixel | None:
         """Return where a point lies: on the image it was set on, else on the topmost below it."""
         return self.survey().locate(world, remembered)
 
-    def pixel(self, record: Target, world: NDArray[np.float64]) -> Place | None:
+    def pixel(self, record: Target, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel of an image under a point, or None outside."""
         site = self._layout.site(record)
         return None if site is None else site.pixel(world)

@@ -45,7 +45,7 @@ def unit_factors(source: Units | None, target: Units | None, ndim: int) -> NDArr
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class PlaneTransform:
     """How napari lays a plane of a layer into the world.
 
     napari draws a plane with the block of data-to-world that belongs to the axes shown, and finds
@@ -81,7 +81,7 @@ class Placement:
         return np.asarray(np.linalg.pinv(self.linear) @ (data - self.offset))
 
 
-def placement_of(layer: Layer, shown: tuple[int, int], units: Units | None) -> Placement:
+def plane_transform(layer: Layer, shown: tuple[int, int], units: Units | None) -> PlaneTransform:
     """Return how a layer's planes along two data axes lie in a world of given units."""
     ndim = layer.ndim
     corners = np.vstack([np.zeros(ndim), np.eye(ndim)])
@@ -95,7 +95,7 @@ def placement_of(layer: Layer, shown: tuple[int, int], units: Units | None) -> P
     offset[list(shown)] = -linear[drawn] @ origin[list(shown)]
     in_plane = np.isin(np.arange(ndim), shown)
     linear[in_plane[:, np.newaxis] != in_plane] = 0
-    return Placement(linear, offset)
+    return PlaneTransform(linear, offset)
 
 
 STEP = 4096.0
@@ -103,7 +103,7 @@ STEP = 4096.0
 rounds is small beside it."""
 
 
-def worlds_of(
+def world_points(
     layer: Layer, coordinates: NDArray[np.float64], units: Units | None
 ) -> NDArray[np.float64]:
     """Return where points of a layer's data lie in a world of given units, all at once.

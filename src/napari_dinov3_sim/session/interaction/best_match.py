@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.peaks import Peak
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 
 @dataclass(frozen=True, eq=False)
-class Match:
+class BestMatch:
     """A place that was found.
 
     Attributes
@@ -43,26 +43,26 @@ class Match:
     name: str
 
 
-class Navigator:
+class BestMatchFinder:
     """Goes through the images, and in each from its best match to the next best.
 
     Parameters
     ----------
-    atlas : Atlas
+    scene : Scene
     """
 
-    def __init__(self, atlas: Atlas) -> None:
-        self._atlas = atlas
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._question: Question | None = None
         self._seen: dict[PlaneKey, set[int]] = {}
         self._last: Hashable | None = None
 
-    def next(self, kind: str) -> Match | None:
+    def next(self, kind: str) -> BestMatch | None:
         """Return the next match of a kind and remember it; None if there are no maps.
 
         The patches that were clicked do not count.
         """
-        question = self._atlas.answers.question
+        question = self._scene.answers.question
         if question != self._question:
             self._question, self._seen, self._last = question, {}, None
         if question is None:
@@ -79,14 +79,14 @@ class Navigator:
 
         The first one of a question is that after the image that was clicked.
         """
-        ids = list(self._atlas.shown())
+        ids = list(self._scene.shown())
         if self._last is None and self._question is not None:
             picks = [pick for pick in self._question.picks if isinstance(pick, Pick)]
             self._last = picks[-1].plane.layer_id if picks else None
         at = ids.index(self._last) + 1 if self._last in ids else 0
         return ids[at:] + ids[:at]
 
-    def _best_in(self, image_id: Hashable, kind: str) -> Match | None:
+    def _best_in(self, image_id: Hashable, kind: str) -> BestMatch | None:
         """Return the best place of an image on any plane that is answered."""
         found = [
             (match.score, key, match)
@@ -96,26 +96,26 @@ class Navigator:
         if not found:
             return None
         _, key, peak = max(found, key=lambda each: each[0])
-        plane = self._atlas.plane(key)
-        maps = self._atlas.maps(key)
+        plane = self._scene.plane(key)
+        maps = self._scene.maps(key)
         if plane is None or maps is None:
             return None
         side = maps.grid.patch_size
         index = int(peak.y // side) * maps.grid.columns + int(peak.x // side)
         self._seen.setdefault(key, self._clicked(key, maps.grid.columns, side)).add(index)
-        return Match(plane, int(peak.x), int(peak.y), peak.score, plane.name)
+        return BestMatch(plane, int(peak.x), int(peak.y), peak.score, plane.name)
 
     def _answered_planes(self, image_id: Hashable) -> list[PlaneKey]:
-        shown = self._atlas.shown().get(image_id)
+        shown = self._scene.shown().get(image_id)
         if shown is None:
             return []
-        return [key for key in self._atlas.answers.planes() if key.layer == shown.key.layer]
+        return [key for key in self._scene.answers.planes() if key.layer == shown.key.layer]
 
     def _best_on(self, key: PlaneKey, kind: str) -> Peak | None:
         from napari_dinov3_sim.core.search.peaks import best_match
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
-        maps = self._atlas.maps(key)
+        maps = self._scene.maps(key)
         if maps is None or kind not in maps.cosines:
             return None
         grid = maps.grid

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.images.hit_testing import Place
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
+    from napari_dinov3_sim.session.scene import Scene
 
 
 class Hover:
@@ -24,7 +24,7 @@ class Hover:
     viewer : napari.Viewer or napari.components.ViewerModel
     place_at : callable
         Returns the pixel under a point of the world.
-    atlas : Atlas
+    scene : Scene
     changed : callable
         Bound method, called when the mouse is over another patch, or over none any more.
     """
@@ -32,20 +32,20 @@ class Hover:
     def __init__(
         self,
         viewer: ViewerModel,
-        place_at: Callable[[NDArray[np.float64]], Place | None],
-        atlas: Atlas,
+        place_at: Callable[[NDArray[np.float64]], PlanePixel | None],
+        scene: Scene,
         changed: Callable[[], None],
     ) -> None:
         self._viewer, self._place_at = viewer, place_at
-        self._atlas, self._changed = atlas, changed
-        self._place: Place | None = None
+        self._scene, self._changed = scene, changed
+        self._place: PlanePixel | None = None
         self._patch: object = None
         # This event, unlike the mouse callbacks, also comes while a point is dragged.
         viewer.cursor.events.position.connect(self._on_move)
         viewer.events.mouse_over_canvas.connect(self._on_canvas)
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> PlanePixel | None:
         """The pixel under the mouse, of the topmost image that is searched there."""
         return self._place
 
@@ -60,15 +60,15 @@ class Hover:
         if not self._viewer.mouse_over_canvas:
             self._set(None)
 
-    def _set(self, place: Place | None) -> None:
+    def _set(self, place: PlanePixel | None) -> None:
         self._place = place
         patch = None if place is None else self._patch_of(place)
         if patch != self._patch:
             self._patch = patch
             self._changed()
 
-    def _patch_of(self, place: Place) -> object:
-        grid = self._atlas.grid(place.plane)
+    def _patch_of(self, place: PlanePixel) -> object:
+        grid = self._scene.grid(place.plane)
         side = 1 if grid is None else grid.patch_size
         return place.plane.key, place.y // side, place.x // side
 

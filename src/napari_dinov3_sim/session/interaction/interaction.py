@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.answering.question import Pick
-from napari_dinov3_sim.session.interaction.best_match import Match, Navigator, look_at
+from napari_dinov3_sim.session.interaction.best_match import BestMatch, BestMatchFinder, look_at
 from napari_dinov3_sim.session.interaction.hover import Hover
 from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
-from napari_dinov3_sim.session.layers.outlines import Outlines
+from napari_dinov3_sim.session.layers.outlines import OutlineLayers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.answering.question import AnyPick
-    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.layers.overlays import Overlays
     from napari_dinov3_sim.session.layers.style import Palette
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 TAG = "similarity"
 """What the score under the mouse is called in napari's status bar."""
@@ -33,13 +33,13 @@ MATCH_COLOUR = "#ffffff"
 """Outline of the match that was gone to."""
 
 
-class Looking:
+class Interaction:
     """What shows and asks, and changes no query.
 
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
-    atlas : Atlas
+    scene : Scene
     overlays : Overlays
     palette : Palette
     changed : callable
@@ -49,17 +49,17 @@ class Looking:
     def __init__(
         self,
         viewer: ViewerModel,
-        atlas: Atlas,
+        scene: Scene,
         overlays: Overlays,
         palette: Palette,
         changed: Callable[[], None],
     ) -> None:
-        self._viewer, self._atlas, self._overlays = viewer, atlas, overlays
+        self._viewer, self._scene, self._overlays = viewer, scene, overlays
         self._palette, self._changed = palette, changed
-        self._outlines = Outlines(viewer)
-        self._navigator = Navigator(atlas)
-        self._hover = Hover(viewer, self.place_at, atlas, self._on_hover)
-        self._match: Match | None = None
+        self._outlines = OutlineLayers(viewer)
+        self._navigator = BestMatchFinder(scene)
+        self._hover = Hover(viewer, self.place_at, scene, self._on_hover)
+        self._match: BestMatch | None = None
         self._side: SideBySide | None = None
         self.hovering = False
         self.outlined = True
@@ -68,16 +68,16 @@ class Looking:
     # -- the mouse ------------------------------------------------------------------------------
 
     @property
-    def hovered(self) -> Place | None:
+    def hovered(self) -> PlanePixel | None:
         """The pixel whose map is shown without a click; None while that is off."""
         return self._hover.place if self.hovering else None
 
-    def place_at(self, world: NDArray[np.float64]) -> Place | None:
+    def place_at(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel under a point of the world, in the viewbox that the mouse is in."""
         image_id = self.image_under_mouse()
         if image_id is None:
-            return None if self.side_by_side else self._atlas.place(world)
-        return self._atlas.place_on(image_id, world)
+            return None if self.side_by_side else self._scene.place(world)
+        return self._scene.pixel_on(image_id, world)
 
     def image_under_mouse(self) -> Hashable | None:
         """Return the image whose viewbox the mouse is in; None when not side by side."""
@@ -85,7 +85,7 @@ class Looking:
         if side is None:
             return None
         group = side.group_at(self._viewer.cursor.viewbox)
-        ids = list(self._atlas.shown())
+        ids = list(self._scene.shown())
         return ids[group] if group is not None and group < len(ids) else None
 
     def is_click(self, world: NDArray[np.float64]) -> bool:
@@ -111,10 +111,10 @@ class Looking:
 
     def _score_text(self) -> str:
         place = self._hover.place
-        maps = None if place is None else self._atlas.maps(place.plane.key)
+        maps = None if place is None else self._scene.maps(place.plane.key)
         if place is None or maps is None:
             return ""
-        scores = {kind: self._atlas.score(place, kind) for kind in maps.cosines}
+        scores = {kind: self._scene.score(place, kind) for kind in maps.cosines}
         if len(scores) == 1:
             return "".join(f"  {TAG} {value:.2f}" for value in scores.values())
         return f"  {TAG} " + ", ".join(f"{kind} {value:.2f}" for kind, value in scores.items())
@@ -126,7 +126,7 @@ class Looking:
         squares: dict[Hashable, list[tuple[Plane, int, int, int]]] = {}
         colours: dict[Hashable, list[str]] = {}
         for plane, x, y, colour in self._outlined(picks, planes):
-            grid = self._atlas.grid(plane)
+            grid = self._scene.grid(plane)
             if grid is not None:
                 side = grid.patch_size
                 image_id = plane.key.layer_id
@@ -134,7 +134,7 @@ class Looking:
                 colours.setdefault(image_id, []).append(colour)
         self._outlines.keep_only(set(squares))
         for image_id, found in squares.items():
-            image, top = self._atlas.image(image_id), self._atlas.top(image_id)
+            image, top = self._scene.image(image_id), self._scene.top(image_id)
             if image is not None and top is not None:
                 over = [top, *self._overlays.over(image_id)]
                 self._outlines.show(image, found, colours[image_id], over)
@@ -155,14 +155,14 @@ class Looking:
         return found
 
     def _answered_layers(self) -> set[object]:
-        return {key.layer for key in self._atlas.answers.planes()}
+        return {key.layer for key in self._scene.answers.planes()}
 
-    def go_to_best_match(self, kind: str) -> Match | None:
+    def go_to_best_match(self, kind: str) -> BestMatch | None:
         """Move the view to the next best place in the next image."""
         match = self._navigator.next(kind)
         if match is not None:
             self._match = match
-            look_at(self._viewer, self._atlas.world(match.plane, match.x, match.y))
+            look_at(self._viewer, self._scene.world(match.plane, match.x, match.y))
             self._changed()
         return match
 
@@ -201,12 +201,12 @@ class Looking:
         if queries is not None and queries is not side.queries:
             side.leave()
             self._side = side = SideBySide(self._viewer, queries, ended=self._on_ended)
-        ids = list(self._atlas.shown())
+        ids = list(self._scene.shown())
         side.arrange([self._group(image_id) for image_id in ids])
         side.show_points([ids.index(owner) if owner in ids else None for owner in owners])
 
     def _group(self, image_id: Hashable) -> list[Layer]:
-        images = self._atlas.layers(image_id)
+        images = self._scene.layers(image_id)
         over = self._overlays.over(image_id)
         outlines = self._outlines.over(image_id).values()
         return sorted([*images, *over, *outlines], key=self._viewer.layers.index)
@@ -225,7 +225,7 @@ class Looking:
     def follow(self, image: Any, what: str) -> None:
         """Lay outlines over an image again that has moved or been hidden."""
         if what == "visible":
-            self._outlines.follow_visibility(image, self._atlas.visible(image))
+            self._outlines.follow_visibility(image, self._scene.visible(image))
         else:
             self._outlines.follow(image)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Before:
+class ViewerState:
     """What the viewer was like; ids, for a layer may be gone by the time it is restored.
 
     Attributes
@@ -50,7 +50,7 @@ class Before:
     opacity: float
 
     @classmethod
-    def of(cls, viewer: ViewerModel, queries: Points) -> Before:
+    def of(cls, viewer: ViewerModel, queries: Points) -> ViewerState:
         """Return what a viewer and its query layer are like now."""
         grid, camera = viewer.canvas.grid, viewer.scene.camera
         return cls(
@@ -108,7 +108,7 @@ STYLES = ("size", "symbol", "border_width", "border_color", "face_color")
 """What a mirror copies of each point, besides where it lies."""
 
 
-class StandIns:
+class MirrorLayers:
     """One mirror of the query points for each group of layers, and fillers for short groups.
 
     Parameters
@@ -231,8 +231,8 @@ class SideBySide:
         self._viewer, self._queries, self._ended = viewer, queries, ended
         self._groups: list[list[Hashable]] = []
         self._order: list[Hashable] = []
-        self._stand_ins = StandIns(viewer, queries)
-        self._before: Before | None = None
+        self._mirror_layers = MirrorLayers(viewer, queries)
+        self._before: ViewerState | None = None
         self._arranging = False
 
     @property
@@ -248,7 +248,7 @@ class SideBySide:
     @property
     def made(self) -> list[Points]:
         """The layers that are here only for now: one mirror per group, and fillers."""
-        return self._stand_ins.layers
+        return self._mirror_layers.layers
 
     # -- the arrangement ------------------------------------------------------------------------
 
@@ -272,11 +272,11 @@ class SideBySide:
         first = self._before is None
         refit = first or len(groups) != len(self._groups)
         if self._before is None:
-            self._before = Before.of(self._viewer, self._queries)
+            self._before = ViewerState.of(self._viewer, self._queries)
             self._viewer.canvas.grid.events.enabled.connect(self._on_enabled)
         if first or not self._in_place(groups):
             self._build_quietly(groups, self._before)
-        self._stand_ins.show(any(layer.visible for layer in group) for group in groups)
+        self._mirror_layers.show(any(layer.visible for layer in group) for group in groups)
         if refit:
             self._fit([layer for group in groups for layer in group])
 
@@ -289,7 +289,7 @@ class SideBySide:
         """Whether nothing has changed; even to build nothing costs 0.3 s in a large process."""
         return self._groups == _ids(groups) and self._order == _ids([self._viewer.layers])[0]
 
-    def _build_quietly(self, groups: Sequence[Sequence[Layer]], before: Before) -> None:
+    def _build_quietly(self, groups: Sequence[Sequence[Layer]], before: ViewerState) -> None:
         self._arranging = True
         try:
             # napari builds its scene once, at the end.
@@ -298,13 +298,13 @@ class SideBySide:
         finally:
             self._arranging = False
 
-    def _build(self, groups: Sequence[Sequence[Layer]], before: Before) -> None:
+    def _build(self, groups: Sequence[Sequence[Layer]], before: ViewerState) -> None:
         slots = max(len(group) for group in groups) + 1
         self._groups = _ids(groups)
         selection = self._viewer.layers.selection
         was_selected = set(selection), selection.active
         room = sum(slots - 1 - len(group) for group in groups)
-        self._stand_ins.make(len(groups), room, before.opacity)
+        self._mirror_layers.make(len(groups), room, before.opacity)
         ours = {layer.unique_id for layer in (*self.made, self._queries)}
         before.hide_all_but(ours.union(*self._groups), self._viewer)
         reorder(self._viewer, self._wanted(groups, slots))
@@ -333,7 +333,7 @@ class SideBySide:
 
     def _wanted(self, groups: Sequence[Sequence[Layer]], slots: int) -> list[Layer]:
         """The whole list, bottom first: group by group, the others, the query layer."""
-        order = self._stand_ins.arrange(groups, slots)
+        order = self._mirror_layers.arrange(groups, slots)
         taken = {layer.unique_id for layer in (*order, self._queries)}
         others = [layer for layer in self._viewer.layers if layer.unique_id not in taken]
         return [*order, *others, self._queries]
@@ -349,7 +349,7 @@ class SideBySide:
             For each query point, the index of the group it lies on; a point on none is drawn in
             all viewboxes.
         """
-        self._stand_ins.show_points(groups)
+        self._mirror_layers.show_points(groups)
 
     def group_at(self, viewbox: tuple[int, int] | None) -> int | None:
         """Return the index of the group shown in a viewbox, None if there is none.
@@ -365,7 +365,7 @@ class SideBySide:
         layers = self._viewer.layers
         found = self._viewer.canvas.grid.contents_at(viewbox, layers)
         ids = {layers[index].unique_id for index in found}
-        mirrors = self._stand_ins.mirrors
+        mirrors = self._mirror_layers.mirrors
         for index, (group, mirror) in enumerate(zip(self._groups, mirrors, strict=True)):
             if ids.intersection((*group, mirror.unique_id)):
                 return index
@@ -395,10 +395,10 @@ class SideBySide:
             self._arranging = False
         set_changed(self._viewer.scene.camera, **before.camera)
 
-    def _restore(self, before: Before) -> None:
+    def _restore(self, before: ViewerState) -> None:
         grid = self._viewer.canvas.grid
         grid.enabled = False
-        self._stand_ins.remove()
+        self._mirror_layers.remove()
         self._groups = []
         before.restore_layers(self._viewer, self._queries)
         set_changed(grid, **before.grid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
-from napari_dinov3_sim.session.layer_metadata import marked_as
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_dinov3_sim.session.images.patch_array import LayerData
-    from napari_dinov3_sim.session.layer_metadata import Role
+    from napari_dinov3_sim.session.layer_metadata import LayerRole
 
 Key = TypeVar("Key", bound="Hashable")
 Over = TypeVar("Over", bound="Layer")
 
 
-class OverImages(Generic[Key, Over]):
+class OverlayLayers(Generic[Key, Over]):
     """The layers of one sort: they follow their image, and are known until they leave.
 
     A key says which layer over which image: the id of the image, where there is one over each.
@@ -32,14 +32,14 @@ class OverImages(Generic[Key, Over]):
         What the layers are marked as.
     """
 
-    def __init__(self, viewer: ViewerModel, role: Role) -> None:
+    def __init__(self, viewer: ViewerModel, role: LayerRole) -> None:
         self._viewer, self._role = viewer, role
         self._layers: dict[Key, Over] = {}
 
-    def _left_behind(self) -> Iterator[tuple[dict[str, Any], Any]]:
+    def _from_earlier_session(self) -> Iterator[tuple[dict[str, Any], Any]]:
         """Yield the layers that an earlier session has made, each with its mark."""
         for layer in self._viewer.layers:
-            found = marked_as(layer, self._role)
+            found = mark_of(layer, self._role)
             if found is not None:
                 yield found, layer
 

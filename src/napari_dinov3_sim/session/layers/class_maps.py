@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
-from napari_dinov3_sim.session.layers.base import OverImages, insert_above, update_data
+from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Palette
 
 
-class Winners(OverImages["Hashable", "Labels"]):
+class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     """One Labels layer per image: 1 where the first kind wins, 2 where the second does.
 
     Parameters
@@ -34,7 +34,7 @@ class Winners(OverImages["Hashable", "Labels"]):
         super().__init__(viewer, "winner")
         self._palette = palette
         self._visible = False
-        for found, layer in self._left_behind():
+        for found, layer in self._from_earlier_session():
             self._layers[found["image"]] = layer
             self._visible |= layer.visible  # hidden, too, are those of hidden images
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
-from napari_dinov3_sim.session.layers.base import OverImages, insert_above, update_data
+from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
 from napari_dinov3_sim.session.layers.style import Contrast, Look, kind_colormap
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Palette, Scaling
 
 
-class Place(NamedTuple):
+class HeatmapKey(NamedTuple):
     """Which layer over which image: by the id of the image and the kind."""
 
     image: Hashable
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class HeatmapContent:
     """What a heatmap layer shows.
 
     Attributes
@@ -57,18 +57,18 @@ class Shown:
 
 
 @dataclass(eq=False)
-class _Note:
+class _HeatmapRecord:
     """What we made of a layer; where it is otherwise by now, the user has made it so."""
 
     model: str
     name: str
     colormap: str
-    shown: Shown | None = None
+    shown: HeatmapContent | None = None
     limits: tuple[float, float] | None = None
     hidden: bool = False
 
 
-class Heatmaps(OverImages[Place, "Image"]):
+class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     """Makes, updates, places and removes heatmap layers.
 
     Parameters
@@ -83,7 +83,7 @@ class Heatmaps(OverImages[Place, "Image"]):
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
         super().__init__(viewer, "heatmap")
         self._palette, self._look = palette, look
-        self._notes: dict[Place, _Note] = {}
+        self._notes: dict[HeatmapKey, _HeatmapRecord] = {}
         self._kinds: tuple[str, ...] = ()
         self._contrast = Contrast()
         self._adopt()
@@ -91,30 +91,32 @@ class Heatmaps(OverImages[Place, "Image"]):
     def _adopt(self) -> None:
         from napari.layers import Image
 
-        for found, layer in self._left_behind():
+        for found, layer in self._from_earlier_session():
             if isinstance(layer, Image):
-                place = Place(found["image"], found.get("kind", DEFAULT_KIND))
+                place = HeatmapKey(found["image"], found.get("kind", DEFAULT_KIND))
                 model, name = found.get("model", ""), found.get("name", layer.name)
                 self._layers[place] = layer
-                note = _Note(model, name, layer.colormap.name, hidden=found.get("hidden", False))
+                note = _HeatmapRecord(
+                    model, name, layer.colormap.name, hidden=found.get("hidden", False)
+                )
                 self._notes[place] = note
                 of_kind = layer.colormap.name.startswith("kind #")
                 colormap = self._look.colormap if of_kind else layer.colormap.name
                 self._look = Look(colormap, layer.opacity, str(layer.blending))
 
-    def shown(self) -> dict[Place, Shown]:
+    def shown(self) -> dict[HeatmapKey, HeatmapContent]:
         """Return what the heatmap layers in the viewer show."""
         notes = {place: self._notes[place] for place in self.items()}
         return {place: note.shown for place, note in notes.items() if note.shown is not None}
 
-    def _drop(self, key: Place) -> Image | None:
+    def _drop(self, key: HeatmapKey) -> Image | None:
         self._notes.pop(key, None)
         return super()._drop(key)
 
-    def _image_of(self, key: Place) -> Hashable:
+    def _image_of(self, key: HeatmapKey) -> Hashable:
         return key.image
 
-    def _set_visible(self, key: Place, layer: Image, visible: bool) -> None:
+    def _set_visible(self, key: HeatmapKey, layer: Image, visible: bool) -> None:
         """Show again only what was hidden with the image, and not by the user."""
         note = self._notes[key]
         if not visible and layer.visible:
@@ -125,12 +127,12 @@ class Heatmaps(OverImages[Place, "Image"]):
 
     # -- showing -----------------------------------------------------------------------------
 
-    def show(self, image: Image, kind: str, shown: Shown, above: Image) -> None:
+    def show(self, image: Image, kind: str, shown: HeatmapContent, above: Image) -> None:
         """Give an image the heatmap of a kind, in the layer it already has if there is one.
 
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
-        place = Place(image.unique_id, kind)
+        place = HeatmapKey(image.unique_id, kind)
         layer = self._fitting(place, image, shown.data)
         if layer is None:
             self._make(image, place, shown, above)
@@ -141,7 +143,7 @@ class Heatmaps(OverImages[Place, "Image"]):
         note.name = follow_name(layer, note.name, self._name(shown, kind))
         self._mark(place)
 
-    def _make(self, image: Image, place: Place, shown: Shown, above: Image) -> None:
+    def _make(self, image: Image, place: HeatmapKey, shown: HeatmapContent, above: Image) -> None:
         from napari.layers import Image as ImageLayer
 
         limits, over = self._contrast.limits_of(shown.data), self.over(image.unique_id)
@@ -160,14 +162,14 @@ class Heatmaps(OverImages[Place, "Image"]):
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
-        note = _Note(shown.model, layer.name, layer.colormap.name, shown, limits)
+        note = _HeatmapRecord(shown.model, layer.name, layer.colormap.name, shown, limits)
         note.hidden = not image.visible
         self._layers[place], self._notes[place] = layer, note
         # Marked before it is seen: an unmarked image would be searched.
         self._mark(place)
         insert_above(self._viewer, layer, [above, *over.values()])
 
-    def _mark(self, place: Place) -> None:
+    def _mark(self, place: HeatmapKey) -> None:
         layer, note = self._layers[place], self._notes[place]
         kept = {"model": note.model, "name": note.name, "hidden": note.hidden}
         mark(layer, "heatmap", **place._asdict(), **kept)
@@ -199,7 +201,7 @@ class Heatmaps(OverImages[Place, "Image"]):
                 self._notes[renamed] = self._notes.pop(place)
                 self._mark(renamed)
 
-    def _name(self, shown: Shown, kind: str) -> str:
+    def _name(self, shown: HeatmapContent, kind: str) -> str:
         return layer_name(shown.name, "similarity", kind, several=len(self._kinds) > 1)
 
     # -- colours and look --------------------------------------------------------------------
@@ -210,7 +212,7 @@ class Heatmaps(OverImages[Place, "Image"]):
             if self._notes[place].colormap == layer.colormap.name:
                 self._set_colormap(place, layer)
 
-    def _set_colormap(self, place: Place, layer: Image) -> None:
+    def _set_colormap(self, place: HeatmapKey, layer: Image) -> None:
         layer.colormap = self._colormap(place.kind)
         self._notes[place].colormap = layer.colormap.name
 

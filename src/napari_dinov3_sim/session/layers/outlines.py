@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
-from napari_dinov3_sim.session.layers.base import OverImages, insert_above
+from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -25,7 +25,7 @@ WIDTH = 0.08
 """Width of a line, in sides of a patch."""
 
 
-class Outlines(OverImages["Hashable", "Vectors"]):
+class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
     """One Vectors layer per image with the outline of each queried patch.
 
     Parameters
@@ -36,7 +36,7 @@ class Outlines(OverImages["Hashable", "Vectors"]):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer, "outline")
         self._drawn: dict[Hashable, tuple[object, tuple[str, ...]]] = {}
-        self._layers = {found["image"]: layer for found, layer in self._left_behind()}
+        self._layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
 
     def _drop(self, key: Hashable) -> Vectors | None:
         self._drawn.pop(key, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.layers.class_maps import Winners
-from napari_dinov3_sim.session.layers.heatmaps import Heatmaps, Shown
+from napari_dinov3_sim.session.layers.class_maps import ClassMapLayers
+from napari_dinov3_sim.session.layers.heatmaps import HeatmapContent, HeatmapLayers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Set
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import AnyPick, Question
     from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.images.targets import Targets
-    from napari_dinov3_sim.session.layers.heatmaps import Place
+    from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
     from napari_dinov3_sim.session.layers.style import Look, Palette
     from napari_dinov3_sim.session.messages import LayerReady
 
@@ -36,8 +36,8 @@ class Overlays:
 
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
         self._viewer = viewer
-        self.heatmaps = Heatmaps(viewer, look, palette)
-        self.winners = Winners(viewer, palette)
+        self.heatmaps = HeatmapLayers(viewer, look, palette)
+        self.winners = ClassMapLayers(viewer, palette)
 
     def show(
         self, target: Target, above: Image, ready: LayerReady, question: Question, model: str
@@ -49,7 +49,9 @@ class Overlays:
         image, name = target.layer, target.name
         self.heatmaps.set_kinds(tuple(ready.heatmaps))
         for kind, data in ready.heatmaps.items():
-            self.heatmaps.show(image, kind, Shown(ready.layer, question, data, model, name), above)
+            self.heatmaps.show(
+                image, kind, HeatmapContent(ready.layer, question, data, model, name), above
+            )
         for place in self.heatmaps.over(image.unique_id):
             if place.kind not in ready.heatmaps:
                 self.heatmaps.remove(place)
@@ -59,7 +61,7 @@ class Overlays:
             over = [above, *self.heatmaps.over(image.unique_id).values()]
             self.winners.show(target, ready.winner, tuple(ready.heatmaps), over)
 
-    def keep_only(self, places: Set[Place]) -> None:
+    def keep_only(self, places: Set[HeatmapKey]) -> None:
         """Remove all other heatmaps, and the winners that are none any more."""
         self.heatmaps.keep_only(places)
         several = len({place.kind for place in places}) > 1
@@ -115,7 +117,7 @@ class _Found:
     versions: Versions
 
 
-class Pruning:
+class StaleLayerRemover:
     """Removes heatmaps and winners that do not answer the present question.
 
     While work is under way, those of an earlier question stay until their answer comes. Those
@@ -147,7 +149,7 @@ class Pruning:
         if self._found is None:
             self._found = _Found(asked, versions)
         found = self._found.versions if asked == self._found.asked else {}
-        now = _Now(versions, found, self._answers.asked, busy)
+        now = _StaleRule(versions, found, self._answers.asked, busy)
         shown = self._overlays.heatmaps.shown()
         places = self._overlays.heatmaps.items() if asked[0] else ()
         self._overlays.keep_only({p for p in places if now.allows(p, shown.get(p))})
@@ -158,7 +160,7 @@ class Pruning:
 
 
 @dataclass(frozen=True)
-class _Now:
+class _StaleRule:
     """What heatmaps are measured against.
 
     Attributes
@@ -179,7 +181,7 @@ class _Now:
     question: Question | None
     busy: bool
 
-    def allows(self, place: Place, shown: Shown | None) -> bool:
+    def allows(self, place: HeatmapKey, shown: HeatmapContent | None) -> bool:
         """Whether a heatmap may stay."""
         if place.image not in self.versions:
             return False

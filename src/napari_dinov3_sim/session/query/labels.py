@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.answering.question import LabelsPick
 from napari_dinov3_sim.session.images.planes import choose_level, shown_axes
-from napari_dinov3_sim.session.images.transforms import TRANSFORMS, placement_of
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, plane_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
-    from napari_dinov3_sim.session.images.transforms import Placement
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.images.transforms import PlaneTransform
+    from napari_dinov3_sim.session.scene import Scene
 
 
 COPIED = 2**26
@@ -146,7 +146,7 @@ EDITED = ("paint", "labels_update", "data")
 FOLLOWED = (*EDITED, "set_data", "name", *TRANSFORMS)
 
 
-class LabelledRegions:
+class LabelRegions:
     """Follows a Labels layer, and remembers its image and the planes it was labelled on.
 
     Those are the plane that was shown when the layer was added, and every one that was shown
@@ -157,16 +157,16 @@ class LabelledRegions:
     layer : napari.layers.Labels
     image : hashable or None
         Id of the image that labels belong to as long as they lie on it.
-    atlas : Atlas
+    scene : Scene
     changed : callable
         A bound method.
     """
 
     def __init__(
-        self, layer: Labels, image: Hashable | None, atlas: Atlas, changed: Callable[[], None]
+        self, layer: Labels, image: Hashable | None, scene: Scene, changed: Callable[[], None]
     ) -> None:
         self.layer, self._image = layer, image
-        self._atlas, self._changed = atlas, changed
+        self._scene, self._changed = scene, changed
         self._planes = LabelPlanes(layer)
         self._sliders: dict[tuple[float, ...], tuple[float, ...]] = {}
         self._note_slider()
@@ -186,7 +186,7 @@ class LabelledRegions:
 
     def _note_slider(self) -> None:
         """Remember the plane shown; along axes that the labels lack, only the last one counts."""
-        point = tuple(self._atlas.viewer.dims.point)
+        point = tuple(self._scene.viewer.dims.point)
         self._sliders[point[-self.layer.ndim :]] = point
 
     def _on_edited(self, event: Any) -> None:
@@ -218,7 +218,7 @@ class LabelledRegions:
         planes: dict[PlaneKey, Plane] = {}
         self.outside = 0
         for world, axes, placement, labels in self._labelled():
-            place = self._atlas.locate_any(self._spots(world, axes, placement), self._image)
+            place = self._scene.hit_any(self._spots(world, axes, placement), self._image)
             if place is None:
                 self.outside += 1
                 continue
@@ -235,16 +235,16 @@ class LabelledRegions:
 
     def _labelled(
         self,
-    ) -> Iterator[tuple[NDArray[np.float64], tuple[int, int], Placement, LabelPlane]]:
+    ) -> Iterator[tuple[NDArray[np.float64], tuple[int, int], PlaneTransform, LabelPlane]]:
         """Yield where the slider was, the plane's axes, its place in the world, and its labels."""
-        viewer = self._atlas.viewer
+        viewer = self._scene.viewer
         axes = shown_axes(self.layer, viewer)
         # While the layer is given more axes, the viewer does not have them yet.
         if axes is None or self.layer.ndim > viewer.dims.ndim:
             return
-        placement = placement_of(self.layer, axes, viewer.layers.units)
+        placement = plane_transform(self.layer, axes, viewer.layers.units)
         for slider in self._sliders.values():
-            world = self._atlas.padded(np.array(slider))
+            world = self._scene.full_position(np.array(slider))
             position = self._position(axes, placement.to_data(world))
             if position is not None:
                 labels = self._planes.plane(axes, position)
@@ -258,7 +258,7 @@ class LabelledRegions:
         return position if all(0 <= at < shape[axis] for axis, at in position) else None
 
     def _spots(
-        self, world: NDArray[np.float64], axes: tuple[int, int], placement: Placement
+        self, world: NDArray[np.float64], axes: tuple[int, int], placement: PlaneTransform
     ) -> list[NDArray[np.float64]]:
         """Return the centre and points all over the labels: where to look for their image."""
         ends = [self._planes.shape[axis] - 1 for axis in axes]
@@ -276,13 +276,13 @@ class LabelledRegions:
         plane: Plane,
         world: NDArray[np.float64],
         axes: tuple[int, int],
-        placement: Placement,
+        placement: PlaneTransform,
         labels: LabelPlane,
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return where a pixel (y, x) of the image lies in the labels: a matrix and an offset."""
         found = []
         for y, x in ((0, 0), (1, 0), (0, 1)):
-            at = _with_plane(world, self._atlas.world(plane, x, y), plane.key.axes)
+            at = _with_plane(world, self._scene.world(plane, x, y), plane.key.axes)
             data = placement.to_data(at)[list(axes)]
             # A coarser level has its pixel centres between those of level 0.
             found.append((data + 0.5) * labels.ratio - 0.5)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Thumbnails = tuple["NDArray[np.uint8]", ...]
 
 
-class SavedPicks:
+class LoadedQuery:
     """The kinds of a loaded query: picks that lie in none of the open images.
 
     A query of another model than the one that is loaded asks nothing, and that is told once.

@@ -24,14 +24,14 @@ SYMBOLS = {True: "disc", False: "cross"}
 
 
 @dataclass(frozen=True)
-class Role:
+class PointRole:
     """What a point says: which kind, and whether it is that or is not."""
 
     kind: str = DEFAULT_KIND
     positive: bool = True
 
 
-def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[Role]:
+def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[PointRole]:
     """Return the role of each point or shape; what is in the columns is taken kindly.
 
     Parameters
@@ -44,7 +44,7 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[Role
     kinds = list(features[KIND]) if KIND in features else [default] * count
     signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
     return [
-        Role(_kind(kind, default), _is_positive(sign))
+        PointRole(_kind(kind, default), _is_positive(sign))
         for kind, sign in zip(kinds, signs, strict=True)
     ]
 
@@ -59,7 +59,7 @@ def _is_positive(value: Any) -> bool:
     return not (text.startswith(("neg", "-", "−")) or text in ("false", "0"))
 
 
-def write_roles(layer: Points, roles: Sequence[Role]) -> None:
+def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
     """Set kind and sign of every point; other columns stay."""
     features = layer.features.copy()
     # Of no points at all, pandas would make columns of floats, which take no name later.
@@ -105,15 +105,15 @@ def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> A
     return found
 
 
-def current_role(layer: Points) -> Role:
+def current_role(layer: Points) -> PointRole:
     """Return the role that the next point will have."""
     defaults = layer.feature_defaults
     kind = defaults[KIND][0] if KIND in defaults else DEFAULT_KIND
     sign = defaults[SIGN][0] if SIGN in defaults else POSITIVE
-    return Role(_kind(kind), _is_positive(sign))
+    return PointRole(_kind(kind), _is_positive(sign))
 
 
-def set_current_role(layer: Points, role: Role, palette: Palette) -> None:
+def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     """Set the role of the points to come; those that are selected keep theirs."""
     # pandas is imported by napari with its first Points layer.
     defaults = layer.feature_defaults.copy()
@@ -125,7 +125,7 @@ def set_current_role(layer: Points, role: Role, palette: Palette) -> None:
         layer.current_border_color = palette.colour(role.kind)
 
 
-def draw_roles(layer: Points, roles: Sequence[Role], palette: Palette) -> None:
+def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> None:
     """Colour points by kind, and mark negative ones with a cross; nothing is set in vain."""
     from napari.utils.colormaps.standardize_color import transform_color
 

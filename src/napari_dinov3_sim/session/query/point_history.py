@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.query.point_features import Role, read_roles, with_users_columns
+from napari_dinov3_sim.session.query.point_features import (
+    PointRole,
+    read_roles,
+    with_users_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -29,8 +33,8 @@ class Snapshot:
     Attributes
     ----------
     coordinates : ndarray, shape (N, D)
-    roles : tuple of Role
-    sources : tuple of Source
+    roles : tuple of PointRole
+    sources : tuple of PointOrigin
         The images that they were set on.
     kinds : mapping of str to int
         All that had a colour, see `Palette.numbers`.
@@ -39,8 +43,8 @@ class Snapshot:
     """
 
     coordinates: np.ndarray
-    roles: tuple[Role, ...]
-    sources: tuple[Source, ...]
+    roles: tuple[PointRole, ...]
+    sources: tuple[PointOrigin, ...]
     kinds: Mapping[str, int]
     features: Any = field(repr=False)
 
@@ -51,7 +55,7 @@ class Snapshot:
         )
 
 
-class History:
+class UndoHistory:
     """The states of the points before each edit, the last `DEPTH` of them."""
 
     def __init__(self) -> None:
@@ -102,7 +106,7 @@ IGNORED = _Sentinel()
 
 
 @dataclass(frozen=True)
-class Source:
+class PointOrigin:
     """What is remembered of a point.
 
     Attributes
@@ -117,34 +121,34 @@ class Source:
     lead: tuple[float, ...] = ()
 
 
-def carry_over(
-    old: NDArray[np.float64], sources: Sequence[Source], new: NDArray[np.float64]
-) -> list[Source]:
+def match_origins(
+    old: NDArray[np.float64], sources: Sequence[PointOrigin], new: NDArray[np.float64]
+) -> list[PointOrigin]:
     """Match points to their former selves.
 
     Parameters
     ----------
     old, new : ndarray, shape (N, D) and (M, D)
         Coordinates before and after an edit.
-    sources : sequence of Source
+    sources : sequence of PointOrigin
         One for each old point.
 
     Returns
     -------
-    list of Source
+    list of PointOrigin
         One for each new point: that of the old point at its index and place, else of one at its
         place, else, while none came or went, of the one at its index, which has been moved.
     """
     placed = _in_place(old, new)
     found = []
     for before, former in zip(placed, _or_moved(placed, len(old)), strict=True):
-        source = Source() if former is None else sources[former]
+        source = PointOrigin() if former is None else sources[former]
         found.append(_moved(source) if before != former else source)
     return found
 
 
-def former_selves(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
-    """Return for each new point the index of the old one that it was, see `carry_over`."""
+def match_points(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
+    """Return for each new point the index of the old one that it was, see `match_origins`."""
     return _or_moved(_in_place(old, new), len(old))
 
 
@@ -185,7 +189,7 @@ def _same(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool
     return np.asarray(same.all(axis=1))
 
 
-def _moved(source: Source) -> Source:
+def _moved(source: PointOrigin) -> PointOrigin:
     """A point that is moved is set anew on the plane that is shown, and counts again."""
     return replace(source, lead=(), image=NEW if source.image is IGNORED else source.image)
 
@@ -202,23 +206,23 @@ class PointMemory:
     ----------
     coordinates : ndarray, shape (N, D)
         In data of the layer.
-    roles : list of Role
-    sources : list of Source
+    roles : list of PointRole
+    sources : list of PointOrigin
         The image of each point.
     edited : bool
         Whether an edit is complete that has not been remembered yet.
     """
 
     def __init__(self, palette: Palette) -> None:
-        self._palette, self._history = palette, History()
+        self._palette, self._history = palette, UndoHistory()
         self.coordinates: NDArray[np.float64] = np.empty((0, 0))
-        self.roles: list[Role] = []
-        self.sources: list[Source] = []
+        self.roles: list[PointRole] = []
+        self.sources: list[PointOrigin] = []
         self.edited = False
 
     def begin(self, layer: Points) -> None:
         """Remember the points of a layer, of which nothing is known but what it says itself."""
-        self.keep(layer, [Source() for _ in layer.data])
+        self.keep(layer, [PointOrigin() for _ in layer.data])
 
     def clear(self) -> None:
         """Forget everything."""
@@ -248,11 +252,11 @@ class PointMemory:
     def _is_moved(self, layer: Points) -> bool:
         return not np.array_equal(layer.data, self.coordinates, equal_nan=True)
 
-    def sources_of(self, layer: Points) -> list[Source]:
+    def sources_of(self, layer: Points) -> list[PointOrigin]:
         """Return the image of each point there is now, by what it was before."""
-        return carry_over(self.coordinates, self.sources, np.array(layer.data, float))
+        return match_origins(self.coordinates, self.sources, np.array(layer.data, float))
 
-    def keep(self, layer: Points, sources: Sequence[Source]) -> None:
+    def keep(self, layer: Points, sources: Sequence[PointOrigin]) -> None:
         """Remember all points as they are now."""
         self.coordinates, self.roles = np.array(layer.data, float), read_roles(layer)
         self.sources = list(sources)
@@ -270,7 +274,7 @@ class PointMemory:
         self._history.take(now, edited=self.edited)
         self.edited = False
 
-    def append(self, place: NDArray[np.float64], source: Source) -> None:
+    def append(self, place: NDArray[np.float64], source: PointOrigin) -> None:
         """Remember a point that is about to be added."""
         self.coordinates = np.vstack([self.coordinates.reshape(-1, len(place)), place])
         self.sources.append(source)
@@ -282,7 +286,7 @@ class PointMemory:
         before = self._history.undo()
         if before is None:
             return None
-        former = former_selves(np.array(layer.data, float), before.coordinates)
+        former = match_points(np.array(layer.data, float), before.coordinates)
         features = with_users_columns(before.features, layer.features, former)
         self.coordinates = before.coordinates
         self.sources, self.roles = list(before.sources), list(before.roles)

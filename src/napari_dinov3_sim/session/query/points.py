@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, worlds_of
-from napari_dinov3_sim.session.layer_metadata import mark, marked_as
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, world_points
+from napari_dinov3_sim.session.layer_metadata import mark, mark_of
 from napari_dinov3_sim.session.query.point_features import (
-    Role,
+    PointRole,
     current_role,
     draw_roles,
     rename_kind,
     set_current_role,
     set_features,
 )
-from napari_dinov3_sim.session.query.point_history import IGNORED, PointMemory, Source
+from napari_dinov3_sim.session.query.point_history import IGNORED, PointMemory, PointOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Lead = tuple[float, ...]
 
 
-def lead_of(viewer: ViewerModel, layer: Points, source: Source) -> Lead:
+def lead_of(viewer: ViewerModel, layer: Points, source: PointOrigin) -> Lead:
     """Return a point's place along the axes its layer lacks, that of the slider when set."""
     missing = max(0, viewer.dims.ndim - layer.ndim)
     if len(source.lead) == missing:
@@ -44,7 +44,7 @@ def worlds_of_points(
     viewer: ViewerModel, layer: Points, leads: Sequence[Lead]
 ) -> list[NDArray[np.float64]]:
     """Return where each point lies in the viewer's world, along all axes of it."""
-    worlds = worlds_of(layer, np.array(layer.data, float), viewer.layers.units)
+    worlds = world_points(layer, np.array(layer.data, float), viewer.layers.units)
     return [np.concatenate([lead, world]) for lead, world in zip(leads, worlds, strict=True)]
 
 
@@ -67,13 +67,15 @@ NAME = "DINOv3 query"
 def find_query_layer(viewer: ViewerModel) -> Points | None:
     """Return the topmost layer that a session has made for its points, or None."""
     for layer in reversed(viewer.layers):
-        if marked_as(layer, "query") is not None:
+        if mark_of(layer, "query") is not None:
             found: Points = layer
             return found
     return None
 
 
-def make_query_layer(viewer: ViewerModel, image: Image, palette: Palette, role: Role) -> Points:
+def make_query_layer(
+    viewer: ViewerModel, image: Image, palette: Palette, role: PointRole
+) -> Points:
     """Add an empty Points layer to a viewer.
 
     Parameters
@@ -82,7 +84,7 @@ def make_query_layer(viewer: ViewerModel, image: Image, palette: Palette, role: 
     image : Image
         Its pixels decide scale and units, and how large points are.
     palette : Palette
-    role : Role
+    role : PointRole
         Of the first point.
 
     Returns
@@ -134,7 +136,7 @@ class QueryPoints:
         self._changed = changed
         self._layer: Points | None = None
         self._memory = PointMemory(palette)
-        self._role = Role()
+        self._role = PointRole()
         self._restoring = False
 
     @property
@@ -257,7 +259,7 @@ class QueryPoints:
 
     def locate(
         self, image_of: Callable[[int, NDArray[np.float64], Hashable | None], Hashable | None]
-    ) -> list[Role]:
+    ) -> list[PointRole]:
         """Find the image of each point, and return what each point says.
 
         Parameters
@@ -277,17 +279,17 @@ class QueryPoints:
             image_of(number, world, source.image)
             for number, (world, source) in enumerate(zip(worlds, before, strict=True))
         ]
-        memory.keep(layer, [Source(i, lead) for i, lead in zip(images, leads, strict=True)])
+        memory.keep(layer, [PointOrigin(i, lead) for i, lead in zip(images, leads, strict=True)])
         return memory.roles
 
     # -- kinds and signs ----------------------------------------------------------------------
 
     @property
-    def role(self) -> Role:
+    def role(self) -> PointRole:
         """What the next point will say."""
         return self._role if self._layer is None else current_role(self._layer)
 
-    def set_role(self, role: Role) -> None:
+    def set_role(self, role: PointRole) -> None:
         """Choose what the next point will say; points that are there keep theirs."""
         self._role = role
         if self._layer is not None:
@@ -329,17 +331,17 @@ class QueryPoints:
         return True
 
     def append(
-        self, world: NDArray[np.float64], image: Hashable, role: Role | None = None
+        self, world: NDArray[np.float64], image: Hashable, role: PointRole | None = None
     ) -> None:
         """Add a point at a place of the world and attach it to an image."""
         layer = self._layer
         if layer is None:
             return
         data, lead = data_of_world(self._viewer, layer, world)
-        self._memory.append(data, Source(image, lead))
+        self._memory.append(data, PointOrigin(image, lead))
         self._add(layer, data, role or self.role)
 
-    def _add(self, layer: Points, data: NDArray[np.float64], role: Role) -> None:
+    def _add(self, layer: Points, data: NDArray[np.float64], role: PointRole) -> None:
         before = self.role
         self.set_role(role)
         layer.add(data)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.answers import Answers
     from napari_dinov3_sim.session.answering.question import AnyPick, PickSource
     from napari_dinov3_sim.session.embedding.embedder import Embedder
-    from napari_dinov3_sim.session.images.hit_testing import Place
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
-    from napari_dinov3_sim.session.interaction.interaction import Looking
-    from napari_dinov3_sim.session.query.point_features import Role
+    from napari_dinov3_sim.session.interaction.interaction import Interaction
+    from napari_dinov3_sim.session.query.point_features import PointRole
     from napari_dinov3_sim.session.query.points import QueryPoints
 
 
@@ -36,7 +36,7 @@ Planes = dict["PlaneKey", "Plane"]
 
 
 @dataclass(frozen=True, eq=False)
-class Inquiry:
+class QuestionBuilder:
     """Asks, as far as what is needed for it is embedded.
 
     Attributes
@@ -70,11 +70,11 @@ class Inquiry:
         return {plane.key: plane for plane in islice(due, AHEAD)}
 
     def _is_due(self, key: PlaneKey) -> bool:
-        if self.answers.known(key) is not None or self.answers.has_given_up(key):
+        if self.answers.known(key) is not None or self.answers.is_unanswerable(key):
             return False
         return self.embedder.is_coming(key)
 
-    def without_answer(self, question: Question | None, shown: Planes) -> Planes:
+    def unanswered(self, question: Question | None, shown: Planes) -> Planes:
         """Return the planes that must be embedded: an answer is kept longer than embeddings."""
         if question is not None and question == self.answers.asked == self.answers.question:
             return {k: plane for k, plane in shown.items() if self.answers.known(k) is None}
@@ -127,7 +127,7 @@ Picked = tuple[tuple["AnyPick", ...], dict["PlaneKey", "Plane"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Picking:
+class PickCollector:
     """Finds what is picked.
 
     Attributes
@@ -135,7 +135,7 @@ class Picking:
     viewer : napari.Viewer or napari.components.ViewerModel
     queries : QueryPoints
     targets : Targets
-    looking : Looking
+    looking : Interaction
     sources : sequence of PickSource
         Regions and saved queries.
     """
@@ -143,7 +143,7 @@ class Picking:
     viewer: ViewerModel
     queries: QueryPoints
     targets: Targets
-    looking: Looking
+    looking: Interaction
     sources: Sequence[PickSource]
 
     def find(self) -> Picked:
@@ -163,9 +163,9 @@ class Picking:
             picks, planes = picks + more, planes | dict(on)
         return picks, planes
 
-    def _places(self) -> tuple[dict[int, Place], list[Role]]:
+    def _places(self) -> tuple[dict[int, PlanePixel], list[PointRole]]:
         """Return the pixel of each point that lies on a target, and what every point says."""
-        places: dict[int, Place] = {}
+        places: dict[int, PlanePixel] = {}
         survey = self.targets.survey()
 
         def image_of(

@@ -8,11 +8,11 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.answering.question import MAX_LABEL_KINDS, PolygonPick
-from napari_dinov3_sim.session.images.transforms import TRANSFORMS, worlds_of
+from napari_dinov3_sim.session.images.transforms import TRANSFORMS, world_points
 from napari_dinov3_sim.session.layer_metadata import is_derived
-from napari_dinov3_sim.session.query.labels import LabelledRegions
-from napari_dinov3_sim.session.query.point_features import Role, read_roles
-from napari_dinov3_sim.session.query.point_history import NEW, Source, carry_over
+from napari_dinov3_sim.session.query.labels import LabelRegions
+from napari_dinov3_sim.session.query.point_features import PointRole, read_roles
+from napari_dinov3_sim.session.query.point_history import NEW, PointOrigin, match_origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import AnyPick
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.layers.style import Palette
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 
 ELLIPSE_CORNERS = 128
@@ -63,7 +63,7 @@ def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
 FOLLOWED = ("data", "set_data", "features", "name", *TRANSFORMS)
 
 
-class DrawnRegions:
+class ShapeRegions:
     """Follows a Shapes layer, and remembers the image and the plane of every shape.
 
     Parameters
@@ -71,7 +71,7 @@ class DrawnRegions:
     layer : napari.layers.Shapes
     image : hashable or None
         Id of the image that shapes belong to as long as they lie on it.
-    atlas : Atlas
+    scene : Scene
     palette : Palette
     changed : callable
         A bound method.
@@ -81,14 +81,14 @@ class DrawnRegions:
         self,
         layer: Shapes,
         image: Hashable | None,
-        atlas: Atlas,
+        scene: Scene,
         palette: Palette,
         changed: Callable[[], None],
     ) -> None:
         self.layer, self._image = layer, image
-        self._atlas, self._palette, self._changed = atlas, palette, changed
+        self._scene, self._palette, self._changed = scene, palette, changed
         self._centres: NDArray[np.float64] = np.empty((0, layer.ndim))
-        self._sources: list[Source] = []
+        self._sources: list[PointOrigin] = []
         self._seen = _state(layer)
         self.count = self.outside = 0
         for name in FOLLOWED:
@@ -119,7 +119,7 @@ class DrawnRegions:
         centres = np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, layer.ndim)
         self._sources = [
             self._on_its_plane(source)
-            for source in carry_over(self._centres, self._sources, centres)
+            for source in match_origins(self._centres, self._sources, centres)
         ]
         self._centres = centres
         found: list[PolygonPick] = []
@@ -132,38 +132,38 @@ class DrawnRegions:
         self.count, self.outside = len(found), len(drawn) - len(found)
         return found, planes
 
-    def _roles(self, count: int) -> list[Role]:
+    def _roles(self, count: int) -> list[PointRole]:
         roles = []
         if len(self.layer.features) == count:  # while shapes come and go, it may not be
             roles = read_roles(self.layer, self.layer.name)
         for role in roles:
             self._palette.colour(role.kind)
-        return roles or [Role(self.layer.name)] * count
+        return roles or [PointRole(self.layer.name)] * count
 
-    def _on_its_plane(self, source: Source) -> Source:
+    def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""
-        viewer = self._atlas.viewer
+        viewer = self._scene.viewer
         missing = max(0, viewer.dims.ndim - self.layer.ndim)
         image = self._image if source.image is NEW else source.image
         if len(source.lead) == missing:
-            return Source(image, source.lead)
-        return Source(image, tuple(float(value) for value in viewer.dims.point[:missing]))
+            return PointOrigin(image, source.lead)
+        return PointOrigin(image, tuple(float(value) for value in viewer.dims.point[:missing]))
 
     def _pick(
-        self, number: int, corners: NDArray[np.float64], role: Role
+        self, number: int, corners: NDArray[np.float64], role: PointRole
     ) -> tuple[Plane | None, PolygonPick | None]:
         source = self._sources[number]
-        inner = worlds_of(self.layer, corners, self._atlas.viewer.layers.units)
+        inner = world_points(self.layer, corners, self._scene.viewer.layers.units)
         world = np.hstack([np.tile(source.lead, (len(inner), 1)), inner])
         place = None
         if len(world) and np.isfinite(world).all():
-            place = self._atlas.locate_any([world.mean(axis=0), *world], source.image)
+            place = self._scene.hit_any([world.mean(axis=0), *world], source.image)
         if place is None:
-            self._sources[number] = Source(None, source.lead)
+            self._sources[number] = PointOrigin(None, source.lead)
             return None, None
         plane = place.plane
-        self._sources[number] = Source(plane.key.layer_id, source.lead)
-        x, y = self._atlas.pixels(plane, world).T.tolist()
+        self._sources[number] = PointOrigin(plane.key.layer_id, source.lead)
+        x, y = self._scene.pixels(plane, world).T.tolist()
         vertices = tuple(zip(x, y, strict=True))
         return plane, PolygonPick(plane.key, vertices, role.kind, role.positive)
 
@@ -184,17 +184,17 @@ class Regions:
 
     Parameters
     ----------
-    atlas : Atlas
+    scene : Scene
     palette : Palette
         Colours of the kinds.
     changed : callable
         A bound method, called after every change that matters.
     """
 
-    def __init__(self, atlas: Atlas, palette: Palette, changed: Callable[[], None]) -> None:
-        self._atlas, self._palette, self._changed = atlas, palette, changed
-        self._followed: dict[Hashable, DrawnRegions | LabelledRegions] = {}
-        atlas.viewer.layers.events.removed.connect(self._on_removed)
+    def __init__(self, scene: Scene, palette: Palette, changed: Callable[[], None]) -> None:
+        self._scene, self._palette, self._changed = scene, palette, changed
+        self._followed: dict[Hashable, ShapeRegions | LabelRegions] = {}
+        scene.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def layers(self) -> list[Layer]:
@@ -216,7 +216,7 @@ class Regions:
 
         Those that are queries already are among them; adding one again does no harm.
         """
-        layers = self._atlas.viewer.layers
+        layers = self._scene.viewer.layers
         return [layer for layer in layers if _is_drawn(layer) and not is_derived(layer)]
 
     def add(self, layer: Shapes | Labels, image: Image | None = None) -> None:
@@ -246,19 +246,19 @@ class Regions:
                 f"{layer.name} cannot be a query region; choose a Shapes or Labels layer of your "
                 "own that is in the viewer."
             )
-        if image is not None and self._atlas.image(image.unique_id) is None:
+        if image is not None and self._scene.image(image.unique_id) is None:
             raise SimilarityError(
                 f"{image.name} is none of the images that can be searched; choose one of those."
             )
 
     def _follow(
         self, layer: Shapes | Labels, image_id: Hashable | None
-    ) -> DrawnRegions | LabelledRegions:
+    ) -> ShapeRegions | LabelRegions:
         from napari.layers import Labels
 
         if not isinstance(layer, Labels):
-            return DrawnRegions(layer, image_id, self._atlas, self._palette, self._changed)
-        labelled = LabelledRegions(layer, image_id, self._atlas, self._changed)
+            return ShapeRegions(layer, image_id, self._scene, self._palette, self._changed)
+        labelled = LabelRegions(layer, image_id, self._scene, self._changed)
         found = labelled.kinds_in_memory()
         if found > MAX_LABEL_KINDS:
             labelled.close()
@@ -288,7 +288,7 @@ class Regions:
 
     def close(self) -> None:
         """Stop listening."""
-        self._atlas.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._scene.viewer.layers.events.removed.disconnect(self._on_removed)
         for regions in self._followed.values():
             regions.close()
         self._followed.clear()

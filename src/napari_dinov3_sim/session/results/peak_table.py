@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.images.planes import LayerAxes
-    from napari_dinov3_sim.session.images.transforms import Placement
+    from napari_dinov3_sim.session.images.transforms import PlaneTransform
     from napari_dinov3_sim.session.results.computations import AnsweredImage, FoundPeak
 
 
 @dataclass(frozen=True)
-class World:
+class WorldAxes:
     """The axes of a viewer when a table is asked for.
 
     Attributes
@@ -41,7 +41,7 @@ class World:
     hidden: tuple[int, ...]
 
     @classmethod
-    def of(cls, viewer: ViewerModel) -> World:
+    def of(cls, viewer: ViewerModel) -> WorldAxes:
         """Return the axes of a viewer as they are now."""
         dims, units = viewer.dims, viewer.layers.units
         names = tuple(_axis_name(label) for label in dims.axis_labels)
@@ -78,8 +78,8 @@ class PeakTable:
     kinds : tuple of str
     threshold : float or None
     min_distance : float
-    world : World
-    placements : mapping of LayerAxes to Placement
+    world : WorldAxes
+    placements : mapping of LayerAxes to PlaneTransform
         Where the images lie in the viewer.
     """
 
@@ -87,8 +87,8 @@ class PeakTable:
     kinds: tuple[str, ...]
     threshold: float | None
     min_distance: float
-    world: World
-    placements: Mapping[LayerAxes, Placement] = field(repr=False)
+    world: WorldAxes
+    placements: Mapping[LayerAxes, PlaneTransform] = field(repr=False)
 
     def save(self, path: Path) -> Iterator[int]:
         """Write the table and give the number of peaks in it."""

@@ -65,7 +65,7 @@ class _Request:
     token: CancelToken | None = None
 
 
-class Work:
+class ResultJobs:
     """Runs at most one job of each sort; a newer one takes its place, and nothing queues up.
 
     Parameters

@@ -15,7 +15,7 @@ from napari_dinov3_sim.session.layer_metadata import (
     follow_name,
     layer_name,
     mark,
-    marked_as,
+    mark_of,
 )
 from napari_dinov3_sim.session.layers.base import insert_above, update_data
 from napari_dinov3_sim.session.results.computations import checksum
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         FoundMatches,
         FoundPeaks,
     )
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 GOLDEN = 0.618
 """Steps of the hue after which neighbours differ most."""
@@ -49,13 +49,13 @@ class ResultLayers:
 
     Parameters
     ----------
-    atlas : Atlas
+    scene : Scene
     palette : Palette
         Colours of the kinds.
     """
 
-    def __init__(self, atlas: Atlas, palette: Palette) -> None:
-        self._atlas, self._palette = atlas, palette
+    def __init__(self, scene: Scene, palette: Palette) -> None:
+        self._scene, self._palette = scene, palette
 
     def show_labels(self, found: FoundLabels) -> bool:
         """Show objects as a Labels layer; return whether their image is still there."""
@@ -104,7 +104,7 @@ class ResultLayers:
         features = {
             "score": np.array([peak.score for peak in found.peaks], float),
             "kind": np.array(kinds, object),
-            "image": np.array([self._atlas.targets.name(image)] * len(kinds), object),
+            "image": np.array([self._scene.targets.name(image)] * len(kinds), object),
         }
         places = np.array([peak.coordinates for peak in found.peaks], float)
         colours = [self._palette.colour(kind) for kind in kinds]
@@ -123,7 +123,7 @@ class ResultLayers:
         old = [self._unchanged(image, what) for image, what in pair]
         if None in old:  # one that was edited has lost its partner
             old = [None, None]
-        others = [self._atlas.targets.name(image) for image in (second, first)]
+        others = [self._scene.targets.name(image) for image in (second, first)]
         numbers = np.arange(1, len(found.cosine) + 1)
         features = {"match": numbers, "cosine": found.cosine.astype(float)}
         layers = []
@@ -135,13 +135,13 @@ class ResultLayers:
             self._place(image, layer, what, _checksum(layer), name)
             layers.append(layer)
         if old[0] is None:
-            self._atlas.viewer.layers.link_layers(layers, ("visible", "opacity"))
+            self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
 
     def rename_kind(self, old: str, new: str) -> None:
         """Make objects of a kind those of the other, in the names of the layers too."""
-        for layer in self._atlas.viewer.layers:
-            found = marked_as(layer, "result")
+        for layer in self._scene.viewer.layers:
+            found = mark_of(layer, "result")
             if found is not None and found["what"] == ("labels", old):
                 found["what"] = ("labels", new)
                 given = found.get("name", "")
@@ -152,15 +152,15 @@ class ResultLayers:
 
     def _image(self, layer: LayerAxes) -> Image | None:
         """Return an image if it still has the pixels that a result was computed from."""
-        record = self._atlas.targets.get(layer.layer_id)
+        record = self._scene.targets.get(layer.layer_id)
         if record is None or record.version != layer.version:
             return None
         return record.layer
 
     def _unchanged(self, image: Image, what: tuple[Any, ...]) -> Any | None:
         """Return the layer made earlier for the same, if it is as it was made."""
-        for layer in reversed(self._atlas.viewer.layers):
-            found = marked_as(layer, "result")
+        for layer in reversed(self._scene.viewer.layers):
+            found = mark_of(layer, "result")
             if found is None or (found["image"], found["what"]) != (image.unique_id, what):
                 continue
             if layer.ndim == image.ndim and found["checksum"] == _checksum(layer):
@@ -173,7 +173,7 @@ class ResultLayers:
         if layer is None:
             return None
         if layer.multiscale != data.multiscale:
-            self._atlas.viewer.layers.remove(layer)
+            self._scene.viewer.layers.remove(layer)
             return None
         update_data(layer, data.data)
         return layer
@@ -181,20 +181,20 @@ class ResultLayers:
     def _name(
         self, image: Image, what: str, kind: str = DEFAULT_KIND, *, several: bool = False
     ) -> str:
-        return layer_name(self._atlas.targets.name(image), what, kind, several=several)
+        return layer_name(self._scene.targets.name(image), what, kind, several=several)
 
     def _place(
         self, image: Image, layer: Layer, what: tuple[Any, ...], number: int, name: str
     ) -> None:
         """Lay a layer over its image, in the viewer if it is new."""
-        viewer = self._atlas.viewer
+        viewer = self._scene.viewer
         copy_transform(image, layer)
-        before = marked_as(layer, "result")
+        before = mark_of(layer, "result")
         given = name if before is None else follow_name(layer, before.get("name", ""), name)
         # Marked before it is seen: an unmarked image would be searched.
         mark(layer, "result", image=image.unique_id, what=what, checksum=number, name=given)
         if layer not in viewer.layers:
-            top = self._atlas.top(image.unique_id) or image
+            top = self._scene.top(image.unique_id) or image
             over = [other for other in viewer.layers if _lies_over(other, image)]
             insert_above(viewer, layer, [top, *over])
 

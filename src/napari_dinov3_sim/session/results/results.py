@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
-from napari_dinov3_sim.session.query.loaded_query import SavedPicks
+from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
 from napari_dinov3_sim.session.results.computations import (
     find_colours,
     find_image_peaks,
@@ -17,10 +17,10 @@ from napari_dinov3_sim.session.results.computations import (
     find_matches,
     thresholds,
 )
-from napari_dinov3_sim.session.results.peak_table import PeakTable, World
-from napari_dinov3_sim.session.results.result_jobs import Work
+from napari_dinov3_sim.session.results.peak_table import PeakTable, WorldAxes
+from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 from napari_dinov3_sim.session.results.result_layers import ResultLayers
-from napari_dinov3_sim.session.results.save_query import QueryToSave, pictures_of
+from napari_dinov3_sim.session.results.save_query import QuerySnapshot, thumbnail_sources
 from napari_dinov3_sim.session.results.summaries import (
     answered_images,
     tell_colours,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
     from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
     from napari_dinov3_sim.session.runner import Runner
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.store import EmbeddingStore
 
 
@@ -56,7 +56,7 @@ class QueryResults:
 
     Parameters
     ----------
-    atlas : Atlas
+    scene : Scene
     runner : Runner
     store : EmbeddingStore
     palette : Palette
@@ -81,7 +81,7 @@ class QueryResults:
 
     def __init__(
         self,
-        atlas: Atlas,
+        scene: Scene,
         runner: Runner,
         store: EmbeddingStore,
         palette: Palette,
@@ -90,11 +90,11 @@ class QueryResults:
         fail: Callable[[Failure], None],
         adopt: Callable[[SavedQuery | None], None],
     ) -> None:
-        self._atlas, self._store, self._palette = atlas, store, palette
+        self._scene, self._store, self._palette = scene, store, palette
         self._threshold, self._adopt = threshold, adopt
-        self._layers = ResultLayers(atlas, palette)
-        self._work = Work(runner, fail, self.done.emit, self.progressed.emit)
-        self.saved = SavedPicks(atlas.embedder, fail)
+        self._layers = ResultLayers(scene, palette)
+        self._work = ResultJobs(runner, fail, self.done.emit, self.progressed.emit)
+        self.saved = LoadedQuery(scene.embedder, fail)
 
     @property
     def pending(self) -> bool:
@@ -143,26 +143,28 @@ class QueryResults:
         PointError
             Nothing is asked, or what was clicked is not embedded yet.
         """
-        question, model = self._atlas.answers.asked, self._atlas.embedder.identity
+        question, model = self._scene.answers.asked, self._scene.embedder.identity
         if question is None or model is None:
             raise PointError(
                 "There is no query to save yet; click on what you mean and wait until the images "
                 "have lit up."
             )
         names = dict.fromkeys((*question.kinds, *self._palette.names))
-        query = QueryToSave(
+        query = QuerySnapshot(
             question,
-            pictures_of(question, self._atlas),
+            thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
             {name: self._palette.colour(name) for name in names},
             model.fingerprint,
             model.name,
-            self._atlas.embedder.recipe.cell_size(model.patch_size),
-            self._atlas.embedder.recipe.factor,
+            self._scene.embedder.recipe.cell_size(model.patch_size),
+            self._scene.embedder.recipe.factor,
             self._store,
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
-        self._work.start("query", partial(query.save, target), of_use, partial(tell_saved, target))
+        self._work.start(
+            "query", partial(query.save, target), always_shown, partial(tell_saved, target)
+        )
 
     def load_query(self, path: str | os.PathLike[str]) -> None:
         """Ask a saved query of all images; points that are set add to it.
@@ -198,7 +200,7 @@ class QueryResults:
             self.done.emit("The saved query is not asked any more.")
 
 
-def of_use(value: object) -> bool:
+def always_shown(value: object) -> bool:
     """Show nothing: the result is a file, and always wanted."""
     del value
     return True
@@ -239,7 +241,7 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or none of this kind.
         """
-        images = answered_images(self._atlas)
+        images = answered_images(self._scene)
         first = self._kinds(images, kind)[0]
         return thresholds(images, [first], None)[first]
 
@@ -267,11 +269,11 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or none of this kind, or the threshold is no cosine.
         """
-        images = answered_images(self._atlas)
+        images = answered_images(self._scene)
         kinds = self._kinds(images, kind)
         level = self._level(threshold)
         compute = partial(find_labels, images, kinds, level, min_area)
-        tell = partial(tell_labels, without_heatmap(self._atlas))
+        tell = partial(tell_labels, without_heatmap(self._scene))
         self._work.start("labels", compute, self._layers.show_labels, tell)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
@@ -292,11 +294,11 @@ class Results(QueryResults):
         SimilarityError
             There is no heatmap, or the threshold is no cosine.
         """
-        images = answered_images(self._atlas)
+        images = answered_images(self._scene)
         kinds = self._kinds(images, None)
         compute = partial(find_image_peaks, images, kinds, self._level(threshold), min_distance)
         self._peak_settings = threshold, min_distance
-        tell = partial(tell_peaks, without_heatmap(self._atlas))
+        tell = partial(tell_peaks, without_heatmap(self._scene))
         self._work.start("peaks", compute, self._layers.show_peaks, tell)
 
     def save_csv(
@@ -324,7 +326,7 @@ class Results(QueryResults):
             There is no heatmap, or the threshold is no cosine. That the file cannot be written
             is a failure of the session.
         """
-        images = answered_images(self._atlas)
+        images = answered_images(self._scene)
         last, distance = self._peak_settings
         keys = [image.plane.key for image in images]
         table = PeakTable(
@@ -332,12 +334,12 @@ class Results(QueryResults):
             self._kinds(images, None),
             self._level(last if threshold is None else threshold),
             distance if min_distance is None else min_distance,
-            World.of(self._atlas.viewer),
-            {key.layer: self._atlas.targets.placement(key) for key in keys},
+            WorldAxes.of(self._scene.viewer),
+            {key.layer: self._scene.targets.placement(key) for key in keys},
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
-        tell = partial(tell_table, target, without_heatmap(self._atlas))
-        self._work.start("csv", partial(table.save, target), of_use, tell)
+        tell = partial(tell_table, target, without_heatmap(self._scene))
+        self._work.start("csv", partial(table.save, target), always_shown, tell)
 
     def _kinds(self, images: tuple[AnsweredImage, ...], kind: str | None) -> tuple[str, ...]:
         there = tuple(dict.fromkeys(k for i in images for m in i.maps.values() for k in m.cosines))
@@ -388,7 +390,7 @@ class Results(QueryResults):
 
     def _pair(self, a: Image | None, b: Image | None) -> tuple[EmbeddedPlane, EmbeddedPlane]:
         given = [image.unique_id for image in (a, b) if image is not None]
-        shown = self._atlas.shown()
+        shown = self._scene.shown()
         chosen = given + [image_id for image_id in shown if image_id not in given]
         if len(set(chosen[:2])) < 2:
             raise SimilarityError(
@@ -400,7 +402,7 @@ class Results(QueryResults):
         plane = shown.get(image_id)
         if plane is None:
             raise SimilarityError("An image shows no plane that is searched; tick it and show it.")
-        handle = self._atlas.handle(plane.key)
+        handle = self._scene.handle(plane.key)
         if handle is None:
             raise SimilarityError(f"{plane.name} is not embedded yet; press Embed first.")
         return plane, handle
@@ -416,11 +418,11 @@ class Results(QueryResults):
         SimilarityError
             No image is embedded.
         """
-        shown = self._atlas.shown().values()
-        pairs = [(plane, self._atlas.handle(plane.key)) for plane in shown]
+        shown = self._scene.shown().values()
+        pairs = [(plane, self._scene.handle(plane.key)) for plane in shown]
         planes = [(plane, handle) for plane, handle in pairs if handle is not None]
         if not planes:
             raise SimilarityError("No image is embedded yet; press Embed first.")
         compute = partial(find_colours, planes, self._store)
-        tell = partial(tell_colours, without_embeddings(self._atlas))
+        tell = partial(tell_colours, without_embeddings(self._scene))
         self._work.start("colours", compute, self._layers.show_colours, tell)

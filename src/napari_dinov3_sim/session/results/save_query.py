@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.sources import PixelSource
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.answering.question import Question
-    from napari_dinov3_sim.session.images.planes import Plane, Windows
+    from napari_dinov3_sim.session.images.planes import IntensityWindows, Plane
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.store import EmbeddingStore
 
 MAX_THUMBNAILS = 24
@@ -30,7 +30,7 @@ MAX_THUMBNAILS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ThumbnailSource:
     """Where something was clicked, and how its pixels are read.
 
     Attributes
@@ -45,7 +45,7 @@ class Picture:
 
     kind: str
     plane: Plane
-    windows: Windows = field(repr=False)
+    windows: IntensityWindows = field(repr=False)
     x: float
     y: float
 
@@ -72,16 +72,16 @@ class _Regions:
         return self.source.read(*region)
 
 
-def pictures_of(question: Question, atlas: Atlas) -> tuple[Picture, ...]:
+def thumbnail_sources(question: Question, scene: Scene) -> tuple[ThumbnailSource, ...]:
     """Return where the positive points and polygons of a question lie, as far as it is shown."""
-    found: list[Picture] = []
+    found: list[ThumbnailSource] = []
     for pick in question.picks:
         if not isinstance(pick, Pick | PolygonPick) or not pick.positive:
             continue
-        plane = atlas.plane(pick.plane)
-        windows = atlas.embedder.windows(pick.plane)
+        plane = scene.plane(pick.plane)
+        windows = scene.embedder.windows(pick.plane)
         if plane is not None and windows is not None:
-            found.append(Picture(pick.kind, plane, windows, *_middle(pick)))
+            found.append(ThumbnailSource(pick.kind, plane, windows, *_middle(pick)))
     return tuple(found)
 
 
@@ -93,13 +93,13 @@ def _middle(pick: Pick | PolygonPick) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class QueryToSave:
+class QuerySnapshot:
     """All that a file of a query is made from.
 
     Attributes
     ----------
     question : Question
-    pictures : tuple of Picture
+    pictures : tuple of ThumbnailSource
     carried : mapping of str to tuple of ndarray
         Thumbnails of a loaded query, by kind.
     colours : mapping of str to str
@@ -111,7 +111,7 @@ class QueryToSave:
     """
 
     question: Question
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ThumbnailSource, ...]
     carried: Mapping[str, Thumbnails]
     colours: Mapping[str, str]
     fingerprint: str
@@ -130,7 +130,7 @@ class QueryToSave:
 
     def _query(self) -> SavedQuery:
         from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
-        from napari_dinov3_sim.session.answering.query_vectors import kind_queries
+        from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
         states = {
             key: handle.state if handle.state is not None else self.store.fetch(handle.digest)
@@ -143,7 +143,7 @@ class QueryToSave:
                 "save the query again."
             )
         # Asked for contrast, so that the background is there for negatives that come later.
-        kinds = kind_queries(replace(self.question, combination="contrast"), found, {})
+        kinds = build_class_queries(replace(self.question, combination="contrast"), found, {})
         if not kinds:
             raise PointError("No kind has a positive point; add a point on what is meant.")
         return SavedQuery(

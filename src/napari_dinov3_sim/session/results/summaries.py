@@ -20,11 +20,11 @@ if TYPE_CHECKING:
         FoundMatches,
         FoundPeaks,
     )
-    from napari_dinov3_sim.session.scene import Atlas
+    from napari_dinov3_sim.session.scene import Scene
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class MissingImages:
     """The ticked images that a result does not have, at the moment it was asked for.
 
     Attributes
@@ -42,7 +42,7 @@ class LeftOut:
     planes: bool = False
 
 
-def answered_images(atlas: Atlas) -> tuple[AnsweredImage, ...]:
+def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
     """Return the images that have heatmaps, each with all of its planes that are answered.
 
     Raises
@@ -50,9 +50,9 @@ def answered_images(atlas: Atlas) -> tuple[AnsweredImage, ...]:
     SimilarityError
         There is none.
     """
-    known = {key: atlas.maps(key) for key in atlas.answers.planes()}
+    known = {key: scene.maps(key) for key in scene.answers.planes()}
     images = []
-    for plane in atlas.shown().values():
+    for plane in scene.shown().values():
         maps = {
             key: found
             for key, found in known.items()
@@ -68,39 +68,41 @@ def answered_images(atlas: Atlas) -> tuple[AnsweredImage, ...]:
     return tuple(images)
 
 
-def without_heatmap(atlas: Atlas) -> LeftOut:
+def without_heatmap(scene: Scene) -> MissingImages:
     """Return the shown images that have no heatmap, and whether other planes have none yet."""
-    missing = [plane for plane in atlas.shown().values() if atlas.maps(plane.key) is None]
-    left_out = _sort(atlas, missing)
-    working = atlas.embedder.busy or atlas.answers.pending
-    return LeftOut(left_out.waiting, left_out.absent, planes=working and not left_out.waiting)
+    missing = [plane for plane in scene.shown().values() if scene.maps(plane.key) is None]
+    left_out = _sort(scene, missing)
+    working = scene.embedder.busy or scene.answers.pending
+    return MissingImages(
+        left_out.waiting, left_out.absent, planes=working and not left_out.waiting
+    )
 
 
-def without_embeddings(atlas: Atlas) -> LeftOut:
+def without_embeddings(scene: Scene) -> MissingImages:
     """Return the shown images that are not embedded."""
-    return _sort(atlas, [p for p in atlas.shown().values() if atlas.handle(p.key) is None])
+    return _sort(scene, [p for p in scene.shown().values() if scene.handle(p.key) is None])
 
 
-def _sort(atlas: Atlas, missing: list[Plane]) -> LeftOut:
+def _sort(scene: Scene, missing: list[Plane]) -> MissingImages:
     """Tell those that come by themselves from those that do not."""
-    waiting = {plane.key for plane in missing if _is_coming(atlas, plane)}
-    return LeftOut(
+    waiting = {plane.key for plane in missing if _is_coming(scene, plane)}
+    return MissingImages(
         tuple(plane.name for plane in missing if plane.key in waiting),
         tuple(plane.name for plane in missing if plane.key not in waiting),
     )
 
 
-def _is_coming(atlas: Atlas, plane: Plane) -> bool:
-    if atlas.handle(plane.key) is not None:
-        return atlas.answers.pending and not atlas.answers.has_given_up(plane.key)
-    return atlas.embedder.busy and atlas.embedder.is_coming(plane.key)
+def _is_coming(scene: Scene, plane: Plane) -> bool:
+    if scene.handle(plane.key) is not None:
+        return scene.answers.pending and not scene.answers.is_unanswerable(plane.key)
+    return scene.embedder.busy and scene.embedder.is_coming(plane.key)
 
 
 NAMED = 3
 """More images are counted: a sentence is no list."""
 
 
-def tell_labels(left_out: LeftOut, found: Sequence[FoundLabels]) -> str:
+def tell_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
     """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
     objects = sum(one.objects for one in found)
     images = _images(len({one.layer for one in found}), left_out)
@@ -108,14 +110,14 @@ def tell_labels(left_out: LeftOut, found: Sequence[FoundLabels]) -> str:
     return f"{count(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
 
 
-def tell_peaks(left_out: LeftOut, found: Sequence[FoundPeaks]) -> str:
+def tell_peaks(left_out: MissingImages, found: Sequence[FoundPeaks]) -> str:
     """Say how many peaks there are."""
     peaks = sum(len(one.peaks) for one in found)
     images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
     return f"{count(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
 
 
-def tell_table(path: Path, left_out: LeftOut, found: Sequence[int]) -> str:
+def tell_table(path: Path, left_out: MissingImages, found: Sequence[int]) -> str:
     """Say how many peaks were written."""
     return f"{count(found[0], 'peak')} saved to {path}{_without(left_out)}."
 
@@ -131,7 +133,7 @@ def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
     )
 
 
-def tell_colours(left_out: LeftOut, found: Sequence[FoundColours]) -> str:
+def tell_colours(left_out: MissingImages, found: Sequence[FoundColours]) -> str:
     """Say what has colours, and what is not embedded."""
     rest = _without(left_out, "is not embedded yet", "are not embedded yet")
     return f"Colours of the embeddings of {_images(len(found), left_out)}{rest}."
@@ -154,14 +156,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _images(number: int, left_out: LeftOut) -> str:
+def _images(number: int, left_out: MissingImages) -> str:
     """Return how many images there are, of how many if some are left out."""
     missing = len(left_out.waiting) + len(left_out.absent)
     return f"{number} of {count(number + missing, 'image')}" if missing else count(number, "image")
 
 
 def _without(
-    left_out: LeftOut, one: str = "has no heatmap", several: str = "have no heatmap"
+    left_out: MissingImages, one: str = "has no heatmap", several: str = "have no heatmap"
 ) -> str:
     """Return which images a result is without, why, and what to do; nothing if it has all."""
     parts = ""

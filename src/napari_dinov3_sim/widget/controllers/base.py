@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def shown_errors() -> Iterator[None]:
     """Tell the user of a mistake in one sentence, where a script would see it raised."""
     try:
         yield
@@ -28,7 +28,7 @@ def told() -> Iterator[None]:
         show_warning(str(error))
 
 
-class Room:
+class SectionController:
     """Shows a part of what the session says, and tells it what the user has chosen there.
 
     Parameters
@@ -40,15 +40,15 @@ class Room:
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         self._viewer, self._session, self._views = viewer, session, views
-        self._heard: list[tuple[SignalInstance, Callable[..., Any]]] = []
+        self._listening: list[tuple[SignalInstance, Callable[..., Any]]] = []
 
-    def hear(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
+    def listen(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
         """Connect a bound method, which psygnal holds weakly, until the room is closed."""
         signal.connect(slot)
-        self._heard.append((signal, slot))
+        self._listening.append((signal, slot))
 
     def close(self) -> None:
         """Hear nothing any more."""
-        for signal, slot in self._heard:
+        for signal, slot in self._listening:
             signal.disconnect(slot, missing_ok=True)
-        self._heard.clear()
+        self._listening.clear()

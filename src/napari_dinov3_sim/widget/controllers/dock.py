@@ -8,13 +8,13 @@ from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
-from napari_dinov3_sim.widget.controllers.base import Room
-from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapRoom
-from napari_dinov3_sim.widget.controllers.images import ImageRoom
-from napari_dinov3_sim.widget.controllers.keys import TITLES, KeyRoom
-from napari_dinov3_sim.widget.controllers.navigation import LookRoom
-from napari_dinov3_sim.widget.controllers.query import QueryRoom
-from napari_dinov3_sim.widget.controllers.results import ResultRoom
+from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
+from napari_dinov3_sim.widget.controllers.images import ImagesController
+from napari_dinov3_sim.widget.controllers.keys import TITLES, KeysController
+from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+from napari_dinov3_sim.widget.controllers.query import QueryController
+from napari_dinov3_sim.widget.controllers.results import ResultsController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
-class Controller(Room):
+class DockController(SectionController):
     """The model, the embedding and the status line; everything else has a room of its own.
 
     Parameters
@@ -43,7 +43,7 @@ class Controller(Room):
 
     Attributes
     ----------
-    images, queries, look, heatmaps, results, keys : Room
+    images, queries, look, heatmaps, results, keys : SectionController
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class Controller(Room):
         super().__init__(viewer, session, views)
         self._activity = Activity()
         self._embed_wanted = False
-        self.images = ImageRoom(viewer, session, views, call_soon)
-        self.queries = QueryRoom(viewer, session, views)
-        self.look = LookRoom(viewer, session, views)
-        self.heatmaps = HeatmapRoom(viewer, session, views)
-        self.results = ResultRoom(viewer, session, views, dialogs or Dialogs())
+        self.images = ImagesController(viewer, session, views, call_soon)
+        self.queries = QueryController(viewer, session, views)
+        self.look = NavigationController(viewer, session, views)
+        self.heatmaps = HeatmapsController(viewer, session, views)
+        self.results = ResultsController(viewer, session, views, dialogs or Dialogs())
         self.keys = self._make_keys(viewer)
         self._connect()
         self._on_model_changed()
         self._on_status(session.status)
 
-    def _make_keys(self, viewer: ViewerModel) -> KeyRoom:
+    def _make_keys(self, viewer: ViewerModel) -> KeysController:
         queries, look, views = self.queries, self.look, self._views
         calls: dict[str, Callable[[], object]] = {
             "N": queries.flip_sign,
@@ -88,7 +88,7 @@ class Controller(Room):
             "H": (views.look.hovering,),
             "D": (views.look.side_by_side,),
         }
-        return KeyRoom(viewer, self._session, views, commands, buttons)
+        return KeysController(viewer, self._session, views, commands, buttons)
 
     def _connect(self) -> None:
         session, views = self._session, self._views
@@ -96,12 +96,12 @@ class Controller(Room):
         views.offer.accepted.connect(self._on_offer_accepted)
         views.embed.embed_clicked.connect(self.embed)
         views.embed.cancel_clicked.connect(session.cancel)
-        self.hear(session.status_changed, self._on_status)
-        self.hear(session.progressed, self._on_progress)
-        self.hear(session.failed, self._on_failed)
-        self.hear(session.noticed, self._on_noticed)
-        self.hear(session.model_changed, self._on_model_changed)
-        self.hear(session.answered, self._on_answered)
+        self.listen(session.status_changed, self._on_status)
+        self.listen(session.progressed, self._on_progress)
+        self.listen(session.failed, self._on_failed)
+        self.listen(session.noticed, self._on_noticed)
+        self.listen(session.model_changed, self._on_model_changed)
+        self.listen(session.answered, self._on_answered)
 
     # -- what the user does ---------------------------------------------------------------
 

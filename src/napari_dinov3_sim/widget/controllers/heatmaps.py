@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from napari_dinov3_sim.session.layers.style import is_bright
-from napari_dinov3_sim.widget.controllers.base import Room, told
+from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NO_RIVALS = "Needs two kinds that have a heatmap each."
 
 
-class HeatmapRoom(Room):
+class HeatmapsController(SectionController):
     """Look, scale and winners."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
@@ -29,11 +29,11 @@ class HeatmapRoom(Room):
         style.scaling_changed.connect(self._on_scaling)
         style.limits_changed.connect(self._on_limits)
         style.winners_changed.connect(self._on_winners)
-        self.hear(session.restyled, self._show)
+        self.listen(session.restyled, self._show)
         # A common scale follows the answers.
-        self.hear(session.answered, self._show)
-        self.hear(session.listed, self._show)
-        self.hear(session.queried, self._show_winners_hint)
+        self.listen(session.answered, self._show)
+        self.listen(session.listed, self._show)
+        self.listen(session.queried, self._show_winners_hint)
         self._show()
 
     def _show(self) -> None:
@@ -72,11 +72,11 @@ class HeatmapRoom(Room):
         self._session.style(opacity=opacity)
 
     def _on_colormap(self, colormap: str) -> None:
-        with told():
+        with shown_errors():
             self._session.style(colormap=colormap)
 
     def _on_blending(self, blending: str) -> None:
-        with told():
+        with shown_errors():
             self._session.style(blending=blending)
 
     def _on_scaling(self, scaling: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from napari_dinov3_sim.session.results.summaries import count
-from napari_dinov3_sim.widget.controllers.base import Room, told
+from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.focus import QueryFocus
 from napari_dinov3_sim.widget.views.images import ImageEntry
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
-class ImageRoom(Room):
+class ImagesController(SectionController):
     """The list of images, and the options below it.
 
     Parameters
@@ -53,7 +53,7 @@ class ImageRoom(Room):
         options.padding_picked.connect(self._on_padding)
         options.merge_clicked.connect(self.merge)
         options.split_clicked.connect(self.split)
-        self.hear(session.listed, self._on_listed)
+        self.listen(session.listed, self._on_listed)
         self._on_listed()
         self._show_options()
 
@@ -95,7 +95,7 @@ class ImageRoom(Room):
         self._change_recipe(padding=padding)
 
     def _change_recipe(self, **changes: Any) -> None:
-        with told():
+        with shown_errors():
             self._session.recipe = replace(self._session.recipe, **changes)
         self._show_options()
 
@@ -118,7 +118,7 @@ class ImageRoom(Room):
                 "three grayscale ones to merge."
             )
             return
-        with told():
+        with shown_errors():
             self._session.merge_channels(selected)
 
     def split(self) -> None:

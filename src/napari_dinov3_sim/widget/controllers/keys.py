@@ -12,7 +12,7 @@ from napari.layers import Points
 from napari.utils.interactions import Shortcut
 from napari.utils.key_bindings import coerce_keybinding
 
-from napari_dinov3_sim.widget.controllers.base import Room
+from napari_dinov3_sim.widget.controllers.base import SectionController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,7 +116,7 @@ def _same(call: Command) -> Command:
     return call
 
 
-class KeyRoom(Room):
+class KeysController(SectionController):
     """Binds keys to the query layer for as long as there is one.
 
     Parameters
@@ -140,8 +140,8 @@ class KeyRoom(Room):
     ) -> None:
         super().__init__(viewer, session, views)
         self._keys, self._buttons = QueryKeys(commands), buttons
-        self.hear(session.queried, self._bind)
-        self.hear(session.status_changed, self._bind)
+        self.listen(session.queried, self._bind)
+        self.listen(session.status_changed, self._bind)
         self._bind()
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 
-from napari_dinov3_sim.widget.controllers.base import Room, told
+from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
-class LookRoom(Room):
+class NavigationController(SectionController):
     """The switches below the kinds."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
@@ -28,10 +28,10 @@ class LookRoom(Room):
         look.outlines_changed.connect(self.set_outlines)
         look.side_by_side_changed.connect(self.set_side_by_side)
         look.best_match_clicked.connect(self.go_to_best_match)
-        self.hear(session.listed, self._show_sources)
+        self.listen(session.listed, self._show_sources)
         # Side by side ends by itself with napari's own grid button, say.
-        self.hear(session.status_changed, self._show)
-        self.hear(session.queried, self._show)
+        self.listen(session.status_changed, self._show)
+        self.listen(session.queried, self._show)
         self._show_sources()
         self._show()
 
@@ -56,7 +56,7 @@ class LookRoom(Room):
 
     def set_hovering(self, hovering: bool) -> None:
         """Show the map of the patch under the mouse, or that of the points."""
-        with told():
+        with shown_errors():
             self._session.hovering = hovering
         self._show()
 
@@ -75,7 +75,7 @@ class LookRoom(Room):
 
     def set_side_by_side(self, side_by_side: bool) -> None:
         """Show all images next to each other, or as they lie in the world."""
-        with told():
+        with shown_errors():
             self._session.side_by_side = side_by_side
         self._show()
 
@@ -85,6 +85,6 @@ class LookRoom(Room):
 
     def go_to_best_match(self) -> None:
         """Move the view to the next best match in the next image."""
-        with told():
+        with shown_errors():
             if not self._session.go_to_best_match():
                 show_info("There is no match to go to yet; click on a structure first.")

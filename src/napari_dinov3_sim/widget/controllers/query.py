@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from napari.utils.notifications import show_info
 
-from napari_dinov3_sim.widget.controllers.base import Room, told
+from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
-class QueryRoom(Room):
+class QueryController(SectionController):
     """The points and their kinds, and layers whose regions are queries."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
@@ -34,8 +34,8 @@ class QueryRoom(Room):
         views.regions.opened.connect(self._show_regions)
         views.regions.added.connect(self._on_region_added)
         views.regions.removed.connect(self._on_region_removed)
-        self.hear(session.status_changed, self._show)
-        self.hear(session.queried, self._show)
+        self.listen(session.status_changed, self._show)
+        self.listen(session.queried, self._show)
         self._show()
 
     def _show(self) -> None:
@@ -58,11 +58,11 @@ class QueryRoom(Room):
             show_info("There is no edit of the query points to undo.")
 
     def _on_kind(self, kind: str) -> None:
-        with told():
+        with shown_errors():
             self._session.kind = kind
 
     def _on_renamed(self, old: str, new: str) -> None:
-        with told():
+        with shown_errors():
             self._session.rename_kind(old, new)
         self._show()
 
@@ -87,7 +87,7 @@ class QueryRoom(Room):
         self._session.kind = names[(names.index(self._session.kind) + 1) % len(names)]
 
     def _on_combination(self, combination: str) -> None:
-        with told():
+        with shown_errors():
             self._session.combination = cast("Combination", combination)
         self._show()
 
@@ -106,7 +106,7 @@ class QueryRoom(Room):
     def _on_region_added(self, layer_id: Hashable) -> None:
         layer = self._region_layer(layer_id)
         if layer is not None:
-            with told():
+            with shown_errors():
                 self._session.regions.add(layer, self._session.source)
         self._show_regions()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info, show_warning
 
-from napari_dinov3_sim.widget.controllers.base import Room, told
+from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
-class ResultRoom(Room):
+class ResultsController(SectionController):
     """The threshold and the buttons around it.
 
     Parameters
@@ -44,11 +44,11 @@ class ResultRoom(Room):
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
         files.drop_clicked.connect(self.drop_query)
-        self.hear(session.answered, self._show)
-        self.hear(session.queried, self._show)
-        self.hear(session.queried, self._show_loaded)
-        self.hear(session.listed, self._show_images)
-        self.hear(session.results.done, self._on_done)
+        self.listen(session.answered, self._show)
+        self.listen(session.queried, self._show)
+        self.listen(session.queried, self._show_loaded)
+        self.listen(session.listed, self._show_images)
+        self.listen(session.results.done, self._on_done)
         self._show()
         self._show_images()
         self._show_loaded()
@@ -79,7 +79,7 @@ class ResultRoom(Room):
 
     def start_from_otsu(self) -> None:
         """Set the threshold that parts the patches of the current kind best."""
-        with told():
+        with shown_errors():
             self._session.threshold = self._session.results.otsu(self._session.kind)
         self._show()
 
@@ -88,18 +88,18 @@ class ResultRoom(Room):
     def make_labels(self) -> None:
         """Make what lies above the threshold objects of Labels layers."""
         area = self._views.results.min_area.value()
-        with told():
+        with shown_errors():
             self._session.results.labels(self._session.threshold, area, None)
 
     def make_peaks(self) -> None:
         """Make the peaks of the heatmaps points, with their scores."""
         distance = self._views.results.min_distance.value()
-        with told():
+        with shown_errors():
             self._session.results.peaks(self._session.threshold, distance)
 
     def make_colours(self) -> None:
         """Show the principal components of the embeddings as colours."""
-        with told():
+        with shown_errors():
             self._session.results.colours()
 
     def match(self) -> None:
@@ -110,7 +110,7 @@ class ResultRoom(Room):
         if first == second or first not in images or second not in images:
             show_warning("Matches need two images; choose two different ones.")
             return
-        with told():
+        with shown_errors():
             self._session.results.matches(images[first], images[second], row.count.value())
 
     # -- files ----------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class ResultRoom(Room):
         """Ask for a file, and save the peaks as a table."""
         path = self._dialogs.ask_for_new_file("Save peaks", "peaks.csv", TABLES)
         if path:
-            with told():
+            with shown_errors():
                 self._session.results.save_csv(path)
 
     def save_query(self) -> None:
@@ -127,14 +127,14 @@ class ResultRoom(Room):
         name = f"{self._session.kind}.query.safetensors"
         path = self._dialogs.ask_for_new_file("Save query", name, QUERIES)
         if path:
-            with told():
+            with shown_errors():
                 self._session.results.save_query(path)
 
     def load_query(self) -> None:
         """Ask for a file, and search with the query in it."""
         path = self._dialogs.ask_for_file("Load query", QUERIES)
         if path:
-            with told():
+            with shown_errors():
                 self._session.results.load_query(path)
                 self._views.sections["Combination"].unfold()  # it says which one is loaded
 

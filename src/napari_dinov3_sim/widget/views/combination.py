@@ -8,7 +8,12 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.core.search.combine import EXPLANATIONS, Combination
-from napari_dinov3_sim.widget.views.common import LayerCombo, Line, Paragraph, keep_narrow
+from napari_dinov3_sim.widget.views.common import (
+    ElidedLabel,
+    LayerCombo,
+    WrappedLabel,
+    keep_narrow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence, Set
@@ -36,7 +41,7 @@ class CombinationChoice(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.combo = QComboBox()
-        self.explanation = Paragraph()
+        self.explanation = WrappedLabel()
         keep_narrow(self.combo)
         for combination, label in LABELS.items():
             self.combo.addItem(label, combination)
@@ -75,7 +80,7 @@ class QueryFilesRow(QWidget):
         self.save_button = QPushButton("Save query…")
         self.load_button = QPushButton("Load query…")
         self.loaded = QWidget()
-        self.file, self.kinds = Line(), Line()
+        self.file, self.kinds = ElidedLabel(), ElidedLabel()
         self.drop_button = QPushButton("Drop")
         self._build()
         self.show_loaded("", ())
@@ -143,7 +148,7 @@ class RegionRow(QWidget):
         self.combo = LayerCombo(NOTHING)
         self.add_button = QPushButton("Add")
         self.remove_button = QPushButton("Remove")
-        self.used = Paragraph()
+        self.used = WrappedLabel()
         self._used: Set[Hashable] = frozenset()
         self._build()
         self.show_layers({}, frozenset())

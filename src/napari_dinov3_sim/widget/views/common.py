@@ -81,7 +81,7 @@ class LayerCombo(QComboBox):
         self.picked.emit(self.layer_id)
 
 
-class Line(QElidingLabel):
+class ElidedLabel(QElidingLabel):
     """One line, with all of it in the tooltip."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
@@ -95,7 +95,7 @@ class Line(QElidingLabel):
         self.setToolTip(tip or text)
 
 
-class Paragraph(QLabel):
+class WrappedLabel(QLabel):
     """Text that wraps instead of making the dock wider."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:

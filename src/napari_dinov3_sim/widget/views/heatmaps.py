@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 
-from napari_dinov3_sim.widget.views.common import Line, keep_narrow
+from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Look, Scaling
@@ -63,11 +63,11 @@ class HeatmapStyle(QWidget):
         self.opacity = QLabeledSlider(Qt.Orientation.Horizontal)
         self.colormap = QComboBox()
         self.blending = QComboBox()
-        self.hint = Line(HINT)
+        self.hint = ElidedLabel(HINT)
         self.scaling = QComboBox()
         self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
         self.winners = QCheckBox("Show the winning kind of each patch")
-        self.winners_hint = Line()
+        self.winners_hint = ElidedLabel()
         self._build()
         self._load()
         self.opacity.valueChanged.connect(self._on_opacity)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dinov3_sim.core.embedding.recipe import FACTORS, SHIFTS, Recipe
-from napari_dinov3_sim.widget.views.common import Line, keep_narrow
+from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 from napari_dinov3_sim.widget.views.section import Section
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class EmbedRow(QWidget):
         self.embed_button = QPushButton("Embed")
         self.cancel_button = QPushButton("Cancel")
         self.bar = QProgressBar()
-        self.task = Line()
+        self.task = ElidedLabel()
         self._build()
         self.show_progress(None)
         self.embed_button.clicked.connect(self.embed_clicked)

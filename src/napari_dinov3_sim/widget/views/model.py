@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.backbones import MODELS, ModelRecord, list_models
-from napari_dinov3_sim.widget.views.common import Line, Paragraph
+from napari_dinov3_sim.widget.views.common import ElidedLabel, WrappedLabel
 
 OTHER_FILE = "Other… (weights file)"
 OTHER_FOLDER = "Other… (folder)"
@@ -31,9 +31,9 @@ class ModelPicker(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.combo = QComboBox()
-        self.note = Line()
-        self.device = Line()
-        self.licence = Line()
+        self.note = ElidedLabel()
+        self.device = ElidedLabel()
+        self.licence = ElidedLabel()
         self._model = ""
         self._build()
         self._load()
@@ -159,8 +159,8 @@ class BuiltinOffer(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.reason = Paragraph()
-        self.loss = Paragraph(LOSS)
+        self.reason = WrappedLabel()
+        self.loss = WrappedLabel(LOSS)
         self.button = QPushButton("Use the built-in model")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dinov3_sim.widget.views.common import LayerCombo, Line
+from napari_dinov3_sim.widget.views.common import ElidedLabel, LayerCombo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -199,7 +199,7 @@ class QueryRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.label = Line()
+        self.label = ElidedLabel()
         self.button = QPushButton("Click to query")
         self.button.setToolTip("Make the Points layer active: your next click is a query")
         self.undo_button = QPushButton("Undo")

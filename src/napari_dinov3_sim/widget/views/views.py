@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
-from napari_dinov3_sim.widget.views.common import Paragraph
+from napari_dinov3_sim.widget.views.common import WrappedLabel
 from napari_dinov3_sim.widget.views.heatmaps import HeatmapStyle
 from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
 from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
@@ -32,7 +32,7 @@ class Views:
         self.results = ResultsPanel()
         self.matches = MatchRow()
         self.files = QueryFilesRow()
-        self.status = Paragraph()
+        self.status = WrappedLabel()
         self.sections = self._make_sections()
 
     def _make_sections(self) -> dict[str, Section]:
