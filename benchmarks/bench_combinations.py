@@ -22,7 +22,7 @@ import numpy as np
 from bench_retrieval import Annotated, read_set
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.core.search.combine import KindQuery, background_vector, score_kinds
+from napari_dinov3_sim.core.search.combine import ClassQuery, background_vector, score_classes
 from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def shipped(combination: str, *, first: bool = False, signs: bool = True) -> Var
     """Score with the package itself; perhaps with the first positive or without negatives."""
 
     def score(p: np.ndarray, n: np.ndarray, b: np.ndarray, state: object) -> Scores:
-        kind = KindQuery("kind", p[:1] if first else p, n if signs else n[:0], b)
-        return score_kinds([kind], state, combination)[0].cosine.ravel()
+        class_name = ClassQuery("class", p[:1] if first else p, n if signs else n[:0], b)
+        return score_classes([class_name], state, combination)[0].cosine.ravel()
 
     return score
 
@@ -199,7 +199,7 @@ def precisions(
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Return the mean precision at the rank of each positive."""
-    ranked = positive[np.argsort(-scores, kind="stable")]
+    ranked = positive[np.argsort(-scores, class_name="stable")]
     hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return float(hits[ranked].mean())
 

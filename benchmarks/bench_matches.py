@@ -33,10 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="builtin")
     backbone = nds.load_backbone(parser.parse_args().model)
-    patches, kinds = stereo_matches(backbone, None)
+    patches, classes = stereo_matches(backbone, None)
     print(f"model {backbone.name}; {patches} patches in the left picture")
     print("matches   number   known     ≤ 8 px    ≤ 16 px")
-    for name, one in kinds.items():
+    for name, one in classes.items():
         near, far = one.right
         print(f"{name:8} {one.number:7} {one.known:7} {near:10.1%} {far:10.1%}")
 

@@ -27,7 +27,7 @@ def shots() -> dict[str, Callable[[], None]]:
         "offer": clicks.offer,
         "drag": clicks.drag,
         "hover": clicks.hover,
-        "kinds": clicks.kinds,
+        "classes": clicks.classes,
         "combinations": clicks.combinations,
         "region": clicks.regions,
         "best-match": clicks.looking,

@@ -23,17 +23,17 @@ def test_the_table_has_pixels_world_and_score():
         PeakRow("b, c.tif", 'the "rim"', 0, 12345678, -0.5, (0, 0)),
     ]
     assert peaks_table(rows, ("y_um", "x_um")) == (
-        "image,kind,x_px,y_px,y_um,x_um,score\n"
+        "image,class,x_px,y_px,y_um,x_um,score\n"
         "a.tif,cell,7.5,23.5,-1.25,3e-07,0.876543\n"
         '"b, c.tif","the ""rim""",0,12345678,0,0,-0.500000\n'
     )
-    assert peaks_table([]) == "image,kind,x_px,y_px,score\n"
+    assert peaks_table([]) == "image,class,x_px,y_px,score\n"
 
 
 @given(st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"])))
 def test_no_name_is_run_as_a_formula_and_all_come_back(name):
-    (_, (image, kind, *_)) = read(peaks_table([PeakRow(name, name, 0, 0, 0)]))
-    assert image == kind
+    (_, (image, class_name, *_)) = read(peaks_table([PeakRow(name, name, 0, 0, 0)]))
+    assert image == class_name
     assert image in (name, f"'{name}")
     assert not image.startswith(("=", "+", "-", "@", "\t"))
 

@@ -31,7 +31,7 @@ def no_network(monkeypatch):
 
 def layers_of(make):
     layer_data = make()
-    assert all(kind == "image" for _, _, kind in layer_data)
+    assert all(class_name == "image" for _, _, class_name in layer_data)
     return [Image(data, **options) for data, options, _ in layer_data]
 
 
@@ -90,7 +90,7 @@ SAME_KIND = {
 
 
 @pytest.mark.parametrize("pair", DEMO_PAIRS, ids=lambda pair: pair.name)
-def test_a_demo_click_lights_up_the_same_kind_in_the_other_picture(pair, backbone):
+def test_a_demo_click_lights_up_the_same_class_in_the_other_picture(pair, backbone):
     states = [create_patch_image_state(image, backbone) for image in pair.images]
     cosine = create_similarity_images(states[0], pair.click, states)[1].full_resolution()
     (x, y), (other_x, other_y) = SAME_KIND[pair.name]

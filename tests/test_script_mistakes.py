@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.errors import ImageError, PointError, StoreError
-from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store.peak_files import save_peaks
 from napari_dinov3_sim.store.query_files import save_query
@@ -36,7 +36,7 @@ def test_too_many_channels(shape):
 
 def test_a_folder_that_does_not_exist(tmp_path):
     unit = np.eye(1, 4, dtype=np.float32)
-    query = SavedQuery((SavedKind("cell", "#ff0000", unit, unit[:0]),), "auto", "f", "m", 16)
+    query = SavedQuery((SavedClass("cell", "#ff0000", unit, unit[:0]),), "auto", "f", "m", 16)
     for save in (save_query, save_peaks):
         with pytest.raises(StoreError, match=r"there is no folder .*none\); make it or"):
             save(query if save is save_query else [], tmp_path / "none" / "a")

@@ -1,4 +1,4 @@
-"""First clicks, live maps, kinds and signs, regions, looking around."""
+"""First clicks, live maps, classes and signs, regions, looking around."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 
 from _shots.desk import Desk, spin
 from _shots.pictures import beside, write
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 GLAND = (200, 100)
 COINS = ((51, 101), (117, 150), (51, 331))
@@ -89,41 +89,41 @@ def hover() -> None:
         )
 
 
-def kinds() -> None:
-    """Two kinds, each with a negative point; their heatmaps, and the winner of each patch."""
+def classes() -> None:
+    """Two classes, each with a negative point; their heatmaps, and the winner of each patch."""
     with Desk("histology_pair") as desk:
         left = desk.session.images[0]
         desk.cover()
         desk.open_sections("Query", "Heatmaps")
         desk.click(left, GLAND, (90, 60))
-        desk.press(desk.views.kinds.negative_button)
+        desk.press(desk.views.classes.negative_button)
         desk.click(left, (330, 220))
-        desk.press(desk.views.kinds.new_button)
-        desk.press(desk.views.kinds.positive_button)
+        desk.press(desk.views.classes.new_button)
+        desk.press(desk.views.classes.positive_button)
         desk.click(left, (330, 220), (430, 230))
-        desk.press(desk.views.kinds.negative_button)
+        desk.press(desk.views.classes.negative_button)
         desk.click(left, (140, 128))
-        desk.press(desk.views.kinds.positive_button)
-        _rename(desk, DEFAULT_KIND, "gland")
-        _rename(desk, "kind 2", "stroma")
+        desk.press(desk.views.classes.positive_button)
+        _rename(desk, DEFAULT_CLASS, "gland")
+        _rename(desk, "class 2", "stroma")
         desk.settle()
-        write("kinds", desk.window(), colours=COLOURS)
-        desk.press(desk.views.style.winners)
-        for kind in ("gland", "stroma"):
-            for layer in desk.session.heatmaps_of(kind).values():
+        write("classes", desk.window(), colours=COLOURS)
+        desk.press(desk.views.style.class_maps)
+        for class_name in ("gland", "stroma"):
+            for layer in desk.session.heatmaps_of(class_name).values():
                 layer.visible = False
         spin(1.0)
-        write("winners", desk.images(), width=800, colours=COLOURS)
+        write("class-maps", desk.images(), width=800, colours=COLOURS)
 
 
 def _rename(desk: Desk, old: str, new: str) -> None:
-    """Type a new name into the list of kinds."""
-    rows = desk.views.kinds.list
+    """Type a new name into the list of classes."""
+    rows = desk.views.classes.list
     for row in range(rows.count()):
         if rows.item(row).text() == old:
             rows.item(row).setText(new)
             return
-    raise ValueError(f"There is no kind {old!r}.")
+    raise ValueError(f"There is no class {old!r}.")
 
 
 def combinations() -> None:
@@ -145,7 +145,7 @@ def combinations() -> None:
 
 
 def regions() -> None:
-    """A polygon as a query; then the labels of a Labels layer, each of them a kind."""
+    """A polygon as a query; then the labels of a Labels layer, each of them a class."""
     with Desk("histology_pair") as desk:
         left = desk.session.images[0]
         desk.cover()
@@ -164,7 +164,7 @@ def regions() -> None:
         labels = np.zeros(left.data.shape[:2], np.uint8)
         labels[165:240, 80:130], labels[310:350, 190:240] = 1, 2
         _use(desk, desk.viewer.add_labels(labels, opacity=0.6))
-        desk.press(desk.views.style.winners)
+        desk.press(desk.views.style.class_maps)
         for heatmap in desk.viewer.layers:
             if "similarity" in heatmap.name:
                 heatmap.visible = False

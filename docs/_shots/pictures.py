@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
-from napari_dinov3_sim.session.layers.style import KIND_COLOURS
+from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,10 +72,12 @@ def _stack(pictures: list[Picture], axis: int, gap: int) -> Picture:
 
 
 def _palette(drawn: Image.Image, colours: int) -> Image.Image:
-    """Return so many colours of a picture, and those of kinds, which few pixels have."""
+    """Return so many colours of a picture, and those of classes, which few pixels have."""
     found = drawn.quantize(colours).getpalette()[: 3 * colours]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(found + [part for kind in KIND_COLOURS for part in ImageColor.getrgb(kind)])
+    palette.putpalette(
+        found + [part for class_name in CLASS_COLOURS for part in ImageColor.getrgb(class_name)]
+    )
     return palette
 
 

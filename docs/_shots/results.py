@@ -94,7 +94,7 @@ def saved_query() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gland.query.safetensors"
         with Desk("histology_pair") as desk:
-            desk.session.kind = "gland"
+            desk.session.class_name = "gland"
             desk.click(desk.session.images[0], *GLANDS)
             desk.session.results.save_query(path)
             desk.settle()

@@ -1,4 +1,4 @@
-"""Click on something in one open image; every open image lights up where the same kind is.
+"""Click on a structure in one open image; every open image lights up where it is found again.
 
 The public API is loaded on first use: importing the package imports neither torch nor Qt.
 """
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.errors import SimilarityError
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.search.combine import (
-        KindQuery,
+        ClassQuery,
         background_vector,
-        kind_of_points,
-        score_kinds,
-        winner,
+        best_class,
+        query_from_points,
+        score_classes,
     )
     from napari_dinov3_sim.core.search.matches import Matches, mutual_matches
     from napari_dinov3_sim.core.search.pca import pca_colours
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         label_coverages,
         region_vector,
     )
-    from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery, make_thumbnail
+    from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery, make_thumbnail
     from napari_dinov3_sim.core.search.similarity import (
         SimilarityMap,
         create_similarity_images,
@@ -58,7 +58,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "IntensityWindow": "core.images.intensity",
-    "KindQuery": "core.search.combine",
+    "ClassQuery": "core.search.combine",
     "LibraryEntry": "store.query_files",
     "Look": "session",
     "Matches": "core.search.matches",
@@ -66,7 +66,7 @@ _HOMES = {
     "Peak": "core.search.peaks",
     "PeakRow": "store.peak_files",
     "Recipe": "core.embedding.recipe",
-    "SavedKind": "core.search.saved_query",
+    "SavedClass": "core.search.saved_query",
     "SavedQuery": "core.search.saved_query",
     "SimilarityError": "core.errors",
     "SimilarityMap": "core.search.similarity",
@@ -80,7 +80,7 @@ _HOMES = {
     "create_similarity_images": "core.search.similarity",
     "find_peaks": "core.search.peaks",
     "histogram": "core.search.thresholds",
-    "kind_of_points": "core.search.combine",
+    "query_from_points": "core.search.combine",
     "label_coverages": "core.search.regions",
     "list_models": "backbones",
     "list_queries": "store.query_files",
@@ -96,16 +96,16 @@ _HOMES = {
     "save_peaks": "store.peak_files",
     "save_query": "store.query_files",
     "save_state": "store",
-    "score_kinds": "core.search.combine",
+    "score_classes": "core.search.combine",
     "similarity_map": "core.search.similarity",
     "threshold_labels": "core.search.thresholds",
     "upsample_nearest": "core.search.similarity",
-    "winner": "core.search.combine",
+    "best_class": "core.search.combine",
 }
 
 __all__ = [
+    "ClassQuery",
     "IntensityWindow",
-    "KindQuery",
     "LibraryEntry",
     "Look",
     "Matches",
@@ -113,13 +113,14 @@ __all__ = [
     "Peak",
     "PeakRow",
     "Recipe",
-    "SavedKind",
+    "SavedClass",
     "SavedQuery",
     "SimilarityError",
     "SimilarityMap",
     "SimilaritySession",
     "Tiling",
     "background_vector",
+    "best_class",
     "best_match",
     "coverage_of_mask",
     "coverage_of_polygon",
@@ -127,7 +128,6 @@ __all__ = [
     "create_similarity_images",
     "find_peaks",
     "histogram",
-    "kind_of_points",
     "label_coverages",
     "list_models",
     "list_queries",
@@ -138,16 +138,16 @@ __all__ = [
     "mutual_matches",
     "otsu_threshold",
     "pca_colours",
+    "query_from_points",
     "query_vector",
     "region_vector",
     "save_peaks",
     "save_query",
     "save_state",
-    "score_kinds",
+    "score_classes",
     "similarity_map",
     "threshold_labels",
     "upsample_nearest",
-    "winner",
 ]
 
 

@@ -107,20 +107,20 @@ def _stem(old: State) -> State:
 def _common(old: State, a: str, b: str) -> State:
     projections = [old[a + f"attention.{name}_proj.weight"] for name in "qkv"]
     new = {b + "attn.qkv.weight": torch.cat(projections)}
-    for kind in ("weight", "bias"):
-        new[b + f"attn.proj.{kind}"] = old[a + f"attention.o_proj.{kind}"]
-        new[b + f"norm1.{kind}"] = old[a + f"norm1.{kind}"]
-        new[b + f"norm2.{kind}"] = old[a + f"norm2.{kind}"]
+    for class_name in ("weight", "bias"):
+        new[b + f"attn.proj.{class_name}"] = old[a + f"attention.o_proj.{class_name}"]
+        new[b + f"norm1.{class_name}"] = old[a + f"norm1.{class_name}"]
+        new[b + f"norm2.{class_name}"] = old[a + f"norm2.{class_name}"]
     return new
 
 
 def _feed_forward(old: State, a: str, b: str, names: tuple[str, str, str]) -> State:
     mine = ("gate_proj", "up_proj", "down_proj")
     return {
-        f"{b}mlp.{theirs}.{kind}": old[f"{a}mlp.{ours}.{kind}"]
+        f"{b}mlp.{theirs}.{class_name}": old[f"{a}mlp.{ours}.{class_name}"]
         for ours, theirs in zip(mine, names, strict=True)
         if theirs
-        for kind in ("weight", "bias")
+        for class_name in ("weight", "bias")
     }
 
 

@@ -25,8 +25,8 @@ from napari_dinov3_sim.core.errors import BackboneError
 from .factories import official, save, tiny_model, to_meta, to_timm
 
 
-def refusal(model: str | Path, kind: type[ModelError]) -> str:
-    with pytest.raises(kind) as caught:
+def refusal(model: str | Path, class_name: type[ModelError]) -> str:
+    with pytest.raises(class_name) as caught:
         load_backbone(model, device="cpu")
     text = str(caught.value)
     assert isinstance(caught.value, BackboneError)

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_dinov3_sim.backbones import ModelIdentity, loading
+from napari_dinov3_sim.backbones import identity as identity_module
 from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.core.errors import BackboneError
@@ -98,7 +99,7 @@ def search(cli, folder):
 
 @pytest.fixture
 def stack(folder, picture):
-    """Write a stack as three kinds of files, and return it."""
+    """Write a stack as three classes of files, and return it."""
     values = picture(4, 33, 47, dtype=np.uint16)
     values[0] //= 50  # a dark plane, which the window of the stack leaves dark
     np.save("stack.npy", values)
@@ -115,8 +116,8 @@ def ome(folder, picture):
     root = zarr.open_group("a.zarr", mode="w")
     root.create_array("0", data=image, chunks=(1, 1, 32, 32))
     root.create_array("1", data=image[..., ::2, ::2], chunks=(1, 1, 32, 32))
-    kinds = (("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space"))
-    axes = [{"name": name, "type": kind} for name, kind in kinds]
+    classes = (("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space"))
+    axes = [{"name": name, "type": class_name} for name, class_name in classes]
     datasets = [{"path": "0"}, {"path": "1"}]
     root.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     return image
@@ -140,7 +141,7 @@ def unloadable(backbone, monkeypatch):
         raise BackboneError("asked to load")
 
     def forget():
-        monkeypatch.setattr(identity, "known_identity", lambda *_: identity)
+        monkeypatch.setattr(identity_module, "known_identity", lambda *_: identity)
         monkeypatch.setattr(loading, "load_backbone", load)
 
     return forget

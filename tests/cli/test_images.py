@@ -172,8 +172,8 @@ def test_a_stack(path, picture, shape):
         if name == "a.npy":
             np.save(path(name), image)
         else:
-            kind = "rgb" if shape[-1] == 3 else "minisblack"
-            tifffile.imwrite(path(name), image, photometric=kind)
+            class_name = "rgb" if shape[-1] == 3 else "minisblack"
+            tifffile.imwrite(path(name), image, photometric=class_name)
         message = refusal(path(name))
         assert f"is a stack of shape {shape}" in message
         assert "extract a slice" in message

@@ -36,13 +36,13 @@ def test_those_of_other_images_and_other_files_are_not(search):
     assert search("gray.png").err == ""
 
 
-def test_those_of_a_kind_are_named_and_many_are_counted(search):
+def test_those_of_a_class_are_named_and_many_are_counted(search):
     search("gray.png")
     for number in range(8):
-        Path(f"out/gray.kind-{number}.cosine.tif").touch()
+        Path(f"out/gray.class-{number}.cosine.tif").touch()
     (line,) = search("gray.png").err.splitlines()
-    assert "also holds gray.kind-0.cosine.tif, " in line
-    assert "gray.kind-5.cosine.tif and 2 more of an earlier search" in line
+    assert "also holds gray.class-0.cosine.tif, " in line
+    assert "gray.class-5.cosine.tif and 2 more of an earlier search" in line
 
 
 def test_those_of_an_image_that_failed_are_named(search):

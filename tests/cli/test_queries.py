@@ -14,11 +14,9 @@ from skimage.io import imread
 from skimage.measure import label
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.cli.commands import similarity as similarity_command
 from napari_dinov3_sim.cli.output.drawing import NEGATIVE, OUTLINE
-from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, query_from_points, score_classes
 from napari_dinov3_sim.core.search.thresholds import otsu_threshold
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
 OPTIONS = ("--out", "out", "--model", "builtin")
@@ -42,12 +40,12 @@ def saved(similarity):
 def live_maps(backbone, combination, *names):
     states = [nds.create_patch_image_state(imread(name), backbone) for name in names]
     positives, negatives = [(5, 5), (40, 20)], [(69, 49)]
-    kind = kind_of_points(
+    class_name = query_from_points(
         "gray",
         [(states[0], point) for point in positives],
         [(states[0], point) for point in negatives],
     )
-    return [score_kinds([kind], state, combination)[0] for state in states]
+    return [score_classes([class_name], state, combination)[0] for state in states]
 
 
 def cosine(stem):
@@ -106,7 +104,7 @@ def test_peaks_are_a_table_of_places_from_the_threshold_on(similarity):
             rows = list(csv.DictReader(stream))
         values = tifffile.imread(entry["cosine"])
         assert rows[0]["image"] == entry["image"]
-        assert rows[0]["kind"] == "kind 1"
+        assert rows[0]["class"] == "class 1"
         assert float(rows[0]["score"]) == pytest.approx(entry["max"], abs=1e-6)
         for row in rows:
             x, y = (int(float(row[axis])) for axis in ("x_px", "y_px"))
@@ -124,25 +122,21 @@ def test_nothing_is_written_that_was_not_wanted(similarity, folder):
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ((), DEFAULT_KIND),
-        (("--kind", " gland cell "), "gland cell"),
+        ((), DEFAULT_CLASS),
+        (("--class", " gland cell "), "gland cell"),
         (("--save-query", "gland.query.safetensors"), "gland"),
         (("--save-query", "gland.safetensors"), "gland"),
-        (("--save-query", "gland", "--kind", "cell"), "cell"),
+        (("--save-query", "gland", "--class", "cell"), "cell"),
     ],
 )
-def test_the_kind_is_called_as_the_user_calls_it(similarity, cli, options, name):
+def test_the_class_is_called_as_the_user_calls_it(similarity, cli, options, name):
     result = similarity("--peaks", *options)
     assert re.findall(r"\.png +(.*?)  ", result.out) == [name, name]
     assert f"rgb.png,{name}," in Path("out/rgb.peaks.csv").read_text(encoding="utf-8")
-    assert similarity(*options, "--json").json["kind"] == name
+    assert similarity(*options, "--json").json["class"] == name
     if "--save-query" in options:
         query = options[1]
         assert f"rgb.png  {name} " in cli("search", query, "rgb.png", "--out", "found").out
-
-
-def test_the_default_kind_is_that_of_the_dock():
-    assert similarity_command.DEFAULT_KIND == DEFAULT_KIND
 
 
 # --- saved queries ------------------------------------------------------------------------------
@@ -157,46 +151,46 @@ def test_a_saved_query_finds_in_other_images_what_the_clicks_found(saved, cli):
     assert not (imread("out/gray.heatmap.png") == OUTLINE).all(-1).any()
 
 
-def test_a_saved_query_knows_kind_model_and_what_was_clicked(saved, backbone):
+def test_a_saved_query_knows_class_model_and_what_was_clicked(saved, backbone):
     query = load_query(saved)
     assert (query.model, query.fingerprint) == ("builtin", backbone.fingerprint)
     assert (query.combination, query.cell_size) == ("auto", 16)
-    (kind,) = query.kinds
-    assert (kind.name, len(kind.positives), len(kind.negatives)) == ("a", 2, 1)
-    assert [one.shape for one in kind.thumbnails] == [(50, 64, 3)] * 2
+    (class_name,) = query.classes
+    assert (class_name.name, len(class_name.positives), len(class_name.negatives)) == ("a", 2, 1)
+    assert [one.shape for one in class_name.thumbnails] == [(50, 64, 3)] * 2
 
 
 @pytest.fixture
-def two_kinds(saved):
+def two_classes(saved):
     query = load_query(saved)
-    other = replace(query.kinds[0], name="the/other", positives=query.kinds[0].negatives)
-    save_query(replace(query, kinds=(query.kinds[0], other)), "two.query.safetensors")
+    other = replace(query.classes[0], name="the/other", positives=query.classes[0].negatives)
+    save_query(replace(query, classes=(query.classes[0], other)), "two.query.safetensors")
     return "two.query.safetensors"
 
 
-def test_each_kind_has_its_files_and_the_winner_is_the_greater(two_kinds, cli):
+def test_each_class_has_its_files_and_the_best_class_is_the_greater(two_classes, cli):
     report = cli(
-        "search", two_kinds, "rgb.png", "--out", "two", "--threshold", 0.1, "--peaks", "--json"
+        "search", two_classes, "rgb.png", "--out", "two", "--threshold", 0.1, "--peaks", "--json"
     ).json
     (entry,) = report["images"]
-    assert [kind["kind"] for kind in entry["kinds"]] == ["a", "the/other"]
+    assert [class_name["class"] for class_name in entry["classes"]] == ["a", "the/other"]
     names = [Path(path).name for path in report["files"]]
     assert names == [
         *(f"rgb.a{end}" for end in (".cosine.tif", ".heatmap.png", ".labels.tif")),
         *(f"rgb.the-other{end}" for end in (".cosine.tif", ".heatmap.png", ".labels.tif")),
-        "rgb.winner.tif",
+        "rgb.class-map.tif",
         "rgb.peaks.csv",
     ]
-    maps = np.array([tifffile.imread(kind["cosine"]) for kind in entry["kinds"]])
+    maps = np.array([tifffile.imread(class_name["cosine"]) for class_name in entry["classes"]])
     expected = np.where(maps.max(0) >= np.float32(0.1), maps.argmax(0) + 1, 0)
-    np.testing.assert_array_equal(tifffile.imread(entry["winner"]), expected)
+    np.testing.assert_array_equal(tifffile.imread(entry["class_map"]), expected)
     table = Path(entry["peaks"]).read_text(encoding="utf-8")
     assert "rgb.png,a," in table
     assert "rgb.png,the/other," in table
 
 
-def test_the_table_has_a_line_for_each_kind(two_kinds, cli):
-    out = cli("search", two_kinds, "rgb.png", "--out", "two").out
+def test_the_table_has_a_line_for_each_class(two_classes, cli):
+    out = cli("search", two_classes, "rgb.png", "--out", "two").out
     assert "rgb.the-other.cosine.tif" in out
     assert out.count("64 × 40") == 2
 
@@ -235,7 +229,7 @@ def test_shifts_are_not_taken_for_the_resolution_that_has_the_same_cells(saved, 
         (("--min-area", -1), "'-1' is not an area in pixels"),
         (("--min-area", 5), "none are written without --threshold; add --threshold otsu"),
         (("--min-area", 5, "--peaks"), "none are written without --threshold"),
-        (("--kind", " "), "a name needs at least one letter"),
+        (("--class", " "), "a name needs at least one letter"),
         (("--combine", "worst"), "invalid choice: 'worst'"),
         (("--not", 70, 0), "choose x from 0 to 69"),
         (("--save-query", "none/q"), "There is no folder for none/q; make it"),

@@ -155,11 +155,11 @@ def test_a_device_that_is_not_here(cli, folder):
     assert "tpu" in line.refusal
 
 
-@pytest.mark.parametrize("kind", [OfflineError, GatedModelError])
+@pytest.mark.parametrize("error_type", [OfflineError, GatedModelError])
 @pytest.mark.parametrize("command", ["similarity", "embed"])
-def test_the_default_model_cannot_be_had(cli, folder, monkeypatch, kind, command):
+def test_the_default_model_cannot_be_had(cli, folder, monkeypatch, error_type, command):
     def refuse(model, **_options):
-        raise kind(model, "the hub does\nnot answer", "connect to the internet")
+        raise error_type(model, "the hub does\nnot answer", "connect to the internet")
 
     monkeypatch.setattr(loading, "load_backbone", refuse)
     click = CLICK if command == "similarity" else ()

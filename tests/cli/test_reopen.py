@@ -147,8 +147,8 @@ def test_every_plane_of_every_channel_of_ome_zarr_is_found(cli, folder, reopened
     image = picture(2, 3, 40, 50).astype("u2") * 100
     root.create_array("0", data=image)
     root.create_array("1", data=image[..., ::2, ::2])
-    kinds = (("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space"))
-    axes = [{"name": name, "type": kind} for name, kind in kinds]
+    classes = (("c", "channel"), ("z", "space"), ("y", "space"), ("x", "space"))
+    axes = [{"name": name, "type": class_name} for name, class_name in classes]
     datasets = [{"path": "0"}, {"path": "1"}]
     root.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     assert cli("embed", "a.zarr", "--out", "store", *MODEL).code == 0

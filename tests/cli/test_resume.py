@@ -19,9 +19,9 @@ ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
 KILLED = """
 import os, signal, sys
 from napari_dinov3_sim.cli.parser import main
-from napari_dinov3_sim.store import TileParts
+from napari_dinov3_sim.store import DiskTileCache
 
-real, count = TileParts.put, 0
+real, count = DiskTileCache.put, 0
 
 def put(*arguments):
     global count
@@ -30,7 +30,7 @@ def put(*arguments):
     if count == 3:
         os.kill(os.getpid(), signal.Signals[sys.argv[1]])
 
-TileParts.put = put
+DiskTileCache.put = put
 sys.exit(main(["embed", *sys.argv[2:]]))
 """
 

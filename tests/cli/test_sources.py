@@ -121,10 +121,10 @@ def ome(tmp_path, picture):
             level = image[..., :: 1 << number, :: 1 << number]
             array = root.create_array(f"{number}", shape=level.shape, dtype=level.dtype)
             array[:] = level
-        kinds = {"c": "channel", "t": "time"}
+        classes = {"c": "channel", "t": "time"}
         multiscale = {"datasets": [{"path": "0"}, {"path": "1"}]}
         if version >= "0.3":
-            named = [{"name": name, "type": kinds.get(name, "space")} for name in axes]
+            named = [{"name": name, "type": classes.get(name, "space")} for name in axes]
             multiscale["axes"] = list(axes) if version == "0.3" else named
         found = {"multiscales": [multiscale]}
         root.attrs.update({"ome": found} if version == "0.5" else found)

@@ -1,4 +1,4 @@
-"""Kinds, signs and combinations against plain NumPy in float64."""
+"""Classes, signs and combinations against plain NumPy in float64."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.core.search.combine import (
     CONTRAST,
     EXPLANATIONS,
-    KindQuery,
+    ClassQuery,
     background_vector,
-    kind_of_points,
+    best_class,
+    query_from_points,
     resolve,
-    score_kinds,
-    winner,
+    score_classes,
 )
 from napari_dinov3_sim.core.search.similarity import create_similarity_images
 
@@ -26,12 +26,12 @@ from .states import map_of, random_state, random_vectors, state_of
 DIM = 6
 
 
-def query(positives, negatives, background=None, name="kind"):
+def query(positives, negatives, background=None, name="class"):
     def array(rows):
         return np.asarray(rows, np.float32).reshape(-1, DIM)
 
     about = None if background is None else array(background)[0]
-    return KindQuery(name, array(positives), array(negatives), about)
+    return ClassQuery(name, array(positives), array(negatives), about)
 
 
 def expected(positives, negatives, background, vectors, combination):
@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_formulas(count, against, has_background, how, d
     drawn = random_vectors(count + against + 1, DIM, seed + 1)
     positives, negatives = drawn[:count], drawn[count : count + against]
     background = drawn[-1] if has_background else None
-    (found,) = score_kinds([query(positives, negatives, background)], state, how)
+    (found,) = score_classes([query(positives, negatives, background)], state, how)
     plain = {"auto": "contrast" if against else "mean"}.get(how, how)
     scores = expected(positives, negatives, background, vectors, plain)
     assert found.cosine.dtype == np.float32
@@ -76,36 +76,36 @@ def test_scores_are_those_of_the_formulas(count, against, has_background, how, d
 @pytest.mark.parametrize("points", [[(3, 4)], [(3, 4), (29, 19), (12, 0)]])
 def test_without_negatives_auto_is_the_contract_to_the_last_bit(points):
     state, other = random_state(seed=1), random_state((9, 7), seed=2)
-    kind = kind_of_points("a", [(state, point) for point in points])
+    class_query = query_from_points("a", [(state, point) for point in points])
     for target in (state, other):
         (contract,) = create_similarity_images(state, points, [target])
-        (found,) = score_kinds([kind], target)
+        (found,) = score_classes([class_query], target)
         np.testing.assert_array_equal(found.cosine, contract.cosine)
 
 
-def test_many_kinds_at_once_are_each_kind_alone():
+def test_many_classes_at_once_are_each_class_alone():
     state = random_state(seed=3)
     drawn = random_vectors(12, DIM, 4)
-    kinds = [
+    classes = [
         query(drawn[:3], drawn[3:5], drawn[5]),
         query(drawn[6:7], []),
         query(drawn[7:9], drawn[9:10]),
     ]
     for combination in ("mean", "best", "contrast"):
-        together = score_kinds(kinds, state, combination)
-        for kind, found in zip(kinds, together, strict=True):
-            (alone,) = score_kinds([kind], state, combination)
+        together = score_classes(classes, state, combination)
+        for class_query, found in zip(classes, together, strict=True):
+            (alone,) = score_classes([class_query], state, combination)
             np.testing.assert_allclose(found.cosine, alone.cosine, atol=1e-6)
-    assert score_kinds([], state) == []
+    assert score_classes([], state) == []
 
 
-def test_a_negative_of_one_kind_makes_auto_contrast_for_all_so_that_the_winner_is_fair():
+def test_a_negative_of_one_class_makes_auto_contrast_for_all_so_that_the_best_class_is_fair():
     state = random_state(seed=3)
     drawn = random_vectors(6, DIM, 4)
     plain = query(drawn[:1], [], drawn[5])
     refined = query(drawn[1:2], drawn[2:3], drawn[5])
-    found = score_kinds([plain, refined], state, "auto")
-    wanted = score_kinds([plain, refined], state, "contrast")
+    found = score_classes([plain, refined], state, "auto")
+    wanted = score_classes([plain, refined], state, "contrast")
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one.cosine, other.cosine)
 
@@ -113,16 +113,16 @@ def test_a_negative_of_one_kind_makes_auto_contrast_for_all_so_that_the_winner_i
 def test_the_length_of_the_background_does_not_count():
     state, drawn = random_state(seed=5), random_vectors(2, DIM, 6)
     maps = [
-        score_kinds([query(drawn[:1], [], drawn[1] * length)], state, "contrast")[0].cosine
+        score_classes([query(drawn[:1], [], drawn[1] * length)], state, "contrast")[0].cosine
         for length in (1, 0.2)
     ]
     np.testing.assert_allclose(*maps, atol=1e-6)
 
 
-def test_what_is_opposite_to_the_kind_and_like_the_negative_stays_in_cosine_units():
+def test_what_is_opposite_to_the_class_and_like_the_negative_stays_in_cosine_units():
     vectors = np.array([[1, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 0, 0]], float)
     state = state_of(vectors, (4, 8))
-    (found,) = score_kinds([query(vectors[:1], vectors[1:])], state)
+    (found,) = score_classes([query(vectors[:1], vectors[1:])], state)
     np.testing.assert_array_equal(found.cosine, [[1, -1]])
 
 
@@ -134,25 +134,27 @@ def test_the_background_is_the_mean_direction_of_all_images_alike():
     ]
     wanted = reference.l2_normalize(np.mean(directions, axis=0))
     np.testing.assert_allclose(background_vector([small, large]), wanted, atol=1e-6)
-    kind = kind_of_points("a", [(small, (0, 0)), (small, (5, 1))], [(large, (9, 9))])
-    np.testing.assert_allclose(kind.background, wanted, atol=1e-6)
-    np.testing.assert_array_equal(kind.negatives[0], large.embeddings_normalized[2 * 10 + 2])
+    class_query = query_from_points("a", [(small, (0, 0)), (small, (5, 1))], [(large, (9, 9))])
+    np.testing.assert_allclose(class_query.background, wanted, atol=1e-6)
+    np.testing.assert_array_equal(
+        class_query.negatives[0], large.embeddings_normalized[2 * 10 + 2]
+    )
 
 
-def test_a_kind_needs_a_positive():
+def test_a_class_needs_a_positive():
     with pytest.raises(PointError, match="“ring” has no positive point; add a point"):
         query([], random_vectors(1), name="ring")
     with pytest.raises(PointError, match="no query point"):
-        kind_of_points("a", [])
+        query_from_points("a", [])
 
 
 def test_what_was_made_by_other_models_is_refused():
     with pytest.raises(StateError, match="different models"):
-        kind_of_points(
+        query_from_points(
             "a", [(random_state(), (0, 0))], [(random_state(fingerprint="other"), (0, 0))]
         )
     with pytest.raises(StateError, match="6 numbers per vector and the image 8"):
-        score_kinds([query(random_vectors(1), [])], random_state(dim=8))
+        score_classes([query(random_vectors(1), [])], random_state(dim=8))
 
 
 def test_every_combination_is_explained_in_one_sentence():
@@ -166,23 +168,23 @@ def test_every_combination_is_explained_in_one_sentence():
     )
 
 
-# --- the winner ---------------------------------------------------------------------------------
+# --- the best class -----------------------------------------------------------------------------
 
 
-def test_the_winner_is_the_first_of_the_best_and_none_below_the_threshold():
+def test_the_best_class_is_the_first_of_the_best_and_none_below_the_threshold():
     maps = [map_of([[0.5, 0.2, 0.4, -1]]), map_of([[0.5, 0.3, 0.1, -1]])]
-    assert winner(maps).tolist() == [[1, 2, 1, 1]]
-    assert winner(maps, 0.3).tolist() == [[1, 2, 1, 0]]
-    assert winner(maps, 0.31).tolist() == [[1, 0, 1, 0]]
-    assert winner(maps).dtype == np.uint8
+    assert best_class(maps).tolist() == [[1, 2, 1, 1]]
+    assert best_class(maps, 0.3).tolist() == [[1, 2, 1, 0]]
+    assert best_class(maps, 0.31).tolist() == [[1, 0, 1, 0]]
+    assert best_class(maps).dtype == np.uint8
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 300), st.floats(-1, 1), st.integers(0, 99))
-def test_the_winner_is_that_of_a_loop(kinds, threshold, seed):
-    scores = np.random.default_rng(seed).integers(-9, 10, (kinds, 2, 3)).astype(np.float32) / 10
-    found = winner([map_of(one) for one in scores], threshold)
-    assert found.dtype == (np.uint8 if kinds <= 255 else np.uint16)
+def test_the_best_class_is_that_of_a_loop(classes, threshold, seed):
+    scores = np.random.default_rng(seed).integers(-9, 10, (classes, 2, 3)).astype(np.float32) / 10
+    found = best_class([map_of(one) for one in scores], threshold)
+    assert found.dtype == (np.uint8 if classes <= 255 else np.uint16)
     for place in np.ndindex(2, 3):
         column = scores[(slice(None), *place)]
         best = int(np.argmax(column))
@@ -191,4 +193,4 @@ def test_the_winner_is_that_of_a_loop(kinds, threshold, seed):
 
 def test_maps_of_different_images_are_not_compared():
     with pytest.raises(StateError, match="different images"):
-        winner([map_of([[0.5]]), map_of([[0.5, 0.1]])])
+        best_class([map_of([[0.5]]), map_of([[0.5, 0.1]])])

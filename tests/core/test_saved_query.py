@@ -1,4 +1,4 @@
-"""Saved queries: what comes back, and what every kind of bad file says."""
+"""Saved queries: what comes back, and what every class of bad file says."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
-from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
-from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery, make_thumbnail
+from napari_dinov3_sim.core.search.combine import query_from_points, score_classes
+from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery, make_thumbnail
 from napari_dinov3_sim.store import query_files, save_state
 from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
 
@@ -25,10 +25,10 @@ from .states import random_state
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
 
 
-def kinds_of(state):
+def classes_of(state):
     return [
-        kind_of_points("cell, “round”", [(state, (1, 1)), (state, (9, 9))], [(state, (20, 3))]),
-        kind_of_points("=rim", [(state, (29, 19))]),
+        query_from_points("cell, “round”", [(state, (1, 1)), (state, (9, 9))], [(state, (20, 3))]),
+        query_from_points("=rim", [(state, (29, 19))]),
     ]
 
 
@@ -39,9 +39,12 @@ def state():
 
 @pytest.fixture
 def query(state):
-    first, second = kinds_of(state)
-    kinds = SavedKind.of(first, "#ff8800", [PICTURE, PICTURE[:2]]), SavedKind.of(second, "#00ffff")
-    return SavedQuery(kinds, "auto", "model", "builtin", 16, 0.5)
+    first, second = classes_of(state)
+    classes = (
+        SavedClass.of(first, "#ff8800", [PICTURE, PICTURE[:2]]),
+        SavedClass.of(second, "#00ffff"),
+    )
+    return SavedQuery(classes, "auto", "model", "builtin", 16, 0.5)
 
 
 def test_all_of_a_query_comes_back(query, tmp_path):
@@ -49,21 +52,21 @@ def test_all_of_a_query_comes_back(query, tmp_path):
     found = load_query(path)
     for name in ("combination", "fingerprint", "model", "cell_size", "factor"):
         assert getattr(found, name) == getattr(query, name)
-    for one, other in zip(found.kinds, query.kinds, strict=True):
+    for one, other in zip(found.classes, query.classes, strict=True):
         assert (one.name, one.colour) == (other.name, other.colour)
         np.testing.assert_array_equal(one.positives, other.positives)
         np.testing.assert_array_equal(one.negatives, other.negatives)
         np.testing.assert_array_equal(one.background, other.background)
         assert len(one.thumbnails) == len(other.thumbnails)
-    np.testing.assert_array_equal(found.kinds[0].thumbnails[1], PICTURE[:2])
+    np.testing.assert_array_equal(found.classes[0].thumbnails[1], PICTURE[:2])
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.query.safetensors"]
 
 
-def test_a_kind_without_background_or_pictures_comes_back(query, tmp_path):
-    bare = replace(query, kinds=(replace(query.kinds[1], background=None),))
+def test_a_class_without_background_or_pictures_comes_back(query, tmp_path):
+    bare = replace(query, classes=(replace(query.classes[1], background=None),))
     found = load_query(save_query(bare, tmp_path / "a"))
-    assert found.kinds[0].background is None
-    assert found.kinds[0].negatives.shape == (0, 6)
+    assert found.classes[0].background is None
+    assert found.classes[0].negatives.shape == (0, 6)
 
 
 @pytest.mark.parametrize("combination", ["auto", "contrast"])
@@ -71,7 +74,7 @@ def test_a_saved_query_scores_as_the_points_did(query, state, tmp_path, combinat
     saved = load_query(save_query(replace(query, combination=combination), tmp_path / "a"))
     other = random_state((9, 30), seed=2)
     for one, live in zip(
-        saved.score(other), score_kinds(kinds_of(state), other, combination), strict=True
+        saved.score(other), score_classes(classes_of(state), other, combination), strict=True
     ):
         np.testing.assert_allclose(one.cosine, live.cosine, atol=1e-6)
 
@@ -105,9 +108,9 @@ def saved(query, tmp_path):
 @given(st.data())
 def test_a_file_cut_short_or_overwritten_is_told_in_one_sentence(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "a"
-    first, second = kinds_of(random_state(seed=1))
-    kinds = SavedKind.of(first, "#ff8800", [PICTURE]), SavedKind.of(second, "#00ffff")
-    content = save_query(SavedQuery(kinds, "auto", "m", "builtin", 16), path).read_bytes()
+    first, second = classes_of(random_state(seed=1))
+    classes = SavedClass.of(first, "#ff8800", [PICTURE]), SavedClass.of(second, "#00ffff")
+    content = save_query(SavedQuery(classes, "auto", "m", "builtin", 16), path).read_bytes()
     if data.draw(st.booleans()):
         path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
         sentence(path)
@@ -147,7 +150,7 @@ def test_a_picture_is_called_one(tmp_path, ending):
 def changed(saved, arrays=(), **description):
     """Write the query again, with some of its arrays and words replaced; None leaves them out."""
     about = {
-        "kinds": [{"name": "a", "colour": "#112233", "thumbnails": 0}],
+        "classes": [{"name": "a", "colour": "#112233", "thumbnails": 0}],
         "combination": "auto",
         "fingerprint": "f",
         "model": "m",
@@ -185,13 +188,13 @@ def test_vectors_that_cannot_be_are_refused(saved, arrays):
 @pytest.mark.parametrize(
     "description",
     [
-        {"kinds": []},
-        {"kinds": 3},
-        {"kinds": [{"name": "a"}]},
-        {"kinds": [{"name": "", "colour": "#112233", "thumbnails": 0}]},
-        {"kinds": [{"name": "a", "colour": "red", "thumbnails": 0}]},
-        {"kinds": [{"name": "a", "colour": "#112233", "thumbnails": 9}]},
-        {"kinds": [{"name": "a", "colour": "#112233", "thumbnails": 0}] * 2},
+        {"classes": []},
+        {"classes": 3},
+        {"classes": [{"name": "a"}]},
+        {"classes": [{"name": "", "colour": "#112233", "thumbnails": 0}]},
+        {"classes": [{"name": "a", "colour": "red", "thumbnails": 0}]},
+        {"classes": [{"name": "a", "colour": "#112233", "thumbnails": 9}]},
+        {"classes": [{"name": "a", "colour": "#112233", "thumbnails": 0}] * 2},
         {"combination": "worst"},
         {"combination": None},
         {"fingerprint": ""},
@@ -205,7 +208,7 @@ def test_vectors_that_cannot_be_are_refused(saved, arrays):
     ids=json.dumps,
 )
 def test_words_that_cannot_be_are_refused(saved, description):
-    assert load_query(changed(saved)).kinds[0].colour == "#112233"
+    assert load_query(changed(saved)).classes[0].colour == "#112233"
     assert "cannot be read as a saved query" in sentence(changed(saved, **description))
 
 
@@ -218,7 +221,7 @@ def test_a_file_that_does_not_know_its_resolution_is_of_use(saved):
 
 def test_pictures_that_cannot_be_are_refused(query):
     with pytest.raises(StateError, match="not an 8-bit RGB picture"):
-        replace(query.kinds[0], thumbnails=(PICTURE[..., 0],))
+        replace(query.classes[0], thumbnails=(PICTURE[..., 0],))
 
 
 def test_a_folder_that_cannot_be_written_is_told(query, tmp_path):

@@ -130,7 +130,7 @@ def reference_scores(
     background: np.ndarray,
     embeddings: np.ndarray,
 ) -> np.ndarray:
-    """Score of every patch for one kind, written out from the formula of each combination."""
+    """Score of every patch for one class, written out from the formula of each combination."""
     if combination == "auto":
         combination = "contrast" if negatives else "mean"
     if combination == "best":

@@ -91,8 +91,8 @@ def _plane_and_window(layer):
 def test_all_that_is_shown_over_them_keeps_its_order(session, viewer, three, rng):
     other = viewer.add_image(rng.normal(size=(40, 40)), name="other", translate=(500, 0))
     session.merge_channels(three)
-    session.add_query(three[0], 50, 20, kind="a")
-    session.add_query(three[0], 20, 50, kind="b")
+    session.add_query(three[0], 50, 20, class_name="a")
+    session.add_query(three[0], 20, 50, class_name="b")
     names = [layer.name for layer in viewer.layers]
 
     def order(name):
@@ -111,20 +111,20 @@ def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three,
     both = f"dapi + {three[1].name}"
     assert [session.name_of(layer) for layer in three[:2]] == [both, three[1].name]
     assert session.heatmaps[three[0]].name == f"{both} similarity"
-    session.add_query(three[0], 20, 50, kind="b")
-    assert session.winners[three[0]].name == f"{both} winning kind"
+    session.add_query(three[0], 20, 50, class_name="b")
+    assert session.class_maps[three[0]].name == f"{both} class map"
     for make in (session.results.labels, session.results.peaks, session.results.colours):
         make()
     session.results.save_csv(tmp_path / "peaks.csv")
     session.wait()
     names = {layer.name for layer in viewer.layers}
-    kinds = {f"{both} objects: kind 1", f"{both} objects: b"}
-    assert kinds | {f"{both} peaks", f"{both} colours"} <= names
+    classes = {f"{both} objects: class 1", f"{both} objects: b"}
+    assert classes | {f"{both} peaks", f"{both} colours"} <= names
     assert set(viewer.layers[f"{both} peaks"].features["image"]) == {both}
     assert f"\n{both}," in (tmp_path / "peaks.csv").read_text()
     session.split_channels(three[1])
-    assert session.heatmaps[three[0]].name == "dapi similarity: kind 1"
-    assert session.winners[three[0]].name == "dapi winning kind"
+    assert session.heatmaps[three[0]].name == "dapi similarity: class 1"
+    assert session.class_maps[three[0]].name == "dapi class map"
 
 
 @pytest.mark.parametrize("present", [(0,), (1,), (0, 2), (1, 2), (0, 1)])

@@ -31,16 +31,16 @@ def flat_layer(height, width):
 
 
 def index(draw, size):
-    kind = draw(st.sampled_from(["int", "slice", "all", "array"]))
-    if kind == "int":
+    class_name = draw(st.sampled_from(["int", "slice", "all", "array"]))
+    if class_name == "int":
         return draw(st.integers(-size, size - 1))
-    if kind == "slice":
+    if class_name == "slice":
         return slice(
             draw(st.none() | st.integers(-size, size)),
             draw(st.none() | st.integers(-size, size)),
             draw(st.sampled_from([None, 1, 2, -1])),
         )
-    return slice(None) if kind == "all" else np.arange(size)[:: draw(st.integers(1, 3))]
+    return slice(None) if class_name == "all" else np.arange(size)[:: draw(st.integers(1, 3))]
 
 
 @st.composite

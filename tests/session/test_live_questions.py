@@ -36,14 +36,14 @@ def image(viewer, rng):
 @pytest.fixture
 def slow(monkeypatch):
     """Make answers take a while; counts them."""
-    score, calls = combine.score_kinds, []
+    score, calls = combine.score_classes, []
 
     def slowly(*arguments):
         calls.append(time.monotonic())
         time.sleep(SLOW)
         return score(*arguments)
 
-    monkeypatch.setattr(combine, "score_kinds", slowly)
+    monkeypatch.setattr(combine, "score_classes", slowly)
     return calls
 
 
@@ -136,8 +136,8 @@ def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image
         calls.append(1)
         raise RuntimeError("no such kernel")
 
-    good = combine.score_kinds
-    monkeypatch.setattr(combine, "score_kinds", broken)
+    good = combine.score_classes
+    monkeypatch.setattr(combine, "score_classes", broken)
     session.add_query(image, 100, 100)
     with pytest.raises(Exception, match="no such kernel"):
         session.wait(20)
@@ -148,7 +148,7 @@ def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image
     with pytest.raises(Exception, match="no such kernel"):
         session.wait(20)
     assert len(failures) == 1, "the same sentence is told once"
-    monkeypatch.setattr(combine, "score_kinds", good)
+    monkeypatch.setattr(combine, "score_classes", good)
     session.queries.data = np.array([[30.0, 40.0]])
     session.wait(20)
     np.testing.assert_allclose(
@@ -160,14 +160,14 @@ def test_one_target_that_fails_leaves_the_others_their_answers(session, viewer, 
     images = [
         viewer.add_image(rng.normal(size=(40, 40 + n)), translate=(0, 50 * n)) for n in range(3)
     ]
-    score = combine.score_kinds
+    score = combine.score_classes
 
-    def broken(kinds, state, combination):
+    def broken(classes, state, combination):
         if state.image_shape == (40, 40):
             raise RuntimeError("this one is odd")
-        return score(kinds, state, combination)
+        return score(classes, state, combination)
 
-    monkeypatch.setattr(combine, "score_kinds", broken)
+    monkeypatch.setattr(combine, "score_classes", broken)
     session.add_query(images[1], 0, 0)
     with pytest.raises(Exception, match="this one is odd"):
         session.wait(20)

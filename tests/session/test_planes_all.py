@@ -60,12 +60,12 @@ def check_every_plane(session, stack, picked, x, y, *, but=()):
             )
 
 
-def watch(room, kind):
+def watch(room, class_name):
     """Return a list that grows by the position of every plane a message tells of."""
     seen, tell = [], room._notify
 
     def notify(message):
-        if isinstance(message, kind):
+        if isinstance(message, class_name):
             seen.append(message.plane.indices)
         tell(message)
 
@@ -267,13 +267,13 @@ def test_a_slider_that_moves_changes_the_order_and_loses_nothing(threaded, viewe
 
 def answer_slowly(monkeypatch, seconds):
     """Make each plane take so long to answer."""
-    score = combine.score_kinds
+    score = combine.score_classes
 
     def slowly(*arguments):
         time.sleep(seconds)
         return score(*arguments)
 
-    monkeypatch.setattr(combine, "score_kinds", slowly)
+    monkeypatch.setattr(combine, "score_classes", slowly)
 
 
 def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
@@ -455,21 +455,21 @@ def test_without_room_a_plane_let_go_is_embedded_again_before_those_that_wait(
     session.close()
 
 
-def test_a_kind_without_positives_leaves_at_the_first_answer_not_at_the_last(
+def test_a_class_without_positives_leaves_at_the_first_answer_not_at_the_last(
     threaded, viewer, rng, stepper
 ):
     stack = stack_of(viewer, (6, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
     stepper.allowed.release(1)
-    threaded.add_query(stack, 5, 5, kind="cell")
-    threaded.add_query(stack, 35, 35, kind="debris")
-    deliver_until(threaded, lambda: stack in threaded.winners)
+    threaded.add_query(stack, 5, 5, class_name="cell")
+    threaded.add_query(stack, 35, 35, class_name="debris")
+    deliver_until(threaded, lambda: stack in threaded.class_maps)
     threaded.queries.selected_data = {1}
     threaded.queries.remove_selected()
     deliver_until(threaded, lambda: not threaded.heatmaps_of("debris"), 5)
     assert threaded.busy, "hidden planes are still embedded"
     assert set(threaded.heatmaps_of("cell")) == {stack}
-    assert threaded.winners == {}
+    assert threaded.class_maps == {}
 
 
 class Late(ThreadRunner):

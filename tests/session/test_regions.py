@@ -54,8 +54,8 @@ def vector_of(inside, embeddings):
     return total / (np.linalg.norm(total) + 1e-8)
 
 
-def assert_maps(session, kind, query, images):
-    heatmaps = session.heatmaps_of(kind)
+def assert_maps(session, class_name, query, images):
+    heatmaps = session.heatmaps_of(class_name)
     assert set(heatmaps) == set(images)
     for image in images:
         wanted = reference_map(query, embed(image), image.data.shape)
@@ -130,26 +130,30 @@ def test_a_path_is_what_it_runs_over_and_not_what_it_encloses(session, viewer, t
     assert_maps(session, "path", vector_of(inside, embed(two[0])), two)
 
 
-def test_kind_and_sign_come_from_the_columns(session, viewer, two):
+def test_class_and_sign_come_from_the_columns(session, viewer, two):
     corners = [TRIANGLE, TRIANGLE + 20, TRIANGLE + RIGHT * 20]
     shapes = viewer.add_shapes(
         corners,
         shape_type="polygon",
-        features={"kind": ["a", "b", None], "sign": ["positive", "positive", "negative"]},
+        features={"class": ["a", "b", None], "sign": ["positive", "positive", "negative"]},
         name="drawn",
         units="um",
     )
     session.regions.add(shapes)
     picks, planes = session.regions.picks()
-    assert [(p.kind, p.positive) for p in picks] == [("a", True), ("b", True), ("drawn", False)]
+    assert [(p.class_name, p.positive) for p in picks] == [
+        ("a", True),
+        ("b", True),
+        ("drawn", False),
+    ]
     assert [plane.name for plane in planes.values()] == ["plain"]
-    assert set(session.kinds) >= {"a", "b", "drawn"}
+    assert set(session.classes) >= {"a", "b", "drawn"}
     assert session.heatmaps_of("drawn") == {}
-    shapes.features = shapes.features.assign(kind=["a", "c", "c"])
+    shapes.features = shapes.features.assign(class_name=["a", "c", "c"])
     assert set(session.heatmaps_of("c")) == set(two)
     shapes.name = "other"
-    shapes.features = shapes.features.drop(columns=["kind", "sign"])
-    assert [p.kind for p in session.regions.picks()[0]] == ["other"] * 3
+    shapes.features = shapes.features.drop(columns=["class", "sign"])
+    assert [p.class_name for p in session.regions.picks()[0]] == ["other"] * 3
 
 
 def test_a_shape_is_followed_while_it_is_drawn_moved_and_taken_away(session, viewer, two):
@@ -218,7 +222,7 @@ def test_what_is_no_region_of_an_image_is_counted_and_harms_nothing(session, vie
     shapes.add([dot], shape_type="polygon")
     assert_maps(session, "s", embed(two[0])[30 // PATCH, 30 // PATCH], two)
     shapes.add([around], shape_type="polygon")
-    session.add_query(two[1], 3, 3, kind="point")
+    session.add_query(two[1], 3, 3, class_name="point")
     session.wait()
     assert set(session.heatmaps_of("point")) == set(two)
 
@@ -261,7 +265,7 @@ def labels_under(layer, image, values):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_labels_of_any_scale_and_turn_are_kinds(session, viewer, two, rng, number):
+def test_labels_of_any_scale_and_turn_are_classes(session, viewer, two, rng, number):
     image = two[number]
     values = np.zeros((33, 27), np.uint8)
     values[:14, :13], values[18:, 9:] = 2, 200
@@ -280,7 +284,7 @@ def test_labels_of_any_scale_and_turn_are_kinds(session, viewer, two, rng, numbe
         assert (under == number).sum() > 100
         query = vector_of(under == number, embed(image))
         assert_maps(session, f"seg {number}", query, two)
-    assert set(session.winners) == set(two)
+    assert set(session.class_maps) == set(two)
 
 
 def region_query(values, number, image):
@@ -398,12 +402,12 @@ def test_hundreds_of_labels_are_refused_with_a_sentence(session, viewer, two):
 def test_layers_come_and_go(session, viewer, two):
     shapes = viewer.add_shapes([TRIANGLE], shape_type="polygon", name="s", units="um")
     labels = viewer.add_labels(np.ones((70, 100), int), name="l", units="um")
-    session.add_query(two[0], 3, 3, kind="a")
+    session.add_query(two[0], 3, 3, class_name="a")
     assert session.regions.candidates() == [shapes, labels]
     session.regions.add(shapes)
     session.regions.add(labels)
     assert session.regions.layers == [shapes, labels]
-    assert session.regions.candidates() == [shapes, labels], "winners are none of the user's"
+    assert session.regions.candidates() == [shapes, labels], "class maps are none of the user's"
     for layer in (shapes, labels):
         viewer.layers.remove(layer)
         assert layer not in session.regions.layers
@@ -411,7 +415,7 @@ def test_layers_come_and_go(session, viewer, two):
         session.regions.add(layer)
         session.regions.remove(layer)
         session.regions.remove(layer)
-    assert session._picks == tuple(p for p in session._picks if p.kind == "a")
+    assert session._picks == tuple(p for p in session._picks if p.class_name == "a")
     with pytest.raises(SimilarityError, match="plain cannot be a query region"):
         session.regions.add(two[0])
     with pytest.raises(SimilarityError, match="none of the images"):
@@ -427,7 +431,7 @@ def test_layers_of_the_user_are_not_changed(session, viewer, two):
     before = shapes.as_layer_data_tuple()[1], labels.as_layer_data_tuple()[1]
     session.regions.add(shapes)
     session.regions.add(labels)
-    session.add_query(two[0], 3, 3, kind="a")
+    session.add_query(two[0], 3, 3, class_name="a")
     after = shapes.as_layer_data_tuple()[1], labels.as_layer_data_tuple()[1]
     for old, new in zip(before, after, strict=True):
         assert str(old) == str(new)
@@ -473,7 +477,7 @@ def test_regions_are_measured_once_while_a_point_is_dragged(session, viewer, two
     values = np.ones((70, 100), int)
     session.regions.add(shapes)
     session.regions.add(viewer.add_labels(values, name="l", units="um"))
-    session.add_query(two[0], 3, 3, kind="s")
+    session.add_query(two[0], 3, 3, class_name="s")
     before = len(calls)
     assert before == 2
     for step in range(3):

@@ -58,8 +58,8 @@ def results(viewer, what, image=None):
     ]
 
 
-def heatmap(session, image, kind="kind 1"):
-    return np.asarray(session.heatmaps_of(kind)[image].data)
+def heatmap(session, image, class_name="class 1"):
+    return np.asarray(session.heatmaps_of(class_name)[image].data)
 
 
 def objects_of(cosine, threshold, min_area=0):
@@ -146,20 +146,20 @@ def test_the_default_threshold_is_the_sessions_and_without_one_otsus(session, tw
     assert said[-1].endswith("at cosine 0.42.")
 
 
-def test_each_kind_has_labels_of_its_own(session, two, viewer, said):
-    session.add_query(two[0], 40, 33, kind="cell")
-    session.add_query(two[1], 10, 70, kind="gap")
+def test_each_class_has_labels_of_its_own(session, two, viewer, said):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.add_query(two[1], 10, 70, class_name="gap")
     session.results.labels(0.2)
     for image in two:
         layers = results(viewer, "labels", image)
         assert len(layers) == 2
-        for kind in ("cell", "gap"):
-            (layer,) = [one for one in layers if one.name.endswith(kind)]
-            assert same_objects(layer.data, objects_of(heatmap(session, image, kind), 0.2))
-    session.results.labels(0.9, kind="gap")
+        for class_name in ("cell", "gap"):
+            (layer,) = [one for one in layers if one.name.endswith(class_name)]
+            assert same_objects(layer.data, objects_of(heatmap(session, image, class_name), 0.2))
+    session.results.labels(0.9, class_name="gap")
     assert len(results(viewer, "labels")) == 4
     with pytest.raises(SimilarityError, match="choose one of cell, gap"):
-        session.results.labels(0.2, kind="nothing")
+        session.results.labels(0.2, class_name="nothing")
 
 
 def test_objects_are_named_as_heatmaps_are(session, two, viewer):
@@ -170,12 +170,12 @@ def test_objects_are_named_as_heatmaps_are(session, two, viewer):
     session.add_query(two[0], 40, 33)
     session.results.labels(0.2)
     assert names() == {f"{called} objects"}
-    session.add_query(two[1], 10, 70, kind="kind 2")
+    session.add_query(two[1], 10, 70, class_name="class 2")
     session.results.labels(0.2)
-    assert names() == {f"{called} objects: kind 1", f"{called} objects: kind 2"}
-    session.rename_kind("kind 2", "gap")
-    assert names() == {f"{called} objects: kind 1", f"{called} objects: gap"}
-    session.rename_kind("kind 1", "cell")
+    assert names() == {f"{called} objects: class 1", f"{called} objects: class 2"}
+    session.rename_class("class 2", "gap")
+    assert names() == {f"{called} objects: class 1", f"{called} objects: gap"}
+    session.rename_class("class 1", "cell")
     assert names() == {f"{called} objects: cell", f"{called} objects: gap"}
 
 
@@ -184,7 +184,7 @@ def test_objects_that_the_user_has_named_keep_their_name(session, two, viewer):
     session.results.labels(0.2)
     (layer,) = results(viewer, "labels", two[0])
     layer.name = "mine"
-    session.rename_kind("kind 1", "cell")
+    session.rename_class("class 1", "cell")
     session.results.labels(0.2)
     assert [one.name for one in results(viewer, "labels", two[0])] == ["mine"]
 
@@ -245,11 +245,11 @@ def test_a_later_session_goes_on_with_the_layers_of_an_earlier_one(session, two,
     later.close()
 
 
-def test_objects_of_a_renamed_kind_stay_in_their_layer(session, two, viewer):
-    session.add_query(two[0], 40, 33, kind="cell")
+def test_objects_of_a_renamed_class_stay_in_their_layer(session, two, viewer):
+    session.add_query(two[0], 40, 33, class_name="cell")
     session.results.labels(0.3)
     layers = results(viewer, "labels")
-    session.rename_kind("cell", "nucleus")
+    session.rename_class("cell", "nucleus")
     session.results.labels(0.1)
     assert results(viewer, "labels") == layers
     expected = objects_of(heatmap(session, two[0], "nucleus"), 0.1)
@@ -403,24 +403,26 @@ def test_peaks_lie_in_the_middle_of_their_patches_wherever_the_image_is(
     session.close()
 
 
-def test_peaks_have_their_features_and_the_colour_of_their_kind(session, two, viewer, said):
-    session.add_query(two[0], 40, 33, kind="cell")
-    session.add_query(two[1], 10, 70, kind="gap")
+def test_peaks_have_their_features_and_the_colour_of_their_class(session, two, viewer, said):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.add_query(two[1], 10, 70, class_name="gap")
     session.results.peaks(0.1)
     total = 0
     for image in two:
         (layer,) = results(viewer, "peaks", image)
         features = layer.features
         total += len(features)
-        assert list(features.columns) == ["score", "kind", "image"]
-        assert set(features["kind"]) == {"cell", "gap"}
+        assert list(features.columns) == ["score", "class", "image"]
+        assert set(features["class"]) == {"cell", "gap"}
         assert set(features["image"]) == {image.name}
-        for kind in ("cell", "gap"):
-            scores = features["score"][features["kind"] == kind]
+        for class_name in ("cell", "gap"):
+            scores = features["score"][features["class"] == class_name]
             assert (np.diff(scores) <= 0).all()
-        colours = dict(zip(features["kind"], layer.border_color, strict=True))
-        for kind in ("cell", "gap"):
-            np.testing.assert_allclose(colours[kind], transform_color(session.kinds[kind])[0])
+        colours = dict(zip(features["class"], layer.border_color, strict=True))
+        for class_name in ("cell", "gap"):
+            np.testing.assert_allclose(
+                colours[class_name], transform_color(session.classes[class_name])[0]
+            )
         assert str(layer.symbol[0]) == "ring"
         lies_over(layer, image)
     assert said == [f"{total} peaks in 2 images from cosine 0.10 up."]
@@ -469,7 +471,7 @@ def test_the_table_has_pixels_positions_and_the_world_with_its_units(
     lines = (tmp_path / "peaks.csv").read_text("utf-8").splitlines()
     rows = list(csv.DictReader(lines))
     heads = ["z_px", "world_z_nm", "world_y_nm", "world_x_nm"]
-    assert list(rows[0]) == ["image", "kind", "x_px", "y_px", *heads, "score"]
+    assert list(rows[0]) == ["image", "class", "x_px", "y_px", *heads, "score"]
     volumes = {"stack": heatmap(session, stack), "'=flat": heatmap(session, flat)[None]}
     assert {row["image"] for row in rows} == set(volumes)
     for row in rows:
@@ -492,7 +494,7 @@ def test_the_table_is_by_default_of_the_peaks_that_were_made(session, two, viewe
     session.results.peaks(0.3, 20)
     session.results.save_csv(tmp_path / "peaks.csv")
     lines = (tmp_path / "peaks.csv").read_text().splitlines()
-    assert lines[0] == "image,kind,x_px,y_px,world_y_pixel,world_x_pixel,score"
+    assert lines[0] == "image,class,x_px,y_px,world_y_pixel,world_x_pixel,score"
     assert len(lines) - 1 == sum(len(layer.data) for layer in results(viewer, "peaks"))
 
 

@@ -30,8 +30,8 @@ def over(patches, image):
     return patches.repeat(PATCH, 0).repeat(PATCH, 1)[:height, :width]
 
 
-def heatmap(session, image, kind):
-    return np.asarray(session.heatmaps_of(kind)[image].data)
+def heatmap(session, image, class_name):
+    return np.asarray(session.heatmaps_of(class_name)[image].data)
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def images(viewer, rng):
 
 @pytest.fixture
 def path(session, images, tmp_path):
-    """A saved query of two kinds, one with a negative point."""
+    """A saved query of two classes, one with a negative point."""
     first, second = images
-    session.add_query(first, 40, 33, kind="cell")
-    session.add_query(second, 10, 70, kind="cell")
-    session.add_query(first, 5, 5, kind="cell", positive=False)
-    session.add_query(second, 50, 20, kind="gap")
+    session.add_query(first, 40, 33, class_name="cell")
+    session.add_query(second, 10, 70, class_name="cell")
+    session.add_query(first, 5, 5, class_name="cell", positive=False)
+    session.add_query(second, 50, 20, class_name="gap")
     session.results.save_query(tmp_path / "cells.query.safetensors")
     session.wait()
     return tmp_path / "cells.query.safetensors"
@@ -68,23 +68,23 @@ def loading(fingerprint="projection-1"):
     return {"load_model": lambda name, report: PatchProjection(fingerprint)}
 
 
-def test_a_saved_query_has_vectors_kinds_signs_colours_and_thumbnails(session, images, path):
+def test_a_saved_query_has_vectors_classes_signs_colours_and_thumbnails(session, images, path):
     query = load_query(path)
     first, second = images
-    assert [kind.name for kind in query.kinds] == ["cell", "gap"]
+    assert [class_name.name for class_name in query.classes] == ["cell", "gap"]
     assert (query.combination, query.fingerprint, query.model) == (
         "auto",
         "projection-1",
         "projection",
     )
     assert query.cell_size == PATCH
-    cell, gap = query.kinds
+    cell, gap = query.classes
     expected = [embed(first)[2, 2], embed(second)[4, 0]]
     np.testing.assert_allclose(cell.positives, expected, atol=1e-5)
     np.testing.assert_allclose(cell.negatives, [embed(first)[0, 0]], atol=1e-5)
     np.testing.assert_allclose(gap.positives, [embed(second)[1, 3]], atol=1e-5)
     assert gap.negatives.shape == (0, 12)
-    assert (cell.colour, gap.colour) == (session.kinds["cell"], session.kinds["gap"])
+    assert (cell.colour, gap.colour) == (session.classes["cell"], session.classes["gap"])
     mean = unit(embed(second).mean((0, 1)))
     np.testing.assert_allclose(gap.background, mean, atol=1e-5)
     assert len(cell.thumbnails) == 2
@@ -103,20 +103,20 @@ def test_a_loaded_query_is_asked_of_other_images_without_a_point(elsewhere, imag
     query = load_query(path)
     assert said == ["cells.query.safetensors asks for cell, gap."]
     assert len(session.queries.data) == 0
-    cell, gap = query.kinds
+    cell, gap = query.classes
     embedded = embed(image)
     plain = embedded @ unit(cell.positives.mean(0))
     against = np.stack([embedded @ cell.negatives[0], embedded @ cell.background]).max(0)
     expected = np.clip(plain - 0.5 * against, -1, 1)
     np.testing.assert_allclose(heatmap(session, image, "cell"), over(expected, image), atol=1e-5)
-    # The negative of the one makes it contrast for both, so that the winner is fair.
+    # The negative of the one makes it contrast for both, so that the best class is fair.
     plain = embedded @ unit(gap.positives.mean(0))
     expected = np.clip(plain - 0.5 * embedded @ gap.background, -1, 1)
     np.testing.assert_allclose(heatmap(session, image, "gap"), over(expected, image), atol=1e-5)
-    assert session.winners
-    assert session.status == "2 heatmaps for 2 saved kinds."
-    assert session.kind == "cell"
-    assert session.kinds["gap"] == gap.colour
+    assert session.class_maps
+    assert session.status == "2 heatmaps for 2 saved classes."
+    assert session.class_name == "cell"
+    assert session.classes["gap"] == gap.colour
     assert len(session.results.thumbnails["cell"]) == 2
 
 
@@ -126,7 +126,7 @@ def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts
     session.results.done.connect(said.append)
     session.results.load_query(path)
     session.wait()
-    assert session.status == "2 heatmaps for 2 saved kinds."
+    assert session.status == "2 heatmaps for 2 saved classes."
     for factor, shifts, remark in [
         (2.0, 1, "it was made at resolution 1, and this is 2"),
         (1.0, 2, f"it was made at one vector per {PATCH} pixels, and now there is one per"),
@@ -138,7 +138,7 @@ def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts
         assert f"asks for cell, gap; {remark}" in said[-1]
     session.recipe = Recipe()
     session.wait()
-    assert session.status == "2 heatmaps for 2 saved kinds."
+    assert session.status == "2 heatmaps for 2 saved classes."
 
 
 def test_a_threshold_that_stays_is_told_of(elsewhere, path):
@@ -153,8 +153,8 @@ def test_a_threshold_that_stays_is_told_of(elsewhere, path):
 def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, images, path):
     session, image = elsewhere
     session.results.load_query(path)
-    session.add_query(image, 20, 20, kind="gap")
-    gap = load_query(path).kinds[1]
+    session.add_query(image, 20, 20, class_name="gap")
+    gap = load_query(path).classes[1]
     own = embed(image)[1, 1]
     background = unit(gap.background + unit(embed(image).mean((0, 1))))
     plain = embed(image) @ unit(np.stack([*gap.positives, own]).mean(0))
@@ -182,46 +182,49 @@ def test_dropping_the_only_query_takes_the_heatmaps_away(elsewhere, images, path
 def test_a_loaded_query_that_is_saved_again_keeps_all_it_had(elsewhere, images, path, tmp_path):
     session, image = elsewhere
     session.results.load_query(path)
-    session.add_query(image, 20, 20, kind="gap")
-    session.rename_kind("cell", "nucleus")
+    session.add_query(image, 20, 20, class_name="gap")
+    session.rename_class("cell", "nucleus")
     assert session.heatmaps_of("nucleus")
     session.results.save_query(tmp_path / "more.query.safetensors")
     before, after = load_query(path), load_query(tmp_path / "more.query.safetensors")
-    gap, nucleus = sorted(after.kinds, key=lambda kind: kind.name)
+    gap, nucleus = sorted(after.classes, key=lambda class_name: class_name.name)
     assert (gap.name, nucleus.name) == ("gap", "nucleus")
-    np.testing.assert_array_equal(nucleus.positives, before.kinds[0].positives)
-    np.testing.assert_array_equal(nucleus.negatives, before.kinds[0].negatives)
-    assert nucleus.colour == before.kinds[0].colour
+    np.testing.assert_array_equal(nucleus.positives, before.classes[0].positives)
+    np.testing.assert_array_equal(nucleus.negatives, before.classes[0].negatives)
+    assert nucleus.colour == before.classes[0].colour
     assert (len(gap.thumbnails), len(nucleus.thumbnails)) == (2, 2)
-    own = [embed(image)[1, 1], before.kinds[1].positives[0]]
+    own = [embed(image)[1, 1], before.classes[1].positives[0]]
     np.testing.assert_allclose(gap.positives, own, atol=1e-5)
     assert [entry.problem for entry in list_queries(tmp_path)] == ["", ""]
 
 
-def test_colours_of_kinds_that_are_there_already_change_with_the_query(elsewhere, images, path):
+def test_colours_of_classes_that_are_there_already_change_with_the_query(elsewhere, images, path):
     session, image = elsewhere
-    session.add_query(image, 20, 20, kind="gap")
-    session.add_query(image, 40, 40, kind="cell")
+    session.add_query(image, 20, 20, class_name="gap")
+    session.add_query(image, 40, 40, class_name="cell")
     session.results.load_query(path)
-    for kind in load_query(path).kinds:
-        assert session.kinds[kind.name] == kind.colour
-        (layer,) = session.heatmaps_of(kind.name).values()
-        assert layer.colormap.name == f"kind {kind.colour}"
+    for class_name in load_query(path).classes:
+        assert session.classes[class_name.name] == class_name.colour
+        (layer,) = session.heatmaps_of(class_name.name).values()
+        assert layer.colormap.name == f"class {class_name.colour}"
 
 
 def test_thumbnails_of_merged_channels_and_regions_show_them(viewer, rng, tmp_path):
     red, green = (viewer.add_image(rng.normal(size=(80, 80)), name=name) for name in "rg")
     session = SimilaritySession(viewer, backbone=PatchProjection(), runner=InlineRunner())
     session.merge_channels([red, None, green])
-    session.add_query(red, 40, 40, kind="point")
+    session.add_query(red, 40, 40, class_name="point")
     square = [[16, 16], [16, 47], [47, 47], [47, 16]]
     drawn = viewer.add_shapes([square], shape_type="polygon", name="drawn")
     session.regions.add(drawn, red)
     session.results.save_query(tmp_path / "a.query.safetensors")
     session.wait()
-    kinds = {kind.name: kind for kind in load_query(tmp_path / "a.query.safetensors").kinds}
+    classes = {
+        class_name.name: class_name
+        for class_name in load_query(tmp_path / "a.query.safetensors").classes
+    }
     for name, (top, left) in {"point": (8, 8), "drawn": (0, 0)}.items():
-        (thumbnail,) = kinds[name].thumbnails
+        (thumbnail,) = classes[name].thumbnails
         assert not thumbnail[..., 1].any()
         for channel, image in ((0, red), (2, green)):
             low, high = reference_window(image.data)
@@ -240,11 +243,11 @@ def test_a_query_of_another_model_is_refused_before_it_is_used(images, path):
     other = PatchProjection("projection-2")
     session = SimilaritySession(viewer, backbone=other, runner=InlineRunner())
     session.add_query(image, 20, 20)
-    before = heatmap(session, image, "kind 1").copy()
+    before = heatmap(session, image, "class 1").copy()
     with pytest.raises(StateError, match="was made with the model projection"):
         session.results.load_query(path)
     assert session.results.query is None
-    np.testing.assert_array_equal(heatmap(session, image, "kind 1"), before)
+    np.testing.assert_array_equal(heatmap(session, image, "class 1"), before)
     session.wait()
     session.close()
 
@@ -266,7 +269,7 @@ def test_a_query_of_another_model_is_refused_when_the_model_is_loaded(images, pa
     # Points are answered as if there were no query.
     session.add_query(image, 20, 20)
     expected = over(embed(image) @ embed(image)[1, 1], image)
-    np.testing.assert_allclose(heatmap(session, image, session.kind), expected, atol=1e-5)
+    np.testing.assert_allclose(heatmap(session, image, session.class_name), expected, atol=1e-5)
     assert len(failures) == 1
     # With its own model it is asked.
     session.set_model(PatchProjection())
@@ -295,7 +298,7 @@ def test_without_a_question_there_is_nothing_to_save(session, images, tmp_path):
         session.results.save_query(tmp_path / "a.query.safetensors")
     session.add_query(images[0], 5, 5, positive=False)
     session.results.save_query(tmp_path / "a.query.safetensors")
-    with pytest.raises(PointError, match="No kind has a positive point"):
+    with pytest.raises(PointError, match="No class has a positive point"):
         session.wait()
     assert list(tmp_path.iterdir()) == []
 
@@ -306,7 +309,7 @@ def test_a_file_that_is_no_query_is_refused_and_what_was_asked_stays(session, im
     for name in ("a.txt", "missing"):
         with pytest.raises(StoreError):
             session.results.load_query(tmp_path / name)
-    assert session.heatmaps_of("kind 1")
+    assert session.heatmaps_of("class 1")
 
 
 def test_a_query_that_cannot_be_written_is_a_failure(session, images, tmp_path):
@@ -331,6 +334,6 @@ def test_an_image_that_leaves_while_a_query_is_saved_does_no_harm(viewer, rng, t
         image.data = np.zeros((40, 40))
     gate.set()
     session.wait(20)
-    (kind,) = load_query(tmp_path / "a.query.safetensors").kinds
-    np.testing.assert_allclose(kind.positives, [vector], atol=1e-5)
+    (class_name,) = load_query(tmp_path / "a.query.safetensors").classes
+    np.testing.assert_allclose(class_name.positives, [vector], atol=1e-5)
     session.close()

@@ -216,7 +216,7 @@ def test_a_model_that_cannot_be_had_says_so_once_and_waits_to_be_asked(viewer, r
     session.add_query(image, 0, 0)
     with pytest.raises(BackboneError, match="is gated"):
         session.wait(20)
-    assert [failure.kind for failure in failures] == ["model"]
+    assert [failure.subject for failure in failures] == ["model"]
     assert Progress("Downloading x", 1, 2) in progress
     assert progress[-1] is None
     session.add_query(image, 1, 1)

@@ -69,13 +69,13 @@ def test_two_viewers_know_nothing_of_each_other(rng):
     ]
     for step in range(5):
         for session, mine in zip(sessions, images, strict=True):
-            session.kind = f"kind {step % 2}"
+            session.class_name = f"class {step % 2}"
             session.add_query(mine[step % 2], 5 * step, 8 * step)
     sessions[0].combination = "best"
     for session in sessions:
         session.wait(20)
     for session, viewer, mine in zip(sessions, viewers, images, strict=True):
-        assert set(session.heatmaps) == set(mine) == set(session.winners)
+        assert set(session.heatmaps) == set(mine) == set(session.class_maps)
         assert len(session.queries.data) == 5
         assert session.queries in viewer.layers
     sessions[0].close()
@@ -215,8 +215,8 @@ def test_nothing_of_a_closed_session_is_kept(viewer, rng, runner):
     # Without a name napari looks for one in this frame, whose variables then outlive `del`.
     image = viewer.add_image(rng.normal(size=(3, 50, 40)), name="stack")
     session.all_planes = True
-    session.add_query(image, 5, 5, kind="cell")
-    session.add_query(image, 30, 30, kind="debris")
+    session.add_query(image, 5, 5, class_name="cell")
+    session.add_query(image, 30, 30, class_name="debris")
     session.wait(20)
     session.undo()
     session.wait(20)

@@ -83,12 +83,12 @@ def test_switches_switch_there_and_back(viewer, command, state):
     assert viewer.window.shown
 
 
-def test_kinds(viewer):
+def test_classes(viewer):
     session = viewer.window.widget.session
-    commands.new_kind(viewer)
-    assert session.kind == "kind 2"
-    commands.next_kind(viewer)
-    assert session.kind == "kind 1"
+    commands.new_class(viewer)
+    assert session.class_name == "class 2"
+    commands.next_class(viewer)
+    assert session.class_name == "class 1"
 
 
 def test_undo(qtbot, viewer):

@@ -75,7 +75,7 @@ def test_a_file_met_by_the_suffix_alone_is_replaced_only_if_the_user_says_so(
     (tmp_path / "two.query.safetensors").write_text("precious")
     types("two")
     asked = confirms(QMessageBox.StandardButton.Yes)
-    path = Dialogs().ask_for_new_file("Save query", "kind 1", QUERIES)
+    path = Dialogs().ask_for_new_file("Save query", "class 1", QUERIES)
     assert path == str(tmp_path / "two.query.safetensors")
     assert asked == ["two.query.safetensors already exists.\nDo you want to replace it?"]
 
@@ -84,9 +84,9 @@ def test_who_does_not_replace_it_is_asked_for_another_name(types, confirms, tmp_
     (tmp_path / "two.query.safetensors").write_text("precious")
     begun = types("two", "three")
     confirms(QMessageBox.StandardButton.No)
-    path = Dialogs().ask_for_new_file("Save query", "kind 1", QUERIES)
+    path = Dialogs().ask_for_new_file("Save query", "class 1", QUERIES)
     assert path == str(tmp_path / "three.query.safetensors")
-    assert begun == ["kind 1", str(tmp_path / "two.query.safetensors")]
+    assert begun == ["class 1", str(tmp_path / "two.query.safetensors")]
 
 
 def test_what_the_dialog_has_asked_about_is_not_asked_again(types, confirms, tmp_path):

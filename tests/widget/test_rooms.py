@@ -55,8 +55,8 @@ def answer(qtbot, dock, image, *pixels):
     )
 
 
-def kinds(dock):
-    items = dock.views.kinds.list
+def classes(dock):
+    items = dock.views.classes.list
     return [items.item(row).text() for row in range(items.count())]
 
 
@@ -68,58 +68,58 @@ def press_key(dock, key):
     return used
 
 
-# -- kinds and signs --------------------------------------------------------------------------
+# -- classes and signs --------------------------------------------------------------------------
 
 
-def test_a_new_kind_is_the_next_one(qtbot, dock, pair):
-    press(qtbot, dock.views.kinds.new_button)
-    assert dock.session.kind == "kind 2"
-    assert kinds(dock) == ["kind 1", "kind 2"]
-    assert dock.views.kinds.list.currentItem().text() == "kind 2"
+def test_a_new_class_is_the_next_one(qtbot, dock, pair):
+    press(qtbot, dock.views.classes.new_button)
+    assert dock.session.class_name == "class 2"
+    assert classes(dock) == ["class 1", "class 2"]
+    assert dock.views.classes.list.currentItem().text() == "class 2"
     answer(qtbot, dock, pair[0], (40, 20))
-    assert list(dock.session.heatmaps_of("kind 2")) == list(pair)
+    assert list(dock.session.heatmaps_of("class 2")) == list(pair)
 
 
-def test_a_new_kind_begins_with_what_is_meant(qtbot, dock):
-    press(qtbot, dock.views.kinds.negative_button)
-    press(qtbot, dock.views.kinds.new_button)
+def test_a_new_class_begins_with_what_is_meant(qtbot, dock):
+    press(qtbot, dock.views.classes.negative_button)
+    press(qtbot, dock.views.classes.new_button)
     assert dock.session.positive
-    assert dock.views.kinds.positive_button.isChecked()
+    assert dock.views.classes.positive_button.isChecked()
 
 
-def test_a_click_on_a_kind_chooses_it(qtbot, dock):
-    press(qtbot, dock.views.kinds.new_button)
-    items = dock.views.kinds.list
+def test_a_click_on_a_class_chooses_it(qtbot, dock):
+    press(qtbot, dock.views.classes.new_button)
+    items = dock.views.classes.list
     place = items.visualItemRect(items.item(0)).center()
     qtbot.mouseClick(items.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert dock.session.kind == "kind 1"
+    assert dock.session.class_name == "class 1"
 
 
-def test_a_double_click_renames_a_kind_with_its_points(qtbot, dock, pair):
+def test_a_double_click_renames_a_class_with_its_points(qtbot, dock, pair):
     answer(qtbot, dock, pair[0], (40, 20))
-    items = dock.views.kinds.list
+    items = dock.views.classes.list
     items.editItem(items.item(0))
     editor = items.findChild(QLineEdit)
     editor.setText("gland")
     items.commitData(editor)
     items.closeEditor(editor, QAbstractItemDelegate.EndEditHint.NoHint)
-    assert list(dock.session.queries.features["kind"]) == ["gland"]
-    assert kinds(dock) == ["gland"]
+    assert list(dock.session.queries.features["class"]) == ["gland"]
+    assert classes(dock) == ["gland"]
 
 
-def test_a_kind_without_a_name_is_refused_in_one_sentence(qtbot, dock, notified):
-    dock.views.kinds.list.item(0).setText("  ")
-    assert [n.message for n in notified] == ["A kind needs a name; give at least one letter."]
-    assert kinds(dock) == ["kind 1"]
+def test_a_class_without_a_name_is_refused_in_one_sentence(qtbot, dock, notified):
+    dock.views.classes.list.item(0).setText("  ")
+    assert [n.message for n in notified] == ["A class needs a name; give at least one letter."]
+    assert classes(dock) == ["class 1"]
 
 
 def test_the_sign_of_the_next_point(qtbot, dock, pair):
-    press(qtbot, dock.views.kinds.negative_button)
+    press(qtbot, dock.views.classes.negative_button)
     assert not dock.session.positive
     dock.session.add_query(pair[0], 40, 20)
     assert list(dock.session.queries.features["sign"]) == ["negative"]
     dock.session.positive = True
-    assert dock.views.kinds.positive_button.isChecked()
+    assert dock.views.classes.positive_button.isChecked()
 
 
 def test_a_combination_is_chosen_and_explained(dock):
@@ -276,33 +276,33 @@ def test_light_that_is_lost_on_a_bright_image_is_told_of(qtbot, dock, pair, view
     qtbot.waitUntil(style.hint.isHidden)
 
 
-def test_winners_are_shown(qtbot, dock, pair):
-    tick(qtbot, dock.views.style.winners)
-    dock.session.add_query(pair[0], 40, 20, kind="bright")
-    dock.session.add_query(pair[0], 4, 4, kind="dark")
-    qtbot.waitUntil(lambda: len(dock.session.winners) == 2)
-    assert all(layer.visible for layer in dock.session.winners.values())
-    dock.session.show_winners = False
-    assert not dock.views.style.winners.isChecked()
-    assert not any(layer.visible for layer in dock.session.winners.values())
+def test_class_maps_are_shown(qtbot, dock, pair):
+    tick(qtbot, dock.views.style.class_maps)
+    dock.session.add_query(pair[0], 40, 20, class_name="bright")
+    dock.session.add_query(pair[0], 4, 4, class_name="dark")
+    qtbot.waitUntil(lambda: len(dock.session.class_maps) == 2)
+    assert all(layer.visible for layer in dock.session.class_maps.values())
+    dock.session.show_class_maps = False
+    assert not dock.views.style.class_maps.isChecked()
+    assert not any(layer.visible for layer in dock.session.class_maps.values())
 
 
-def test_why_there_is_no_winner_is_said_below_the_tick(qtbot, dock, pair):
-    hint = dock.views.style.winners_hint
+def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
+    hint = dock.views.style.class_map_hint
     answer(qtbot, dock, pair[0], (40, 20))
     assert hint.isHidden()
-    tick(qtbot, dock.views.style.winners)
-    assert hint.text() == "Needs two kinds that have a heatmap each."
+    tick(qtbot, dock.views.style.class_maps)
+    assert hint.text() == "Needs two classes that have a heatmap each."
     assert hint.isVisible()
-    dock.session.add_query(pair[0], 4, 4, kind="dark", positive=False)
+    dock.session.add_query(pair[0], 4, 4, class_name="dark", positive=False)
     qtbot.waitUntil(lambda: "dark has no positive point" in dock.views.status.text())
     assert hint.isVisible()
-    dock.session.add_query(pair[0], 4, 4, kind="dark")
+    dock.session.add_query(pair[0], 4, 4, class_name="dark")
     qtbot.waitUntil(hint.isHidden)
-    qtbot.waitUntil(lambda: len(dock.session.winners) == 2)
+    qtbot.waitUntil(lambda: len(dock.session.class_maps) == 2)
     tick(qtbot, dock.views.results.has_threshold)
     dock.session.threshold = 0.61
-    qtbot.waitUntil(lambda: hint.text() == "No winner below the threshold (0.61).")
+    qtbot.waitUntil(lambda: hint.text() == "No class below the threshold (0.61).")
     dock.session.threshold = None
     qtbot.waitUntil(hint.isHidden)
 
@@ -391,9 +391,9 @@ def test_tables_and_queries_are_saved_and_loaded(qtbot, make_dock, pair, tmp_pat
     assert not files.loaded.isHidden()
     assert not dock.views.sections["Combination"].folded
     assert files.file.text() == dialogs.path.name
-    assert files.kinds.text() == "asks for kind 1"
-    dock.session.rename_kind("kind 1", "nuclei")
-    qtbot.waitUntil(lambda: files.kinds.text() == "asks for nuclei")
+    assert files.classes.text() == "asks for class 1"
+    dock.session.rename_class("class 1", "nuclei")
+    qtbot.waitUntil(lambda: files.classes.text() == "asks for nuclei")
     files.drop_button.click()
     qtbot.waitUntil(lambda: dock.session.heatmaps == {})
     assert files.loaded.isHidden()
@@ -409,9 +409,9 @@ def test_a_query_that_the_model_cannot_ask_says_why(qtbot, make_dock, pair, tmp_
     dock.views.files.load_button.click()
     dock.session.set_model("another")
     files = dock.views.files
-    qtbot.waitUntil(lambda: "another" in files.kinds.text())
+    qtbot.waitUntil(lambda: "another" in files.classes.text())
     assert files.file.text() == dialogs.path.name
-    assert files.kinds.toolTip() == dock.session.results.problem
+    assert files.classes.toolTip() == dock.session.results.problem
 
 
 def test_a_cancelled_dialog_does_nothing(make_dock, pair, notified):
@@ -453,16 +453,16 @@ def test_keys_do_what_the_buttons_do(qtbot, dock, pair):
     assert press_key(dock, "N")
     assert not dock.session.positive
     press_key(dock, "Shift-K")
-    assert dock.session.kind == "kind 2"
+    assert dock.session.class_name == "class 2"
     press_key(dock, "K")
-    assert dock.session.kind == "kind 1"
+    assert dock.session.class_name == "class 1"
     press_key(dock, "H")
     assert dock.session.hovering
     assert dock.views.look.hovering.isChecked()
 
 
 def test_tooltips_name_the_keys(dock):
-    assert "(N)" in dock.views.kinds.negative_button.toolTip()
+    assert "(N)" in dock.views.classes.negative_button.toolTip()
     assert "(B)" in dock.views.look.best_match.toolTip()
     assert "Z)" in dock.views.queries.undo_button.toolTip()
 

@@ -119,13 +119,13 @@ def test_showing_a_style_is_not_choosing_it(qtbot):
         style.colormap_changed,
         style.scaling_changed,
         style.limits_changed,
-        style.winners_changed,
+        style.class_maps_changed,
     ):
         signal.connect(lambda *args: chosen.append(args))
     style.show_style(Look("bop blue", 0.4, "translucent"), "each", (0.25, 0.5), True)
     assert chosen == []
     assert style.limits.value() == (0.25, 0.5)
-    assert style.winners.isChecked()
+    assert style.class_maps.isChecked()
     assert style.blending.currentData() == "translucent"
     assert style.colormap.currentText() == "bop blue"
     assert style.opacity.value() == 40

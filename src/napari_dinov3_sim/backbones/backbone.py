@@ -174,14 +174,14 @@ class DINOv3Backbone:
     def _forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         import torch
 
-        kind = torch.device(self.device).type
+        device_type = torch.device(self.device).type
         low = self.dtype == "bfloat16"
         with (
             torch.inference_mode(),
-            torch.autocast(kind, torch.bfloat16) if low else nullcontext(),
+            torch.autocast(device_type, torch.bfloat16) if low else nullcontext(),
         ):
             # Never without blocking to the CPU: it would compute before all pixels are there.
-            pixels = pixel_values.to(self.device, non_blocking=kind == "cuda")
+            pixels = pixel_values.to(self.device, non_blocking=device_type == "cuda")
             tokens: torch.Tensor = self._model(pixels).last_hidden_state
         return tokens
 

@@ -237,7 +237,7 @@ def _translated(
 ) -> ModelError:
     from huggingface_hub import errors
 
-    # The order matters: a gated repository is a kind of repository that was not found.
+    # The order matters: a gated repository is also one that was not found.
     if isinstance(error, errors.GatedRepoError):
         return _gated(error, repo, model)
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):

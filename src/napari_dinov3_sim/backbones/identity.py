@@ -170,9 +170,9 @@ def _version(package: str) -> str:
 
 def _checked(content: dict[str, Any]) -> ModelIdentity:
     identity = ModelIdentity(**content)
-    kinds = {"patch_size": int, "dim": int, "is_builtin": bool}
+    types = {"patch_size": int, "dim": int, "is_builtin": bool}
     for name, value in asdict(identity).items():
-        if type(value) is not kinds.get(name, str):
+        if type(value) is not types.get(name, str):
             raise ValueError(name)
     if identity.patch_size < 1 or not identity.fingerprint:
         raise ValueError(identity)

@@ -186,7 +186,7 @@ def _from_registry(record: ModelRecord, progress: Progress | None) -> ModelFiles
 
 
 def _helpfulness(error: ModelError) -> int:
-    ranks = [rank for rank, kind in enumerate(_HELPFUL) if isinstance(error, kind)]
+    ranks = [rank for rank, error_type in enumerate(_HELPFUL) if isinstance(error, error_type)]
     return min(ranks, default=len(_HELPFUL))
 
 
@@ -226,18 +226,18 @@ def _cached_json(repo: str, filename: str) -> dict[str, Any]:
 
 
 def checked_config(config: dict[str, Any], model: str) -> dict[str, Any]:
-    """Return a config.json, refusing that of another kind of model.
+    """Return a config.json, refusing that of another sort of model.
 
     Raises
     ------
     WrongModelError
         transformers' `model_type` or timm's `architecture` is that of another model.
     """
-    kind = config.get("model_type", "dinov3_vit")
+    model_type = config.get("model_type", "dinov3_vit")
     timm = config.get("architecture", "vit_dinov3")
-    if kind == "dinov3_vit" and timm.startswith("vit") and "dinov3" in timm:
+    if model_type == "dinov3_vit" and timm.startswith("vit") and "dinov3" in timm:
         return config
-    found = f"model_type {kind}" if kind != "dinov3_vit" else f"architecture {timm}"
+    found = f"model_type {model_type}" if model_type != "dinov3_vit" else f"architecture {timm}"
     raise WrongModelError(
         model,
         f"its config.json says {found}, not dinov3_vit",

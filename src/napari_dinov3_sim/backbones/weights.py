@@ -206,7 +206,7 @@ def read_weights(paths: Sequence[Path], model: str, cure: str) -> dict[str, torc
     CorruptWeightsError
         A file is truncated, is not what its name says or holds more than tensors.
     WrongModelError
-        A .pth file holds no named tensors, or a file is one of another kind, such as a picture.
+        A .pth file holds no named tensors, or a file is something else, such as a picture.
     """
     state: dict[str, torch.Tensor] = {}
     for path in paths:

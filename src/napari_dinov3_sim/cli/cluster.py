@@ -69,7 +69,7 @@ def _connect(address: str) -> Any:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=TIMEOUT, set_as_default=False)
-    except Exception as error:  # every kind of address fails in its own way
+    except Exception as error:  # every sort of address fails in its own way
         raise UsageError(
             f"There is no scheduler at {address}; start one with `dask scheduler`, or check the "
             "address, which looks like tcp://10.0.0.1:8786."

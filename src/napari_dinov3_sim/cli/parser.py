@@ -80,11 +80,13 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         help="how several pixels make one score; auto is the mean without --not, contrast with",
     )
     parser.add_argument(
-        "--kind",
+        "--class",
+        "--kind",  # its name before 0.2
+        dest="class_name",
         metavar="NAME",
         type=name,
         help="what is clicked, for tables and the saved query (default: the name of the saved "
-        "query, or kind 1)",
+        "query, or class 1)",
     )
     parser.add_argument(
         "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
@@ -267,7 +269,7 @@ def _main_parser() -> _Parser:
     commands = "\n".join(f"  {name:<12}{text}" for name, text in _SUMMARIES.items())
     parser = _Parser(
         prog=PROGRAM,
-        description="Click on something in one image; see where the same kind is in every image.",
+        description="Click on a structure in one image; see where else it is, in every image.",
         epilog=f"commands:\n{commands}\n\nEach has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

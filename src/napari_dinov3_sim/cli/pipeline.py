@@ -106,7 +106,7 @@ class Search:
     ----------
     arguments : argparse.Namespace
     wanted : OutputOptions
-    kinds : tuple of str
+    classes : tuple of str
         Names of what is searched.
     places : list of SearchPlane
         All planes of all files, each file once.
@@ -117,7 +117,7 @@ class Search:
 
     arguments: argparse.Namespace
     wanted: OutputOptions
-    kinds: tuple[str, ...]
+    classes: tuple[str, ...]
     places: list[SearchPlane]
     files: int
     failures: Failures
@@ -131,7 +131,7 @@ class Search:
     def of(
         cls,
         arguments: argparse.Namespace,
-        kinds: Iterable[str],
+        classes: Iterable[str],
         paths: Sequence[Path],
         first: FilePlan | None = None,
     ) -> Search:
@@ -140,7 +140,7 @@ class Search:
         Parameters
         ----------
         arguments : argparse.Namespace
-        kinds : iterable of str
+        classes : iterable of str
         paths : sequence of Path
             Each once.
         first : FilePlan, optional
@@ -153,7 +153,7 @@ class Search:
                 failures.add(file)
         plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
         files = len(paths) + (first is not None)
-        return cls(arguments, wanted, tuple(kinds), name_planes(plans), files, failures)
+        return cls(arguments, wanted, tuple(classes), name_planes(plans), files, failures)
 
     def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
         """Raise `OutputError` if something that is read would be replaced.
@@ -163,7 +163,7 @@ class Search:
         inputs, outputs : sequence of Path
             What is read besides the images, and written besides the results.
         """
-        names = output_names([place.stem for place in self.places], self.kinds, self.wanted)
+        names = output_names([place.stem for place in self.places], self.classes, self.wanted)
         results = [self.arguments.out / name for name in names]
         images = [place.path for place in self.places]
         check_inputs_survive([*inputs, *images], [*results, *outputs])
@@ -207,8 +207,8 @@ class Search:
         """Write the files of all planes."""
         if not results:
             return SearchReport([], None, None)
-        kinds, planes = self.kinds, self.planes
-        return write_results(results, kinds, self.wanted, folder, planes, failures=self.failures)
+        classes, planes = self.classes, self.planes
+        return write_results(results, classes, self.wanted, folder, planes, failures=self.failures)
 
     def tell(
         self,

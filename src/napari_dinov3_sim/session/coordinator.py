@@ -74,7 +74,7 @@ class MessageHandler:
     Attributes
     ----------
     histograms : mapping of str to ndarray of int
-        How many patches of all maps have which cosine, by kind.
+        How many patches of all maps have which cosine, by class.
     """
 
     def __init__(
@@ -338,7 +338,9 @@ class Coordinator(SessionSignals):
             self._combination = query.combination
             self._overlays.heatmaps.recolour()
             if not len(self._queries):
-                self._queries.set_role(PointRole(query.kinds[0].name, self._queries.role.positive))
+                self._queries.set_role(
+                    PointRole(query.classes[0].name, self._queries.role.positive)
+                )
         self._on_points()
 
     def _on_listed(self) -> None:

@@ -1,4 +1,4 @@
-"""What layers over images are called: after their image, and their kind if there are several."""
+"""What layers over images are called: after their image, and their class if there are several."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_dinov3_sim.backbones import MODELS
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
-LayerRole = Literal["query", "heatmap", "winner", "result", "outline", "mirror"]
+LayerRole = Literal["query", "heatmap", "class map", "result", "outline", "mirror"]
 
 
 def mark(layer: Layer, role: LayerRole, **details: Any) -> None:
@@ -49,7 +49,9 @@ def model_in_use(layers: Iterable[Layer]) -> str | None:
     return None
 
 
-def layer_name(image: str, what: str, kind: str = DEFAULT_KIND, *, several: bool = False) -> str:
+def layer_name(
+    image: str, what: str, class_name: str = DEFAULT_CLASS, *, several: bool = False
+) -> str:
     """Return the name of a layer.
 
     Parameters
@@ -58,16 +60,20 @@ def layer_name(image: str, what: str, kind: str = DEFAULT_KIND, *, several: bool
         What the image is called.
     what : str
         What the layer shows of it.
-    kind : str, optional
+    class_name : str, optional
     several : bool, optional
-        Whether there are other kinds.
+        Whether there are other classes.
 
     Examples
     --------
     >>> layer_name("left", "objects"), layer_name("left", "objects", several=True)
-    ('left objects', 'left objects: kind 1')
+    ('left objects', 'left objects: class 1')
     """
-    return f"{image} {what}: {kind}" if several or kind != DEFAULT_KIND else f"{image} {what}"
+    return (
+        f"{image} {what}: {class_name}"
+        if several or class_name != DEFAULT_CLASS
+        else f"{image} {what}"
+    )
 
 
 def follow_name(layer: Layer, given: str, wanted: str) -> str:

@@ -46,7 +46,7 @@ class Failure:
 
     Attributes
     ----------
-    kind : {'model', 'plane', 'internal'}
+    subject : {'model', 'plane', 'internal'}
         What failed: loading the model, embedding one plane, or the program itself.
     message : str
         One sentence with the cure.
@@ -56,7 +56,7 @@ class Failure:
         What was raised, for logs and for scripts that want it.
     """
 
-    kind: Literal["model", "plane", "internal"]
+    subject: Literal["model", "plane", "internal"]
     message: str
     plane: PlaneKey | None = None
     error: BaseException | None = field(default=None, repr=False)
@@ -65,14 +65,14 @@ class Failure:
     def of(
         cls,
         error: BaseException,
-        kind: Literal["model", "plane", "internal"],
+        subject: Literal["model", "plane", "internal"],
         plane: PlaneKey | None = None,
     ) -> Failure:
         """Describe an exception: a user's error by its sentence, any other by its type too."""
         if isinstance(error, SimilarityError):
-            return cls(kind, str(error), plane, error)
+            return cls(subject, str(error), plane, error)
         message = f"{type(error).__name__}: {error}. Please report this with the steps before it."
-        return cls("internal" if kind != "plane" else kind, message, plane, error)
+        return cls("internal" if subject != "plane" else subject, message, plane, error)
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,14 @@ class PlaneEmbedded:
 
 
 @dataclass(frozen=True, eq=False)
-class KindMaps:
-    """The maps of one plane: one for each kind.
+class PlaneMaps:
+    """The maps of one plane: one for each class.
 
     Attributes
     ----------
     grid : PatchGrid
     cosines : mapping of str to ndarray of float32, shape (rows, columns)
-        By kind.
+        By class.
     """
 
     grid: PatchGrid
@@ -152,16 +152,16 @@ class MapReady:
 
     plane: PlaneKey
     handle: StateHandle
-    maps: KindMaps
+    maps: PlaneMaps
 
 
 @dataclass(frozen=True)
 class LayerReady:
-    """What the layers over one image show now: heatmaps by kind, and the winning kind if any."""
+    """What the layers over one image show now: heatmaps by class, and the class map if ay."""
 
     layer: LayerAxes
     heatmaps: Mapping[str, LayerData]
-    winner: LayerData | None
+    class_map: LayerData | None
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Answered:
     limits : tuple of float
         One scale for all maps.
     histograms : mapping of str to ndarray of int, shape (HISTOGRAM_BINS,)
-        How many patches have which cosine from -1 to 1, by kind.
+        How many patches have which cosine from -1 to 1, by class.
     """
 
     limits: tuple[float, float]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
-    from napari_dinov3_sim.session.messages import KindMaps, StateHandle
+    from napari_dinov3_sim.session.messages import PlaneMaps, StateHandle
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Scene:
         """Whether an image, or any channel that is searched as one with it, is shown."""
         return any(layer.visible for layer in self.layers(image.unique_id))
 
-    def maps(self, key: PlaneKey) -> KindMaps | None:
+    def maps(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the scores of a plane for the present question, if they are there."""
         return self.answers.known(key)
 
@@ -185,10 +185,10 @@ class Scene:
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         return np.array([self.world(plane, *corner) for corner in corners])
 
-    def score(self, place: PlanePixel, kind: str) -> float | None:
-        """Return the score of a kind at a pixel, in units of the cosine."""
+    def score(self, place: PlanePixel, class_name: str) -> float | None:
+        """Return the score of a class at a pixel, in units of the cosine."""
         maps = self.maps(place.plane.key)
-        if maps is None or kind not in maps.cosines:
+        if maps is None or class_name not in maps.cosines:
             return None
         side = maps.grid.patch_size
-        return float(maps.cosines[kind][place.y // side, place.x // side])
+        return float(maps.cosines[class_name][place.y // side, place.x // side])

@@ -11,8 +11,7 @@ import numpy as np
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
-from napari_dinov3_sim.core.search.combine import Combination
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, Combination
 from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.images.target import MergedChannels
@@ -44,7 +43,7 @@ class Asking(Coordinator):
         x: float,
         y: float,
         *,
-        kind: str | None = None,
+        class_name: str | None = None,
         positive: bool | None = None,
     ) -> None:
         """Add a query point at a pixel of the plane of an image that is shown.
@@ -54,8 +53,8 @@ class Asking(Coordinator):
         layer : napari.layers.Image
         x, y : float
             Pixel column and row at full resolution.
-        kind : str, optional
-            By default the current one, see `kind`.
+        class_name : str, optional
+            By default the current one, see `class_name`.
         positive : bool, optional
             Whether this is what is meant, or what is not; by default as `positive` says.
 
@@ -83,7 +82,9 @@ class Asking(Coordinator):
             )
         self._queries.ensure(layer)
         role = self._queries.role
-        chosen = PointRole(kind or role.kind, role.positive if positive is None else positive)
+        chosen = PointRole(
+            class_name or role.class_name, role.positive if positive is None else positive
+        )
         self._queries.append(world, record.layer.unique_id, chosen)
 
     def new_queries(self) -> None:
@@ -93,49 +94,49 @@ class Asking(Coordinator):
         self._schedule()
 
     @property
-    def kind(self) -> str:
-        """Name of the kind that the next point belongs to."""
-        return self._queries.role.kind
+    def class_name(self) -> str:
+        """Name of the class that the next point belongs to."""
+        return self._queries.role.class_name
 
-    @kind.setter
-    def kind(self, kind: str) -> None:
-        name = kind.strip()
+    @class_name.setter
+    def class_name(self, class_name: str) -> None:
+        name = class_name.strip()
         if not name:
-            raise SimilarityError("A kind needs a name; give at least one letter.")
+            raise SimilarityError("A class needs a name; give at least one letter.")
         self._palette.colour(name)
         self._queries.set_role(PointRole(name, self.positive))
         self.queried.emit()
 
     @property
     def positive(self) -> bool:
-        """Whether the next point is an example of its kind, or of what is not meant."""
+        """Whether the next point is an example of its class, or of what is not meant."""
         return self._queries.role.positive
 
     @positive.setter
     def positive(self, positive: bool) -> None:
-        self._queries.set_role(PointRole(self.kind, positive))
+        self._queries.set_role(PointRole(self.class_name, positive))
         self.queried.emit()
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """All kinds there are and their colours, as ``#rrggbb``."""
-        self._palette.colour(self.kind)
+    def classes(self) -> dict[str, str]:
+        """All classes there are and their colours, as ``#rrggbb``."""
+        self._palette.colour(self.class_name)
         return {name: self._palette.colour(name) for name in self._palette.names}
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give a kind another name; it keeps its points and its colour."""
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class another name; it keeps its points and its colour."""
         name = new.strip()
         if not name:
-            raise SimilarityError("A kind needs a name; give at least one letter.")
-        self._overlays.heatmaps.rename_kind(old, name)
-        self._queries.rename_kind(old, name)
-        self.results.rename_kind(old, name)
+            raise SimilarityError("A class needs a name; give at least one letter.")
+        self._overlays.heatmaps.rename_class(old, name)
+        self._queries.rename_class(old, name)
+        self.results.rename_class(old, name)
         self._answers.forget()  # regions may still ask for the old one, whose layers are gone
         self._schedule()
 
     @property
     def combination(self) -> Combination:
-        """How the points of a kind are combined: 'auto', 'mean', 'best' or 'contrast'."""
+        """How the points of a class are combined: 'auto', 'mean', 'best' or 'contrast'."""
         return self._combination
 
     @combination.setter
@@ -159,7 +160,7 @@ class Asking(Coordinator):
 
     @property
     def histograms(self) -> dict[str, NDArray[np.intp]]:
-        """How many patches of all maps have which cosine from -1 to 1, by kind."""
+        """How many patches of all maps have which cosine from -1 to 1, by class."""
         return dict(self._handler.histograms)
 
     def undo(self) -> bool:
@@ -192,32 +193,32 @@ class Showing(Coordinator):
 
     @property
     def heatmaps(self) -> dict[Image, Image]:
-        """Each image layer's heatmap layer, that of the first kind where there are several."""
-        kinds = self._overlays.heatmaps.kinds
-        return self.heatmaps_of(kinds[0] if kinds else DEFAULT_KIND)
+        """Each image layer's heatmap layer, that of the first class where there are several."""
+        classes = self._overlays.heatmaps.classes
+        return self.heatmaps_of(classes[0] if classes else DEFAULT_CLASS)
 
-    def heatmaps_of(self, kind: str) -> dict[Image, Image]:
-        """Return each image layer's heatmap layer of a kind, as they are in the viewer now."""
+    def heatmaps_of(self, class_name: str) -> dict[Image, Image]:
+        """Return each image layer's heatmap layer of a class, as they are in the viewer now."""
         items = self._overlays.heatmaps.items().items()
-        found = {place.image: layer for place, layer in items if place.kind == kind}
+        found = {place.image: layer for place, layer in items if place.class_name == class_name}
         records = {image_id: self._targets.get(image_id) for image_id in found}
         return {r.layer: found[image_id] for image_id, r in records.items() if r is not None}
 
     @property
-    def winners(self) -> dict[Image, Labels]:
-        """Each image layer's Labels layer of winning kinds; empty with fewer than two kinds."""
-        items = self._overlays.winners.items()
+    def class_maps(self) -> dict[Image, Labels]:
+        """Each image layer's class map, a Labels layer; empty with fewer than two classes."""
+        items = self._overlays.class_maps.items()
         records = {image_id: self._targets.get(image_id) for image_id in items}
         return {r.layer: items[image_id] for image_id, r in records.items() if r is not None}
 
     @property
-    def show_winners(self) -> bool:
-        """Whether the layers of winning kinds are shown, also those still to come."""
-        return self._overlays.winners.visible
+    def show_class_maps(self) -> bool:
+        """Whether class maps are shown, also those still to come."""
+        return self._overlays.class_maps.visible
 
-    @show_winners.setter
-    def show_winners(self, show: bool) -> None:
-        self._overlays.winners.visible = show
+    @show_class_maps.setter
+    def show_class_maps(self, show: bool) -> None:
+        self._overlays.class_maps.visible = show
         self.restyled.emit()
 
     @property
@@ -258,10 +259,10 @@ class Showing(Coordinator):
         bool
             False if there is no heatmap to go by.
         """
-        kinds = self._overlays.heatmaps.kinds
-        current = self._queries.role.kind
-        kind = current if current in kinds else next(iter(kinds), current)
-        match = self._interaction.go_to_best_match(kind)
+        classes = self._overlays.heatmaps.classes
+        current = self._queries.role.class_name
+        class_name = current if current in classes else next(iter(classes), current)
+        match = self._interaction.go_to_best_match(class_name)
         if match is not None:
             self._viewer.status = f"{match.name}: similarity {match.score:.2f}"
         return match is not None

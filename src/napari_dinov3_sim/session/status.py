@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.query.question_builder import (
+    classes_without_positive,
     is_only_negative,
-    kinds_without_positive,
 )
-from napari_dinov3_sim.session.results.summaries import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable
@@ -102,13 +102,13 @@ class StatusInfo:
     regions, regions_outside : int
         Drawn or labelled regions that are asked about, and those on no target.
     saved : int
-        Kinds of a loaded query.
+        Classes of a loaded query.
     saved_remark : str
         How that query differs from the present resolution, as a clause.
     only_negative : bool
         Whether everything that was picked says what is not meant.
     without_positive : tuple of str
-        Kinds of which that is so.
+        Classes of which that is so.
     stacks : StackProgress or None
         Where all planes of stacks are asked for.
     """
@@ -141,7 +141,7 @@ def status_line(now: StatusInfo) -> str:
 
     Examples
     --------
-    >>> describe(Situation(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
+    >>> status_line(StatusInfo(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
     'Open an image to begin.'
     """
     return " ".join([_main(now), *_remarks(now)])
@@ -165,13 +165,13 @@ def _main(now: StatusInfo) -> str:
         return f"{now.model} could not be loaded; choose another model."
     if not now.answered:
         return "Not every image that was clicked is embedded; press Embed."
-    return f"{count(now.answered, 'heatmap')} for {' and '.join(asking)}."
+    return f"{plural(now.answered, 'heatmap')} for {' and '.join(asking)}."
 
 
 def _how_far(now: StatusInfo) -> str:
     stacks = now.stacks
     if stacks is None or stacks.planes == now.planes:
-        return f"{now.embedded} of {count(now.planes, 'image')} embedded"
+        return f"{now.embedded} of {plural(now.planes, 'image')} embedded"
     if stacks.embedded < stacks.planes:
         return f"{stacks.embedded} of {stacks.planes} planes embedded"
     return f"{stacks.answered} of {stacks.planes} planes answered"
@@ -179,8 +179,8 @@ def _how_far(now: StatusInfo) -> str:
 
 def _asking(now: StatusInfo) -> list[str]:
     points = now.points - now.outside - now.ignored
-    counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved kind"))
-    return [count(number, noun) for number, noun in counted if number]
+    counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved class"))
+    return [plural(number, noun) for number, noun in counted if number]
 
 
 def _remarks(now: StatusInfo) -> list[str]:
@@ -190,11 +190,11 @@ def _remarks(now: StatusInfo) -> list[str]:
     if now.saved and now.saved_remark:
         remarks.append(f"The saved query finds less: {now.saved_remark}.")
     if now.targets and now.planes < now.targets:
-        remarks.append(f"{count(now.targets - now.planes, 'image')} outside the shown plane.")
+        remarks.append(f"{plural(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.outside:
-        remarks.append(f"{count(now.outside, 'point')} outside all ticked images.")
+        remarks.append(f"{plural(now.outside, 'point')} outside all ticked images.")
     if now.regions_outside:
-        remarks.append(f"{count(now.regions_outside, 'region')} outside all ticked images.")
+        remarks.append(f"{plural(now.regions_outside, 'region')} outside all ticked images.")
     if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:
@@ -210,9 +210,9 @@ def _ignored(number: int) -> str:
     return f"{number} points were set in 3-D or in the grid and are not used; delete them."
 
 
-def _without_positive(kinds: tuple[str, ...]) -> str:
-    has = "have" if len(kinds) > 1 else "has"
-    return f"{', '.join(kinds)} {has} no positive point yet: click with + this."
+def _without_positive(classes: tuple[str, ...]) -> str:
+    has = "have" if len(classes) > 1 else "has"
+    return f"{', '.join(classes)} {has} no positive point yet: click with + this."
 
 
 class StatusReporter:
@@ -312,5 +312,5 @@ class StatusReporter:
             saved=self._saved.count,
             saved_remark=self._saved.remark,
             only_negative=is_only_negative(picks),
-            without_positive=kinds_without_positive(picks),
+            without_positive=classes_without_positive(picks),
         )

@@ -26,7 +26,7 @@ class PeakRow:
     ----------
     image : str
         Name of the image.
-    kind : str
+    class_name : str
         What was looked for.
     x, y : float
         In pixels of the image.
@@ -37,7 +37,7 @@ class PeakRow:
     """
 
     image: str
-    kind: str
+    class_name: str
     x: float
     y: float
     score: float
@@ -56,17 +56,17 @@ def peaks_table(rows: Iterable[PeakRow], world_axes: Sequence[str] = ()) -> str:
     Returns
     -------
     str
-        With the headings ``image, kind, x_px, y_px``, the world axes, and ``score``. Names that
+        With the headings ``image, class, x_px, y_px``, the world axes, and ``score``. Names that
         a spreadsheet would run as formulas are given an apostrophe.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["image", "kind", "x_px", "y_px", *map(_safe, world_axes), "score"])
+    writer.writerow(["image", "class", "x_px", "y_px", *map(_safe, world_axes), "score"])
     for row in rows:
         if len(row.world) != len(world_axes):
             raise ValueError(f"{len(row.world)} world coordinates for {len(world_axes)} axes")
         place = [f"{number:.10g}" for number in (row.x, row.y, *row.world)]
-        writer.writerow([_safe(row.image), _safe(row.kind), *place, f"{row.score:.6f}"])
+        writer.writerow([_safe(row.image), _safe(row.class_name), *place, f"{row.score:.6f}"])
     return stream.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError, StoreError
-from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.store.safetensors_io import FORMAT, cannot_write, write_atomically
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-QUERY_FORMAT = "napari-dinov3-sim-query/1"
+QUERY_FORMAT = "napari-dinov3-sim-query/2"
+FORMER_FORMAT = "napari-dinov3-sim-query/1"
+"""Its list of classes was called ``kinds``; such files go on being read."""
+
 QUERY_SUFFIX = ".query.safetensors"
 
 PICTURES = (
@@ -79,8 +82,8 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
 
     target = Path(path)
     arrays: dict[str, NDArray[Any]] = {}
-    for number, kind in enumerate(query.kinds):
-        arrays |= {f"{number}.{name}": array for name, array in _arrays_of(kind).items()}
+    for number, saved_class in enumerate(query.classes):
+        arrays |= {f"{number}.{name}": array for name, array in _arrays_of(saved_class).items()}
     metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
     content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
     try:
@@ -90,18 +93,22 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _arrays_of(kind: SavedKind) -> dict[str, NDArray[Any]]:
-    arrays = {"positives": kind.positives, "negatives": kind.negatives}
-    if kind.background is not None:
-        arrays["background"] = kind.background
-    return arrays | {f"thumbnails.{n}": one for n, one in enumerate(kind.thumbnails)}
+def _arrays_of(saved_class: SavedClass) -> dict[str, NDArray[Any]]:
+    arrays = {"positives": saved_class.positives, "negatives": saved_class.negatives}
+    if saved_class.background is not None:
+        arrays["background"] = saved_class.background
+    return arrays | {f"thumbnails.{n}": one for n, one in enumerate(saved_class.thumbnails)}
 
 
 def _description_of(query: SavedQuery) -> dict[str, Any]:
     return {
-        "kinds": [
-            {"name": kind.name, "colour": kind.colour, "thumbnails": len(kind.thumbnails)}
-            for kind in query.kinds
+        "classes": [
+            {
+                "name": saved_class.name,
+                "colour": saved_class.colour,
+                "thumbnails": len(saved_class.thumbnails),
+            }
+            for saved_class in query.classes
         ],
         "combination": query.combination,
         "fingerprint": query.fingerprint,
@@ -133,7 +140,7 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
     try:
         with safe_open(source, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != QUERY_FORMAT:
+            if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT):
                 raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _query_of(json.loads(metadata["query"]), arrays)
@@ -175,13 +182,14 @@ def _is_picture(path: Path) -> bool:
 
 
 def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedQuery:
-    kinds = []
-    for number, kind in enumerate(description["kinds"]):
-        thumbnails = (arrays[f"{number}.thumbnails.{n}"] for n in range(kind["thumbnails"]))
-        kinds.append(
-            SavedKind(
-                kind["name"],
-                kind["colour"],
+    classes = []
+    listed = description["classes" if "classes" in description else "kinds"]
+    for number, saved_class in enumerate(listed):
+        thumbnails = (arrays[f"{number}.thumbnails.{n}"] for n in range(saved_class["thumbnails"]))
+        classes.append(
+            SavedClass(
+                saved_class["name"],
+                saved_class["colour"],
                 arrays[f"{number}.positives"],
                 arrays[f"{number}.negatives"],
                 arrays.get(f"{number}.background"),
@@ -192,7 +200,7 @@ def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> S
     if not all(isinstance(value, str) for value in rest.values()):
         raise StateError("A combination and a model are named by text.")
     cell_size, factor = int(description["cell_size"]), description.get("factor")
-    return SavedQuery(tuple(kinds), **rest, cell_size=cell_size, factor=factor)
+    return SavedQuery(tuple(classes), **rest, cell_size=cell_size, factor=factor)
 
 
 def list_queries(folder: str | os.PathLike[str]) -> list[LibraryEntry]:

@@ -47,14 +47,14 @@ def flip_sign(viewer: Viewer) -> None:
     open_dock(viewer).controller.queries.flip_sign()
 
 
-def next_kind(viewer: Viewer) -> None:
-    """Let the next clicks belong to the next kind."""
-    open_dock(viewer).controller.queries.next_kind()
+def next_class(viewer: Viewer) -> None:
+    """Let the next clicks belong to the next class."""
+    open_dock(viewer).controller.queries.next_class()
 
 
-def new_kind(viewer: Viewer) -> None:
-    """Begin a new kind with the next click."""
-    open_dock(viewer).controller.queries.new_kind()
+def new_class(viewer: Viewer) -> None:
+    """Begin a new class with the next click."""
+    open_dock(viewer).controller.queries.new_class()
 
 
 def undo_query(viewer: Viewer) -> None:

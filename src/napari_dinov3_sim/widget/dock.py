@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SimilarityWidget(QWidget):
-    """Click on something in one image; every ticked image lights up where the same kind is.
+    """Click on a structure in one image; every ticked image lights up where it is found again.
 
     Parameters
     ----------

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Asked:
-    """Vectors of a kind, and what they lie on.
+    """Vectors of a class, and what they lie on.
 
-    `named` says whether the kind is known before anything is read: all but those of labels are,
+    `named` says whether the class is known before anything is read: all but those of labels are,
     and those come last.
     """
 
-    kind: str
+    class_name: str
     positive: bool
     vectors: list
     on: tuple | None = None

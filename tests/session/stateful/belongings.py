@@ -20,7 +20,7 @@ def portrait(layer) -> dict:
     """All of a layer that nobody but the user may change."""
     found = {name: deepcopy(getattr(layer, name)) for name in COMMON + _names_for(layer)}
     found["affine"] = np.array(layer.affine.affine_matrix)
-    if "result" not in str(layer.metadata):  # whose mark says what kind it is of
+    if "result" not in str(layer.metadata):  # whose mark says what class it is of
         found["metadata"] = deepcopy(layer.metadata)
     if isinstance(layer, Image):
         found["colormap"] = layer.colormap.name

@@ -9,7 +9,7 @@ from napari_dinov3_sim.core.embedding.recipe import Recipe
 
 FRACTION = st.floats(0.0, 0.999)
 NUMBER = st.integers(0, 10**6)
-KIND = st.sampled_from(["kind 1", "cell", "debris"])
+CLASS = st.sampled_from(["class 1", "cell", "debris"])
 SIGN = st.sampled_from([True, True, False])
 STEP = st.floats(-80, 80)
 MOVE = st.tuples(st.floats(-30, 30), st.floats(-30, 30))

@@ -62,12 +62,12 @@ class ShapesSaid:
 
     def asked(self, naive) -> list[Asked]:
         found = []
-        for number, (kind, positive) in enumerate(self.roles):
+        for number, (class_name, positive) in enumerate(self.roles):
             image = self.owners[number]
             if image is not None:
                 on = image, naive.pixel(image, self.places[number])[0]
                 vectors = self.vectors(naive, number, on)
-                found.append(Asked(kind or self.layer.name, positive, vectors, on))
+                found.append(Asked(class_name or self.layer.name, positive, vectors, on))
         return found
 
     def vectors(self, naive, number, on) -> list:

@@ -19,10 +19,10 @@ class Invariants(Oracle):
         self.check_idle()
         self.check_images()
         asked = self.asked()
-        kinds = self.kinds_of(asked)
-        self.check_layers(kinds)
+        classes = self.classes_of(asked)
+        self.check_layers(classes)
         for target in self.ticked:
-            self.check_target(target, asked, kinds)
+            self.check_target(target, asked, classes)
         self.check_points()
 
     def check_idle(self) -> None:
@@ -30,7 +30,7 @@ class Invariants(Oracle):
         session = self.session
         assert not any((session.busy, session._dirty, session.results.pending))
         for failure in self.failures:
-            foreign = self.is_foreign and failure.kind == "model"
+            foreign = self.is_foreign and failure.subject == "model"
             named = any(words in failure.message for words in self.expected)
             assert foreign or named, failure
         assert bool(session.results.problem) == self.is_foreign
@@ -48,18 +48,18 @@ class Invariants(Oracle):
 
     # -- layers ----------------------------------------------------------------------------------
 
-    def check_layers(self, kinds) -> None:
-        """One layer per image and kind, over an image that is searched, and no stranger."""
+    def check_layers(self, classes) -> None:
+        """One layer per image and class, over an image that is searched, and no stranger."""
         found = self.layers_by_role()
-        must = {image.unique_id for image in self.must_have()} if kinds else set()
-        may = {image.unique_id for image in self.ticked} if kinds else set()
+        must = {image.unique_id for image in self.must_have()} if classes else set()
+        may = {image.unique_id for image in self.ticked} if classes else set()
         maps = found["heatmap"]
         assert len(set(maps)) == len(maps)
-        assert {(i, kind) for i in must for kind in kinds} <= set(maps)
-        assert set(maps) <= {(i, kind) for i in may for kind in kinds}
-        winning = [image for image, _ in found["winner"]]
-        assert len(set(winning)) == len(winning)
-        assert set(winning) == ({image for image, _ in maps} if len(kinds) > 1 else set())
+        assert {(i, class_name) for i in must for class_name in classes} <= set(maps)
+        assert set(maps) <= {(i, class_name) for i in may for class_name in classes}
+        class_maps = [image for image, _ in found["class map"]]
+        assert len(set(class_maps)) == len(class_maps)
+        assert set(class_maps) == ({image for image, _ in maps} if len(classes) > 1 else set())
         outlined = [image for image, _ in found["outline"]]
         assert len(set(outlined)) == len(outlined)
         assert set(outlined) <= {image.unique_id for image in self.ticked}
@@ -72,20 +72,22 @@ class Invariants(Oracle):
                 mine = [(role, mark) for role in ROLES if (mark := mark_of(layer, role))]
                 assert len(mine) == 1, f"a stranger: {layer}"
                 role, mark = mine[0]
-                found[role].append((mark.get("image"), mark.get("kind")))
+                found[role].append((mark.get("image"), mark.get("class_name")))
         return found
 
-    def check_target(self, target, asked, kinds) -> None:
-        over = {kind: self.session.heatmaps_of(kind).get(target) for kind in kinds}
-        winner = self.session.winners.get(target)
-        for layer in filter(None, (*over.values(), winner)):
+    def check_target(self, target, asked, classes) -> None:
+        over = {
+            class_name: self.session.heatmaps_of(class_name).get(target) for class_name in classes
+        }
+        best_class = self.session.class_maps.get(target)
+        for layer in filter(None, (*over.values(), best_class)):
             self.lies_over(target, layer)
         for heatmap in filter(None, over.values()):
             assert heatmap.visible == self.is_visible(target)
         for z in self.planes(target):
             self.check_plane(target, z, asked, over)
-            if winner is not None:
-                self.check_winner(target, z, asked, np.asarray(winner.data))
+            if best_class is not None:
+                self.check_class_map(target, z, asked, np.asarray(best_class.data))
 
     def lies_over(self, target, layer) -> None:
         shape = np.array(target.data.shape)
@@ -99,19 +101,19 @@ class Invariants(Oracle):
 
     def check_plane(self, target, z, asked, over) -> None:
         wanted = None
-        for kind, heatmap in over.items():
+        for class_name, heatmap in over.items():
             if heatmap is not None:
                 got = np.asarray(heatmap.data) if z is None else np.asarray(heatmap.data[z])
                 if self.is_due(target, z) or not np.isnan(got).all():
                     wanted = wanted or self.scores(asked, target, z)
-                    there = self.over(target, wanted[kind])
+                    there = self.over(target, wanted[class_name])
                     np.testing.assert_allclose(got, there, atol=TOLERANCE)
 
-    def check_winner(self, target, z, asked, data) -> None:
+    def check_class_map(self, target, z, asked, data) -> None:
         got = data if z is None else data[z]
         if not self.is_due(target, z) and not got.any():
             return
-        number, certain = (self.over(target, part) for part in self.winners(asked, target, z))
+        number, certain = (self.over(target, part) for part in self.class_maps(asked, target, z))
         np.testing.assert_array_equal(got[certain], number[certain])
 
     def check_points(self) -> None:
@@ -119,7 +121,7 @@ class Invariants(Oracle):
         if points is None:
             assert not self.said
             return
-        assert list(points.features["kind"]) == [said.kind for said in self.said]
+        assert list(points.features["class"]) == [said.class_name for said in self.said]
         assert list(points.features["sign"]) == [POSITIVE[said.positive] for said in self.said]
         assert [str(symbol) for symbol in points.symbol] == [
             "disc" if said.positive else "cross" for said in self.said

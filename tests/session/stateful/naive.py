@@ -50,11 +50,15 @@ class Naive(Invariants):
 
     def check_colours(self) -> None:
         """What is asked keeps its colour, until the user says otherwise."""
-        colours = self.session.kinds
-        asked = {one.kind for region in self.regions for one in region.asked(self) if one.named}
-        for kind in asked:
-            assert self.colours.get(kind, colours[kind]) == colours[kind], kind
-        self.colours = {kind: colours[kind] for kind in asked}
+        colours = self.session.classes
+        asked = {
+            one.class_name for region in self.regions for one in region.asked(self) if one.named
+        }
+        for class_name in asked:
+            assert self.colours.get(class_name, colours[class_name]) == colours[class_name], (
+                class_name
+            )
+        self.colours = {class_name: colours[class_name] for class_name in asked}
 
     # -- the end ---------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from brute_force import (
 
 from .asked import Asked
 from .ownership import Ownership
-from .record import SIGNS, SavedKind, SavedSaid
+from .record import SIGNS, SavedClass, SavedSaid
 
 TOLERANCE = 3e-4
 
@@ -66,7 +66,7 @@ class Oracle(Ownership):
             if owner is not None:
                 z, y, x = self.pixel(owner, world)
                 vector = self.embeddings(owner, z)[y // self.cell, x // self.cell]
-                found.append(Asked(said.kind, said.positive, [vector], (owner, z)))
+                found.append(Asked(said.class_name, said.positive, [vector], (owner, z)))
         return found
 
     @property
@@ -76,64 +76,72 @@ class Oracle(Ownership):
 
     def asked_by_the_saved(self) -> list[Asked]:
         found = []
-        for kind in [] if self.saved is None or self.is_foreign else self.saved.kinds:
-            found.append(Asked(kind.name, True, kind.positives, background=kind.background))
-            found.append(Asked(kind.name, False, kind.negatives))
+        for class_name in [] if self.saved is None or self.is_foreign else self.saved.classes:
+            found.append(
+                Asked(
+                    class_name.name, True, class_name.positives, background=class_name.background
+                )
+            )
+            found.append(Asked(class_name.name, False, class_name.negatives))
         return found
 
-    def kinds_of(self, asked) -> list[str]:
-        """The kinds that have an example, in the order in which they were first asked for."""
-        names = dict.fromkeys(one.kind for one in asked if one.named)
-        names |= dict.fromkeys(one.kind for one in asked)
+    def classes_of(self, asked) -> list[str]:
+        """The classes that have an example, in the order in which they were first asked for."""
+        names = dict.fromkeys(one.class_name for one in asked if one.named)
+        names |= dict.fromkeys(one.class_name for one in asked)
         return [name for name in names if vectors_of(name, asked, positive=True)]
 
-    def background(self, kind, asked):
-        """The mean direction of all images that a kind was asked on."""
-        on = dict.fromkeys(one.on for one in asked if one.kind == kind and one.on and one.vectors)
-        means = [o.background for o in asked if o.kind == kind and o.background is not None]
+    def background(self, class_name, asked):
+        """The mean direction of all images that a class was asked on."""
+        on = dict.fromkeys(
+            one.on for one in asked if one.class_name == class_name and one.on and one.vectors
+        )
+        means = [
+            o.background for o in asked if o.class_name == class_name and o.background is not None
+        ]
         means += [reference_background([self.embeddings(*plane)]) for plane in on]
         return unit(np.mean(means, axis=0))
 
     def resolved(self, asked) -> str:
-        """How the vectors of each kind are combined."""
+        """How the vectors of each class are combined."""
         if self.combination != "auto":
             return self.combination
-        kinds = self.kinds_of(asked)
-        refined = any(vectors_of(kind, asked, positive=False) for kind in kinds)
+        classes = self.classes_of(asked)
+        refined = any(vectors_of(class_name, asked, positive=False) for class_name in classes)
         return "contrast" if refined else "mean"
 
     def saved_now(self) -> SavedSaid:
         """What a file of the present query must hold."""
         asked = self.asked()
-        kinds = [
-            SavedKind(
-                kind,
-                vectors_of(kind, asked, positive=True),
-                vectors_of(kind, asked, positive=False),
-                self.background(kind, asked),
+        classes = [
+            SavedClass(
+                class_name,
+                vectors_of(class_name, asked, positive=True),
+                vectors_of(class_name, asked, positive=False),
+                self.background(class_name, asked),
             )
-            for kind in self.kinds_of(asked)
+            for class_name in self.classes_of(asked)
         ]
-        return SavedSaid(kinds, self.combination, self.model.fingerprint)
+        return SavedSaid(classes, self.combination, self.model.fingerprint)
 
     # -- what must be seen -----------------------------------------------------------------------
 
     def scores(self, asked, target, z) -> dict[str, np.ndarray]:
-        """The score of every patch by kind."""
+        """The score of every patch by class."""
         embeddings, combination = self.embeddings(target, z), self.resolved(asked)
         return {
-            kind: reference_scores(
+            class_name: reference_scores(
                 combination,
-                vectors_of(kind, asked, positive=True),
-                vectors_of(kind, asked, positive=False),
-                self.background(kind, asked),
+                vectors_of(class_name, asked, positive=True),
+                vectors_of(class_name, asked, positive=False),
+                self.background(class_name, asked),
                 embeddings,
             )
-            for kind in self.kinds_of(asked)
+            for class_name in self.classes_of(asked)
         }
 
-    def winners(self, asked, target, z):
-        """The number of the winning kind, and where that is certain."""
+    def class_maps(self, asked, target, z):
+        """The number of the class_maps class, and where that is certain."""
         scores = np.stack(list(self.scores(asked, target, z).values()))
         ordered = np.sort(scores, axis=0)
         certain = ordered[-1] - ordered[-2] > TOLERANCE
@@ -164,9 +172,9 @@ class Oracle(Ownership):
         return shown is not None and (self.all_planes or z == shown)
 
 
-def vectors_of(kind, asked, *, positive) -> list:
-    of_kind = [one for one in asked if one.kind == kind and one.positive == positive]
-    return [vector for one in of_kind for vector in one.vectors]
+def vectors_of(class_name, asked, *, positive) -> list:
+    of_class = [one for one in asked if one.class_name == class_name and one.positive == positive]
+    return [vector for one in of_class for vector in one.vectors]
 
 
 def windowed(image, z):

@@ -103,7 +103,7 @@ class Ownership(Record):
     def points_now(self) -> Before:
         data = self.session.queries.data.copy()
         said, owner, notes = list(self.said), list(self.owner), list(self.notes)
-        return Before(data, said, owner, notes, self.session.kinds)
+        return Before(data, said, owner, notes, self.session.classes)
 
     def take_back(self, before: Before, now: Before) -> None:
         """Let the points be what they were; what was noted of those that stay is kept."""

@@ -12,8 +12,8 @@ from napari.layers.base import ActionType
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .choices import (
+    CLASS,
     FRACTION,
-    KIND,
     MOVE,
     NUMBER,
     SIGN,
@@ -36,32 +36,32 @@ class PointRules:
 
     @with_images
     @with_layer
-    @rule(number=NUMBER, fy=FRACTION, fx=FRACTION, kind=KIND, positive=SIGN)
-    def click(self, number, fy, fx, kind, positive):
+    @rule(number=NUMBER, fy=FRACTION, fx=FRACTION, class_name=CLASS, positive=SIGN)
+    def click(self, number, fy, fx, class_name, positive):
         naive, image = self.naive, self.image(number)
         # Off the borders of pixels, where two right ways of computing round apart.
         position = np.zeros(image.ndim)
         position[-2:] = np.floor(np.array([fy, fx]) * image.data.shape[-2:]) + 0.137
         world = np.array(naive.viewer.dims.point, float)
         world[-2:] = image.data_to_world(position)[-2:]
-        self.session.kind, self.session.positive = kind, positive
+        self.session.class_name, self.session.positive = class_name, positive
         with naive.edit() as points:
             naive.owner.append(None)
-            naive.said.append(Said(kind, positive))
+            naive.said.append(Said(class_name, positive))
             points.add(points.world_to_data(world))
 
     @with_images
     @with_layer
-    @rule(number=NUMBER, fy=FRACTION, fx=FRACTION, kind=KIND, positive=SIGN)
-    def add_query(self, number, fy, fx, kind, positive):
+    @rule(number=NUMBER, fy=FRACTION, fx=FRACTION, class_name=CLASS, positive=SIGN)
+    def add_query(self, number, fy, fx, class_name, positive):
         naive, image = self.naive, self.naive.target_of(self.image(number))
         if image not in naive.must_have():
             return
         y, x = np.floor(np.array([fy, fx]) * image.data.shape[-2:])
         with naive.edit():
             naive.owner.append(image)
-            naive.said.append(Said(kind, positive))
-            self.session.add_query(image, x, y, kind=kind, positive=positive)
+            naive.said.append(Said(class_name, positive))
+            self.session.add_query(image, x, y, class_name=class_name, positive=positive)
 
     @with_points
     @rule(which=SUBSET)
@@ -132,14 +132,14 @@ class PointRules:
         self.naive.settle()
 
     @with_points
-    @rule(which=SUBSET, kind=KIND, positive=SIGN)
-    def set_features(self, which, kind, positive):
+    @rule(which=SUBSET, class_name=CLASS, positive=SIGN)
+    def set_features(self, which, class_name, positive):
         naive = self.naive
         with naive.edit() as points:
             features = points.features.copy()
             for number in {number % len(naive.said) for number in which}:
-                naive.said[number] = Said(kind, positive)
-                features.loc[number, "kind"] = kind
+                naive.said[number] = Said(class_name, positive)
+                features.loc[number, "class"] = class_name
                 features.loc[number, "sign"] = "positive" if positive else "negative"
             points.features = features
 
@@ -153,37 +153,39 @@ class PointRules:
         points.features = points.features.assign(note=np.array(naive.notes, object))
 
     @with_layer
-    @rule(old=KIND, new=KIND)
-    def rename_kind(self, old, new):
+    @rule(old=CLASS, new=CLASS)
+    def rename_class(self, old, new):
         naive = self.naive
-        colour = self.session.kinds.get(old)
+        colour = self.session.classes.get(old)
         with naive.edit():
-            naive.said = [Said(new if s.kind == old else s.kind, s.positive) for s in naive.said]
+            naive.said = [
+                Said(new if s.class_name == old else s.class_name, s.positive) for s in naive.said
+            ]
             self.rename_saved(old, new)
-            joined, current = new in self.session.kinds, self.session.kind
+            joined, current = new in self.session.classes, self.session.class_name
             objects = self.objects_named_after(old)
-            self.session.rename_kind(old, new)
-            assert self.session.kind == (new if current == old else current)
+            self.session.rename_class(old, new)
+            assert self.session.class_name == (new if current == old else current)
         if colour is not None and not joined:
-            assert self.session.kinds[new] == colour
+            assert self.session.classes[new] == colour
         for layer, name in objects.items():
             assert unnumbered(layer.name) == f"{name.removesuffix(f': {old}')}: {new}"
             naive.belongings.portraits[layer]["name"] = layer.name
         naive.colours.clear()
 
-    def objects_named_after(self, kind) -> dict:
-        """The objects of a kind that still have the name they were given, and that name."""
+    def objects_named_after(self, class_name) -> dict:
+        """The objects of a class that still have the name they were given, and that name."""
         marks = {layer: mark_of(layer, "result") for layer in self.naive.marked("result")}
         return {
             layer: mark["name"]
             for layer, mark in marks.items()
-            if mark["what"] == ("labels", kind) and unnumbered(layer.name) == mark["name"]
+            if mark["what"] == ("labels", class_name) and unnumbered(layer.name) == mark["name"]
         }
 
     @rule()
     def undo(self):
         naive = self.naive
-        next_point = self.session.kind, self.session.positive
+        next_point = self.session.class_name, self.session.positive
         now = naive.points_now() if naive.past else None
         assert self.session.undo() == bool(naive.past)
         if not naive.past:
@@ -192,9 +194,9 @@ class PointRules:
         np.testing.assert_array_equal(self.session.queries.data, before.coordinates)
         naive.take_back(before, now)
         naive.settle()
-        assert (self.session.kind, self.session.positive) == next_point
+        assert (self.session.class_name, self.session.positive) == next_point
         for said in naive.said:
-            assert self.session.kinds[said.kind] == before.colours[said.kind]
+            assert self.session.classes[said.class_name] == before.colours[said.class_name]
 
     @with_layer
     @rule()

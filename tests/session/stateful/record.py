@@ -18,13 +18,13 @@ from .belongings import Belongings
 
 SIGNS = {"projection-1": 1.0, "projection-2": -1.0}
 MODELS = [PatchProjection(name, sign) for name, sign in SIGNS.items()]
-ROLES = ("query", "heatmap", "winner", "outline", "mirror", "result")
+ROLES = ("query", "heatmap", "class map", "outline", "mirror", "result")
 
 
 class Said(NamedTuple):
     """What a point says."""
 
-    kind: str
+    class_name: str
     positive: bool
 
 
@@ -39,8 +39,8 @@ class Before(NamedTuple):
 
 
 @dataclass
-class SavedKind:
-    """A kind of a query that outlives its images."""
+class SavedClass:
+    """A class of a query that outlives its images."""
 
     name: str
     positives: list
@@ -52,7 +52,7 @@ class SavedKind:
 class SavedSaid:
     """A query as it was saved."""
 
-    kinds: list[SavedKind]
+    classes: list[SavedClass]
     combination: str
     fingerprint: str
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from .choices import KIND, MOVE, NAME, NUMBER, SIGN, STEP, with_images
+from .choices import CLASS, MOVE, NAME, NUMBER, SIGN, STEP, with_images
 from .drawn import LabelsSaid, ShapesSaid
 
 MOST = 2
@@ -58,42 +58,44 @@ class RegionRules:
 
     @with_images
     @with_few_shapes
-    @rule(number=NUMBER, seed=NUMBER, kinds=st.lists(st.none() | KIND, max_size=2), named=NAME)
-    def draw(self, number, seed, kinds, named):
+    @rule(number=NUMBER, seed=NUMBER, classes=st.lists(st.none() | CLASS, max_size=2), named=NAME)
+    def draw(self, number, seed, classes, named):
         naive, image = self.naive, self.image(number)
         ndim = naive.viewer.dims.ndim if seed % 2 else 2
-        corners = [self.triangle([seed, n], image, ndim) for n in range(len(kinds))]
+        corners = [self.triangle([seed, n], image, ndim) for n in range(len(classes))]
         how = {"name": named, "ndim": ndim, "metadata": {"mine": seed}}
         if corners:
-            how |= {"shape_type": "polygon", "features": {"kind": np.array(kinds, object)}}
+            how |= {"shape_type": "polygon", "features": {"class": np.array(classes, object)}}
         add = naive.viewer.add_shapes
         layer = naive.bring(lambda: add(corners or None, **how))
         self.session.regions.add(layer, self.given(number))
-        self.now_asks(ShapesSaid(layer, self.given(number), [(kind, True) for kind in kinds]))
+        self.now_asks(
+            ShapesSaid(layer, self.given(number), [(class_name, True) for class_name in classes])
+        )
 
     @with_images
     @with_drawn
-    @rule(number=NUMBER, at=NUMBER, seed=NUMBER, kind=st.none() | KIND, positive=SIGN)
-    def draw_another(self, number, at, seed, kind, positive):
+    @rule(number=NUMBER, at=NUMBER, seed=NUMBER, class_name=st.none() | CLASS, positive=SIGN)
+    def draw_another(self, number, at, seed, class_name, positive):
         region = self.chosen(number, ShapesSaid)
         if len(region.roles) < MOST + 1:
             corners = self.triangle(seed, self.image(at), region.layer.ndim)
-            region.added((kind, positive))
+            region.added((class_name, positive))
             region.layer.add([corners], shape_type="polygon")
             self.say_roles(region)
 
     @with_shapes
-    @rule(number=NUMBER, at=NUMBER, kind=st.none() | KIND, positive=SIGN)
-    def say_what_a_shape_is(self, number, at, kind, positive):
+    @rule(number=NUMBER, at=NUMBER, class_name=st.none() | CLASS, positive=SIGN)
+    def say_what_a_shape_is(self, number, at, class_name, positive):
         region = self.chosen(number, ShapesSaid)
         if region.roles:
-            region.roles[at % len(region.roles)] = kind, positive
+            region.roles[at % len(region.roles)] = class_name, positive
             self.say_roles(region)
 
     def say_roles(self, region):
         signs = ["positive" if positive else "negative" for _, positive in region.roles]
-        kinds = np.array([kind for kind, _ in region.roles], object)
-        region.layer.features = {"kind": kinds, "sign": np.array(signs, object)}
+        classes = np.array([class_name for class_name, _ in region.roles], object)
+        region.layer.features = {"class": classes, "sign": np.array(signs, object)}
         self.edited(region.layer)
 
     @with_shapes
@@ -220,6 +222,8 @@ def roles_in(layer) -> list:
     """What the shapes of a layer say."""
     features = layer.features
     nothing = [None] * len(layer.data)
-    kinds, signs = (list(features.get(name, nothing)) for name in ("kind", "sign"))
-    named = [kind if isinstance(kind, str) else None for kind in kinds]
-    return [(kind, sign != "negative") for kind, sign in zip(named, signs, strict=True)]
+    classes, signs = (list(features.get(name, nothing)) for name in ("class", "sign"))
+    named = [class_name if isinstance(class_name, str) else None for class_name in classes]
+    return [
+        (class_name, sign != "negative") for class_name, sign in zip(named, signs, strict=True)
+    ]

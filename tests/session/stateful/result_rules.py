@@ -49,7 +49,7 @@ class ResultRules:
     def refuse_without_answer(self, what) -> bool:
         """Without a heatmap over an image that is shown, there is nothing to make it of."""
         naive = self.naive
-        if naive.kinds_of(naive.asked()) and naive.must_have():
+        if naive.classes_of(naive.asked()) and naive.must_have():
             return False
         with pytest.raises(SimilarityError):
             getattr(self.session.results, what)()
@@ -67,22 +67,22 @@ class ResultRules:
         if self.refuse_without_answer("labels"):
             return
         asked = self.naive.asked()
-        kinds = self.naive.kinds_of(asked)
+        classes = self.naive.classes_of(asked)
         made = self.make("labels", level)
         found = {
             (what[1], image): layer
             for layer, (what, image) in made.items()
-            if what[0] == "labels" and what[1] in kinds and image in self.naive.must_have()
+            if what[0] == "labels" and what[1] in classes and image in self.naive.must_have()
         }
-        assert set(found) >= {(k, i) for k in kinds for i in self.naive.must_have()}
-        for (kind, image), layer in found.items():
-            self.check_labels(asked, kind, image, np.asarray(layer.data), level)
+        assert set(found) >= {(k, i) for k in classes for i in self.naive.must_have()}
+        for (class_name, image), layer in found.items():
+            self.check_labels(asked, class_name, image, np.asarray(layer.data), level)
 
-    def check_labels(self, asked, kind, image, data, level):
+    def check_labels(self, asked, class_name, image, data, level):
         naive = self.naive
         for z in naive.planes(image):
             if z is None or z == naive.shown_z(image):
-                scores = naive.over(image, naive.scores(asked, image, z)[kind])
+                scores = naive.over(image, naive.scores(asked, image, z)[class_name])
                 certain = np.abs(scores - level) > TOLERANCE
                 objects = (data if z is None else data[z]) > 0
                 np.testing.assert_array_equal(objects[certain], (scores >= level)[certain])
@@ -99,12 +99,12 @@ class ResultRules:
         }
         assert set(found) == naive.must_have()
         for image, layer in found.items():
-            for place, score, kind in zip(
-                layer.data, layer.features["score"], layer.features["kind"], strict=True
+            for place, score, class_name in zip(
+                layer.data, layer.features["score"], layer.features["class"], strict=True
             ):
                 z = None if image.ndim == 2 else int(place[0])
                 y, x = np.floor((place[-2:] + 0.5) / naive.cell).astype(int)
-                there = naive.scores(asked, image, z)[kind][y, x]
+                there = naive.scores(asked, image, z)[class_name][y, x]
                 assert abs(score - there) < TOLERANCE
                 assert score > level - TOLERANCE
 

@@ -14,7 +14,7 @@ from napari_dinov3_sim.store.query_files import load_query
 
 from .choices import NUMBER
 from .oracle import TOLERANCE
-from .record import SavedKind
+from .record import SavedClass
 
 with_files = precondition(lambda self: self.naive.files)
 
@@ -29,12 +29,12 @@ class SavedRules:
     def save_query(self):
         naive, path = self.naive, self.path(len(self.naive.files))
         wanted = naive.saved_now()
-        if wanted.kinds and naive.must_have():
+        if wanted.classes and naive.must_have():
             self.session.results.save_query(path)
             assert_saved(load_query(path), wanted)
             naive.files.append(wanted)
         else:  # refused at once, or when it turns out that nothing is meant
-            naive.expected = ("No kind has a positive point",)
+            naive.expected = ("No class has a positive point",)
             with suppress(PointError):
                 self.session.results.save_query(path)
             assert not Path(path).exists()
@@ -50,9 +50,9 @@ class SavedRules:
                 self.session.results.load_query(self.path(number))
             return
         self.session.results.load_query(self.path(number))
-        # A file keeps the names, whatever the kinds are called later.
-        kinds = [SavedKind(**vars(kind)) for kind in query.kinds]
-        naive.saved = type(query)(kinds, query.combination, query.fingerprint)
+        # A file keeps the names, whatever the classes are called later.
+        classes = [SavedClass(**vars(class_name)) for class_name in query.classes]
+        naive.saved = type(query)(classes, query.combination, query.fingerprint)
         naive.combination = query.combination
         naive.colours.clear()
         assert self.session.combination == query.combination
@@ -64,16 +64,18 @@ class SavedRules:
         self.naive.saved = None
 
     def rename_saved(self, old, new):
-        """A renamed kind of a loaded query is called so until it is loaded again."""
-        for kind in [] if self.naive.saved is None else self.naive.saved.kinds:
-            kind.name = new if kind.name == old else kind.name
+        """A renamed class of a loaded query is called so until it is loaded again."""
+        for class_name in [] if self.naive.saved is None else self.naive.saved.classes:
+            class_name.name = new if class_name.name == old else class_name.name
 
 
 def assert_saved(query, wanted):
-    assert [kind.name for kind in query.kinds] == [kind.name for kind in wanted.kinds]
+    assert [class_name.name for class_name in query.classes] == [
+        class_name.name for class_name in wanted.classes
+    ]
     assert query.combination == wanted.combination
     assert query.fingerprint == wanted.fingerprint
-    for kind, other in zip(query.kinds, wanted.kinds, strict=True):
+    for class_name, other in zip(query.classes, wanted.classes, strict=True):
         for name in ("positives", "negatives", "background"):
-            found, there = getattr(kind, name), np.array(getattr(other, name))
+            found, there = getattr(class_name, name), np.array(getattr(other, name))
             np.testing.assert_allclose(found, there.reshape(found.shape), atol=TOLERANCE)

@@ -15,6 +15,7 @@ from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
 from napari_dinov3_sim.cli.tasks import EmbedSettings, PlaneDone, PlaneTask, attempt, open_files
 from napari_dinov3_sim.cli.terminal import FLAT, PlaneProgress, ProgressBars, note, say
 from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.text import plural
 
 if TYPE_CHECKING:
     import argparse
@@ -166,13 +167,9 @@ class EmbedReport:
         there = len(self._entries) - written
         parts = [f"{written} written", f"{there} already there"]
         parts += [f"{len(self._failures)} failed"] if self._failures else []
-        planes = _count(len(self._entries), "plane")
-        images = _count(self._count, "image")
+        planes = plural(len(self._entries), "plane")
+        images = plural(self._count, "image")
         return f"{planes} of {images} in {self._folder}: {', '.join(parts)}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_embeddings_folder(arguments.embeddings)
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
-    search = Search.of(arguments, [kind.name for kind in query.kinds], paths)
+    search = Search.of(arguments, [saved_class.name for saved_class in query.classes], paths)
     with closing(open_files), ProgressBars() as bars:
         search.check(inputs=[arguments.query])
         folder = search.open_folder()

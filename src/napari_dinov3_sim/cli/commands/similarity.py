@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.cli.pipeline import EmbeddingFinder
     from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
     from napari_dinov3_sim.core.images.levels import Position
-    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.search.combine import ClassQuery
     from napari_dinov3_sim.core.search.similarity import Point
     from napari_dinov3_sim.core.state import PatchImageState
 
@@ -116,10 +116,7 @@ def check_points(points: Iterable[Point], shape: tuple[int, int]) -> None:
 
 
 COLOUR = "#00ffff"
-"""Of the kind in a saved query; the dock may show it."""
-
-DEFAULT_KIND = "kind 1"
-"""As in the dock."""
+"""Of the class in a saved query; the dock may show it."""
 
 
 @dataclass(frozen=True)
@@ -159,19 +156,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     _check_folders(arguments)
     query, *targets = _read_names(arguments)
-    click, kinds = Click.of(arguments, query), [_kind(arguments)]
-    search = Search.of(arguments, kinds, targets, click.file)
+    click, classes = Click.of(arguments, query), [_class_name(arguments)]
+    search = Search.of(arguments, classes, targets, click.file)
     with closing(open_files), ProgressBars() as bars:
         search.check(outputs=[arguments.save_query] if arguments.save_query else [])
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
-        kind, results = _search(search, click, search.finder(model, bars))
+        class_query, results = _search(search, click, search.finder(model, bars))
         saved = None
         if arguments.save_query:
-            saved = _save(search, kind, _clicked(results), model)
+            saved = _save(search, class_query, _clicked(results), model)
         written = search.write(results, folder)
     images = [entry.flat() for entry in written.entries]
-    asked = _asked(arguments, click, kind, saved)
+    asked = _asked(arguments, click, class_query, saved)
     code = search.tell(written, folder, model, asked, images)
     if saved and not arguments.json:
         say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
@@ -194,11 +191,14 @@ def _read_names(arguments: argparse.Namespace) -> list[Path]:
     return without_repeats(images)
 
 
-def _kind(arguments: argparse.Namespace) -> str:
-    if arguments.kind or not arguments.save_query:
-        return arguments.kind or DEFAULT_KIND
+def _class_name(arguments: argparse.Namespace) -> str:
+    from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
+
+    if arguments.class_name or not arguments.save_query:
+        class_name: str | None = arguments.class_name
+        return class_name or DEFAULT_CLASS
     file: str = arguments.save_query.name
-    return file.removesuffix(QUERY_SUFFIX).removesuffix(".safetensors") or DEFAULT_KIND
+    return file.removesuffix(QUERY_SUFFIX).removesuffix(".safetensors") or DEFAULT_CLASS
 
 
 def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
@@ -207,28 +207,28 @@ def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
 
 def _search(
     search: Search, click: Click, finder: EmbeddingFinder
-) -> tuple[KindQuery, list[Result]]:
+) -> tuple[ClassQuery, list[Result]]:
     """Return what is asked, and the maps of each plane."""
-    from napari_dinov3_sim.core.search.combine import kind_of_points, score_kinds
+    from napari_dinov3_sim.core.search.combine import query_from_points, score_classes
 
     place = click.place(search.places)
     found = finder.find(place)
     points, negatives = (
         tuple(map(place.embedded, group)) for group in (click.points, click.negatives)
     )
-    kind = kind_of_points(
-        search.kinds[0],
+    class_query = query_from_points(
+        search.classes[0],
         [(found.state, point) for point in points],
         [(found.state, point) for point in negatives],
     )
 
     def score(state: PatchImageState) -> Any:
-        return score_kinds([kind], state, search.arguments.combine)
+        return score_classes([class_query], state, search.arguments.combine)
 
     stored, window = found.stored is not None, found.state.window
     clicked = Result(place, tuple(score(found.state)), window, stored, points, negatives)
     del found  # its embeddings are not needed while those of the others are in memory
-    return kind, list(search.results(finder, score, clicked))
+    return class_query, list(search.results(finder, score, clicked))
 
 
 def _clicked(results: Sequence[Result]) -> Result:
@@ -236,7 +236,7 @@ def _clicked(results: Sequence[Result]) -> Result:
 
 
 def _asked(
-    arguments: argparse.Namespace, click: Click, kind: KindQuery, saved: str | None
+    arguments: argparse.Namespace, click: Click, class_query: ClassQuery, saved: str | None
 ) -> dict[str, Any]:
     layer, position = click.plane
     channel = click.file.layers[layer].channel
@@ -246,17 +246,21 @@ def _asked(
         **which,
         "points": [list(point) for point in click.points],
         "negatives": [list(point) for point in click.negatives],
-        "kind": kind.name,
+        "class": class_query.name,
         "combination": arguments.combine,
         "saved_query": saved,
     }
 
 
-def _save(search: Search, kind: KindQuery, result: Result, model: LazyModel) -> str:
-    from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+def _save(search: Search, class_query: ClassQuery, result: Result, model: LazyModel) -> str:
+    from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 
     query = SavedQuery(
-        (SavedKind.of(kind, COLOUR, [_thumbnail(search, result, at) for at in result.points]),),
+        (
+            SavedClass.of(
+                class_query, COLOUR, [_thumbnail(search, result, at) for at in result.points]
+            ),
+        ),
         search.arguments.combine,
         model.identity.fingerprint,
         model.identity.name,

@@ -145,12 +145,12 @@ def write_map(path: Path, values: NDArray[Any], grid: PatchGrid) -> None:
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
-WINNER, PEAKS = ".winner.tif", ".peaks.csv"
-ENDS = (COSINE, HEATMAP, LABELS, WINNER, PEAKS)
+CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
+ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, PEAKS)
 """Of the names of all results."""
 
-MAX_KIND = 40
-"""Characters of a kind's name in the name of a file."""
+MAX_CLASS = 40
+"""Characters of a class's name in the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -196,19 +196,21 @@ class OutputOptions:
         return otsu_threshold(maps) if self.threshold or self.peaks else None
 
 
-def output_names(stems: Iterable[str], kinds: Sequence[str], wanted: OutputOptions) -> list[str]:
+def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOptions) -> list[str]:
     """Return the name of every file that will be written."""
     ends = [COSINE, HEATMAP] + [LABELS] * (wanted.threshold is not None)
-    together = [WINNER] * (len(kinds) > 1) + [PEAKS] * wanted.peaks
-    parts = [f"{part}{end}" for part in kind_parts(kinds) for end in ends]
+    together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
+    parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
 
 
-def kind_parts(kinds: Sequence[str]) -> list[str]:
-    """Return what tells the files of kinds apart; nothing for one."""
-    if len(kinds) == 1:
+def class_parts(classes: Sequence[str]) -> list[str]:
+    """Return what tells the files of classes apart; nothing for one."""
+    if len(classes) == 1:
         return [""]
-    plain = [re.sub(r"\W+", "-", kind)[:MAX_KIND].strip("-") or "kind" for kind in kinds]
+    plain = [
+        re.sub(r"\W+", "-", class_name)[:MAX_CLASS].strip("-") or "class" for class_name in classes
+    ]
     return [f".{stem}" for stem in unique_stems(plain)]
 
 
@@ -242,7 +244,7 @@ def note_leftovers(folder: Path, stems: Iterable[str], written: Iterable[str]) -
 
 
 def _stems(name: str) -> set[str]:
-    """Return what the image of a result may be called, with and without a kind behind it."""
+    """Return what the image of a result may be called, with and without a class behind it."""
     for end in ENDS:
         if name.endswith(end):
             parts = name.removesuffix(end).split(".")

@@ -1,4 +1,4 @@
-"""What a search writes for each plane and kind."""
+"""What a search writes for each plane and class."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from napari_dinov3_sim.cli.output.drawing import (
     step_of,
 )
 from napari_dinov3_sim.cli.output.files import (
+    CLASS_MAP,
     COSINE,
     HEATMAP,
     LABELS,
     PEAKS,
-    WINNER,
     OutputFolder,
     OutputOptions,
+    class_parts,
     encode_png,
-    kind_parts,
     write_map,
 )
 from napari_dinov3_sim.cli.planes import level_lines
@@ -46,31 +46,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PlaneReport:
-    """What is reported of one plane: `about` the plane, and of each of its `kinds`."""
+    """What is reported of one plane: `about` the plane, and of each of its `classes`."""
 
     place: SearchPlane
     about: dict[str, Any]
-    kinds: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
     files: dict[str, str] = field(default_factory=dict)
 
     def flat(self) -> dict[str, Any]:
-        """Return one object for an image with one kind."""
-        only = {name: value for name, value in self.kinds[0].items() if name != "kind"}
+        """Return one object for an image with one class."""
+        only = {name: value for name, value in self.classes[0].items() if name != "class"}
         return {**self.about, **only, **self.files}
 
     def nested(self) -> dict[str, Any]:
-        """Return one object with a list of kinds."""
-        return {**self.about, "kinds": self.kinds, **self.files}
+        """Return one object with a list of classes."""
+        return {**self.about, "classes": self.classes, **self.files}
 
     def paths(self) -> Iterator[str]:
         """Return every file written."""
-        for kind in self.kinds:
-            yield from _files_of(kind)
+        for report in self.classes:
+            yield from _files_of(report)
         yield from self.files.values()
 
 
-def _files_of(kind: dict[str, Any]) -> list[str]:
-    return [kind[name] for name in ("cosine", "heatmap", "labels") if name in kind]
+def _files_of(report: dict[str, Any]) -> list[str]:
+    return [report[name] for name in ("cosine", "heatmap", "labels") if name in report]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +114,15 @@ def say_results(written: SearchReport, folder: OutputFolder) -> None:
 
 
 def _table(written: SearchReport) -> str:
-    rows = [("image", "kind", "size", "best match (x, y)", "cosine", "written")]
+    rows = [("image", "class", "size", "best match (x, y)", "cosine", "written")]
     for entry in written.entries:
         height, width = entry.place.plan.full_shape
-        for kind in entry.kinds:
-            best = kind["best_match"]
+        for report in entry.classes:
+            best = report["best_match"]
             click = ", the click" * entry.about["clicked"]
             where = f"({best['x']:.10g}, {best['y']:.10g}){click}"
-            files = ", ".join(Path(p).name for p in _files_of(kind))
-            row = (entry.place.name, kind["kind"], f"{width} × {height}", where)
+            files = ", ".join(Path(p).name for p in _files_of(report))
+            row = (entry.place.name, report["class"], f"{width} × {height}", where)
             rows.append((*row, f"{best['cosine']:.3f}", files))
         rows += [("", "", "", "", "", Path(path).name) for path in entry.files.values()]
     return table(rows)
@@ -136,7 +136,7 @@ class Result:
     ----------
     place : SearchPlane
     maps : tuple of SimilarityMap
-        One per kind.
+        One per class.
     window : IntensityWindow or None
     stored : bool
         Whether stored embeddings were used.
@@ -154,7 +154,7 @@ class Result:
 
 def write_results(
     results: Sequence[Result],
-    kinds: Sequence[str],
+    classes: Sequence[str],
     wanted: OutputOptions,
     folder: OutputFolder,
     planes: PlaneOpener,
@@ -167,8 +167,8 @@ def write_results(
     ----------
     results : sequence of Result
         At least one.
-    kinds : sequence of str
-        Names of the kinds, in the order of the maps.
+    classes : sequence of str
+        Names of the classes, in the order of the maps.
     wanted : OutputOptions
     folder : OutputFolder
     planes : PlaneOpener
@@ -180,7 +180,7 @@ def write_results(
 
     maps = [one for result in results for one in result.maps]
     limits, level = shared_limits(one.cosine for one in maps), wanted.level(maps)
-    writer = _Writer(folder, kinds, wanted, limits, level)
+    writer = _Writer(folder, classes, wanted, limits, level)
     entries = []
     for result in results:
         picture = _picture(result, planes)
@@ -201,14 +201,14 @@ def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
 @dataclass(frozen=True, eq=False)
 class _Writer:
     folder: OutputFolder
-    kinds: Sequence[str]
+    classes: Sequence[str]
     wanted: OutputOptions
     limits: Limits
     level: float | None
 
     @cached_property
     def _parts(self) -> list[str]:
-        return kind_parts(self.kinds)
+        return class_parts(self.classes)
 
     def write(self, result: Result, picture: NDArray[Any]) -> PlaneReport:
         """Write the files of a plane, of which the picture is given."""
@@ -220,14 +220,14 @@ class _Writer:
             "shape": list(result.maps[0].grid.image_shape),
             "stored_embeddings": result.stored,
         }
-        parts = zip(self.kinds, self._parts, result.maps, strict=True)
-        kinds = [
-            {"kind": kind, **self._write_kind(result, picture, one, f"{place.stem}{part}")}
-            for kind, part, one in parts
+        parts = zip(self.classes, self._parts, result.maps, strict=True)
+        classes = [
+            {"class": class_name, **self._write_class(result, picture, one, f"{place.stem}{part}")}
+            for class_name, part, one in parts
         ]
-        return PlaneReport(place, about, kinds, self._write_together(result))
+        return PlaneReport(place, about, classes, self._write_together(result))
 
-    def _write_kind(
+    def _write_class(
         self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str
     ) -> dict[str, Any]:
         about = {
@@ -262,13 +262,13 @@ class _Writer:
         return {"labels": path, "objects": int(labels.max())}
 
     def _write_together(self, result: Result) -> dict[str, str]:
-        from napari_dinov3_sim.core.search.combine import winner
+        from napari_dinov3_sim.core.search.combine import best_class
 
         files, stem = {}, result.place.stem
-        if len(self.kinds) > 1:
+        if len(self.classes) > 1:
             level = None if self.wanted.threshold is None else self.level
-            numbers = winner(result.maps, level)
-            files["winner"] = self._write_map(f"{stem}{WINNER}", numbers, result.maps[0])
+            numbers = best_class(result.maps, level)
+            files["class_map"] = self._write_map(f"{stem}{CLASS_MAP}", numbers, result.maps[0])
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()
             files["peaks"] = str(self.folder.write(f"{stem}{PEAKS}", content))
@@ -278,7 +278,7 @@ class _Writer:
         from napari_dinov3_sim.core.search.peaks import find_peaks
 
         place = result.place
-        for kind, one in zip(self.kinds, result.maps, strict=True):
+        for class_name, one in zip(self.classes, result.maps, strict=True):
             for peak in find_peaks(one, self.level):
                 x, y = place.full(peak.x, peak.y)
-                yield PeakRow(place.short_name, kind, x, y, peak.score)
+                yield PeakRow(place.short_name, class_name, x, y, peak.score)

@@ -140,8 +140,10 @@ def _channel_axis(image: Mapping[str, Any], ndim: int) -> int | None:
     if "axes" not in image:  # before version 0.3, which has named them, they are t, c, z, y, x
         return 1 if ndim == 5 else None
     for number, axis in enumerate(image["axes"]):
-        name, kind = (axis, "") if isinstance(axis, str) else (axis["name"], axis.get("type", ""))
-        if kind == "channel" or name == "c":
+        name, axis_type = (
+            (axis, "") if isinstance(axis, str) else (axis["name"], axis.get("type", ""))
+        )
+        if axis_type == "channel" or name == "c":
             return number
     return None
 

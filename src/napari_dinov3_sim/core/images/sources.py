@@ -1,4 +1,4 @@
-"""Where pixels are read from, region by region: arrays of any kind, and channels merged."""
+"""Where pixels are read from, region by region: all sorts of arrays, and channels merged."""
 
 from __future__ import annotations
 

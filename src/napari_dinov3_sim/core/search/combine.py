@@ -1,4 +1,4 @@
-"""How several positive and negative vectors of a kind become one score per patch."""
+"""How several positive and negative vectors of a class become one score per patch."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import PatchImageState
 
 
+DEFAULT_CLASS = "class 1"
+"""The class of a point that was given none."""
+
+
 Combination = Literal["auto", "mean", "best", "contrast"]
-"""How the vectors of a kind are combined; see `EXPLANATIONS`."""
+"""How the vectors of a class are combined; see `EXPLANATIONS`."""
 
 EXPLANATIONS: Mapping[Combination, str] = {
     "auto": "The mean while there are positive points only, so that one click is its raw cosine; "
-    "contrast, for all kinds, as soon as there is a negative point.",
+    "contrast, for all classes, as soon as there is a negative point.",
     "mean": "The cosine with the mean of the positive points; negative points are ignored.",
-    "best": "The greatest cosine with any of the positive points, for kinds of several looks; "
+    "best": "The greatest cosine with any of the positive points, for classes of several looks; "
     "negative points are ignored.",
     "contrast": "The mean, less half of the greatest cosine with the negative points and with "
     "the background of the images that were clicked.",
@@ -46,13 +50,13 @@ CONTRAST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class KindQuery:
+class ClassQuery:
     """What is looked for under one name.
 
     Attributes
     ----------
     name : str
-        Name of the kind.
+        Name of the class.
     positives : ndarray of float32, shape (n, D)
         Unit rows, at least one: points, regions or saved vectors.
     negatives : ndarray of float32, shape (m, D)
@@ -100,11 +104,11 @@ def background_vector(states: Sequence[PatchImageState]) -> NDArray[np.float32]:
     return normalize_embeddings(normalize_embeddings(np.stack(means)).mean(0))
 
 
-def kind_of_points(
+def query_from_points(
     name: str,
     positives: Sequence[tuple[PatchImageState, Point]],
     negatives: Sequence[tuple[PatchImageState, Point]] = (),
-) -> KindQuery:
+) -> ClassQuery:
     """Return the query of clicked patches, with the background of the images clicked.
 
     Parameters
@@ -115,7 +119,7 @@ def kind_of_points(
 
     Returns
     -------
-    KindQuery
+    ClassQuery
 
     Raises
     ------
@@ -129,17 +133,17 @@ def kind_of_points(
     chosen = vectors_at(positives)
     unwanted = vectors_at(negatives) if negatives else chosen[:0]
     background = background_vector(states) if states else None
-    return KindQuery(name, chosen, unwanted, background)
+    return ClassQuery(name, chosen, unwanted, background)
 
 
-def score_kinds(
-    kinds: Sequence[KindQuery], state: PatchImageState, combination: Combination = "auto"
+def score_classes(
+    classes: Sequence[ClassQuery], state: PatchImageState, combination: Combination = "auto"
 ) -> list[SimilarityMap]:
-    """Return one map per kind, from one matrix product of the image with all vectors.
+    """Return one map per class, from one matrix product of the image with all vectors.
 
     Parameters
     ----------
-    kinds : sequence of KindQuery
+    classes : sequence of ClassQuery
     state : PatchImageState
         The image to search, embedded by the model that the vectors come from.
     combination : {'auto', 'mean', 'best', 'contrast'}, optional
@@ -148,18 +152,18 @@ def score_kinds(
     Returns
     -------
     list of SimilarityMap
-        In the order of the kinds; scores in units of the cosine, clipped to [-1, 1].
+        In the order of the classes; scores in units of the cosine, clipped to [-1, 1].
 
     Raises
     ------
     StateError
         The vectors are not as long as the embeddings: another model made them.
     """
-    if not kinds:
+    if not classes:
         return []
     # One for all: of a mean and a contrast, which is lower, neither could win fairly.
-    chosen = resolve(combination, sum(len(kind.negatives) for kind in kinds))
-    rows = [_rows_of(kind, chosen) for kind in kinds]
+    chosen = resolve(combination, sum(len(class_query.negatives) for class_query in classes))
+    rows = [_rows_of(class_query, chosen) for class_query in classes]
     ends = np.cumsum([len(row) for row in rows])
     products = np.split(cosines(np.concatenate(rows), state), ends[:-1])
     return [
@@ -168,16 +172,16 @@ def score_kinds(
     ]
 
 
-def _rows_of(kind: KindQuery, combination: Combination) -> NDArray[np.float32]:
-    """Return the vectors that a kind's score needs; for contrast, the mean comes first."""
+def _rows_of(class_query: ClassQuery, combination: Combination) -> NDArray[np.float32]:
+    """Return the vectors that a class's score needs; for contrast, the mean comes first."""
     if combination == "best":
-        return kind.positives
-    mean = prototype(kind.positives)[None]
+        return class_query.positives
+    mean = prototype(class_query.positives)[None]
     if combination == "mean":
         return mean
-    unwanted = [kind.negatives.reshape(-1, mean.shape[1])]
-    if kind.background is not None:
-        unwanted.append(normalize_embeddings(kind.background)[None])
+    unwanted = [class_query.negatives.reshape(-1, mean.shape[1])]
+    if class_query.background is not None:
+        unwanted.append(normalize_embeddings(class_query.background)[None])
     return np.concatenate([mean, *unwanted])
 
 
@@ -191,22 +195,22 @@ def _combine(products: NDArray[np.float32], combination: Combination) -> NDArray
     return scores
 
 
-def winner(
+def best_class(
     maps: Sequence[SimilarityMap], threshold: float | None = None
 ) -> NDArray[np.uint8 | np.uint16]:
-    """Return which kind is most similar to each patch.
+    """Return which class is most similar to each patch.
 
     Parameters
     ----------
     maps : sequence of SimilarityMap
-        One per kind, at least one, all of the same image.
+        One per class, at least one, all of the same image.
     threshold : float, optional
-        Patches whose best score is below it belong to no kind.
+        Patches whose best score is below it belong to no class.
 
     Returns
     -------
-    ndarray of uint8, or of uint16 for more than 255 kinds, shape (rows, columns)
-        The number of the kind, from 1; 0 for none. Of equal scores the first wins.
+    ndarray of uint8, or of uint16 for more than 255 classes, shape (rows, columns)
+        The number of the class, from 1; 0 for none. Of equal scores the first wins.
 
     Raises
     ------
@@ -214,7 +218,7 @@ def winner(
         The maps are of different images.
     """
     if len({one.grid for one in maps}) != 1:
-        raise StateError("The maps are of different images; compare the kinds image by image.")
+        raise StateError("The maps are of different images; compare the classes image by image.")
     best, numbers = maps[0].cosine, np.ones(maps[0].cosine.shape, np.uint16)
     for number, one in enumerate(maps[1:], start=2):
         better = one.cosine > best

@@ -82,7 +82,7 @@ def mutual_matches(
     own = np.arange(len(there))
     mutual = (back[there] == own) & (cosine >= np.float32(min_cosine))
     own = own[mutual & _is_image(first.grid) & _is_image(second.grid)[there]]
-    own = own[np.argsort(-cosine[own], kind="stable")][:limit]
+    own = own[np.argsort(-cosine[own], stable=True)][:limit]
     return Matches(
         _centers(own, first.grid), _centers(there[own], second.grid), np.clip(cosine[own], -1, 1)
     )

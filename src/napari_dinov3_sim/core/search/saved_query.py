@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.search.combine import Combination, KindQuery
+    from napari_dinov3_sim.core.search.combine import ClassQuery, Combination
     from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
 
@@ -27,8 +27,8 @@ THUMBNAIL = 64
 
 
 @dataclass(frozen=True, eq=False)
-class SavedKind:
-    """One kind of a saved query.
+class SavedClass:
+    """One class of a saved query.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class SavedKind:
 
     def __post_init__(self) -> None:
         if not self.name or not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
-            raise StateError("A saved kind needs a name and a colour such as #ff8800.")
+            raise StateError("A saved class needs a name and a colour such as #ff8800.")
         rows = [self.positives, self.negatives]
         rows += [] if self.background is None else [self.background[np.newaxis]]
         lengths = {one.shape[-1] for one in rows if one.ndim == 2}
@@ -70,37 +70,37 @@ class SavedKind:
 
     @classmethod
     def of(
-        cls, kind: KindQuery, colour: str, thumbnails: Iterable[NDArray[np.uint8]] = ()
-    ) -> SavedKind:
-        """Return a kind as it is saved.
+        cls, class_query: ClassQuery, colour: str, thumbnails: Iterable[NDArray[np.uint8]] = ()
+    ) -> SavedClass:
+        """Return a class as it is saved.
 
         Parameters
         ----------
-        kind : KindQuery
+        class_query : ClassQuery
         colour : str
             As ``#rrggbb``.
         thumbnails : iterable of ndarray of uint8, shape (h, w, 3), optional
         """
         from napari_dinov3_sim.core.vectors import normalize_embeddings
 
-        background = kind.background
+        background = class_query.background
         if background is not None:
             background = normalize_embeddings(background)
-        negatives = kind.negatives.reshape(-1, kind.positives.shape[1])
+        negatives = class_query.negatives.reshape(-1, class_query.positives.shape[1])
         return cls(
-            kind.name,
+            class_query.name,
             colour,
-            kind.positives,
+            class_query.positives,
             negatives,
             background,
             tuple(thumbnails),
         )
 
-    def query(self) -> KindQuery:
-        """Return the kind for `score_kinds`."""
-        from napari_dinov3_sim.core.search.combine import KindQuery
+    def query(self) -> ClassQuery:
+        """Return the class for `score_classes`."""
+        from napari_dinov3_sim.core.search.combine import ClassQuery
 
-        return KindQuery(self.name, self.positives, self.negatives, self.background)
+        return ClassQuery(self.name, self.positives, self.negatives, self.background)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +109,10 @@ class SavedQuery:
 
     Attributes
     ----------
-    kinds : tuple of SavedKind
+    classes : tuple of SavedClass
         At least one; no two of the same name.
     combination : {'auto', 'mean', 'best', 'contrast'}
-        How the vectors of a kind are combined.
+        How the vectors of a class are combined.
     fingerprint : str
         Of the model.
     model : str
@@ -129,7 +129,7 @@ class SavedQuery:
         A value is not of this form.
     """
 
-    kinds: tuple[SavedKind, ...]
+    classes: tuple[SavedClass, ...]
     combination: Combination
     fingerprint: str
     model: str
@@ -137,11 +137,11 @@ class SavedQuery:
     factor: float | None = None
 
     def __post_init__(self) -> None:
-        names = {kind.name for kind in self.kinds}
-        lengths = {kind.positives.shape[1] for kind in self.kinds}
-        if len(lengths) != 1 or len(names) != len(self.kinds):
+        names = {saved_class.name for saved_class in self.classes}
+        lengths = {saved_class.positives.shape[1] for saved_class in self.classes}
+        if len(lengths) != 1 or len(names) != len(self.classes):
             raise StateError(
-                "A saved query needs kinds of different names with vectors of one length."
+                "A saved query needs classes of different names with vectors of one length."
             )
         if self.combination not in COMBINATIONS or self.cell_size < 1 or not self.fingerprint:
             raise StateError("A saved query needs a combination, a model and a cell size.")
@@ -192,7 +192,7 @@ class SavedQuery:
         )
 
     def score(self, state: PatchImageState, model: str = "another model") -> list[SimilarityMap]:
-        """Return how similar the patches of an image are to each kind.
+        """Return how similar the patches of an image are to each class.
 
         Parameters
         ----------
@@ -203,17 +203,19 @@ class SavedQuery:
         Returns
         -------
         list of SimilarityMap
-            In the order of the kinds.
+            In the order of the classes.
 
         Raises
         ------
         StateError
             Another model embedded the image.
         """
-        from napari_dinov3_sim.core.search.combine import score_kinds
+        from napari_dinov3_sim.core.search.combine import score_classes
 
         self.check_model(state.fingerprint, model)
-        return score_kinds([kind.query() for kind in self.kinds], state, self.combination)
+        return score_classes(
+            [saved_class.query() for saved_class in self.classes], state, self.combination
+        )
 
 
 def make_thumbnail(

@@ -1,4 +1,4 @@
-"""The job that answers a question: every target plane compared with every kind at once."""
+"""The job that answers a question: every target plane compared with every class at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from napari_dinov3_sim.session.images.patch_array import create_layer_data
 from napari_dinov3_sim.session.messages import (
     Answered,
     Failure,
-    KindMaps,
     LayerReady,
     MapReady,
+    PlaneMaps,
     StateGone,
 )
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.search.combine import ClassQuery
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
     from napari_dinov3_sim.session.answering.question import Question
@@ -68,7 +68,7 @@ class AnswerJob:
     question : Question
     targets : tuple of TargetPlane
         In the order wanted, the visible ones first.
-    known : mapping of PlaneKey to KindMaps
+    known : mapping of PlaneKey to PlaneMaps
         Answers to the same question for other planes of the same layers.
     store : EmbeddingStore
     backgrounds : mutable mapping of PatchImageState to ndarray
@@ -77,7 +77,7 @@ class AnswerJob:
 
     question: Question
     targets: tuple[TargetPlane, ...]
-    known: Mapping[PlaneKey, KindMaps] = field(repr=False)
+    known: Mapping[PlaneKey, PlaneMaps] = field(repr=False)
     store: EmbeddingStore
     backgrounds: Backgrounds = field(repr=False)
 
@@ -92,9 +92,9 @@ class AnswerJob:
         if gone:
             return
         found = {key: state for key, state in states.items() if state is not None}
-        kinds = build_class_queries(self.question, found, self.backgrounds)
-        if kinds:
-            _Round(self, kinds, post, token).run()
+        classes = build_class_queries(self.question, found, self.backgrounds)
+        if classes:
+            _Round(self, classes, post, token).run()
 
     def _fetch(self, handle: StateHandle) -> PatchImageState | None:
         return handle.state if handle.state is not None else self.store.fetch(handle.digest)
@@ -104,10 +104,10 @@ class _Round:
     """One pass over the targets, and the layers that have changed since they were last sent."""
 
     def __init__(
-        self, job: AnswerJob, kinds: Sequence[KindQuery], post: Receive, token: CancelToken
+        self, job: AnswerJob, classes: Sequence[ClassQuery], post: Receive, token: CancelToken
     ) -> None:
-        self._job, self._kinds, self._post, self._token = job, kinds, post, token
-        self._maps: dict[PlaneKey, KindMaps] = dict(job.known)
+        self._job, self._classes, self._post, self._token = job, classes, post, token
+        self._maps: dict[PlaneKey, PlaneMaps] = dict(job.known)
         self._shapes = {target.key.layer: target.shape for target in job.targets}
         self._changed: dict[LayerAxes, None] = {}
         self._sent = time.monotonic()
@@ -146,12 +146,12 @@ class _Round:
         self._changed[target.key.layer] = None
         self._post(MapReady(target.key, target.handle, maps))
 
-    def _score(self, state: PatchImageState) -> KindMaps:
-        from napari_dinov3_sim.core.search.combine import score_kinds
+    def _score(self, state: PatchImageState) -> PlaneMaps:
+        from napari_dinov3_sim.core.search.combine import score_classes
 
-        scored = score_kinds(self._kinds, state, self._job.question.combination)
-        return KindMaps(
-            state.grid, {k.name: m.cosine for k, m in zip(self._kinds, scored, strict=True)}
+        scored = score_classes(self._classes, state, self._job.question.combination)
+        return PlaneMaps(
+            state.grid, {k.name: m.cosine for k, m in zip(self._classes, scored, strict=True)}
         )
 
     def _send_layers(self) -> None:
@@ -163,36 +163,39 @@ class _Round:
         planes = {key: maps for key, maps in self._maps.items() if key.layer == layer}
         grid, shape = next(iter(planes.values())).grid, self._shapes[layer]
         heatmaps = {
-            kind.name: create_layer_data(
-                {key.indices: maps.cosines[kind.name] for key, maps in planes.items()},
+            class_query.name: create_layer_data(
+                {key.indices: maps.cosines[class_query.name] for key, maps in planes.items()},
                 grid,
                 layer,
                 shape,
             )
-            for kind in self._kinds
+            for class_query in self._classes
         }
-        if len(self._kinds) < 2:
+        if len(self._classes) < 2:
             return LayerReady(layer, heatmaps, None)
-        winners = {key.indices: self._winner(maps) for key, maps in planes.items()}
-        return LayerReady(layer, heatmaps, create_layer_data(winners, grid, layer, shape, 0))
+        class_maps = {key.indices: self._class_map(maps) for key, maps in planes.items()}
+        return LayerReady(layer, heatmaps, create_layer_data(class_maps, grid, layer, shape, 0))
 
-    def _winner(self, maps: KindMaps) -> NDArray[np.uint8 | np.uint16]:
-        from napari_dinov3_sim.core.search.combine import winner
+    def _class_map(self, maps: PlaneMaps) -> NDArray[np.uint8 | np.uint16]:
+        from napari_dinov3_sim.core.search.combine import best_class
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
-        ordered = [SimilarityMap(maps.cosines[kind.name], maps.grid) for kind in self._kinds]
-        return winner(ordered, self._job.question.threshold)
+        ordered = [
+            SimilarityMap(maps.cosines[class_query.name], maps.grid)
+            for class_query in self._classes
+        ]
+        return best_class(ordered, self._job.question.threshold)
 
     def _summary(self) -> Answered:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
         cosines = [c for maps in self._maps.values() for c in maps.cosines.values()]
         histograms = {
-            kind.name: sum(
-                np.histogram(maps.cosines[kind.name], HISTOGRAM_BINS, (-1.0, 1.0))[0]
+            class_query.name: sum(
+                np.histogram(maps.cosines[class_query.name], HISTOGRAM_BINS, (-1.0, 1.0))[0]
                 for maps in self._maps.values()
             )
-            for kind in self._kinds
+            for class_query in self._classes
         }
         limits = shared_limits(cosines) if cosines else (0.0, 1.0)
         return Answered(limits, histograms)  # type: ignore[arg-type]

@@ -10,10 +10,10 @@ from napari_dinov3_sim.session.answering.answer_job import AnswerJob, TargetPlan
 from napari_dinov3_sim.session.messages import (
     Answered,
     Finished,
-    KindMaps,
     LayerReady,
     MapReady,
     Message,
+    PlaneMaps,
     StateGone,
 )
 
@@ -53,7 +53,7 @@ class Answers:
         self._job = 0
         self._token: CancelToken | None = None
         self._question: Question | None = None
-        self._maps: dict[PlaneKey, tuple[StateHandle, KindMaps]] = {}
+        self._maps: dict[PlaneKey, tuple[StateHandle, PlaneMaps]] = {}
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._under_way: dict[PlaneKey, StateHandle] = {}
         self._ahead: frozenset[PlaneKey] = frozenset()
@@ -78,7 +78,7 @@ class Answers:
         """The question that was asked last."""
         return self._question if self._next is None else self._next[0]
 
-    def known(self, key: PlaneKey) -> KindMaps | None:
+    def known(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the maps of a plane, if they are there."""
         found = self._maps.get(key)
         return None if found is None else found[1]

@@ -1,4 +1,4 @@
-"""From picks to the vectors of each kind; runs in the worker."""
+"""From picks to the vectors of each class; runs in the worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.session.answering.question import (
-    MAX_LABEL_KINDS,
+    MAX_LABEL_CLASSES,
     LabelsPick,
     Pick,
     PolygonPick,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.core.search.combine import KindQuery
+    from napari_dinov3_sim.core.search.combine import ClassQuery
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.answering.question import AnyPick, Question
     from napari_dinov3_sim.session.images.planes import PlaneKey
@@ -47,7 +47,7 @@ LABELS_COUNTED = 2**20
 
 @dataclass(eq=False)
 class _Gathered:
-    """What the picks of one kind have brought so far; states once each, in order."""
+    """What the picks of one class have brought so far; states once each, in order."""
 
     positives: list[Vector] = field(default_factory=list)
     negatives: list[Vector] = field(default_factory=list)
@@ -59,8 +59,8 @@ def build_class_queries(
     question: Question,
     states: Mapping[PlaneKey, PatchImageState],
     backgrounds: Backgrounds,
-) -> tuple[KindQuery, ...]:
-    """Return the vectors of each kind that has a positive pick.
+) -> tuple[ClassQuery, ...]:
+    """Return the vectors of each class that has a positive pick.
 
     Parameters
     ----------
@@ -72,41 +72,41 @@ def build_class_queries(
 
     Returns
     -------
-    tuple of KindQuery
-        In the order in which the kinds were first picked; those of labels last.
+    tuple of ClassQuery
+        In the order in which the classes were first picked; those of labels last.
 
     Raises
     ------
     StateError
         A saved query comes from another model.
     PointError
-        Labels cannot be read, or are more than `MAX_LABEL_KINDS`.
+        Labels cannot be read, or are more than `MAX_LABEL_CLASSES`.
     """
-    from napari_dinov3_sim.core.search.combine import KindQuery, resolve
+    from napari_dinov3_sim.core.search.combine import ClassQuery, resolve
 
     gathered = _gather(question, states)
     _forget_other_regions(question, states.values())
     found = []
-    asked = {name: kind for name, kind in gathered.items() if kind.positives}
-    chosen = resolve(question.combination, sum(len(kind.negatives) for kind in asked.values()))
-    for name, kind in asked.items():
-        negatives = np.stack(kind.negatives) if kind.negatives else kind.positives[0][:0]
+    asked = {name: picked for name, picked in gathered.items() if picked.positives}
+    chosen = resolve(question.combination, sum(len(picked.negatives) for picked in asked.values()))
+    for name, picked in asked.items():
+        negatives = np.stack(picked.negatives) if picked.negatives else picked.positives[0][:0]
         background = None
         if chosen == "contrast":
-            background = _background(kind, backgrounds)
-        positives = np.stack(kind.positives)
+            background = _background(picked, backgrounds)
+        positives = np.stack(picked.positives)
         negatives = negatives.reshape(-1, positives.shape[1])
-        found.append(KindQuery(name, positives, negatives, background))
+        found.append(ClassQuery(name, positives, negatives, background))
     return tuple(found)
 
 
 def _gather(
     question: Question, states: Mapping[PlaneKey, PatchImageState]
 ) -> dict[str, _Gathered]:
-    gathered: dict[str, _Gathered] = {kind: _Gathered() for kind in question.kinds}
+    gathered: dict[str, _Gathered] = {class_name: _Gathered() for class_name in question.classes}
     for pick in question.picks:
-        for kind, positive, vector in _vectors(pick, states):
-            found = gathered.setdefault(kind, _Gathered())
+        for class_name, positive, vector in _vectors(pick, states):
+            found = gathered.setdefault(class_name, _Gathered())
             (found.positives if positive else found.negatives).append(vector)
             if isinstance(pick, VectorPick):
                 found.background = pick.background
@@ -115,13 +115,13 @@ def _gather(
     return gathered
 
 
-def _background(kind: _Gathered, backgrounds: Backgrounds) -> Vector | None:
+def _background(picked: _Gathered, backgrounds: Backgrounds) -> Vector | None:
     """Return what `core.combine.background_vector` does, from the means that are known."""
     from napari_dinov3_sim.core.search.combine import background_vector
     from napari_dinov3_sim.core.vectors import normalize_embeddings
 
-    means = [] if kind.background is None else [kind.background]
-    for state in kind.states:
+    means = [] if picked.background is None else [picked.background]
+    for state in picked.states:
         if state not in backgrounds:
             backgrounds[state] = background_vector([state])
         means.append(backgrounds[state])
@@ -137,7 +137,7 @@ def _vectors(
     if isinstance(pick, Pick):
         from napari_dinov3_sim.core.search.similarity import vector_at
 
-        return [(pick.kind, pick.positive, vector_at(state, (pick.x, pick.y)))]
+        return [(pick.class_name, pick.positive, vector_at(state, (pick.x, pick.y)))]
     known = _REGIONS.setdefault(state, {})
     if pick not in known:
         known[pick] = tuple(_region_vectors(pick, state))
@@ -159,12 +159,12 @@ def _region_vectors(
     from napari_dinov3_sim.core.search.regions import coverage_of_polygon, region_vector
 
     if isinstance(pick, LabelsPick):
-        for kind, vector in _label_vectors(pick, state):
-            yield kind, True, vector
+        for class_name, vector in _label_vectors(pick, state):
+            yield class_name, True, vector
         return
     coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
     if coverage.any():
-        yield pick.kind, pick.positive, region_vector(state, coverage)
+        yield pick.class_name, pick.positive, region_vector(state, coverage)
 
 
 def _saved_vectors(
@@ -172,12 +172,12 @@ def _saved_vectors(
 ) -> Iterator[tuple[str, bool, Vector]]:
     if any(state.fingerprint != pick.fingerprint for state in states):
         raise StateError(
-            f"The saved query {pick.kind} was made with another model; choose that model, or set "
-            "the points anew."
+            f"The saved query {pick.class_name} was made with another model; choose that model, "
+            "or set the points anew."
         )
     for positive, vectors in ((True, pick.positives), (False, pick.negatives)):
         for vector in vectors:
-            yield pick.kind, positive, np.asarray(vector, np.float32)
+            yield pick.class_name, positive, np.asarray(vector, np.float32)
 
 
 def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
@@ -190,12 +190,12 @@ def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[s
 
 
 def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:
-    """Raise `PointError` for more labels than can be kinds."""
+    """Raise `PointError` for more labels than can be classes."""
     found = len(_ids(labels))
-    if found > MAX_LABEL_KINDS:
+    if found > MAX_LABEL_CLASSES:
         raise PointError(
-            f"{pick.name} has {found} labels, and each would be a kind with heatmaps of its own; "
-            f"use at most {MAX_LABEL_KINDS} labels."
+            f"{pick.name} has {found} labels, and each would be a class with heatmaps of its own; "
+            f"use at most {MAX_LABEL_CLASSES} labels."
         )
 
 

@@ -1,9 +1,11 @@
-"""What is asked: clicked points and regions of kinds, and how they are combined."""
+"""What is asked: clicked points and regions of classes, and how they are combined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -16,11 +18,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.messages import StateHandle
 
 
-DEFAULT_KIND = "kind 1"
-"""The kind of a point that was given none."""
-
-MAX_LABEL_KINDS = 50
-"""Each label is a kind, and each kind a heatmap layer over every image; more than so many freeze
+MAX_LABEL_CLASSES = 50
+"""Each label is a class, and each class a heatmap layer over every image; more than so many freeze
 the window and are told apart by nobody."""
 
 
@@ -31,7 +30,7 @@ class Pick:
     plane: PlaneKey
     x: int
     y: int
-    kind: str = DEFAULT_KIND
+    class_name: str = DEFAULT_CLASS
     positive: bool = True
 
 
@@ -44,19 +43,19 @@ class PolygonPick:
     plane : PlaneKey
     vertices : tuple of (x, y)
         In pixels of the embedded plane.
-    kind : str
+    class_name : str
     positive : bool
     """
 
     plane: PlaneKey
     vertices: tuple[tuple[float, float], ...]
-    kind: str = DEFAULT_KIND
+    class_name: str = DEFAULT_CLASS
     positive: bool = True
 
 
 @dataclass(frozen=True)
 class LabelsPick:
-    """The regions of a Labels layer; each id above 0 is a kind.
+    """The regions of a Labels layer; each id above 0 is a class.
 
     Attributes
     ----------
@@ -65,7 +64,7 @@ class LabelsPick:
     source : (layer id, version)
         Which labels, at which state of editing.
     name : str
-        Name of the labels layer; kinds are called ``<name> <id>``.
+        Name of the labels layer; classes are called ``<name> <id>``.
     matrix, offset : tuple of float
         Where a pixel (y, x) of the embedded plane lies in the labels:
         ``matrix @ (y, x) + offset``, row by row.
@@ -83,18 +82,18 @@ class LabelsPick:
 
 @dataclass(frozen=True, eq=False)
 class VectorPick:
-    """Vectors of a saved query: a kind that lies in none of the open images.
+    """Vectors of a saved query: a class that lies in none of the open images.
 
     Attributes
     ----------
-    kind : str
+    class_name : str
     positives, negatives : ndarray, shape (n, D)
     background : ndarray, shape (D,), or None
     fingerprint : str
         Of the model that made them.
     """
 
-    kind: str
+    class_name: str
     positives: NDArray[np.float32]
     negatives: NDArray[np.float32]
     background: NDArray[np.float32] | None
@@ -121,9 +120,9 @@ class Question:
     states : tuple of (PlaneKey, StateHandle)
         Of the planes that were picked on.
     combination : str
-        How the picks of a kind are combined, see `core.combine`.
+        How the picks of a class are combined, see `core.combine`.
     threshold : float or None
-        Below it no kind wins a patch.
+        Below it no class wins a patch.
     """
 
     picks: tuple[AnyPick, ...]
@@ -132,7 +131,7 @@ class Question:
     threshold: float | None = None
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds of points and polygons, in the order of their first pick."""
-        named = (pick.kind for pick in self.picks if not isinstance(pick, LabelsPick))
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of points and polygons, in the order of their first pick."""
+        named = (pick.class_name for pick in self.picks if not isinstance(pick, LabelsPick))
         return tuple(dict.fromkeys(named))

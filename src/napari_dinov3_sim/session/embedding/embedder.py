@@ -273,6 +273,6 @@ class Embedder:
     def _give_up(self, failure: Failure) -> None:
         if failure.plane is not None:
             self._requests.failed(failure.plane)
-        elif failure.kind == "model":
+        elif failure.subject == "model":
             self.model_failed = True
             self._requests.clear_requests()

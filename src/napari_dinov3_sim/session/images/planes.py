@@ -200,7 +200,7 @@ def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
     shape = [plane.shape[axis] for axis in axes]
     grid = np.indices(shape).reshape(len(axes), int(np.prod(shape))).T
     distances = np.abs(grid - here).max(axis=1, initial=0)
-    order = np.argsort(distances, kind="stable")
+    order = np.argsort(distances, stable=True)
     found = []
     for index in order[distances[order] > 0].tolist():
         position = tuple(zip(axes, grid[index].tolist(), strict=True))

@@ -57,8 +57,8 @@ class BestMatchFinder:
         self._seen: dict[PlaneKey, set[int]] = {}
         self._last: Hashable | None = None
 
-    def next(self, kind: str) -> BestMatch | None:
-        """Return the next match of a kind and remember it; None if there are no maps.
+    def next(self, class_name: str) -> BestMatch | None:
+        """Return the next match of a class and remember it; None if there are no maps.
 
         The patches that were clicked do not count.
         """
@@ -68,7 +68,7 @@ class BestMatchFinder:
         if question is None:
             return None
         for image_id in self._images():
-            found = self._best_in(image_id, kind)
+            found = self._best_in(image_id, class_name)
             if found is not None:
                 self._last = image_id
                 return found
@@ -86,12 +86,12 @@ class BestMatchFinder:
         at = ids.index(self._last) + 1 if self._last in ids else 0
         return ids[at:] + ids[:at]
 
-    def _best_in(self, image_id: Hashable, kind: str) -> BestMatch | None:
+    def _best_in(self, image_id: Hashable, class_name: str) -> BestMatch | None:
         """Return the best place of an image on any plane that is answered."""
         found = [
             (match.score, key, match)
             for key in self._answered_planes(image_id)
-            if (match := self._best_on(key, kind)) is not None
+            if (match := self._best_on(key, class_name)) is not None
         ]
         if not found:
             return None
@@ -111,16 +111,16 @@ class BestMatchFinder:
             return []
         return [key for key in self._scene.answers.planes() if key.layer == shown.key.layer]
 
-    def _best_on(self, key: PlaneKey, kind: str) -> Peak | None:
+    def _best_on(self, key: PlaneKey, class_name: str) -> Peak | None:
         from napari_dinov3_sim.core.search.peaks import best_match
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
         maps = self._scene.maps(key)
-        if maps is None or kind not in maps.cosines:
+        if maps is None or class_name not in maps.cosines:
             return None
         grid = maps.grid
         seen = self._seen.get(key) or self._clicked(key, grid.columns, grid.patch_size)
-        return best_match(SimilarityMap(maps.cosines[kind], grid), seen)
+        return best_match(SimilarityMap(maps.cosines[class_name], grid), seen)
 
     def _clicked(self, key: PlaneKey, columns: int, side: int) -> set[int]:
         """Return the patches of a plane that were clicked."""

@@ -114,10 +114,12 @@ class Interaction:
         maps = None if place is None else self._scene.maps(place.plane.key)
         if place is None or maps is None:
             return ""
-        scores = {kind: self._scene.score(place, kind) for kind in maps.cosines}
+        scores = {class_name: self._scene.score(place, class_name) for class_name in maps.cosines}
         if len(scores) == 1:
             return "".join(f"  {TAG} {value:.2f}" for value in scores.values())
-        return f"  {TAG} " + ", ".join(f"{kind} {value:.2f}" for kind, value in scores.items())
+        return f"  {TAG} " + ", ".join(
+            f"{class_name} {value:.2f}" for class_name, value in scores.items()
+        )
 
     # -- the patches ----------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class Interaction:
         if not self.outlined:
             return []
         found = [
-            (planes[pick.plane], pick.x, pick.y, self._palette.colour(pick.kind))
+            (planes[pick.plane], pick.x, pick.y, self._palette.colour(pick.class_name))
             for pick in picks
             if isinstance(pick, Pick)
         ]
@@ -157,9 +159,9 @@ class Interaction:
     def _answered_layers(self) -> set[object]:
         return {key.layer for key in self._scene.answers.planes()}
 
-    def go_to_best_match(self, kind: str) -> BestMatch | None:
+    def go_to_best_match(self, class_name: str) -> BestMatch | None:
         """Move the view to the next best place in the next image."""
-        match = self._navigator.next(kind)
+        match = self._navigator.next(class_name)
         if match is not None:
             self._match = match
             look_at(self._viewer, self._scene.world(match.plane, match.x, match.y))

@@ -1,4 +1,4 @@
-"""The Labels layers that say which kind wins where there are several."""
+"""The Labels layers that say which class wins where there are several."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
-    """One Labels layer per image: 1 where the first kind wins, 2 where the second does.
+    """One Labels layer per image: 1 where the first class wins, 2 where the second does.
 
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
     palette : Palette
-        Colours of the kinds.
+        Colours of the classes.
     """
 
     def __init__(self, viewer: ViewerModel, palette: Palette) -> None:
-        super().__init__(viewer, "winner")
+        super().__init__(viewer, "class map")
         self._palette = palette
         self._visible = False
         for found, layer in self._from_earlier_session():
@@ -50,29 +50,29 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
             layer.visible = visible
 
     def show(
-        self, target: Target, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
+        self, target: Target, data: LayerData, classes: Sequence[str], over: Sequence[Image]
     ) -> None:
-        """Give an image its winners, in the layer it already has if there is one.
+        """Give an image its class map, in the layer it already has if there is one.
 
         Parameters
         ----------
         target : Target
             The image.
         data : LayerData
-        kinds : sequence of str
+        classes : sequence of str
             Those that are numbered from 1.
         over : sequence of Image
             What a new layer is to lie above, the lowest first.
         """
         layer = self._fitting(target.layer.unique_id, target.layer, data)
         if layer is None:
-            self._make(target, data, kinds, over)
+            self._make(target, data, classes, over)
         else:
             update_data(layer, data.data)
-            layer.colormap = self._colormap(kinds)
+            layer.colormap = self._colormap(classes)
 
     def _make(
-        self, target: Target, data: LayerData, kinds: Sequence[str], over: Sequence[Image]
+        self, target: Target, data: LayerData, classes: Sequence[str], over: Sequence[Image]
     ) -> None:
         from napari.layers import Labels
 
@@ -80,24 +80,24 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         layer = Labels(
             data.data,
             multiscale=data.multiscale,
-            name=layer_name(target.name, "winning kind"),
-            colormap=self._colormap(kinds),
+            name=layer_name(target.name, "class map"),
+            colormap=self._colormap(classes),
             opacity=0.6,
             visible=self._visible and image.visible,
         )
         copy_transform(image, layer)
         layer.editable = False
         self._layers[image.unique_id] = layer
-        mark(layer, "winner", image=image.unique_id)
+        mark(layer, "class map", image=image.unique_id)
         insert_above(self._viewer, layer, over)
 
     def _set_visible(self, key: Hashable, layer: Labels, visible: bool) -> None:
         super()._set_visible(key, layer, self._visible and visible)
 
-    def _colormap(self, kinds: Sequence[str]) -> DirectLabelColormap:
+    def _colormap(self, classes: Sequence[str]) -> DirectLabelColormap:
         from napari.utils import DirectLabelColormap
 
         colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-        for number, kind in enumerate(kinds, start=1):
-            colours[number] = self._palette.colour(kind)
+        for number, class_name in enumerate(classes, start=1):
+            colours[number] = self._palette.colour(class_name)
         return DirectLabelColormap(color_dict=colours)

@@ -1,4 +1,4 @@
-"""The heatmap layers: one per image and kind, made once, kept exactly over their image."""
+"""The heatmap layers: one per image and class, made once, kept exactly over their image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
-from napari_dinov3_sim.session.layers.style import Contrast, Look, kind_colormap
+from napari_dinov3_sim.session.layers.style import Contrast, Look, class_colormap
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class HeatmapKey(NamedTuple):
-    """Which layer over which image: by the id of the image and the kind."""
+    """Which layer over which image: by the id of the image and the class."""
 
     image: Hashable
-    kind: str
+    class_name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +77,14 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     look : Look
         How new layers are drawn; layers of an earlier session keep theirs and pass it on.
     palette : Palette
-        Colours of the kinds.
+        Colours of the classes.
     """
 
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
         super().__init__(viewer, "heatmap")
         self._palette, self._look = palette, look
         self._notes: dict[HeatmapKey, _HeatmapRecord] = {}
-        self._kinds: tuple[str, ...] = ()
+        self._classes: tuple[str, ...] = ()
         self._contrast = Contrast()
         self._adopt()
 
@@ -93,15 +93,15 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
         for found, layer in self._from_earlier_session():
             if isinstance(layer, Image):
-                place = HeatmapKey(found["image"], found.get("kind", DEFAULT_KIND))
+                place = HeatmapKey(found["image"], found.get("class_name", DEFAULT_CLASS))
                 model, name = found.get("model", ""), found.get("name", layer.name)
                 self._layers[place] = layer
                 note = _HeatmapRecord(
                     model, name, layer.colormap.name, hidden=found.get("hidden", False)
                 )
                 self._notes[place] = note
-                of_kind = layer.colormap.name.startswith("kind #")
-                colormap = self._look.colormap if of_kind else layer.colormap.name
+                of_class = layer.colormap.name.startswith("class #")
+                colormap = self._look.colormap if of_class else layer.colormap.name
                 self._look = Look(colormap, layer.opacity, str(layer.blending))
 
     def shown(self) -> dict[HeatmapKey, HeatmapContent]:
@@ -127,12 +127,12 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
     # -- showing -----------------------------------------------------------------------------
 
-    def show(self, image: Image, kind: str, shown: HeatmapContent, above: Image) -> None:
-        """Give an image the heatmap of a kind, in the layer it already has if there is one.
+    def show(self, image: Image, class_name: str, shown: HeatmapContent, above: Image) -> None:
+        """Give an image the heatmap of a class, in the layer it already has if there is one.
 
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
-        place = HeatmapKey(image.unique_id, kind)
+        place = HeatmapKey(image.unique_id, class_name)
         layer = self._fitting(place, image, shown.data)
         if layer is None:
             self._make(image, place, shown, above)
@@ -140,7 +140,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         note = self._notes[place]
         note.shown, note.model = shown, shown.model
         update_data(layer, shown.data.data)
-        note.name = follow_name(layer, note.name, self._name(shown, kind))
+        note.name = follow_name(layer, note.name, self._name(shown, class_name))
         self._mark(place)
 
     def _make(self, image: Image, place: HeatmapKey, shown: HeatmapContent, above: Image) -> None:
@@ -150,8 +150,8 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         layer = ImageLayer(
             shown.data.data,
             multiscale=shown.data.multiscale,
-            name=self._name(shown, place.kind),
-            colormap=self._colormap(place.kind),
+            name=self._name(shown, place.class_name),
+            colormap=self._colormap(place.class_name),
             opacity=self._look.opacity,
             blending=self._look.blending,
             contrast_limits=limits,
@@ -174,52 +174,54 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         kept = {"model": note.model, "name": note.name, "hidden": note.hidden}
         mark(layer, "heatmap", **place._asdict(), **kept)
 
-    # -- kinds and names ---------------------------------------------------------------------
+    # -- classes and names ---------------------------------------------------------------------
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds that have heatmaps."""
-        return self._kinds
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that have heatmaps."""
+        return self._classes
 
-    def set_kinds(self, kinds: Sequence[str]) -> None:
-        """Say which kinds there are: with several, each is drawn in its own colour."""
-        if tuple(kinds) == self._kinds:
+    def set_classes(self, classes: Sequence[str]) -> None:
+        """Say which classes there are: with several, each is drawn in its own colour."""
+        if tuple(classes) == self._classes:
             return
-        self._kinds = tuple(kinds)
+        self._classes = tuple(classes)
         self.recolour()
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give the heatmaps of a kind to another, unless that has its own.
+    def rename_class(self, old: str, new: str) -> None:
+        """Give the heatmaps of a class to another, unless that has its own.
 
         Their names follow with the answer that comes next.
         """
-        self._kinds = tuple(new if kind == old else kind for kind in self._kinds)
+        self._classes = tuple(
+            new if class_name == old else class_name for class_name in self._classes
+        )
         for place in self.items():
-            renamed = place._replace(kind=new)
-            if place.kind == old and renamed not in self._layers:
+            renamed = place._replace(class_name=new)
+            if place.class_name == old and renamed not in self._layers:
                 self._layers[renamed] = self._layers.pop(place)
                 self._notes[renamed] = self._notes.pop(place)
                 self._mark(renamed)
 
-    def _name(self, shown: HeatmapContent, kind: str) -> str:
-        return layer_name(shown.name, "similarity", kind, several=len(self._kinds) > 1)
+    def _name(self, shown: HeatmapContent, class_name: str) -> str:
+        return layer_name(shown.name, "similarity", class_name, several=len(self._classes) > 1)
 
     # -- colours and look --------------------------------------------------------------------
 
     def recolour(self) -> None:
-        """Draw each kind in the colour it has now, unless the user has given it another."""
+        """Draw each class in the colour it has now, unless the user has given it another."""
         for place, layer in self.items().items():
             if self._notes[place].colormap == layer.colormap.name:
                 self._set_colormap(place, layer)
 
     def _set_colormap(self, place: HeatmapKey, layer: Image) -> None:
-        layer.colormap = self._colormap(place.kind)
+        layer.colormap = self._colormap(place.class_name)
         self._notes[place].colormap = layer.colormap.name
 
-    def _colormap(self, kind: str) -> Any:
-        if len(self._kinds) < 2 or kind not in self._kinds:
+    def _colormap(self, class_name: str) -> Any:
+        if len(self._classes) < 2 or class_name not in self._classes:
             return self._look.colormap
-        return kind_colormap(self._palette.colour(kind))
+        return class_colormap(self._palette.colour(class_name))
 
     @property
     def look(self) -> Look:

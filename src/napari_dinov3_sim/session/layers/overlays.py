@@ -37,7 +37,7 @@ class Overlays:
     def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
         self._viewer = viewer
         self.heatmaps = HeatmapLayers(viewer, look, palette)
-        self.winners = ClassMapLayers(viewer, palette)
+        self.class_maps = ClassMapLayers(viewer, palette)
 
     def show(
         self, target: Target, above: Image, ready: LayerReady, question: Question, model: str
@@ -47,30 +47,30 @@ class Overlays:
         New layers lie above `above`: the image, or the topmost of those that are one with it.
         """
         image, name = target.layer, target.name
-        self.heatmaps.set_kinds(tuple(ready.heatmaps))
-        for kind, data in ready.heatmaps.items():
+        self.heatmaps.set_classes(tuple(ready.heatmaps))
+        for class_name, data in ready.heatmaps.items():
             self.heatmaps.show(
-                image, kind, HeatmapContent(ready.layer, question, data, model, name), above
+                image, class_name, HeatmapContent(ready.layer, question, data, model, name), above
             )
         for place in self.heatmaps.over(image.unique_id):
-            if place.kind not in ready.heatmaps:
+            if place.class_name not in ready.heatmaps:
                 self.heatmaps.remove(place)
-        if ready.winner is None:
-            self.winners.remove(image.unique_id)
+        if ready.class_map is None:
+            self.class_maps.remove(image.unique_id)
         else:
             over = [above, *self.heatmaps.over(image.unique_id).values()]
-            self.winners.show(target, ready.winner, tuple(ready.heatmaps), over)
+            self.class_maps.show(target, ready.class_map, tuple(ready.heatmaps), over)
 
     def keep_only(self, places: Set[HeatmapKey]) -> None:
-        """Remove all other heatmaps, and the winners that are none any more."""
+        """Remove all other heatmaps, and the class maps of fewer than two classes."""
         self.heatmaps.keep_only(places)
-        several = len({place.kind for place in places}) > 1
-        self.winners.keep_only({place.image for place in places} if several else ())
+        several = len({place.class_name for place in places}) > 1
+        self.class_maps.keep_only({place.image for place in places} if several else ())
 
     def over(self, image_id: Hashable) -> list[Layer]:
         """Return the layers that lie over an image."""
-        heatmaps, winner = self.heatmaps.over(image_id), self.winners.over(image_id)
-        return [*heatmaps.values(), *winner.values()]
+        heatmaps, class_map = self.heatmaps.over(image_id), self.class_maps.over(image_id)
+        return [*heatmaps.values(), *class_map.values()]
 
     def clear(self) -> None:
         """Remove everything."""
@@ -79,12 +79,12 @@ class Overlays:
     def follow(self, image: Image) -> None:
         """Lay what is over an image over it again."""
         self.heatmaps.follow(image)
-        self.winners.follow(image)
+        self.class_maps.follow(image)
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it."""
         self.heatmaps.follow_visibility(image, visible)
-        self.winners.follow_visibility(image, visible)
+        self.class_maps.follow_visibility(image, visible)
 
     def restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put what has come to lie below its image above it again, in the same order.
@@ -118,7 +118,7 @@ class _Found:
 
 
 class StaleLayerRemover:
-    """Removes heatmaps and winners that do not answer the present question.
+    """Removes heatmaps and class maps that do not answer the present question.
 
     While work is under way, those of an earlier question stay until their answer comes. Those
     that an earlier session left stay too, and, as long as what is asked is what it was then,

@@ -1,4 +1,4 @@
-"""The kinds that there are, and the colour that each keeps."""
+"""The classes that there are, and the colour that each keeps."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Look:
     Attributes
     ----------
     colormap : str
-        Of the heatmaps of a single kind; with several, each has its kind's colour.
+        Of the heatmaps of a single class; with several, each has its class's colour.
     opacity : float
         In [0, 1].
     blending : str
@@ -123,17 +123,17 @@ class Look:
             )
 
 
-def kind_colormap(colour: str) -> Colormap:
+def class_colormap(colour: str) -> Colormap:
     """Return a colormap from transparent to a colour, which shows under any blending."""
     from napari.utils import Colormap
     from napari.utils.colormaps.standardize_color import transform_color
 
     rgba = transform_color(colour)[0]
     clear = (*rgba[:3], 0.0)
-    return Colormap([clear, tuple(rgba)], name=f"kind {colour}")
+    return Colormap([clear, tuple(rgba)], name=f"class {colour}")
 
 
-KIND_COLOURS = (
+CLASS_COLOURS = (
     "#00ffff",
     "#e69f00",
     "#f0e442",
@@ -143,14 +143,14 @@ KIND_COLOURS = (
     "#56b4e9",
     "#ffffff",
 )
-"""In the order in which kinds appear; after cyan those of Okabe and Ito (2008), which people with
-every kind of colour vision tell apart."""
+"""In the order in which classes appear; after cyan those of Okabe and Ito (2008), which people
+with every sort of colour vision tell apart."""
 
 
 class Palette:
-    """Gives each kind a colour when it is first seen; a kind that goes and comes back has it.
+    """Gives each class a colour when it is first seen; a class that goes and comes back has it.
 
-    Every kind has a number of its own, which no other is given later, and with it its colour.
+    Every class has a number of its own, which no other is given later, and with it its colour.
     """
 
     def __init__(self) -> None:
@@ -160,34 +160,34 @@ class Palette:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All kinds, in the order in which they were first seen."""
+        """All classes, in the order in which they were first seen."""
         return tuple(sorted(self._numbers, key=self._numbers.__getitem__))
 
     @property
     def numbers(self) -> Mapping[str, int]:
-        """The number of each kind, to `restore`."""
+        """The number of each class, to `restore`."""
         return dict(self._numbers)
 
-    def colour(self, kind: str) -> str:
-        """Return the colour of a kind, as ``#rrggbb``."""
-        if kind not in self._numbers:
-            self._numbers[kind] = next(self._next)
-        number = self._numbers[kind]
-        return self._assigned.get(number, KIND_COLOURS[number % len(KIND_COLOURS)])
+    def colour(self, class_name: str) -> str:
+        """Return the colour of a class, as ``#rrggbb``."""
+        if class_name not in self._numbers:
+            self._numbers[class_name] = next(self._next)
+        number = self._numbers[class_name]
+        return self._assigned.get(number, CLASS_COLOURS[number % len(CLASS_COLOURS)])
 
-    def assign(self, kind: str, colour: str) -> None:
-        """Give a kind the colour it had elsewhere, as ``#rrggbb``."""
-        self.colour(kind)
-        self._assigned[self._numbers[kind]] = colour
+    def assign(self, class_name: str, colour: str) -> None:
+        """Give a class the colour it had elsewhere, as ``#rrggbb``."""
+        self.colour(class_name)
+        self._assigned[self._numbers[class_name]] = colour
 
     def restore(self, numbers: Mapping[str, int]) -> None:
-        """Go back to the names that kinds had; those that are new since stay."""
+        """Go back to the names that classes had; those that are new since stay."""
         taken = set(numbers.values())
         new = {name: number for name, number in self._numbers.items() if number not in taken}
         self._numbers = {**new, **numbers}
 
     def rename(self, old: str, new: str) -> None:
-        """Give a kind another name and leave it its colour; one that exists already is joined."""
+        """Give a class another name and leave it its colour; one that exists already is joined."""
         if old != new and old in self._numbers:
             number = self._numbers.pop(old)
             self._numbers.setdefault(new, number)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 COPIED = 2**26
-"""Planes in memory of up to so many bytes are copied, so that a change of any kind is seen, and
+"""Planes in memory of up to so many bytes are copied, so that every change is seen, and
 no worker reads what is being painted. Of others only what the layer tells is known."""
 
 Position = tuple[tuple[int, int], ...]
@@ -205,7 +205,7 @@ class LabelRegions:
         del event
         self._changed()
 
-    def kinds_in_memory(self) -> int:
+    def classes_in_memory(self) -> int:
         """Return how many labels there are, as far as that can be told without reading a file."""
         planes = [labels for _, _, _, labels in self._labelled()]
         known = [plane.labels for plane in planes if isinstance(plane.labels, np.ndarray)]

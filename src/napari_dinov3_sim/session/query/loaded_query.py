@@ -24,7 +24,7 @@ Thumbnails = tuple["NDArray[np.uint8]", ...]
 
 
 class LoadedQuery:
-    """The kinds of a loaded query: picks that lie in none of the open images.
+    """The classes of a loaded query: picks that lie in none of the open images.
 
     A query of another model than the one that is loaded asks nothing, and that is told once.
 
@@ -55,13 +55,13 @@ class LoadedQuery:
         return self._name
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds as they are called now."""
-        return tuple(pick.kind for pick in self._picks)
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes as they are called now."""
+        return tuple(pick.class_name for pick in self._picks)
 
     @property
     def thumbnails(self) -> Mapping[str, Thumbnails]:
-        """What the loaded kinds looked like, by their present names."""
+        """What the loaded classes looked like, by their present names."""
         return dict(self._thumbnails)
 
     @property
@@ -112,11 +112,17 @@ class LoadedQuery:
         self._query, self._name, self._told = query, name, False
         self._picks = tuple(
             VectorPick(
-                kind.name, kind.positives, kind.negatives, kind.background, query.fingerprint
+                saved_class.name,
+                saved_class.positives,
+                saved_class.negatives,
+                saved_class.background,
+                query.fingerprint,
             )
-            for kind in query.kinds
+            for saved_class in query.classes
         )
-        self._thumbnails = {kind.name: kind.thumbnails for kind in query.kinds}
+        self._thumbnails = {
+            saved_class.name: saved_class.thumbnails for saved_class in query.classes
+        }
 
     def drop(self) -> bool:
         """Ask it no more; return whether there was one."""
@@ -125,19 +131,20 @@ class LoadedQuery:
         self._picks, self._thumbnails = (), {}
         return had
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give a kind another name; the file keeps the old one."""
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class another name; the file keeps the old one."""
         if old == new or old not in self._thumbnails:
             return
         self._picks = tuple(
-            replace(pick, kind=new) if pick.kind == old else pick for pick in self._picks
+            replace(pick, class_name=new) if pick.class_name == old else pick
+            for pick in self._picks
         )
         pictures = self._thumbnails.pop(old)
         self._thumbnails[new] = (*self._thumbnails.get(new, ()), *pictures)
 
     @property
     def count(self) -> int:
-        """How many kinds ask."""
+        """How many classes ask."""
         return 0 if self.problem else len(self._picks)
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:

@@ -1,4 +1,4 @@
-"""Kind and sign of each query point: two columns of the layer's features, and how they look."""
+"""Class and sign of each query point: two columns of the layer's features, and how they look."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.session.layers.style import Palette
 
-KIND, SIGN = "kind", "sign"
+CLASS, SIGN = "class", "sign"
 """Columns of ``layer.features``."""
+
+FORMER_CLASS = "kind"
+"""The column of classes before 0.2, read where there is no other."""
 
 POSITIVE, NEGATIVE = "positive", "negative"
 SYMBOLS = {True: "disc", False: "cross"}
@@ -25,31 +28,32 @@ SYMBOLS = {True: "disc", False: "cross"}
 
 @dataclass(frozen=True)
 class PointRole:
-    """What a point says: which kind, and whether it is that or is not."""
+    """What a point says: which class, and whether it is that or is not."""
 
-    kind: str = DEFAULT_KIND
+    class_name: str = DEFAULT_CLASS
     positive: bool = True
 
 
-def read_roles(layer: Points | Shapes, default: str = DEFAULT_KIND) -> list[PointRole]:
-    """Return the role of each point or shape; what is in the columns is taken kindly.
+def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[PointRole]:
+    """Return the role of each point or shape; what is in the columns is read as far as it can be.
 
     Parameters
     ----------
     layer : napari.layers.Points or napari.layers.Shapes
     default : str
-        The kind of those that have none.
+        The class of those that have none.
     """
     features, count = layer.features, len(layer.data)
-    kinds = list(features[KIND]) if KIND in features else [default] * count
+    column = next((name for name in (CLASS, FORMER_CLASS) if name in features), None)
+    classes = [default] * count if column is None else list(features[column])
     signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
     return [
-        PointRole(_kind(kind, default), _is_positive(sign))
-        for kind, sign in zip(kinds, signs, strict=True)
+        PointRole(_class_name(class_name, default), _is_positive(sign))
+        for class_name, sign in zip(classes, signs, strict=True)
     ]
 
 
-def _kind(value: Any, default: str = DEFAULT_KIND) -> str:
+def _class_name(value: Any, default: str = DEFAULT_CLASS) -> str:
     missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
     return default if missing or not str(value).strip() else str(value).strip()
 
@@ -60,18 +64,18 @@ def _is_positive(value: Any) -> bool:
 
 
 def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
-    """Set kind and sign of every point; other columns stay."""
+    """Set class and sign of every point; other columns stay."""
     features = layer.features.copy()
     # Of no points at all, pandas would make columns of floats, which take no name later.
-    features[KIND] = np.array([role.kind for role in roles], object)
+    features[CLASS] = np.array([role.class_name for role in roles], object)
     features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
     set_features(layer, features)
 
 
-def rename_kind(layer: Points, old: str, new: str) -> None:
-    """Give all points of a kind another name."""
+def rename_class(layer: Points, old: str, new: str) -> None:
+    """Give all points of a class another name."""
     roles = read_roles(layer)
-    write_roles(layer, [replace(r, kind=new) if r.kind == old else r for r in roles])
+    write_roles(layer, [replace(r, class_name=new) if r.class_name == old else r for r in roles])
 
 
 def set_features(layer: Points, features: Any) -> None:
@@ -97,7 +101,7 @@ def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> A
     """
     found = before.copy()
     rows = [-1 if row is None else row for row in former]
-    for name in (name for name in now if name not in (KIND, SIGN)):
+    for name in (name for name in now if name not in (CLASS, SIGN)):
         values = now[name].reindex(rows).set_axis(found.index)
         if name in found:
             values = values.where(np.array(rows, int) >= 0, found[name])
@@ -108,30 +112,30 @@ def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> A
 def current_role(layer: Points) -> PointRole:
     """Return the role that the next point will have."""
     defaults = layer.feature_defaults
-    kind = defaults[KIND][0] if KIND in defaults else DEFAULT_KIND
+    class_name = defaults[CLASS][0] if CLASS in defaults else DEFAULT_CLASS
     sign = defaults[SIGN][0] if SIGN in defaults else POSITIVE
-    return PointRole(_kind(kind), _is_positive(sign))
+    return PointRole(_class_name(class_name), _is_positive(sign))
 
 
 def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     """Set the role of the points to come; those that are selected keep theirs."""
     # pandas is imported by napari with its first Points layer.
     defaults = layer.feature_defaults.copy()
-    defaults[KIND] = [role.kind]
+    defaults[CLASS] = [role.class_name]
     defaults[SIGN] = [POSITIVE if role.positive else NEGATIVE]
     layer.feature_defaults = defaults
     with layer.block_update_properties():
         layer.current_symbol = SYMBOLS[role.positive]
-        layer.current_border_color = palette.colour(role.kind)
+        layer.current_border_color = palette.colour(role.class_name)
 
 
 def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> None:
-    """Colour points by kind, and mark negative ones with a cross; nothing is set in vain."""
+    """Colour points by class, and mark negative ones with a cross; nothing is set in vain."""
     from napari.utils.colormaps.standardize_color import transform_color
 
     if not roles:
         return
-    colours = transform_color([palette.colour(role.kind) for role in roles])
+    colours = transform_color([palette.colour(role.class_name) for role in roles])
     if not np.array_equal(layer.border_color, colours):
         layer.border_color = colours
     symbols = [SYMBOLS[role.positive] for role in roles]

@@ -36,7 +36,7 @@ class Snapshot:
     roles : tuple of PointRole
     sources : tuple of PointOrigin
         The images that they were set on.
-    kinds : mapping of str to int
+    classes : mapping of str to int
         All that had a colour, see `Palette.numbers`.
     features : DataFrame
         The layer's, with the columns that are the user's.
@@ -45,7 +45,7 @@ class Snapshot:
     coordinates: np.ndarray
     roles: tuple[PointRole, ...]
     sources: tuple[PointOrigin, ...]
-    kinds: Mapping[str, int]
+    classes: Mapping[str, int]
     features: Any = field(repr=False)
 
     def same_as(self, other: Snapshot) -> bool:
@@ -200,7 +200,7 @@ class PointMemory:
     Parameters
     ----------
     palette : Palette
-        Goes back with the points to the kinds that there were.
+        Goes back with the points to the classes that there were.
 
     Attributes
     ----------
@@ -290,5 +290,5 @@ class PointMemory:
         features = with_users_columns(before.features, layer.features, former)
         self.coordinates = before.coordinates
         self.sources, self.roles = list(before.sources), list(before.roles)
-        self._palette.restore(before.kinds)
+        self._palette.restore(before.classes)
         return replace(before, features=features)

@@ -13,7 +13,7 @@ from napari_dinov3_sim.session.query.point_features import (
     PointRole,
     current_role,
     draw_roles,
-    rename_kind,
+    rename_class,
     set_current_role,
     set_features,
 )
@@ -103,9 +103,9 @@ def make_query_layer(
         size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
         symbol="disc",
         face_color="#00000000",
-        border_color=palette.colour(role.kind),
-        features={"kind": np.empty(0, object), "sign": np.empty(0, object)},
-        feature_defaults={"kind": role.kind, "sign": "positive"},
+        border_color=palette.colour(role.class_name),
+        features={"class": np.empty(0, object), "sign": np.empty(0, object)},
+        feature_defaults={"class": role.class_name, "sign": "positive"},
         border_width=0.2,
         canvas_size_limits=(9, 18),
     )
@@ -128,7 +128,7 @@ class QueryPoints:
     changed : callable
         A bound method, called after every edit.
     palette : Palette
-        Colours of the kinds.
+        Colours of the classes.
     """
 
     def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
@@ -282,7 +282,7 @@ class QueryPoints:
         memory.keep(layer, [PointOrigin(i, lead) for i, lead in zip(images, leads, strict=True)])
         return memory.roles
 
-    # -- kinds and signs ----------------------------------------------------------------------
+    # -- classes and signs ----------------------------------------------------------------------
 
     @property
     def role(self) -> PointRole:
@@ -296,19 +296,19 @@ class QueryPoints:
             set_current_role(self._layer, role, self._palette)
 
     def draw(self) -> None:
-        """Colour the points by kind and mark the negative ones."""
+        """Colour the points by class and mark the negative ones."""
         layer = self._layer
         if layer is not None and len(self._memory.roles) == len(layer.data):
             draw_roles(layer, self._memory.roles, self._palette)
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give all points of a kind another name."""
+    def rename_class(self, old: str, new: str) -> None:
+        """Give all points of a class another name."""
         layer, role = self._layer, self.role
         self._palette.rename(old, new)
         if layer is not None:
-            rename_kind(layer, old, new)
-        if role.kind == old:
-            self.set_role(replace(role, kind=new))
+            rename_class(layer, old, new)
+        if role.class_name == old:
+            self.set_role(replace(role, class_name=new))
 
     # -- edits by the program -------------------------------------------------------------------
 

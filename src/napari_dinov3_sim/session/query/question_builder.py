@@ -100,10 +100,10 @@ class QuestionBuilder:
 
 
 def has_rivals(picks: Iterable[AnyPick]) -> bool:
-    """Whether there may be several kinds, of which one wins each patch."""
+    """Whether there may be several classes, of which one wins each patch."""
     picks = tuple(picks)
     labelled = any(isinstance(pick, LabelsPick) for pick in picks)
-    return labelled or len({getattr(pick, "kind", pick) for pick in picks}) > 1
+    return labelled or len({getattr(pick, "class_name", pick) for pick in picks}) > 1
 
 
 def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
@@ -111,11 +111,11 @@ def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
     return bool(picks) and not any(_is_positive(pick) for pick in picks)
 
 
-def kinds_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
-    """Return the kinds of which only what is not meant is picked: they get no heatmap."""
+def classes_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
+    """Return the classes of which only what is not meant is picked: they get no heatmap."""
     named = [pick for pick in picks if not isinstance(pick, LabelsPick)]
-    meant = {pick.kind for pick in named if _is_positive(pick)}
-    return tuple(dict.fromkeys(pick.kind for pick in named if pick.kind not in meant))
+    meant = {pick.class_name for pick in named if _is_positive(pick)}
+    return tuple(dict.fromkeys(pick.class_name for pick in named if pick.class_name not in meant))
 
 
 def _is_positive(pick: AnyPick) -> bool:
@@ -151,10 +151,10 @@ class PickCollector:
         places, roles = self._places()
         hovered = self.looking.hovered
         if hovered is not None:
-            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self.queries.role.kind)
+            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self.queries.role.class_name)
             return (pick,), {hovered.plane.key: hovered.plane}
         picks: tuple[AnyPick, ...] = tuple(
-            Pick(at.plane.key, at.x, at.y, roles[number].kind, roles[number].positive)
+            Pick(at.plane.key, at.x, at.y, roles[number].class_name, roles[number].positive)
             for number, at in places.items()
         )
         planes = {at.plane.key: at.plane for at in places.values()}

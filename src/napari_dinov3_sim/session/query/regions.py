@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.answering.question import MAX_LABEL_KINDS, PolygonPick
+from napari_dinov3_sim.session.answering.question import MAX_LABEL_CLASSES, PolygonPick
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, world_points
 from napari_dinov3_sim.session.layer_metadata import is_derived
 from napari_dinov3_sim.session.query.labels import LabelRegions
@@ -39,15 +39,17 @@ def outlines_of(layer: Shapes) -> list[NDArray[np.float64]]:
         Polygons and rectangles by their corners, ellipses by `ELLIPSE_CORNERS` points, lines and
         paths by their corners there and back again, which encloses nothing.
     """
-    kinds = [str(getattr(kind, "value", kind)) for kind in layer.shape_type]
+    classes = [str(getattr(class_name, "value", class_name)) for class_name in layer.shape_type]
     drawn = (np.array(corners, float) for corners in layer.data)
-    return [_outline(kind, corners) for kind, corners in zip(kinds, drawn, strict=True)]
+    return [
+        _outline(class_name, corners) for class_name, corners in zip(classes, drawn, strict=True)
+    ]
 
 
-def _outline(kind: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    if kind == "ellipse":
+def _outline(class_name: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    if class_name == "ellipse":
         return _ellipse(corners)
-    if kind in ("line", "path"):
+    if class_name in ("line", "path"):
         return np.concatenate([corners, corners[-2:0:-1]])
     return corners
 
@@ -137,7 +139,7 @@ class ShapeRegions:
         if len(self.layer.features) == count:  # while shapes come and go, it may not be
             roles = read_roles(self.layer, self.layer.name)
         for role in roles:
-            self._palette.colour(role.kind)
+            self._palette.colour(role.class_name)
         return roles or [PointRole(self.layer.name)] * count
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
@@ -165,11 +167,11 @@ class ShapeRegions:
         self._sources[number] = PointOrigin(plane.key.layer_id, source.lead)
         x, y = self._scene.pixels(plane, world).T.tolist()
         vertices = tuple(zip(x, y, strict=True))
-        return plane, PolygonPick(plane.key, vertices, role.kind, role.positive)
+        return plane, PolygonPick(plane.key, vertices, role.class_name, role.positive)
 
 
 def _state(layer: Shapes) -> tuple[Any, ...]:
-    """Return what makes a difference, to be compared: kinds of shapes and corners."""
+    """Return what makes a difference, to be compared: types of shapes and corners."""
     corners = [np.asarray(shape) for shape in layer.data]
     return tuple(map(str, layer.shape_type)), tuple((c.shape, c.tobytes()) for c in corners)
 
@@ -178,15 +180,15 @@ class Regions:
     """The layers whose shapes and labels are queries.
 
     Each polygon, rectangle and ellipse is the mean of the patches below it, weighted by how much
-    of each it covers; of lines and paths, the patches they run over. Kind and sign are those of
-    the columns ``kind`` and ``sign`` of ``layer.features``; without, the kind is the name of the
-    layer. Each label above 0 is a kind of its own, ``<name of the layer> <label>``.
+    of each it covers; of lines and paths, the patches they run over. Class and sign are those of
+    the columns ``class`` and ``sign`` of ``layer.features``; without, the class is the name of
+    the layer. Each label above 0 is a class of its own, ``<name of the layer> <label>``.
 
     Parameters
     ----------
     scene : Scene
     palette : Palette
-        Colours of the kinds.
+        Colours of the classes.
     changed : callable
         A bound method, called after every change that matters.
     """
@@ -259,12 +261,12 @@ class Regions:
         if not isinstance(layer, Labels):
             return ShapeRegions(layer, image_id, self._scene, self._palette, self._changed)
         labelled = LabelRegions(layer, image_id, self._scene, self._changed)
-        found = labelled.kinds_in_memory()
-        if found > MAX_LABEL_KINDS:
+        found = labelled.classes_in_memory()
+        if found > MAX_LABEL_CLASSES:
             labelled.close()
             raise SimilarityError(
-                f"{layer.name} has {found} labels here, and each would be a kind with heatmaps of "
-                f"its own; use at most {MAX_LABEL_KINDS} labels."
+                f"{layer.name} has {found} labels here, and each would be a class with heatmaps "
+                f"of its own; use at most {MAX_LABEL_CLASSES} labels."
             )
         return labelled
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.images.patch_array import Position
     from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
-    from napari_dinov3_sim.session.messages import KindMaps, StateHandle
+    from napari_dinov3_sim.session.messages import PlaneMaps, StateHandle
     from napari_dinov3_sim.session.results.result_jobs import Check
     from napari_dinov3_sim.store import EmbeddingStore
 
@@ -153,19 +153,19 @@ class AnsweredImage:
     ----------
     plane : Plane
         The one that is shown.
-    maps : mapping of PlaneKey to KindMaps
+    maps : mapping of PlaneKey to PlaneMaps
         Of this and of other planes along the same axes.
     """
 
     plane: Plane
-    maps: Mapping[PlaneKey, KindMaps] = field(repr=False)
+    maps: Mapping[PlaneKey, PlaneMaps] = field(repr=False)
 
-    def of(self, kind: str) -> dict[PlaneKey, SimilarityMap]:
-        """Return the map of a kind for each plane, the first plane first."""
+    def of(self, class_name: str) -> dict[PlaneKey, SimilarityMap]:
+        """Return the map of a class for each plane, the first plane first."""
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
         ordered = sorted(self.maps.items(), key=lambda item: item[0].indices)
-        return {key: SimilarityMap(maps.cosines[kind], maps.grid) for key, maps in ordered}
+        return {key: SimilarityMap(maps.cosines[class_name], maps.grid) for key, maps in ordered}
 
     @property
     def ratios(self) -> NDArray[np.float64]:
@@ -174,25 +174,27 @@ class AnsweredImage:
 
 
 def thresholds(
-    images: Sequence[AnsweredImage], kinds: Sequence[str], threshold: float | None
+    images: Sequence[AnsweredImage], classes: Sequence[str], threshold: float | None
 ) -> dict[str, float]:
-    """Return the threshold of each kind: the one given, or Otsu's over all images."""
+    """Return the threshold of each class: the one given, or Otsu's over all images."""
     from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 
     if threshold is not None:
-        return dict.fromkeys(kinds, threshold)
+        return dict.fromkeys(classes, threshold)
     return {
-        kind: otsu_threshold([one for image in images for one in image.of(kind).values()])
-        for kind in kinds
+        class_name: otsu_threshold(
+            [one for image in images for one in image.of(class_name).values()]
+        )
+        for class_name in classes
     }
 
 
 @dataclass(frozen=True, eq=False)
 class FoundLabels:
-    """The objects of one kind in one image; `several` if there are other kinds."""
+    """The objects of one class in one image; `several` if there are other classes."""
 
     layer: LayerAxes
-    kind: str
+    class_name: str
     several: bool
     threshold: float
     objects: int
@@ -202,7 +204,7 @@ class FoundLabels:
 
 def find_labels(
     images: Sequence[AnsweredImage],
-    kinds: Sequence[str],
+    classes: Sequence[str],
     threshold: float | None,
     min_area: float,
 ) -> Iterator[FoundLabels]:
@@ -211,16 +213,18 @@ def find_labels(
     Objects of a stack are found plane by plane and numbered through; `min_area` is in pixels of
     level 0.
     """
-    levels = thresholds(images, kinds, threshold)
+    levels = thresholds(images, classes, threshold)
     for image in images:
-        for kind in kinds:
-            yield _labels_of(image, kind, levels[kind], min_area)
+        for class_name in classes:
+            yield _labels_of(image, class_name, levels[class_name], min_area)
 
 
-def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -> FoundLabels:
+def _labels_of(
+    image: AnsweredImage, class_name: str, level: float, min_area: float
+) -> FoundLabels:
     from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
-    maps = image.of(kind)
+    maps = image.of(class_name)
     values, count = {}, 0
     for key, similarity in maps.items():
         objects = threshold_labels(similarity, level, min_area / float(image.ratios.prod()))
@@ -230,7 +234,7 @@ def _labels_of(image: AnsweredImage, kind: str, level: float, min_area: float) -
     data = create_label_data(values, grid, layer, image.plane.shape)
     several = any(len(maps.cosines) > 1 for maps in image.maps.values())
     number = checksum(data.data, data.multiscale)
-    return FoundLabels(layer, kind, several, level, count, data, number)
+    return FoundLabels(layer, class_name, several, level, count, data, number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,21 +243,21 @@ class FoundPeak:
 
     Attributes
     ----------
-    kind : str
+    class_name : str
     coordinates : ndarray, shape (ndim,)
         In the data of its layer.
     score : float
         In units of the cosine.
     """
 
-    kind: str
+    class_name: str
     coordinates: NDArray[np.float64]
     score: float
 
 
 @dataclass(frozen=True, eq=False)
 class FoundPeaks:
-    """The peaks of one image, kind by kind and the best first."""
+    """The peaks of one image, class by class and the best first."""
 
     layer: LayerAxes
     peaks: tuple[FoundPeak, ...] = field(repr=False)
@@ -264,7 +268,7 @@ class FoundPeaks:
 
 def find_image_peaks(
     images: Sequence[AnsweredImage],
-    kinds: Sequence[str],
+    classes: Sequence[str],
     threshold: float | None,
     min_distance: float,
 ) -> Iterator[FoundPeaks]:
@@ -272,28 +276,31 @@ def find_image_peaks(
 
     `min_distance` is in pixels of level 0, within a plane.
     """
-    levels = thresholds(images, kinds, threshold)
+    levels = thresholds(images, classes, threshold)
     for image in images:
         found = [
-            peak for kind in kinds for peak in _peaks_of(image, kind, levels[kind], min_distance)
+            peak
+            for class_name in classes
+            for peak in _peaks_of(image, class_name, levels[class_name], min_distance)
         ]
         side = next(iter(image.maps.values())).grid.patch_size * float(image.ratios.mean())
         yield FoundPeaks(image.plane.key.layer, tuple(found), levels, side)
 
 
 def _peaks_of(
-    image: AnsweredImage, kind: str, level: float, min_distance: float
+    image: AnsweredImage, class_name: str, level: float, min_distance: float
 ) -> list[FoundPeak]:
     from napari_dinov3_sim.core.search.peaks import find_peaks
 
     found = []
     # Of unequal ratios the smaller one: peaks are never nearer than asked for.
     distance = min_distance / float(image.ratios.min())
-    for key, similarity in image.of(kind).items():
+    for key, similarity in image.of(class_name).items():
         peaks = find_peaks(similarity, level, distance)
         places = data_coordinates(image.plane, key, _places(peaks))
         found += [
-            FoundPeak(kind, place, peak.score) for place, peak in zip(places, peaks, strict=True)
+            FoundPeak(class_name, place, peak.score)
+            for place, peak in zip(places, peaks, strict=True)
         ]
     return sorted(found, key=lambda peak: -peak.score)
 

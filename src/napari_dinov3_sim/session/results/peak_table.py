@@ -75,7 +75,7 @@ class PeakTable:
     Attributes
     ----------
     images : tuple of AnsweredImage
-    kinds : tuple of str
+    classes : tuple of str
     threshold : float or None
     min_distance : float
     world : WorldAxes
@@ -84,7 +84,7 @@ class PeakTable:
     """
 
     images: tuple[AnsweredImage, ...]
-    kinds: tuple[str, ...]
+    classes: tuple[str, ...]
     threshold: float | None
     min_distance: float
     world: WorldAxes
@@ -92,7 +92,7 @@ class PeakTable:
 
     def save(self, path: Path) -> Iterator[int]:
         """Write the table and give the number of peaks in it."""
-        found = find_image_peaks(self.images, self.kinds, self.threshold, self.min_distance)
+        found = find_image_peaks(self.images, self.classes, self.threshold, self.min_distance)
         rows = [
             self._row(image, peak)
             for image, peaks in zip(self.images, found, strict=True)
@@ -108,4 +108,4 @@ class PeakTable:
         world = self.placements[key.layer].to_world(place)
         x, y = float(place[column]), float(place[row])
         columns = self.world.row(place, world)
-        return PeakRow(image.plane.name, peak.kind, x, y, peak.score, columns)
+        return PeakRow(image.plane.name, peak.class_name, x, y, peak.score, columns)

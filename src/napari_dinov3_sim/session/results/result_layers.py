@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.answering.question import DEFAULT_KIND
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import (
     MARKER,
@@ -51,7 +51,7 @@ class ResultLayers:
     ----------
     scene : Scene
     palette : Palette
-        Colours of the kinds.
+        Colours of the classes.
     """
 
     def __init__(self, scene: Scene, palette: Palette) -> None:
@@ -64,8 +64,8 @@ class ResultLayers:
         image = self._image(found.layer)
         if image is None:
             return False
-        what = ("labels", found.kind)
-        name = self._name(image, "objects", found.kind, several=found.several)
+        what = ("labels", found.class_name)
+        name = self._name(image, "objects", found.class_name, several=found.several)
         layer = self._fitting(image, what, found.data)
         if layer is None:
             data, multiscale = found.data.data, found.data.multiscale
@@ -100,14 +100,14 @@ class ResultLayers:
         image = self._image(found.layer)
         if image is None:
             return False
-        kinds = [peak.kind for peak in found.peaks]
+        classes = [peak.class_name for peak in found.peaks]
         features = {
             "score": np.array([peak.score for peak in found.peaks], float),
-            "kind": np.array(kinds, object),
-            "image": np.array([self._scene.targets.name(image)] * len(kinds), object),
+            "class": np.array(classes, object),
+            "image": np.array([self._scene.targets.name(image)] * len(classes), object),
         }
         places = np.array([peak.coordinates for peak in found.peaks], float)
-        colours = [self._palette.colour(kind) for kind in kinds]
+        colours = [self._palette.colour(class_name) for class_name in classes]
         layer = self._unchanged(image, ("peaks",))
         name, look = self._name(image, "peaks"), (colours, found.size)
         layer = _points(layer, image, name, places=places, features=features, look=look)
@@ -138,8 +138,8 @@ class ResultLayers:
             self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Make objects of a kind those of the other, in the names of the layers too."""
+    def rename_class(self, old: str, new: str) -> None:
+        """Make objects of a class those of the other, in the names of the layers too."""
         for layer in self._scene.viewer.layers:
             found = mark_of(layer, "result")
             if found is not None and found["what"] == ("labels", old):
@@ -179,9 +179,9 @@ class ResultLayers:
         return layer
 
     def _name(
-        self, image: Image, what: str, kind: str = DEFAULT_KIND, *, several: bool = False
+        self, image: Image, what: str, class_name: str = DEFAULT_CLASS, *, several: bool = False
     ) -> str:
-        return layer_name(self._scene.targets.name(image), what, kind, several=several)
+        return layer_name(self._scene.targets.name(image), what, class_name, several=several)
 
     def _place(
         self, image: Image, layer: Layer, what: tuple[Any, ...], number: int, name: str

@@ -109,10 +109,10 @@ class QueryResults:
         """Give up what is on its way."""
         self._work.stop_all()
 
-    def rename_kind(self, old: str, new: str) -> None:
-        """Give a kind of a loaded query, and the objects of a kind, another name."""
-        self.saved.rename_kind(old, new)
-        self._layers.rename_kind(old, new)
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class of a loaded query, and the objects of a class, another name."""
+        self.saved.rename_class(old, new)
+        self._layers.rename_class(old, new)
 
     @property
     def query(self) -> SavedQuery | None:
@@ -121,7 +121,7 @@ class QueryResults:
 
     @property
     def thumbnails(self) -> Mapping[str, Thumbnails]:
-        """What the loaded kinds looked like where they were clicked, by name: 8-bit RGB."""
+        """What the loaded classes looked like where they were clicked, by name: 8-bit RGB."""
         return self.saved.thumbnails
 
     @property
@@ -149,7 +149,7 @@ class QueryResults:
                 "There is no query to save yet; click on what you mean and wait until the images "
                 "have lit up."
             )
-        names = dict.fromkeys((*question.kinds, *self._palette.names))
+        names = dict.fromkeys((*question.classes, *self._palette.names))
         query = QuerySnapshot(
             question,
             thumbnail_sources(question, self._scene),
@@ -169,7 +169,7 @@ class QueryResults:
     def load_query(self, path: str | os.PathLike[str]) -> None:
         """Ask a saved query of all images; points that are set add to it.
 
-        Its combination becomes that of the session, and its kinds have their colours. Another
+        Its combination becomes that of the session, and its classes have their colours. Another
         one that was loaded before is dropped.
 
         Parameters
@@ -188,8 +188,8 @@ class QueryResults:
 
         query = load_query(path)
         self.saved.take(query, Path(path).name)
-        for kind in query.kinds:
-            self._palette.assign(kind.name, kind.colour)
+        for saved_class in query.classes:
+            self._palette.assign(saved_class.name, saved_class.colour)
         self._adopt(query)
         self.done.emit(tell_loaded(Path(path), query, self.saved.remark, self._threshold()))
 
@@ -223,12 +223,12 @@ class Results(QueryResults):
 
     # -- from heatmaps -------------------------------------------------------------------------
 
-    def otsu(self, kind: str | None = None) -> float:
+    def otsu(self, class_name: str | None = None) -> float:
         """Return a threshold to begin with, from all maps that are known.
 
         Parameters
         ----------
-        kind : str, optional
+        class_name : str, optional
             By default the first.
 
         Returns
@@ -239,14 +239,14 @@ class Results(QueryResults):
         Raises
         ------
         SimilarityError
-            There is no heatmap, or none of this kind.
+            There is no heatmap, or none of this class.
         """
         images = answered_images(self._scene)
-        first = self._kinds(images, kind)[0]
+        first = self._classes(images, class_name)[0]
         return thresholds(images, [first], None)[first]
 
     def labels(
-        self, threshold: float | None = None, min_area: float = 0, kind: str | None = None
+        self, threshold: float | None = None, min_area: float = 0, class_name: str | None = None
     ) -> None:
         """Make a Labels layer over each image, of the patches that reach a threshold.
 
@@ -258,36 +258,36 @@ class Results(QueryResults):
         ----------
         threshold : float, optional
             In units of the cosine; by default `SimilaritySession.threshold`, and where that is
-            None, Otsu's for each kind.
+            None, Otsu's for each class.
         min_area : float, optional
             Smaller objects are left out, in pixels at full resolution.
-        kind : str, optional
-            By default each kind, in layers of their own.
+        class_name : str, optional
+            By default each class, in layers of their own.
 
         Raises
         ------
         SimilarityError
-            There is no heatmap, or none of this kind, or the threshold is no cosine.
+            There is no heatmap, or none of this class, or the threshold is no cosine.
         """
         images = answered_images(self._scene)
-        kinds = self._kinds(images, kind)
+        classes = self._classes(images, class_name)
         level = self._level(threshold)
-        compute = partial(find_labels, images, kinds, level, min_area)
+        compute = partial(find_labels, images, classes, level, min_area)
         tell = partial(tell_labels, without_heatmap(self._scene))
         self._work.start("labels", compute, self._layers.show_labels, tell)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
-        """Make a Points layer over each image, of the local maxima of all kinds.
+        """Make a Points layer over each image, of the local maxima of all classes.
 
-        Points lie in the middle of their patches; the layer's features are ``score``, ``kind``
-        and ``image``.
+        Points lie in the middle of their patches; the layer has the features ``score``,
+        ``class`` and ``image``.
 
         Parameters
         ----------
         threshold : float, optional
             Least score; see `labels`.
         min_distance : float, optional
-            Peaks of a kind are at least so far apart along x or y, in pixels at full resolution.
+            Peaks of a class are at least so far apart along x or y, in pixels at full resolution.
 
         Raises
         ------
@@ -295,8 +295,8 @@ class Results(QueryResults):
             There is no heatmap, or the threshold is no cosine.
         """
         images = answered_images(self._scene)
-        kinds = self._kinds(images, None)
-        compute = partial(find_image_peaks, images, kinds, self._level(threshold), min_distance)
+        classes = self._classes(images, None)
+        compute = partial(find_image_peaks, images, classes, self._level(threshold), min_distance)
         self._peak_settings = threshold, min_distance
         tell = partial(tell_peaks, without_heatmap(self._scene))
         self._work.start("peaks", compute, self._layers.show_peaks, tell)
@@ -307,9 +307,9 @@ class Results(QueryResults):
         threshold: float | None = None,
         min_distance: float | None = None,
     ) -> None:
-        """Write the peaks of all images and kinds to a CSV file.
+        """Write the peaks of all images and classes to a CSV file.
 
-        The columns are image, kind, x_px and y_px at full resolution, the position along each
+        The columns are image, class, x_px and y_px at full resolution, the position along each
         axis that is not shown, the world coordinates with their units, and the score. What an
         image does not have is ``nan``.
 
@@ -331,7 +331,7 @@ class Results(QueryResults):
         keys = [image.plane.key for image in images]
         table = PeakTable(
             images,
-            self._kinds(images, None),
+            self._classes(images, None),
             self._level(last if threshold is None else threshold),
             distance if min_distance is None else min_distance,
             WorldAxes.of(self._scene.viewer),
@@ -341,15 +341,17 @@ class Results(QueryResults):
         tell = partial(tell_table, target, without_heatmap(self._scene))
         self._work.start("csv", partial(table.save, target), always_shown, tell)
 
-    def _kinds(self, images: tuple[AnsweredImage, ...], kind: str | None) -> tuple[str, ...]:
+    def _classes(
+        self, images: tuple[AnsweredImage, ...], class_name: str | None
+    ) -> tuple[str, ...]:
         there = tuple(dict.fromkeys(k for i in images for m in i.maps.values() for k in m.cosines))
-        if kind is None:
+        if class_name is None:
             return there
-        if kind not in there:
+        if class_name not in there:
             raise SimilarityError(
-                f"There is no heatmap of “{kind}”; choose one of {', '.join(there)}."
+                f"There is no heatmap of “{class_name}”; choose one of {', '.join(there)}."
             )
-        return (kind,)
+        return (class_name,)
 
     def _level(self, threshold: float | None) -> float | None:
         level = self._threshold() if threshold is None else threshold

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
 from napari_dinov3_sim.session.answering.question import Pick, PolygonPick
-from napari_dinov3_sim.session.layers.style import KIND_COLOURS
+from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 MAX_THUMBNAILS = 24
-"""Per kind; a thumbnail has 12 kB."""
+"""Per class; a thumbnail has 12 kB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class ThumbnailSource:
 
     Attributes
     ----------
-    kind : str
+    class_name : str
     plane : Plane
     windows : tuple of IntensityWindow or None
         Those the image was embedded through.
@@ -43,7 +43,7 @@ class ThumbnailSource:
         In pixels of the embedded level.
     """
 
-    kind: str
+    class_name: str
     plane: Plane
     windows: IntensityWindows = field(repr=False)
     x: float
@@ -81,7 +81,7 @@ def thumbnail_sources(question: Question, scene: Scene) -> tuple[ThumbnailSource
         plane = scene.plane(pick.plane)
         windows = scene.embedder.windows(pick.plane)
         if plane is not None and windows is not None:
-            found.append(ThumbnailSource(pick.kind, plane, windows, *_middle(pick)))
+            found.append(ThumbnailSource(pick.class_name, plane, windows, *_middle(pick)))
     return tuple(found)
 
 
@@ -101,9 +101,9 @@ class QuerySnapshot:
     question : Question
     pictures : tuple of ThumbnailSource
     carried : mapping of str to tuple of ndarray
-        Thumbnails of a loaded query, by kind.
+        Thumbnails of a loaded query, by class.
     colours : mapping of str to str
-        As ``#rrggbb``, by kind.
+        As ``#rrggbb``, by class.
     fingerprint, model : str
     cell_size : int
     factor : float
@@ -129,7 +129,7 @@ class QuerySnapshot:
         yield query
 
     def _query(self) -> SavedQuery:
-        from napari_dinov3_sim.core.search.saved_query import SavedKind, SavedQuery
+        from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
         from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
         states = {
@@ -143,13 +143,15 @@ class QuerySnapshot:
                 "save the query again."
             )
         # Asked for contrast, so that the background is there for negatives that come later.
-        kinds = build_class_queries(replace(self.question, combination="contrast"), found, {})
-        if not kinds:
-            raise PointError("No kind has a positive point; add a point on what is meant.")
+        classes = build_class_queries(replace(self.question, combination="contrast"), found, {})
+        if not classes:
+            raise PointError("No class has a positive point; add a point on what is meant.")
         return SavedQuery(
             tuple(
-                SavedKind.of(kind, self._colour(kind.name), self._thumbnails(kind.name))
-                for kind in kinds
+                SavedClass.of(
+                    class_name, self._colour(class_name.name), self._thumbnails(class_name.name)
+                )
+                for class_name in classes
             ),
             self.question.combination,
             self.fingerprint,
@@ -158,11 +160,11 @@ class QuerySnapshot:
             self.factor,
         )
 
-    def _colour(self, kind: str) -> str:
-        return self.colours.get(kind, KIND_COLOURS[0])
+    def _colour(self, class_name: str) -> str:
+        return self.colours.get(class_name, CLASS_COLOURS[0])
 
-    def _thumbnails(self, kind: str) -> Thumbnails:
-        carried = self.carried.get(kind, ())
-        new = [picture for picture in self.pictures if picture.kind == kind]
+    def _thumbnails(self, class_name: str) -> Thumbnails:
+        carried = self.carried.get(class_name, ())
+        new = [picture for picture in self.pictures if picture.class_name == class_name]
         room = max(0, MAX_THUMBNAILS - len(carried))
         return (*carried[:MAX_THUMBNAILS], *(picture.make() for picture in new[:room]))

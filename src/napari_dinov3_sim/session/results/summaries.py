@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.results.computations import AnsweredImage
 
 if TYPE_CHECKING:
@@ -106,20 +107,20 @@ def tell_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
     """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
     objects = sum(one.objects for one in found)
     images = _images(len({one.layer for one in found}), left_out)
-    levels = {one.kind: one.threshold for one in found}
-    return f"{count(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
+    levels = {one.class_name: one.threshold for one in found}
+    return f"{plural(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
 
 
 def tell_peaks(left_out: MissingImages, found: Sequence[FoundPeaks]) -> str:
     """Say how many peaks there are."""
     peaks = sum(len(one.peaks) for one in found)
     images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
-    return f"{count(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
+    return f"{plural(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
 
 
 def tell_table(path: Path, left_out: MissingImages, found: Sequence[int]) -> str:
     """Say how many peaks were written."""
-    return f"{count(found[0], 'peak')} saved to {path}{_without(left_out)}."
+    return f"{plural(found[0], 'peak')} saved to {path}{_without(left_out)}."
 
 
 def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
@@ -141,25 +142,22 @@ def tell_colours(left_out: MissingImages, found: Sequence[FoundColours]) -> str:
 
 def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
     """Say what was saved."""
-    return f"The query of {count(len(found[0].kinds), 'kind')} was saved to {path}."
+    return f"The query of {plural(len(found[0].classes), 'class')} was saved to {path}."
 
 
 def tell_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
     """Say what was loaded, if it was made at another resolution, and that a threshold stays."""
-    names = ", ".join(kind.name for kind in query.kinds)
+    names = ", ".join(class_name.name for class_name in query.classes)
     kept = "" if threshold is None else f"the threshold stays at {threshold:.2f}"
     return f"{'; '.join(filter(None, (f'{path.name} asks for {names}', remark, kept)))}."
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _images(number: int, left_out: MissingImages) -> str:
     """Return how many images there are, of how many if some are left out."""
     missing = len(left_out.waiting) + len(left_out.absent)
-    return f"{number} of {count(number + missing, 'image')}" if missing else count(number, "image")
+    return (
+        f"{number} of {plural(number + missing, 'image')}" if missing else plural(number, "image")
+    )
 
 
 def _without(
@@ -188,8 +186,8 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _levels(levels: Mapping[str, float]) -> str:
-    """Return the thresholds: one where all kinds have the same."""
-    texts = {kind: f"{level:.2f}" for kind, level in levels.items()}
+    """Return the thresholds: one where all classes have the same."""
+    texts = {class_name: f"{level:.2f}" for class_name, level in levels.items()}
     if len(set(texts.values())) == 1:
         return f"cosine {next(iter(texts.values()))}"
-    return "cosine " + ", ".join(f"{text} ({kind})" for kind, text in texts.items())
+    return "cosine " + ", ".join(f"{text} ({class_name})" for class_name, text in texts.items())

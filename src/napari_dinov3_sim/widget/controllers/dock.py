@@ -72,8 +72,8 @@ class DockController(SectionController):
         queries, look, views = self.queries, self.look, self._views
         calls: dict[str, Callable[[], object]] = {
             "N": queries.flip_sign,
-            "K": queries.next_kind,
-            "Shift-K": queries.new_kind,
+            "K": queries.next_class,
+            "Shift-K": queries.new_class,
             "Ctrl-Z": queries.undo,
             "B": look.go_to_best_match,
             "H": look.toggle_hovering,
@@ -81,8 +81,8 @@ class DockController(SectionController):
         }
         commands = {key: (TITLES[key], call) for key, call in calls.items()}
         buttons = {
-            "N": (views.kinds.positive_button, views.kinds.negative_button),
-            "Shift-K": (views.kinds.new_button,),
+            "N": (views.classes.positive_button, views.classes.negative_button),
+            "Shift-K": (views.classes.new_button,),
             "Ctrl-Z": (views.queries.undo_button,),
             "B": (views.look.best_match,),
             "H": (views.look.hovering,),
@@ -149,11 +149,11 @@ class DockController(SectionController):
         show_info(sentence)
 
     def _on_failed(self, failure: Failure) -> None:
-        if failure.kind == "plane":
+        if failure.subject == "plane":
             show_warning(failure.message)
             return
         show_error(failure.message)
-        if failure.kind == "model" and self._session.model != BUILTIN:
+        if failure.subject == "model" and self._session.model != BUILTIN:
             self._views.offer.offer(failure.message)
             self._views.sections["Model"].unfold()
 

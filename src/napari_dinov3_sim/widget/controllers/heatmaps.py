@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Scaling
     from napari_dinov3_sim.widget.views.views import Views
 
-NO_RIVALS = "Needs two kinds that have a heatmap each."
+NO_RIVALS = "Needs two classes that have a heatmap each."
 
 
 class HeatmapsController(SectionController):
-    """Look, scale and winners."""
+    """Look, scale and class maps."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
@@ -28,44 +28,44 @@ class HeatmapsController(SectionController):
         style.blending_changed.connect(self._on_blending)
         style.scaling_changed.connect(self._on_scaling)
         style.limits_changed.connect(self._on_limits)
-        style.winners_changed.connect(self._on_winners)
+        style.class_maps_changed.connect(self._on_class_maps)
         self.listen(session.restyled, self._show)
         # A common scale follows the answers.
         self.listen(session.answered, self._show)
         self.listen(session.listed, self._show)
-        self.listen(session.queried, self._show_winners_hint)
+        self.listen(session.queried, self._show_class_map_hint)
         self._show()
 
     def _show(self) -> None:
         session = self._session
         self._views.style.hint.setVisible(self._is_lost())
         self._views.style.show_style(
-            session.look, session.scaling, session.limits, session.show_winners
+            session.look, session.scaling, session.limits, session.show_class_maps
         )
-        self._show_winners_hint()
+        self._show_class_map_hint()
 
-    def _show_winners_hint(self) -> None:
+    def _show_class_map_hint(self) -> None:
         if not self._session.busy:  # what is shown while a point is dragged does not flicker
-            self._views.style.show_winners_hint(self._winners_hint())
+            self._views.style.show_class_map_hint(self._class_map_hint())
 
-    def _winners_hint(self) -> str:
-        """Say why no patch has a winner, or not every one, if they are to be shown."""
+    def _class_map_hint(self) -> str:
+        """Say why no patch has a class, or not every one, if they are to be shown."""
         session = self._session
-        if not session.show_winners:
+        if not session.show_class_maps:
             return ""
-        if not session.winners:
+        if not session.class_maps:
             return NO_RIVALS
         if session.threshold is None:
             return ""
-        return f"No winner below the threshold ({session.threshold:.2f})."
+        return f"No class below the threshold ({session.threshold:.2f})."
 
     def _is_lost(self) -> bool:
         """Whether a heatmap adds light to an image that is bright already."""
         session = self._session
         return any(
             heatmap.blending == "additive" and is_bright(image)
-            for kind in session.kinds
-            for image, heatmap in session.heatmaps_of(kind).items()
+            for class_name in session.classes
+            for image, heatmap in session.heatmaps_of(class_name).items()
         )
 
     def _on_opacity(self, opacity: float) -> None:
@@ -87,5 +87,5 @@ class HeatmapsController(SectionController):
         if low < high:
             self._session.limits = (low, high)
 
-    def _on_winners(self, show: bool) -> None:
-        self._session.show_winners = show
+    def _on_class_maps(self, show: bool) -> None:
+        self._session.show_class_maps = show

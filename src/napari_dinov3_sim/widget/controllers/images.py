@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
-from napari_dinov3_sim.session.results.summaries import count
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.focus import QueryFocus
 from napari_dinov3_sim.widget.views.images import ImageEntry
@@ -114,7 +114,7 @@ class ImagesController(SectionController):
         selected = self._selected_images()
         if not 2 <= len(selected) <= 3:
             show_warning(
-                f"{count(len(selected), 'image')} selected in the layer list; select two or "
+                f"{plural(len(selected), 'image')} selected in the layer list; select two or "
                 "three grayscale ones to merge."
             )
             return

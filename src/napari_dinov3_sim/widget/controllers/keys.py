@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 TITLES = {
     "N": "Switch between what is meant and what is not",
-    "K": "Go on with the next kind",
-    "Shift-K": "Begin a new kind",
+    "K": "Go on with the next class",
+    "Shift-K": "Begin a new class",
     "Ctrl-Z": "Undo the last edit of the query points",
     "B": "Go to the next best match, in the next image",
     "H": "Show the map of the patch under the mouse, live",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NavigationController(SectionController):
-    """The switches below the kinds."""
+    """The switches below the classes."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)

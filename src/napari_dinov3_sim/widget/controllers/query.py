@@ -1,4 +1,4 @@
-"""What is asked for: points, kinds, signs, how they combine, and regions."""
+"""What is asked for: points, classes, signs, how they combine, and regions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class QueryController(SectionController):
-    """The points and their kinds, and layers whose regions are queries."""
+    """The points and their classes, and layers whose regions are queries."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
         views.queries.clicked.connect(self.start_clicking)
         views.queries.undo_clicked.connect(self.undo)
-        views.kinds.picked.connect(self._on_kind)
-        views.kinds.renamed.connect(self._on_renamed)
-        views.kinds.new_clicked.connect(self.new_kind)
-        views.kinds.sign_picked.connect(self._on_sign)
+        views.classes.picked.connect(self._on_class)
+        views.classes.renamed.connect(self._on_renamed)
+        views.classes.new_clicked.connect(self.new_class)
+        views.classes.sign_picked.connect(self._on_sign)
         views.combination.picked.connect(self._on_combination)
         views.regions.opened.connect(self._show_regions)
         views.regions.added.connect(self._on_region_added)
@@ -42,10 +42,10 @@ class QueryController(SectionController):
         session, views = self._session, self._views
         queries = session.queries
         views.queries.show_layer(None if queries is None else queries.name)
-        views.kinds.show_kinds(session.kinds, session.kind, session.positive)
+        views.classes.show_classes(session.classes, session.class_name, session.positive)
         views.combination.show_combination(session.combination)
 
-    # -- points and kinds -----------------------------------------------------------------
+    # -- points and classes -----------------------------------------------------------------
 
     def start_clicking(self) -> None:
         """Make the next click a query."""
@@ -57,13 +57,13 @@ class QueryController(SectionController):
         if not self._session.undo():
             show_info("There is no edit of the query points to undo.")
 
-    def _on_kind(self, kind: str) -> None:
+    def _on_class(self, class_name: str) -> None:
         with shown_errors():
-            self._session.kind = kind
+            self._session.class_name = class_name
 
     def _on_renamed(self, old: str, new: str) -> None:
         with shown_errors():
-            self._session.rename_kind(old, new)
+            self._session.rename_class(old, new)
         self._show()
 
     def _on_sign(self, positive: bool) -> None:
@@ -73,18 +73,18 @@ class QueryController(SectionController):
         """Let the next point say what is not meant if it was to say what is, and back."""
         self._session.positive = not self._session.positive
 
-    def new_kind(self) -> None:
-        """Begin a kind of its own for the next points, which say what it is."""
-        known, number = self._session.kinds, 1
-        while f"kind {number}" in known:
+    def new_class(self) -> None:
+        """Begin a class of its own for the next points, which say what it is."""
+        known, number = self._session.classes, 1
+        while f"class {number}" in known:
             number += 1
-        self._session.kind = f"kind {number}"
-        self._session.positive = True  # a kind of negative points alone asks nothing
+        self._session.class_name = f"class {number}"
+        self._session.positive = True  # a class of negative points alone asks nothing
 
-    def next_kind(self) -> None:
-        """Let the next points belong to the kind below in the list; after the last, the first."""
-        names = list(self._session.kinds)
-        self._session.kind = names[(names.index(self._session.kind) + 1) % len(names)]
+    def next_class(self) -> None:
+        """Let the next points belong to the class below in the list; after the last, the first."""
+        names = list(self._session.classes)
+        self._session.class_name = names[(names.index(self._session.class_name) + 1) % len(names)]
 
     def _on_combination(self, combination: str) -> None:
         with shown_errors():

@@ -55,7 +55,7 @@ class ResultsController(SectionController):
 
     def _show(self) -> None:
         panel = self._views.results
-        panel.show_histograms(self._session.histograms, self._session.kinds)
+        panel.show_histograms(self._session.histograms, self._session.classes)
         panel.show_threshold(self._session.threshold)
 
     def _show_images(self) -> None:
@@ -65,7 +65,7 @@ class ResultsController(SectionController):
 
     def _show_loaded(self) -> None:
         saved = self._session.results.saved
-        self._views.files.show_loaded(saved.name, saved.kinds, saved.problem)
+        self._views.files.show_loaded(saved.name, saved.classes, saved.problem)
 
     def _on_done(self, sentence: str) -> None:
         show_info(sentence)
@@ -78,9 +78,9 @@ class ResultsController(SectionController):
         self._show()
 
     def start_from_otsu(self) -> None:
-        """Set the threshold that parts the patches of the current kind best."""
+        """Set the threshold that parts the patches of the current class best."""
         with shown_errors():
-            self._session.threshold = self._session.results.otsu(self._session.kind)
+            self._session.threshold = self._session.results.otsu(self._session.class_name)
         self._show()
 
     # -- layers ---------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class ResultsController(SectionController):
 
     def save_query(self) -> None:
         """Ask for a file, and save the query for other images."""
-        name = f"{self._session.kind}.query.safetensors"
+        name = f"{self._session.class_name}.query.safetensors"
         path = self._dialogs.ask_for_new_file("Save query", name, QUERIES)
         if path:
             with shown_errors():

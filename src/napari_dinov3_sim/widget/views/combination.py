@@ -80,7 +80,7 @@ class QueryFilesRow(QWidget):
         self.save_button = QPushButton("Save query…")
         self.load_button = QPushButton("Load query…")
         self.loaded = QWidget()
-        self.file, self.kinds = ElidedLabel(), ElidedLabel()
+        self.file, self.classes = ElidedLabel(), ElidedLabel()
         self.drop_button = QPushButton("Drop")
         self._build()
         self.show_loaded("", ())
@@ -97,7 +97,7 @@ class QueryFilesRow(QWidget):
         lines = QVBoxLayout()
         lines.setSpacing(0)
         lines.addWidget(self.file)
-        lines.addWidget(self.kinds)
+        lines.addWidget(self.classes)
         row = QHBoxLayout(self.loaded)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
@@ -109,20 +109,20 @@ class QueryFilesRow(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.loaded)
 
-    def show_loaded(self, name: str, kinds: Sequence[str], problem: str = "") -> None:
+    def show_loaded(self, name: str, classes: Sequence[str], problem: str = "") -> None:
         """Show which query is loaded.
 
         Parameters
         ----------
         name : str
             Of its file; empty if none is loaded.
-        kinds : sequence of str
+        classes : sequence of str
         problem : str, optional
             Why it is not asked.
         """
         self.loaded.setVisible(bool(name))
         self.file.show_text(name)
-        self.kinds.show_text(problem or f"asks for {', '.join(kinds)}")
+        self.classes.show_text(problem or f"asks for {', '.join(classes)}")
 
 
 NOTHING = "Shapes or Labels…"
@@ -159,7 +159,7 @@ class RegionRow(QWidget):
 
     def _build(self) -> None:
         self.combo.setToolTip(
-            "Patches below a polygon, or a label, are the query; each label is a kind"
+            "Patches below a polygon, or a label, are the query; each label is a class"
         )
         row = QHBoxLayout()
         row.setSpacing(4)

@@ -1,4 +1,4 @@
-"""How heatmaps look: opacity, colormap, blending, scale, and the winning kinds."""
+"""How heatmaps look: opacity, colormap, blending, scale, and class maps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HINT = "Too bright for added light: choose Cover."
 
 
 class HeatmapStyle(QWidget):
-    """Six controls, and hints: where the blending does not suit the images, and on winners.
+    """Six controls, and hints: where the blending does not suit the images, and on class maps.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class HeatmapStyle(QWidget):
         A key of `SCALINGS`.
     limits_changed : Signal(float, float)
         Cosines drawn darkest and brightest.
-    winners_changed : Signal(bool)
-        Whether to show which kind wins.
+    class_maps_changed : Signal(bool)
+        Whether to show which class wins.
     """
 
     opacity_changed = Signal(float)
@@ -56,7 +56,7 @@ class HeatmapStyle(QWidget):
     blending_changed = Signal(str)
     scaling_changed = Signal(str)
     limits_changed = Signal(float, float)
-    winners_changed = Signal(bool)
+    class_maps_changed = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,8 +66,8 @@ class HeatmapStyle(QWidget):
         self.hint = ElidedLabel(HINT)
         self.scaling = QComboBox()
         self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
-        self.winners = QCheckBox("Show the winning kind of each patch")
-        self.winners_hint = ElidedLabel()
+        self.class_maps = QCheckBox("Show the class map")
+        self.class_map_hint = ElidedLabel()
         self._build()
         self._load()
         self.opacity.valueChanged.connect(self._on_opacity)
@@ -75,7 +75,7 @@ class HeatmapStyle(QWidget):
         self.blending.currentIndexChanged.connect(self._on_blending)
         self.scaling.currentIndexChanged.connect(self._on_scaling)
         self.limits.valueChanged.connect(self._on_limits)
-        self.winners.toggled.connect(self.winners_changed)
+        self.class_maps.toggled.connect(self.class_maps_changed)
 
     def _build(self) -> None:
         layout = QFormLayout(self)
@@ -87,8 +87,8 @@ class HeatmapStyle(QWidget):
         layout.addRow(self.hint)
         layout.addRow("scale", self.scaling)
         layout.addRow("cosines", self.limits)
-        layout.addRow(self.winners)
-        layout.addRow(self.winners_hint)
+        layout.addRow(self.class_maps)
+        layout.addRow(self.class_map_hint)
 
     def _load(self) -> None:
         self.opacity.setRange(0, 100)
@@ -101,9 +101,9 @@ class HeatmapStyle(QWidget):
             around = layout.contentsMargins()
             layout.setContentsMargins(HALF_LABEL, around.top(), HALF_LABEL, around.bottom())
         self.limits.setToolTip("The cosines that are drawn darkest and brightest")
-        self.winners.setToolTip("With two kinds or more: a Labels layer over each image")
+        self.class_maps.setToolTip("With two classes or more: a Labels layer over each image")
         self.hint.hide()
-        self.winners_hint.hide()
+        self.class_map_hint.hide()
         self.colormap.addItems(COLORMAPS)
         for blending, label in BLENDINGS.items():
             self.blending.addItem(label, blending)
@@ -121,22 +121,22 @@ class HeatmapStyle(QWidget):
             keep_narrow(combo)
 
     def show_style(
-        self, look: Look, scaling: Scaling, limits: tuple[float, float], winners: bool
+        self, look: Look, scaling: Scaling, limits: tuple[float, float], class_maps: bool
     ) -> None:
         """Show what is set, without reporting it as a choice."""
-        with QSignalBlocker(self.limits), QSignalBlocker(self.winners):
+        with QSignalBlocker(self.limits), QSignalBlocker(self.class_maps):
             self.limits.setValue(limits)
-            self.winners.setChecked(winners)
+            self.class_maps.setChecked(class_maps)
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(100 * look.opacity))
         _show(self.colormap, self.colormap.findText(look.colormap), look.colormap)
         _show(self.blending, self.blending.findData(look.blending), look.blending)
         _show(self.scaling, self.scaling.findData(scaling), scaling)
 
-    def show_winners_hint(self, text: str) -> None:
-        """Say what the winners lack; an empty text takes no room."""
-        self.winners_hint.show_text(text)
-        self.winners_hint.setVisible(bool(text))
+    def show_class_map_hint(self, text: str) -> None:
+        """Say what the class map lacks; an empty text takes no room."""
+        self.class_map_hint.show_text(text)
+        self.class_map_hint.setVisible(bool(text))
 
     def _on_opacity(self, percent: int) -> None:
         self.opacity_changed.emit(percent / 100)

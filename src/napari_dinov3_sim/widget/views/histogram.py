@@ -25,7 +25,7 @@ MARGIN = 6
 
 
 class Histogram(QWidget):
-    """Counts by kind, in its colour, on a square-root scale, and a line at the threshold.
+    """Counts by class, in its colour, on a square-root scale, and a line at the threshold.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Histogram(QWidget):
     def show_histograms(
         self, counts: Mapping[str, NDArray[np.intp]], colours: Mapping[str, str]
     ) -> None:
-        """Show counts by kind, in bins of equal width from cosine -1 to 1."""
+        """Show counts by class, in bins of equal width from cosine -1 to 1."""
         self._counts, self._colours = dict(counts), dict(colours)
         self.range = _range_of(self._counts.values())
         self.update()
@@ -104,8 +104,8 @@ class Histogram(QWidget):
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "no answer yet")
             return
         most = max(float(np.sqrt(counts.max())) for counts in self._counts.values()) or 1.0
-        for kind, counts in self._counts.items():
-            self._draw_counts(painter, np.sqrt(counts) / most, base, self._colours.get(kind))
+        for class_name, counts in self._counts.items():
+            self._draw_counts(painter, np.sqrt(counts) / most, base, self._colours.get(class_name))
         self._draw_axis(painter, ink, base)
         self._draw_threshold(painter, ink, base)
 

@@ -143,7 +143,7 @@ def describe(record: ModelRecord) -> str:
 LOSS = (
     "The built-in model needs no download: it is a small network of our own for a first look, "
     "not a DINOv3 checkpoint. What is lost: it knows much less, and often misses fine structures, "
-    "electron microscopy and kinds of images that it has never seen."
+    "electron microscopy and sorts of images that it has never seen."
 )
 
 

@@ -1,4 +1,4 @@
-"""The kinds that there are, with their colours; and whether the next click is one or is not."""
+"""The classes that there are, with their colours; and whether the next click is one or is not."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _NAME = Qt.ItemDataRole.UserRole
 _FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEditable
 
 
-class KindList(QWidget):
-    """A list of kinds, a button for one more, and two buttons for the sign.
+class ClassList(QWidget):
+    """A list of classes, a button for one more, and two buttons for the sign.
 
     Attributes
     ----------
     picked : Signal(str)
-        The kind of the next points.
+        The class of the next points.
     renamed : Signal(str, str)
         Old and new name.
     new_clicked : Signal()
     sign_picked : Signal(bool)
-        Whether the next points are examples of the kind.
+        Whether the next points are examples of the class.
     """
 
     picked = Signal(str)
@@ -51,7 +51,7 @@ class KindList(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.list = QListWidget()
-        self.new_button = QPushButton("New kind")
+        self.new_button = QPushButton("New class")
         self.positive_button = QPushButton("+ this")
         self.negative_button = QPushButton("– not this")
         self._signs = QButtonGroup(self)
@@ -66,7 +66,8 @@ class KindList(QWidget):
         self.list.setMinimumHeight(44)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setToolTip(
-            "The kind of your next points; each has a heatmap of its own.\nDouble click to rename."
+            "The class of your next points; each has a heatmap of its own.\n"
+            "Double click to rename."
         )
         for button in (self.positive_button, self.negative_button):
             button.setCheckable(True)
@@ -81,17 +82,17 @@ class KindList(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(row)
 
-    def show_kinds(self, kinds: Mapping[str, str], current: str, positive: bool) -> None:
-        """Show the kinds and their colours, and what the next point will be.
+    def show_classes(self, classes: Mapping[str, str], current: str, positive: bool) -> None:
+        """Show the classes and their colours, and what the next point will be.
 
         Lines are changed in place: this is also called while Qt handles an edit of one.
         """
         with QSignalBlocker(self.list):
-            while self.list.count() < len(kinds):
+            while self.list.count() < len(classes):
                 self.list.addItem(QListWidgetItem())
-            while self.list.count() > len(kinds):
+            while self.list.count() > len(classes):
                 self.list.takeItem(self.list.count() - 1)
-            for row, (name, colour) in enumerate(kinds.items()):
+            for row, (name, colour) in enumerate(classes.items()):
                 _fill(self.list.item(row), name, colour)
                 if name == current and row != self.list.currentRow():
                     self.list.setCurrentRow(row)

@@ -141,7 +141,7 @@ class ResultsPanel(QWidget):
 
     def _explain(self) -> None:
         self.has_threshold.setToolTip(
-            "Patches below this cosine count as nothing found, and no kind wins them"
+            "Patches below this cosine count as nothing found, and no class wins them"
         )
         self.threshold.setToolTip("In units of the cosine")
         self.otsu_button.setToolTip(

@@ -9,7 +9,7 @@ from napari_dinov3_sim.widget.views.common import WrappedLabel
 from napari_dinov3_sim.widget.views.heatmaps import HeatmapStyle
 from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
 from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
-from napari_dinov3_sim.widget.views.query import KindList, LookAround, QueryRow
+from napari_dinov3_sim.widget.views.query import ClassList, LookAround, QueryRow
 from napari_dinov3_sim.widget.views.results import MatchRow, ResultsPanel
 from napari_dinov3_sim.widget.views.section import Scroll, Section
 
@@ -24,7 +24,7 @@ class Views:
         self.embed = EmbedRow()
         self.options = ImageOptions()
         self.queries = QueryRow()
-        self.kinds = KindList()
+        self.classes = ClassList()
         self.combination = CombinationChoice()
         self.look = LookAround()
         self.regions = RegionRow()
@@ -39,7 +39,7 @@ class Views:
         return {
             "Model": Section("Model", self.model, self.offer),
             "Images": Section("Images to search", self.images, self.embed, self.options),
-            "Query": Section("Query", self.queries, self.kinds, self.look),
+            "Query": Section("Query", self.queries, self.classes, self.look),
             "Combination": Section(
                 "Combination, regions, files",
                 self.combination,
