@@ -77,13 +77,13 @@ def hover() -> None:
         desk.fade(50)
         desk.press(desk.views.embed.embed_button)
         desk.settle()
-        desk.press(desk.views.look.hovering)
+        desk.press(desk.views.navigation.hovering)
         mouse = desk.point_at(desk.session.images[0], COINS[0])
         desk.settle()
         scene = desk.images(mouse)
         write(
             "hover",
-            beside(scene, desk.parts(desk.views.look), columns=1),
+            beside(scene, desk.parts(desk.views.navigation), columns=1),
             width=800,
             colours=COLOURS,
         )
@@ -189,7 +189,7 @@ def looking() -> None:
         desk.cover()
         desk.click(left, GLAND)
         desk.viewer.scene.camera.zoom *= 2
-        desk.press(desk.views.look.best_match)
+        desk.press(desk.views.navigation.best_match)
         desk.settle()
         middle = right.world_to_data(desk.viewer.scene.camera.center[-2:])
         mouse = desk.point_at(right, middle + 10)
@@ -206,7 +206,7 @@ def side_by_side() -> None:
         right.translate = (0, 0)
         desk.home()
         desk.cover()
-        desk.press(desk.views.look.side_by_side)
+        desk.press(desk.views.navigation.side_by_side)
         spin(1.0)
         desk.session.add_query(left, GLAND[1], GLAND[0])
         desk.settle()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         threshold_labels,
     )
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session import Look, SimilaritySession
+    from napari_dinov3_sim.session import HeatmapStyle, SimilaritySession
     from napari_dinov3_sim.store import load_state, save_state
     from napari_dinov3_sim.store.peak_files import PeakRow, save_peaks
     from napari_dinov3_sim.store.query_files import (
@@ -60,7 +60,7 @@ _HOMES = {
     "IntensityWindow": "core.images.intensity",
     "ClassQuery": "core.search.combine",
     "LibraryEntry": "store.query_files",
-    "Look": "session",
+    "HeatmapStyle": "session",
     "Matches": "core.search.matches",
     "PatchImageState": "core.state",
     "Peak": "core.search.peaks",
@@ -105,9 +105,9 @@ _HOMES = {
 
 __all__ = [
     "ClassQuery",
+    "HeatmapStyle",
     "IntensityWindow",
     "LibraryEntry",
-    "Look",
     "Matches",
     "PatchImageState",
     "Peak",

@@ -146,7 +146,7 @@ def test_undo_takes_the_last_point_back(qtbot, dock, pair, notified):
 
 
 def test_the_image_that_is_clicked_can_be_chosen(dock, pair, viewer_model):
-    source = dock.views.look.source
+    source = dock.views.navigation.source
     choose(source, "a")
     assert dock.session.source == pair[0]
     viewer_model.layers.remove(pair[0])
@@ -158,7 +158,7 @@ def test_the_image_that_is_clicked_can_be_chosen(dock, pair, viewer_model):
 @pytest.mark.parametrize("name", ["hovering", "outlines", "side_by_side"])
 def test_switches_follow_both_ways(qtbot, dock, pair, name):
     answer(qtbot, dock, pair[0], (40, 20))
-    box = getattr(dock.views.look, name)
+    box = getattr(dock.views.navigation, name)
     before = getattr(dock.session, name)
     assert box.isChecked() == before
     tick(qtbot, box)
@@ -168,10 +168,10 @@ def test_switches_follow_both_ways(qtbot, dock, pair, name):
 
 
 def test_best_match_without_a_query_says_so(qtbot, dock, pair, notified):
-    press(qtbot, dock.views.look.best_match)
+    press(qtbot, dock.views.navigation.best_match)
     assert "no match" in notified[-1].message
     answer(qtbot, dock, pair[0], (40, 20))
-    press(qtbot, dock.views.look.best_match)
+    press(qtbot, dock.views.navigation.best_match)
     assert [n.message for n in notified if "no match" in n.message] == [notified[0].message]
 
 
@@ -458,12 +458,12 @@ def test_keys_do_what_the_buttons_do(qtbot, dock, pair):
     assert dock.session.class_name == "class 1"
     press_key(dock, "H")
     assert dock.session.hovering
-    assert dock.views.look.hovering.isChecked()
+    assert dock.views.navigation.hovering.isChecked()
 
 
 def test_tooltips_name_the_keys(dock):
     assert "(N)" in dock.views.classes.negative_button.toolTip()
-    assert "(B)" in dock.views.look.best_match.toolTip()
+    assert "(B)" in dock.views.navigation.best_match.toolTip()
     assert "Z)" in dock.views.queries.undo_button.toolTip()
 
 

@@ -13,11 +13,11 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.backbones import MODELS
-from napari_dinov3_sim.session.layers.style import Look
+from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.views import model as model_picker
-from napari_dinov3_sim.widget.views.heatmaps import COLORMAPS, SCALINGS, HeatmapStyle
+from napari_dinov3_sim.widget.views.heatmaps import COLORMAPS, SCALINGS, HeatmapControls
 from napari_dinov3_sim.widget.views.images import EmbedRow, ImageEntry, ImageList
 from napari_dinov3_sim.widget.views.model import OTHER_FILE, OTHER_FOLDER, ModelPicker
 
@@ -111,7 +111,7 @@ def test_colormaps_exist_and_start_dark():
 
 
 def test_showing_a_style_is_not_choosing_it(qtbot):
-    style = HeatmapStyle()
+    style = HeatmapControls()
     qtbot.addWidget(style)
     chosen = []
     for signal in (
@@ -122,7 +122,7 @@ def test_showing_a_style_is_not_choosing_it(qtbot):
         style.class_maps_changed,
     ):
         signal.connect(lambda *args: chosen.append(args))
-    style.show_style(Look("bop blue", 0.4, "translucent"), "each", (0.25, 0.5), True)
+    style.show_style(HeatmapStyle("bop blue", 0.4, "translucent"), "each", (0.25, 0.5), True)
     assert chosen == []
     assert style.limits.value() == (0.25, 0.5)
     assert style.class_maps.isChecked()

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import AnyPick
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.images.planes import WindowKey
-    from napari_dinov3_sim.session.layers.style import Look
+    from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.query.question_builder import Planes
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.store import EmbeddingStore
@@ -214,7 +214,7 @@ class Coordinator(SessionSignals):
     recipe : Recipe
     load_model : callable
         Loads a backbone by name, in the worker.
-    look : Look
+    heatmap_style : HeatmapStyle
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Coordinator(SessionSignals):
         notices: SimpleQueue[str],
         recipe: Recipe,
         load_model: LoadModel,
-        look: Look,
+        heatmap_style: HeatmapStyle,
     ) -> None:
         self._viewer, self._runner = viewer, runner
         self._closed = self._dirty = self._refreshing = False
@@ -238,7 +238,7 @@ class Coordinator(SessionSignals):
         self._all_planes = False
         self._picks: tuple[AnyPick, ...] = ()
         self._palette = Palette()
-        self._overlays = Overlays(viewer, look, self._palette)
+        self._overlays = Overlays(viewer, heatmap_style, self._palette)
         self._embedder = Embedder(runner, load_model, store, recipe, self._on_embedding)
         self._answers = Answers(runner, store, self._on_answer)
         self._queries = QueryPoints(viewer, self._on_points, self._palette)

@@ -16,7 +16,7 @@ from napari_dinov3_sim.session.coordinator import Coordinator
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.images.target import MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
-from napari_dinov3_sim.session.layers.style import Look
+from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -268,9 +268,9 @@ class Showing(Coordinator):
         return match is not None
 
     @property
-    def look(self) -> Look:
+    def heatmap_style(self) -> HeatmapStyle:
         """Colormap, opacity and blending of new heatmaps."""
-        return self._overlays.heatmaps.look
+        return self._overlays.heatmaps.heatmap_style
 
     def style(
         self,
@@ -279,7 +279,7 @@ class Showing(Coordinator):
         opacity: float | None = None,
         blending: str | None = None,
     ) -> None:
-        """Change how all heatmaps are drawn; see `Look`."""
+        """Change how all heatmaps are drawn; see `HeatmapStyle`."""
         wanted = {"colormap": colormap, "opacity": opacity, "blending": blending}
         self._overlays.heatmaps.style(**{k: v for k, v in wanted.items() if v is not None})
         self.restyled.emit()
@@ -335,7 +335,7 @@ class SimilaritySession(Asking, Showing):
         Images up to one tile go through the model whole.
     load_model : callable, optional
         Replaces `load_backbone`; see `embed_job.LoadModel`.
-    look : Look, optional
+    heatmap_style : HeatmapStyle, optional
         Colormap, opacity and blending of the heatmaps.
 
     Attributes
@@ -357,7 +357,7 @@ class SimilaritySession(Asking, Showing):
         notices: SimpleQueue[str] | None = None,
         recipe: Recipe | None = None,
         load_model: LoadModel | None = None,
-        look: Look | None = None,
+        heatmap_style: HeatmapStyle | None = None,
     ) -> None:
         self.store = EmbeddingStore(MemoryStore(memory_budget)) if store is None else store
         super().__init__(
@@ -367,7 +367,7 @@ class SimilaritySession(Asking, Showing):
             notices=SimpleQueue() if notices is None else notices,
             recipe=recipe or Recipe(),
             load_model=load_model or ModelLoader(),
-            look=look or Look(),
+            heatmap_style=heatmap_style or HeatmapStyle(),
         )
         self.results.progressed.connect(self._on_result_progress)
         self._choose(backbone)

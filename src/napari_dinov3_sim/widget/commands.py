@@ -64,22 +64,22 @@ def undo_query(viewer: Viewer) -> None:
 
 def go_to_best_match(viewer: Viewer) -> None:
     """Move the view to the next best match, in the next image."""
-    open_dock(viewer).controller.look.go_to_best_match()
+    open_dock(viewer).controller.navigation.go_to_best_match()
 
 
 def toggle_side_by_side(viewer: Viewer) -> None:
     """Show all images next to each other, or as they lie in the world again."""
-    open_dock(viewer).controller.look.toggle_side_by_side()
+    open_dock(viewer).controller.navigation.toggle_side_by_side()
 
 
 def toggle_hovering(viewer: Viewer) -> None:
     """Show the map of the patch under the mouse, or that of the points again."""
-    open_dock(viewer).controller.look.toggle_hovering()
+    open_dock(viewer).controller.navigation.toggle_hovering()
 
 
 def toggle_outlines(viewer: Viewer) -> None:
     """Outline the patches that were clicked, or do not any more."""
-    open_dock(viewer).controller.look.toggle_outlines()
+    open_dock(viewer).controller.navigation.toggle_outlines()
 
 
 def merge_channels(viewer: Viewer) -> None:

@@ -11,7 +11,7 @@ from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
-from napari_dinov3_sim.session.layers.style import Contrast, Look, class_colormap
+from napari_dinov3_sim.session.layers.style import Contrast, HeatmapStyle, class_colormap
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -74,15 +74,15 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
-    look : Look
+    heatmap_style : HeatmapStyle
         How new layers are drawn; layers of an earlier session keep theirs and pass it on.
     palette : Palette
         Colours of the classes.
     """
 
-    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+    def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
         super().__init__(viewer, "heatmap")
-        self._palette, self._look = palette, look
+        self._palette, self._style = palette, heatmap_style
         self._notes: dict[HeatmapKey, _HeatmapRecord] = {}
         self._classes: tuple[str, ...] = ()
         self._contrast = Contrast()
@@ -101,8 +101,8 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
                 )
                 self._notes[place] = note
                 of_class = layer.colormap.name.startswith("class #")
-                colormap = self._look.colormap if of_class else layer.colormap.name
-                self._look = Look(colormap, layer.opacity, str(layer.blending))
+                colormap = self._style.colormap if of_class else layer.colormap.name
+                self._style = HeatmapStyle(colormap, layer.opacity, str(layer.blending))
 
     def shown(self) -> dict[HeatmapKey, HeatmapContent]:
         """Return what the heatmap layers in the viewer show."""
@@ -152,8 +152,8 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
             multiscale=shown.data.multiscale,
             name=self._name(shown, place.class_name),
             colormap=self._colormap(place.class_name),
-            opacity=self._look.opacity,
-            blending=self._look.blending,
+            opacity=self._style.opacity,
+            blending=self._style.blending,
             contrast_limits=limits,
             interpolation2d="nearest",
             interpolation3d="nearest",
@@ -220,19 +220,19 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
     def _colormap(self, class_name: str) -> Any:
         if len(self._classes) < 2 or class_name not in self._classes:
-            return self._look.colormap
+            return self._style.colormap
         return class_colormap(self._palette.colour(class_name))
 
     @property
-    def look(self) -> Look:
+    def heatmap_style(self) -> HeatmapStyle:
         """How new heatmaps are drawn."""
-        return self._look
+        return self._style
 
     def style(self, **changes: Any) -> None:
-        """Change attributes of `Look` in all heatmaps, and in those still to come."""
-        look = replace(self._look, **changes)
-        look.check()
-        self._look = look
+        """Change attributes of `HeatmapStyle` in all heatmaps, and in those still to come."""
+        heatmap_style = replace(self._style, **changes)
+        heatmap_style.check()
+        self._style = heatmap_style
         for place, layer in self.items().items():
             for name, value in changes.items():
                 if name == "colormap":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.images.targets import Targets
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
-    from napari_dinov3_sim.session.layers.style import Look, Palette
+    from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
     from napari_dinov3_sim.session.messages import LayerReady
 
 
@@ -30,13 +30,13 @@ class Overlays:
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
-    look : Look
+    heatmap_style : HeatmapStyle
     palette : Palette
     """
 
-    def __init__(self, viewer: ViewerModel, look: Look, palette: Palette) -> None:
+    def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
         self._viewer = viewer
-        self.heatmaps = HeatmapLayers(viewer, look, palette)
+        self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
         self.class_maps = ClassMapLayers(viewer, palette)
 
     def show(

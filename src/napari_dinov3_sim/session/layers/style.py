@@ -87,7 +87,7 @@ BLENDINGS = ("additive", "translucent", "translucent_no_depth", "minimum", "opaq
 
 
 @dataclass(frozen=True)
-class Look:
+class HeatmapStyle:
     """How heatmap layers are drawn.
 
     Attributes

@@ -43,7 +43,7 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, look, heatmaps, results, keys : SectionController
+    images, queries, navigation, heatmaps, results, keys : SectionController
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class DockController(SectionController):
         self._embed_wanted = False
         self.images = ImagesController(viewer, session, views, call_soon)
         self.queries = QueryController(viewer, session, views)
-        self.look = NavigationController(viewer, session, views)
+        self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs or Dialogs())
         self.keys = self._make_keys(viewer)
@@ -69,24 +69,24 @@ class DockController(SectionController):
         self._on_status(session.status)
 
     def _make_keys(self, viewer: ViewerModel) -> KeysController:
-        queries, look, views = self.queries, self.look, self._views
+        queries, navigation, views = self.queries, self.navigation, self._views
         calls: dict[str, Callable[[], object]] = {
             "N": queries.flip_sign,
             "K": queries.next_class,
             "Shift-K": queries.new_class,
             "Ctrl-Z": queries.undo,
-            "B": look.go_to_best_match,
-            "H": look.toggle_hovering,
-            "D": look.toggle_side_by_side,
+            "B": navigation.go_to_best_match,
+            "H": navigation.toggle_hovering,
+            "D": navigation.toggle_side_by_side,
         }
         commands = {key: (TITLES[key], call) for key, call in calls.items()}
         buttons = {
             "N": (views.classes.positive_button, views.classes.negative_button),
             "Shift-K": (views.classes.new_button,),
             "Ctrl-Z": (views.queries.undo_button,),
-            "B": (views.look.best_match,),
-            "H": (views.look.hovering,),
-            "D": (views.look.side_by_side,),
+            "B": (views.navigation.best_match,),
+            "H": (views.navigation.hovering,),
+            "D": (views.navigation.side_by_side,),
         }
         return KeysController(viewer, self._session, views, commands, buttons)
 
@@ -166,7 +166,14 @@ class DockController(SectionController):
 
     def close(self) -> None:
         """Stop working and listening; Qt calls this when the dock is destroyed."""
-        rooms = (self.images, self.queries, self.look, self.heatmaps, self.results, self.keys)
+        rooms = (
+            self.images,
+            self.queries,
+            self.navigation,
+            self.heatmaps,
+            self.results,
+            self.keys,
+        )
         for room in rooms:
             room.close()
         super().close()

@@ -18,7 +18,7 @@ NO_RIVALS = "Needs two classes that have a heatmap each."
 
 
 class HeatmapsController(SectionController):
-    """Look, scale and class maps."""
+    """Style, scale and class maps."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
@@ -40,7 +40,7 @@ class HeatmapsController(SectionController):
         session = self._session
         self._views.style.hint.setVisible(self._is_lost())
         self._views.style.show_style(
-            session.look, session.scaling, session.limits, session.show_class_maps
+            session.heatmap_style, session.scaling, session.limits, session.show_class_maps
         )
         self._show_class_map_hint()
 

@@ -22,12 +22,12 @@ class NavigationController(SectionController):
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
-        look = views.look
-        look.source_picked.connect(self._on_source)
-        look.hovering_changed.connect(self.set_hovering)
-        look.outlines_changed.connect(self.set_outlines)
-        look.side_by_side_changed.connect(self.set_side_by_side)
-        look.best_match_clicked.connect(self.go_to_best_match)
+        navigation = views.navigation
+        navigation.source_picked.connect(self._on_source)
+        navigation.hovering_changed.connect(self.set_hovering)
+        navigation.outlines_changed.connect(self.set_outlines)
+        navigation.side_by_side_changed.connect(self.set_side_by_side)
+        navigation.best_match_clicked.connect(self.go_to_best_match)
         self.listen(session.listed, self._show_sources)
         # Side by side ends by itself with napari's own grid button, say.
         self.listen(session.status_changed, self._show)
@@ -37,7 +37,7 @@ class NavigationController(SectionController):
 
     def _show(self) -> None:
         session = self._session
-        self._views.look.show_switches(
+        self._views.navigation.show_switches(
             hovering=session.hovering,
             outlines=session.outlines,
             side_by_side=session.side_by_side,
@@ -45,7 +45,7 @@ class NavigationController(SectionController):
 
     def _show_sources(self) -> None:
         source, images = self._session.source, self._session.images
-        self._views.look.source.show_layers(
+        self._views.navigation.source.show_layers(
             {image.unique_id: self._session.name_of(image) for image in reversed(images)},
             None if source is None else source.unique_id,
         )

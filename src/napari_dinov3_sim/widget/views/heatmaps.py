@@ -11,7 +11,7 @@ from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.layers.style import Look, Scaling
+    from napari_dinov3_sim.session.layers.style import HeatmapStyle, Scaling
 
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
 """Their low end is dark: heatmaps are added to the image under them."""
@@ -34,7 +34,7 @@ SCALINGS: dict[Scaling, str] = {
 HINT = "Too bright for added light: choose Cover."
 
 
-class HeatmapStyle(QWidget):
+class HeatmapControls(QWidget):
     """Six controls, and hints: where the blending does not suit the images, and on class maps.
 
     Attributes
@@ -121,16 +121,24 @@ class HeatmapStyle(QWidget):
             keep_narrow(combo)
 
     def show_style(
-        self, look: Look, scaling: Scaling, limits: tuple[float, float], class_maps: bool
+        self,
+        heatmap_style: HeatmapStyle,
+        scaling: Scaling,
+        limits: tuple[float, float],
+        class_maps: bool,
     ) -> None:
         """Show what is set, without reporting it as a choice."""
         with QSignalBlocker(self.limits), QSignalBlocker(self.class_maps):
             self.limits.setValue(limits)
             self.class_maps.setChecked(class_maps)
         with QSignalBlocker(self.opacity):
-            self.opacity.setValue(round(100 * look.opacity))
-        _show(self.colormap, self.colormap.findText(look.colormap), look.colormap)
-        _show(self.blending, self.blending.findData(look.blending), look.blending)
+            self.opacity.setValue(round(100 * heatmap_style.opacity))
+        _show(
+            self.colormap, self.colormap.findText(heatmap_style.colormap), heatmap_style.colormap
+        )
+        _show(
+            self.blending, self.blending.findData(heatmap_style.blending), heatmap_style.blending
+        )
         _show(self.scaling, self.scaling.findData(scaling), scaling)
 
     def show_class_map_hint(self, text: str) -> None:

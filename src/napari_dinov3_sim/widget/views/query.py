@@ -126,7 +126,7 @@ def _fill(item: QListWidgetItem, name: str, colour: str) -> None:
 TOPMOST = "topmost under the click"
 
 
-class LookAround(QWidget):
+class NavigationRow(QWidget):
     """A choice of the clicked image, three switches and a button.
 
     Attributes

@@ -6,10 +6,10 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
 from napari_dinov3_sim.widget.views.common import WrappedLabel
-from napari_dinov3_sim.widget.views.heatmaps import HeatmapStyle
+from napari_dinov3_sim.widget.views.heatmaps import HeatmapControls
 from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
 from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
-from napari_dinov3_sim.widget.views.query import ClassList, LookAround, QueryRow
+from napari_dinov3_sim.widget.views.query import ClassList, NavigationRow, QueryRow
 from napari_dinov3_sim.widget.views.results import MatchRow, ResultsPanel
 from napari_dinov3_sim.widget.views.section import Scroll, Section
 
@@ -26,9 +26,9 @@ class Views:
         self.queries = QueryRow()
         self.classes = ClassList()
         self.combination = CombinationChoice()
-        self.look = LookAround()
+        self.navigation = NavigationRow()
         self.regions = RegionRow()
-        self.style = HeatmapStyle()
+        self.style = HeatmapControls()
         self.results = ResultsPanel()
         self.matches = MatchRow()
         self.files = QueryFilesRow()
@@ -39,7 +39,7 @@ class Views:
         return {
             "Model": Section("Model", self.model, self.offer),
             "Images": Section("Images to search", self.images, self.embed, self.options),
-            "Query": Section("Query", self.queries, self.classes, self.look),
+            "Query": Section("Query", self.queries, self.classes, self.navigation),
             "Combination": Section(
                 "Combination, regions, files",
                 self.combination,
