@@ -183,7 +183,7 @@ def test_the_level_of_a_pyramid_that_is_embedded_is_the_one_that_is_found(
         viewer.add_image([da.from_zarr(f"a.zarr/{level}") for level in (0, 1)], multiscale=True)
 
     session = reopened(add, all_planes=True)
-    assert [plane.level for plane in session._targets.planes()] == [1]
+    assert [plane.level for plane in session._coordinator.targets.resolve().planes.values()] == [1]
     assert len(session.heatmaps) == 1
 
 

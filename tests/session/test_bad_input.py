@@ -108,7 +108,7 @@ def test_a_noisy_empty_plane_is_not_stretched_to_full_contrast(session, viewer, 
     stack[1] += 1000 * rng.random((64, 64))
     image = viewer.add_image(stack)
     session.add_query(image, 5, 5)
-    ((window,),) = session._embedder._record.windows.values()
+    ((window,),) = session._coordinator.embedder._record.windows.values()
     assert window.low < 110
     assert window.high > 900
 

@@ -146,7 +146,7 @@ def test_a_click_on_any_of_them_belongs_to_all(session, viewer, three):
         for number in hidden:
             three[number].visible = False
         points.data = np.array([points.world_to_data(world)])
-        assert session._queries.owners == [three[0].unique_id]
+        assert session._coordinator.queries.owners == (three[0].unique_id,)
         assert session.heatmaps[three[0]].visible
         points.data = np.empty((0, 2))
     three[2].visible = False
@@ -164,10 +164,10 @@ def test_a_chosen_channel_is_the_source_of_clicks(session, viewer, three):
     session.source = three[1]
     assert session.source == three[0]
     session.queries.add(session.queries.world_to_data(three[0].data_to_world((20, 50))))
-    assert session._queries.owners == [three[0].unique_id]
+    assert session._coordinator.queries.owners == (three[0].unique_id,)
     session.source = None
     session.queries.add(session.queries.world_to_data(three[0].data_to_world((21, 50))))
-    assert session._queries.owners == [three[0].unique_id, cover.unique_id]
+    assert session._coordinator.queries.owners == (three[0].unique_id, cover.unique_id)
 
 
 def test_new_pixels_of_any_channel_are_embedded(session, three, rng):

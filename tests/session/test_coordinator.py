@@ -17,14 +17,22 @@ def image(viewer, rng):
     return viewer.add_image(rng.normal(size=(40, 40)), name="image")
 
 
-def test_a_refresh_looks_for_the_shown_planes_once(session, viewer, image, rng, monkeypatch):
+def test_what_has_not_changed_is_the_same_object_in_the_next_state(session, viewer, image, rng):
     viewer.add_image(rng.normal(size=(40, 40)), name="other")
     session.add_query(image, 5, 5)
-    found, planes = [], session._targets.planes
-    monkeypatch.setattr(session._targets, "planes", lambda: found.append(planes()) or found[-1])
-    session._schedule()
-    assert [len(shown) for shown in found] == [2]
-    assert session.status == "2 heatmaps for 1 point."
+    before = session._coordinator.state
+    assert len(before.images.planes) == 2
+    session._coordinator.schedule()
+    assert session._coordinator.state is not before
+    assert session._coordinator.state.images is before.images
+    assert session._coordinator.state.picked is before.picked
+    session.queries.add([[9.0, 9.0]])
+    after = session._coordinator.state
+    assert after.images is before.images
+    assert len(after.picked.picks) == 2
+    viewer.layers[0].translate = (3, 0)
+    assert session._coordinator.state.images is not after.images
+    assert session.status == "2 heatmaps for 2 points."
 
 
 class HeldRunner(InlineRunner):

@@ -71,6 +71,6 @@ def test_what_counts_as_told(others, count):
     for one in (failure("one"), *others):
         mishaps.add(one)
     assert len(told) == count
-    mishaps.start_over()
+    mishaps.reset()
     mishaps.add(failure("one"))
     assert len(told) == count + 1

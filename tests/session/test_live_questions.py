@@ -227,7 +227,7 @@ def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
     stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
     viewer.dims.set_current_step(0, 6)
     held = []
-    session.queried.connect(lambda: held.append(len(session._embedder._record.states)))
+    session.queried.connect(lambda: held.append(len(session._coordinator.embedder._record.states)))
     session.add_query(stack, 0, 0)
     session.wait(20)
     assert max(held) <= 2
@@ -253,18 +253,19 @@ def test_an_image_that_comes_between_a_map_and_its_layer_costs_no_heatmap(sessio
         viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
     session.add_query(session.images[0], 0, 0)
     session.wait(20)
-    question, runner, seen = session._answers.question, Held(), []
+    question, runner, seen = session._coordinator.answers.question, Held(), []
     targets = tuple(
-        TargetPlane(plane.key, session._embedder.handle(plane.key), (32, 32), True)
-        for plane in session._targets.planes()
+        TargetPlane(plane.key, session._coordinator.embedder.handle(plane.key), (32, 32), True)
+        for plane in session._coordinator.targets.resolve().planes.values()
     )
-    answers = Answers(runner, session._embedder._store, seen.append)
-    answers.ask(question, targets[:1])
+    layers = {target.key.layer for target in targets}
+    answers = Answers(runner, session._coordinator.embedder._store, seen.append)
+    answers.ask(question, targets[:1], layers)
     job, receive = runner.jobs.pop()
     sent = []
     job(sent.append, CancelToken())
     receive(sent[0])
-    answers.ask(question, targets)
+    answers.ask(question, targets, layers)
     for message in sent[1:]:
         receive(message)
     job, receive = runner.jobs.pop()

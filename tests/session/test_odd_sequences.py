@@ -191,7 +191,7 @@ def test_the_plane_is_the_one_that_napari_shows(session, viewer, rng, options):
     for step in range(0, viewer.dims.nsteps[0], 3):
         viewer.dims.set_current_step(0, step)
         raw = stack._slice.image.raw
-        planes = session._targets.planes()
+        planes = list(session._coordinator.targets.resolve().planes.values())
         if planes and not stack._slice.empty:
             ((_, index),) = planes[0].key.position
             np.testing.assert_array_equal(stack.data[index], raw)
@@ -252,7 +252,7 @@ def test_nothing_is_kept_of_pixels_that_are_gone(session, viewer, image, rng):
     session.add_query(image, 5, 5)
     for _ in range(5):
         image.data = rng.normal(size=(60, 60))
-    record = session._embedder._record
+    record = session._coordinator.embedder._record
     assert len(record.planes()) == len(record.windows) == len(record.states) == 1
     viewer.layers.clear()
     assert not record.planes()
@@ -281,6 +281,7 @@ def test_whatever_a_lazy_array_raises_the_session_comes_to_rest(viewer, rng, bac
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
     layer = viewer.add_image(np.zeros((40, 40)))
     layer._data = Cancelled()
+    layer.events.data()
     session.embed()
     with pytest.raises(SimilarityError, match="CancelledError"):
         session.wait(10)
@@ -436,7 +437,7 @@ def test_embed_pressed_twice_while_the_model_loads(viewer, image, backbone):
     backbone.gate.set()
     session.wait(20)
     assert len(loads) == 1
-    assert len(session._embedder._record.states) == 1
+    assert len(session._coordinator.embedder._record.states) == 1
     session.close()
 
 

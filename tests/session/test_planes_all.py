@@ -227,7 +227,7 @@ def test_a_plane_that_cannot_be_read_leaves_the_others_their_answers(session, vi
 def test_the_nearest_planes_come_first(session, viewer, rng):
     stack = stack_of(viewer, (7, 40, 40), rng)
     viewer.dims.set_current_step(0, 2)
-    embedded = watch(session._embedder, PlaneEmbedded)
+    embedded = watch(session._coordinator.embedder, PlaneEmbedded)
     session.add_query(stack, 5, 5)
     distances = [abs(z - 2) for (z,) in embedded]
     assert sorted(z for (z,) in embedded) == list(range(7))
@@ -237,7 +237,7 @@ def test_the_nearest_planes_come_first(session, viewer, rng):
 def test_nearest_counts_steps_along_every_slider(session, viewer, rng):
     stack = stack_of(viewer, (4, 5, 20, 20), rng)
     viewer.dims.set_current_step((0, 1), (3, 1))
-    embedded = watch(session._embedder, PlaneEmbedded)
+    embedded = watch(session._coordinator.embedder, PlaneEmbedded)
     session.add_query(stack, 5, 5)
     distances = [max(abs(t - 3), abs(z - 1)) for t, z in embedded]
     assert len(set(embedded)) == 20
@@ -247,7 +247,7 @@ def test_nearest_counts_steps_along_every_slider(session, viewer, rng):
 def test_a_slider_that_moves_changes_the_order_and_loses_nothing(threaded, viewer, rng, stepper):
     stack = stack_of(viewer, (9, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
-    embedded = watch(threaded._embedder, PlaneEmbedded)
+    embedded = watch(threaded._coordinator.embedder, PlaneEmbedded)
     threaded.add_query(stack, 5, 5)
     stepper.allowed.release(2)
     deliver_until(threaded, lambda: len(embedded) == 2)
@@ -285,7 +285,7 @@ def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
     answer_slowly(monkeypatch, 0.02)
-    answered = watch(threaded._answers, MapReady)
+    answered = watch(threaded._coordinator.answers, MapReady)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 4)
     assert answered[0] == (0,)
@@ -307,15 +307,15 @@ def test_hidden_planes_are_given_up_at_once_for_another_question(
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
     answer_slowly(monkeypatch, 0.05)
-    answered = watch(threaded._answers, MapReady)
+    answered = watch(threaded._coordinator.answers, MapReady)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 3)
-    question = threaded._answers.question
+    question = threaded._coordinator.answers.question
     threaded.add_query(stack, 10, 18)
     start = time.monotonic()
     deliver_until(
         threaded,
-        lambda: threaded._answers.question != question and answered[-1] == (0,),
+        lambda: threaded._coordinator.answers.question != question and answered[-1] == (0,),
     )
     assert time.monotonic() - start < 1.0, "40 planes would have taken 2 s"
 
@@ -372,7 +372,7 @@ def test_a_cancel_in_the_middle_keeps_what_is_done_and_a_click_goes_on(
 ):
     stack = stack_of(viewer, (6, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
-    embedded = watch(threaded._embedder, PlaneEmbedded)
+    embedded = watch(threaded._coordinator.embedder, PlaneEmbedded)
     threaded.add_query(stack, 5, 5)
     stepper.allowed.release(3)
     deliver_until(threaded, lambda: len(embedded) == 3)
@@ -430,7 +430,7 @@ def test_embed_holds_no_more_planes_than_there_is_room_for(poor, viewer, rng, ba
     stack_of(viewer, (6, 40, 40), rng)
     poor.embed()
     assert backbone.calls == 6
-    assert len(poor._embedder._record.states) == 1, "only the plane that is seen"
+    assert len(poor._coordinator.embedder._record.states) == 1, "only the plane that is seen"
 
 
 def test_without_room_a_plane_let_go_is_embedded_again_before_those_that_wait(
@@ -440,10 +440,10 @@ def test_without_room_a_plane_let_go_is_embedded_again_before_those_that_wait(
     session.all_planes = True
     stack = stack_of(viewer, (12, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
-    embedded = watch(session._embedder, PlaneEmbedded)
+    embedded = watch(session._coordinator.embedder, PlaneEmbedded)
     session.add_query(stack, 5, 5)
     stepper.allowed.release(4)
-    deliver_until(session, lambda: len(embedded) == 4 and not session._answers.pending)
+    deliver_until(session, lambda: len(embedded) == 4 and not session._coordinator.answers.pending)
     viewer.dims.set_current_step(0, 1)
     move_by(session, 30, 25)
     stepper.allowed.release(2)
@@ -536,7 +536,7 @@ def test_a_cancel_stops_also_what_was_not_in_line_yet(threaded, viewer, rng, ste
     monkeypatch.setattr(inquiry, "AHEAD", 2)
     stack = stack_of(viewer, (10, 40, 40), rng)
     viewer.dims.set_current_step(0, 0)
-    embedded = watch(threaded._embedder, PlaneEmbedded)
+    embedded = watch(threaded._coordinator.embedder, PlaneEmbedded)
     threaded.add_query(stack, 5, 5)
     stepper.allowed.release(3)
     deliver_until(threaded, lambda: len(embedded) == 3)

@@ -149,7 +149,7 @@ def test_class_and_sign_come_from_the_columns(session, viewer, two):
     assert [plane.name for plane in planes.values()] == ["plain"]
     assert set(session.classes) >= {"a", "b", "drawn"}
     assert session.heatmaps_of("drawn") == {}
-    shapes.features = shapes.features.assign(class_name=["a", "c", "c"])
+    shapes.features = shapes.features.assign(**{"class": ["a", "c", "c"]})
     assert set(session.heatmaps_of("c")) == set(two)
     shapes.name = "other"
     shapes.features = shapes.features.drop(columns=["class", "sign"])
@@ -320,7 +320,7 @@ def test_a_redraw_asks_nothing(session, viewer, two):
     shapes = viewer.add_shapes([TRIANGLE], shape_type="polygon", units="um")
     session.regions.add(labels)
     session.regions.add(shapes)
-    before = session._answers.question
+    before = session._coordinator.answers.question
     asked = []
     session.queried.connect(lambda: asked.append(1))
     for layer in (labels, shapes):
@@ -328,7 +328,7 @@ def test_a_redraw_asks_nothing(session, viewer, two):
         layer.opacity = 0.3
     labels.contour = 1
     assert not asked
-    assert session._answers.question is before
+    assert session._coordinator.answers.question is before
 
 
 def test_labels_on_a_stack_are_those_of_the_planes_they_were_painted_on(session, viewer, rng):
@@ -415,7 +415,9 @@ def test_layers_come_and_go(session, viewer, two):
         session.regions.add(layer)
         session.regions.remove(layer)
         session.regions.remove(layer)
-    assert session._picks == tuple(p for p in session._picks if p.class_name == "a")
+    assert session._coordinator.state.picked.picks == tuple(
+        p for p in session._coordinator.state.picked.picks if p.class_name == "a"
+    )
     with pytest.raises(SimilarityError, match="plain cannot be a query region"):
         session.regions.add(two[0])
     with pytest.raises(SimilarityError, match="none of the images"):

@@ -100,9 +100,9 @@ def test_the_patch_is_outlined_without_the_model(open_session, pixels):
     session = open_session(pixels, Loader(error=BackboneError("asked to load")))
     session.add_query(session.images[0], 20, 0)
     session.wait(20)
-    plane = session._targets.planes()[0]
-    assert session._scene.grid(plane).patch_size == 16
-    assert np.ptp(session._scene.outline(plane, 20, 0), axis=0).tolist() == [16, 16]
+    plane = next(iter(session._coordinator.targets.resolve().planes.values()))
+    assert session._coordinator.scene.grid(plane).patch_size == 16
+    assert np.ptp(session._coordinator.scene.outline(plane, 20, 0), axis=0).tolist() == [16, 16]
 
 
 def test_only_what_is_new_loads_the_model_and_is_embedded(open_session, pixels):
@@ -141,8 +141,8 @@ def test_another_model_than_the_card_told_starts_over(open_session, pixels, runn
     session.wait(20)
     assert (loader.loaded, loader.backbone.calls) == (1, 3)
     check_heatmaps(session, session.images, sign=-1.0)
-    for plane in session._targets.planes():
-        assert session._embedder.handle(plane.key).state.fingerprint == "projection-2"
+    for plane in session._coordinator.targets.resolve().planes.values():
+        assert session._coordinator.embedder.handle(plane.key).state.fingerprint == "projection-2"
 
 
 def test_what_was_asked_for_without_a_click_starts_over_too(open_session, pixels):
@@ -151,8 +151,8 @@ def test_what_was_asked_for_without_a_click_starts_over_too(open_session, pixels
     session = open_session(pixels, loader)
     embed(session)
     assert loader.backbone.calls == 3
-    planes = session._targets.planes()
-    states = [session._embedder.handle(plane.key).state for plane in planes]
+    planes = session._coordinator.targets.resolve().planes.values()
+    states = [session._coordinator.embedder.handle(plane.key).state for plane in planes]
     assert [state.fingerprint for state in states] == ["projection-2"] * 3
 
 

@@ -89,7 +89,7 @@ def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
     session.add_query(stack, 50, 4)
     window = reference_window(stack.data)
     volume = np.array(session.heatmaps[stack].data)
-    row = session._targets.planes()[0].key.position
+    row = next(iter(session._coordinator.targets.resolve().planes.values())).key.position
     assert row[0][0] == 1
     at = row[0][1]
     wanted = plane_map(stack.data[:, at], (50, 4), stack.data[:, at], window, window)
@@ -149,7 +149,7 @@ def test_dask_is_read_plane_by_plane(session, viewer, rng):
     session.add_query(layer, 5, 5)
     window = reference_window(data)
     got = np.array(session.heatmaps[layer].data)
-    at = session._targets.planes()[0].key.position[0][1]
+    at = next(iter(session._coordinator.targets.resolve().planes.values())).key.position[0][1]
     np.testing.assert_allclose(
         got[at], plane_map(data[at], (5, 5), data[at], window, window), atol=1e-5
     )

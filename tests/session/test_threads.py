@@ -80,7 +80,7 @@ def test_cancel_keeps_what_is_done_and_the_next_click_goes_on(session, viewer, r
     session.add_query(first, 0, 0)
     assert backbone.entered.wait(10)
     session.cancel()
-    assert not session._embedder.busy
+    assert not session._coordinator.embedder.busy
     backbone.gate.set()
     session.wait(20)
     calls = backbone.calls
@@ -127,7 +127,9 @@ def test_a_model_chosen_while_another_embeds_gives_the_answer(session, viewer, r
     session.set_model(other)
     backbone.gate.set()
     session.wait(20)
-    state = session._embedder.handle(session._targets.planes()[0].key).state
+    state = session._coordinator.embedder.handle(
+        next(iter(session._coordinator.targets.resolve().planes.values())).key
+    ).state
     assert state.fingerprint == "projection-2"
     assert set(session.heatmaps) == {image}
 
@@ -185,7 +187,7 @@ def test_a_click_is_answered_while_another_image_is_embedded(session, viewer, rn
     viewer.add_image(rng.normal(size=(90, 90)), translate=(0, 100))
     session.add_query(first, 0, 0)
     deliver_until(session, lambda: first in session.heatmaps)
-    assert session._embedder.busy
+    assert session._coordinator.embedder.busy
 
 
 # -- failures ---------------------------------------------------------------------------------
@@ -255,6 +257,7 @@ def test_one_bad_image_does_not_stop_the_others(session, viewer, rng):
     bad = Image(np.zeros((40, 40)), name="bad", translate=(0, 100))
     viewer.add_layer(bad)
     bad._data = lazy
+    bad.events.data()
     session.add_query(good, 0, 0)
     with pytest.raises(
         ImageError, match=r"pixels of bad cannot be read any more.*open the image again"

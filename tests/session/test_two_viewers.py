@@ -221,7 +221,9 @@ def test_nothing_of_a_closed_session_is_kept(viewer, rng, runner):
     session.undo()
     session.wait(20)
     seen = weakref.ref(session), weakref.ref(backbone), weakref.ref(session.store)
-    states = [weakref.ref(state) for state in session._embedder._record.states.values()]
+    states = [
+        weakref.ref(state) for state in session._coordinator.embedder._record.states.values()
+    ]
     assert states
     session.close()
     del session, backbone
@@ -237,7 +239,9 @@ def test_nothing_of_a_removed_image_is_kept_but_within_the_budget(viewer, backbo
     goes = viewer.add_image(rng.normal(size=(50, 40)), translate=(0, 60))
     session.add_query(goes, 5, 5)
     session.add_query(stays, 5, 5)
-    states = {k.layer_id: weakref.ref(s) for k, s in session._embedder._record.states.items()}
+    states = {
+        k.layer_id: weakref.ref(s) for k, s in session._coordinator.embedder._record.states.items()
+    }
     assert len(states) == 2
     viewer.layers.remove(goes)
     gc.collect()

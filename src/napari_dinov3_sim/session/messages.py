@@ -26,18 +26,12 @@ if TYPE_CHECKING:
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class StateHandle:
     """A plane's patch state, or the digest under which a worker finds it in the store."""
 
     digest: str
-    state: PatchImageState | None = field(default=None, repr=False)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, StateHandle) and other.digest == self.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
+    state: PatchImageState | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

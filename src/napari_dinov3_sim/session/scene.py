@@ -44,7 +44,7 @@ class Scene:
 
     def shown(self) -> dict[Hashable, Plane]:
         """Return the shown plane of each ticked image that shows one, by the image's id."""
-        return {plane.key.layer_id: plane for plane in self.targets.planes()}
+        return {key.layer_id: plane for key, plane in self.targets.resolve().planes.items()}
 
     def plane(self, key: PlaneKey) -> Plane | None:
         """Return a plane of an image by its key; None if its pixels exist no more."""
@@ -74,7 +74,7 @@ class Scene:
 
     def maps(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the scores of a plane for the present question, if they are there."""
-        return self.answers.known(key)
+        return self.answers.maps_of(key)
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the embeddings of a plane, if it is embedded."""
@@ -82,7 +82,7 @@ class Scene:
 
     def place(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel of the topmost visible target under a point of the world."""
-        return self.targets.locate(np.asarray(world, float), None)
+        return self.targets.resolve().hits.hit(np.asarray(world, float), None)
 
     def hit_any(
         self, worlds: Sequence[NDArray[np.float64]], remembered: Hashable | None
@@ -102,13 +102,13 @@ class Scene:
             Of the first point that lies on the image remembered, else on the topmost visible
             target; None if none does.
         """
-        survey, record = self.targets.survey(), self.targets.get(remembered)
+        hits, record = self.targets.resolve().hits, self.targets.get(remembered)
         if record is not None and record.ticked:
             for world in worlds:
-                place = survey.pixel(record, world)
+                place = hits.pixel_at(record, world)
                 if place is not None:
                     return place
-        found = (survey.locate(world, None) for world in worlds)
+        found = (hits.hit(world, None) for world in worlds)
         return next((place for place in found if place is not None), None)
 
     def full_position(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,14 +131,16 @@ class Scene:
             numbers are pixel centres.
         """
         axes = list(plane.key.axes)
-        data = self.targets.placement(plane.key).to_data(worlds)[:, axes]
+        data = self.targets.transform(plane.key).to_data(worlds)[:, axes]
         full = np.array([plane.shape[axis] for axis in axes])
         return np.asarray((data + 0.5) * plane.embedded_shape / full - 0.5)[:, ::-1]
 
     def pixel_on(self, image_id: Hashable, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel of an image under a point of the world; None outside of it."""
         record = self.targets.get(image_id)
-        return None if record is None else self.targets.pixel(record, np.asarray(world, float))
+        if record is None:
+            return None
+        return self.targets.resolve().hits.pixel_at(record, np.asarray(world, float))
 
     def grid(self, plane: Plane) -> PatchGrid | None:
         """Return the patch grid of a plane under the present model, None before it is known."""
@@ -165,7 +167,7 @@ class Scene:
             In the units of the viewer.
         """
         data = data_coordinates(plane, plane.key, np.array([[x, y]], float))[0]
-        return self.targets.placement(plane.key).to_world(data)
+        return self.targets.transform(plane.key).to_world(data)
 
     def outline(self, plane: Plane, x: int, y: int) -> NDArray[np.float64] | None:
         """Return the corners of the patch over a pixel, in the world.

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import plural
-from napari_dinov3_sim.session.query.question_builder import (
+from napari_dinov3_sim.session.answering.question import (
     classes_without_positive,
     is_only_negative,
 )
+from napari_dinov3_sim.session.resolved import PickCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable
+    from collections.abc import Callable, Container, Hashable
 
-    from napari_dinov3_sim.session.answering.question import AnyPick
-    from napari_dinov3_sim.session.coordinator import SessionSignals
-    from napari_dinov3_sim.session.images.planes import Plane, WindowKey
-    from napari_dinov3_sim.session.layers.overlays import Overlays
+    from napari_dinov3_sim.session.images.planes import WindowKey
     from napari_dinov3_sim.session.messages import Failure
-    from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
-    from napari_dinov3_sim.session.query.question_builder import PickCollector
-    from napari_dinov3_sim.session.query.regions import Regions
-    from napari_dinov3_sim.session.scene import Scene
+    from napari_dinov3_sim.session.resolved import ResolvedState
 
 
 KEPT = 10
@@ -34,36 +29,36 @@ class FailureLog:
 
     Parameters
     ----------
-    tell : callable
-        Called with each failure that has not been told yet: every plane of a broken stack, and
-        every image with a broken model, fails alike, and once is enough.
+    report : callable
+        Called with each failure that is new: every plane of a broken stack, and every image with
+        a broken model, fails alike, and once is enough.
     """
 
-    def __init__(self, tell: Callable[[Failure], object]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Failure], object]) -> None:
+        self._report = report
         self._kept: list[Failure] = []
-        self._told: dict[str, dict[Hashable, int]] = {}
+        self._reported: dict[str, dict[Hashable, int]] = {}
 
     def add(self, failure: Failure) -> None:
         """Take note of a failure."""
         self._kept = [*self._kept[1 - KEPT :], failure]
         if self._is_new(failure):
-            self._tell(failure)
+            self._report(failure)
 
     def _is_new(self, failure: Failure) -> bool:
-        """Whether a sentence is told: the first time, and of pixels that were replaced since."""
-        versions = self._told.get(failure.message)
-        known = self._told.setdefault(failure.message, {})
+        """Whether a sentence is new: the first time, and of pixels that were replaced since."""
+        versions = self._reported.get(failure.message)
+        known = self._reported.setdefault(failure.message, {})
         layer, version = failure.plane.window_key if failure.plane else (None, 0)
         replaced = known.get(layer, version) != version
         known[layer] = version
         return versions is None or replaced
 
-    def start_over(self) -> None:
-        """Tell again what has been told: the user has asked for it anew."""
-        self._told.clear()
+    def reset(self) -> None:
+        """Report again what has been reported: the user has asked for it anew."""
+        self._reported.clear()
 
-    def take(self, alive: set[WindowKey]) -> list[Failure]:
+    def pop_all(self, alive: Container[WindowKey]) -> list[Failure]:
         """Return what has failed since the last call, but for pixels that exist no more."""
         kept, self._kept = self._kept, []
         return [f for f in kept if f.plane is None or f.plane.window_key in alive]
@@ -215,17 +210,16 @@ def _without_positive(classes: tuple[str, ...]) -> str:
     return f"{', '.join(classes)} {has} no positive point yet: click with + this."
 
 
+_COUNTS = tuple(field.name for field in fields(PickCounts))
+
+
 class StatusReporter:
-    """Says what is going on; looks at all rooms and changes nothing.
+    """Says what is going on, and changes nothing.
 
     Parameters
     ----------
-    signals : SessionSignals
-    scene : Scene
-    picking : PickCollector
-    overlays : Overlays
-    regions : Regions
-    saved : LoadedQuery
+    emit : callable
+        Called with the status line when it has changed.
 
     Attributes
     ----------
@@ -233,84 +227,62 @@ class StatusReporter:
         One line that says what is going on and what to do next.
     """
 
-    def __init__(
-        self,
-        signals: SessionSignals,
-        scene: Scene,
-        picking: PickCollector,
-        *,
-        overlays: Overlays,
-        regions: Regions,
-        saved: LoadedQuery,
-    ) -> None:
-        self._signals, self._scene, self._pick_collector = signals, scene, picking
-        self._overlays, self._regions, self._saved = overlays, regions, saved
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
+        self._last: StatusInfo | None = None
         self.status = ""
 
     def report(
         self,
-        planes: Collection[Plane],
-        picks: tuple[AnyPick, ...],
+        new: ResolvedState,
         *,
+        model: str,
+        model_failed: bool,
         busy: bool,
-        all_planes: bool,
+        heatmaps: int,
+        stacks: StackProgress | None,
     ) -> None:
-        """Tell the status if it has changed.
+        """Emit the status line if it has changed.
 
         Parameters
         ----------
-        planes : collection of Plane
-            Those that are shown.
-        picks : tuple of AnyPick
-        busy : bool
-            Whether something is being embedded or answered.
-        all_planes : bool
-            Whether that is to be done for all planes of stacks.
+        new : ResolvedState
+            What is open, shown and picked.
+        model : str
+            Name of the model, empty if none is chosen.
+        model_failed, busy : bool
+            Whether it could not be loaded; whether something is being embedded or answered.
+        heatmaps : int
+            How many there are.
+        stacks : StackProgress or None
+            Where all planes of stacks are asked for.
         """
-        now = self._situation(planes, picks, busy=busy)
-        if busy and all_planes:
-            now = replace(now, stacks=self._stacks(planes))
-        status = status_line(now)
-        if status != self.status:
-            self.status = status
-            self._signals.status_changed.emit(status)
-
-    def _stacks(self, shown: Collection[Plane]) -> StackProgress:
-        layers = {plane.key.layer for plane in shown}
-        return StackProgress(
-            sum(plane.stack_size for plane in shown),
-            sum(key.layer in layers for key in self._scene.embedder.planes()),
-            sum(key.layer in layers for key in self._scene.answers.planes()),
-        )
-
-    def _situation(
-        self, planes: Collection[Plane], picks: tuple[AnyPick, ...], *, busy: bool
-    ) -> StatusInfo:
-        targets, embedder = self._scene.targets, self._scene.embedder
-        queries = self._pick_collector.queries
-        return StatusInfo(
-            images=len(targets.records()),
-            targets=len(targets.layers()),
-            planes=len(planes),
-            points=len(queries),
-            outside=queries.outside,
-            ignored=queries.ignored,
-            embedded=sum(embedder.handle(plane.key) is not None for plane in planes),
+        images, picks = new.images, new.picked.picks
+        counts = {name: getattr(new.picked.counts, name) for name in _COUNTS}
+        now = StatusInfo(
+            images=images.count,
+            targets=len(images.targets),
+            planes=len(images.planes),
+            embedded=sum(target.visible for target in new.targets),
             levels=tuple(
                 f"{plane.name} is searched at level {plane.level}."
-                for plane in planes
+                for plane in images.planes.values()
                 if plane.level
             ),
-            model=embedder.model,
-            three_d=self._scene.viewer.dims.ndisplay == 3,
-            grid=self._pick_collector.in_grid,
+            model=model,
+            three_d=new.three_d,
+            grid=new.in_napari_grid,
             busy=busy,
-            model_failed=embedder.model_failed,
-            answered=len(self._overlays.heatmaps.items()),
-            regions=self._regions.count,
-            regions_outside=self._regions.outside,
-            saved=self._saved.count,
-            saved_remark=self._saved.remark,
+            model_failed=model_failed,
+            answered=heatmaps,
             only_negative=is_only_negative(picks),
             without_positive=classes_without_positive(picks),
+            stacks=stacks,
+            **counts,
         )
+        if now == self._last:
+            return
+        self._last, status = now, status_line(now)
+        if status != self.status:
+            self.status = status
+            self._emit(status)

@@ -28,7 +28,7 @@ class Invariants(Oracle):
     def check_idle(self) -> None:
         """Nothing is under way, and nothing failed that the step does not explain."""
         session = self.session
-        assert not any((session.busy, session._dirty, session.results.pending))
+        assert not any((session.busy, session._coordinator.is_due, session.results.pending))
         for failure in self.failures:
             foreign = self.is_foreign and failure.subject == "model"
             named = any(words in failure.message for words in self.expected)

@@ -160,9 +160,14 @@ class Oracle(Ownership):
 
     def is_embedded(self, target) -> bool:
         """Whether the shown plane of an image has been embedded."""
-        planes = {plane.key.layer_id: plane for plane in self.session._targets.planes()}
+        planes = {
+            plane.key.layer_id: plane
+            for plane in self.session._coordinator.targets.resolve().planes.values()
+        }
         plane = planes.get(target.unique_id)
-        return plane is not None and self.session._embedder.handle(plane.key) is not None
+        return (
+            plane is not None and self.session._coordinator.embedder.handle(plane.key) is not None
+        )
 
     def is_due(self, target, z) -> bool:
         """Whether a plane must be answered by now."""

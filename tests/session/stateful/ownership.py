@@ -75,7 +75,7 @@ class Ownership(Record):
     def believe_the_session(self) -> None:
         """Take over who owns which point where the rule alone does not say."""
         by_id = {image.unique_id: image for image in self.images}
-        self.owner = [by_id.get(owner) for owner in self.session._queries.owners]
+        self.owner = [by_id.get(owner) for owner in self.session._coordinator.queries.owners]
         assert {owner for owner in self.owner if owner is not None} <= self.ticked
         for region in self.regions:
             region.believe(self.session, by_id)

@@ -55,11 +55,12 @@ class Answers:
         self._question: Question | None = None
         self._maps: dict[PlaneKey, tuple[StateHandle, PlaneMaps]] = {}
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
-        self._under_way: dict[PlaneKey, StateHandle] = {}
-        self._ahead: frozenset[PlaneKey] = frozenset()
-        self._seen_due = self._lost = False
+        self._in_flight: dict[PlaneKey, StateHandle] = {}
+        self._visible_in_flight: frozenset[PlaneKey] = frozenset()
+        self._visible_pending = self._lost = False
         self._next: tuple[Question, Targets] | None = None
         self._unshown: set[PlaneKey] = set()
+        self._layers: Collection[LayerAxes] = ()
         # Weak: a background goes with its state.
         self._backgrounds: Backgrounds = WeakKeyDictionary()
 
@@ -78,7 +79,7 @@ class Answers:
         """The question that was asked last."""
         return self._question if self._next is None else self._next[0]
 
-    def known(self, key: PlaneKey) -> PlaneMaps | None:
+    def maps_of(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the maps of a plane, if they are there."""
         found = self._maps.get(key)
         return None if found is None else found[1]
@@ -98,21 +99,17 @@ class Answers:
         self._maps.clear()
         self._unanswerable.clear()
 
-    def retain(self, layers: Collection[LayerAxes]) -> None:
-        """Forget what is known about all other layers."""
-        self._maps = {key: found for key, found in self._maps.items() if key.layer in layers}
-
     def _stop(self) -> None:
         if self._token is not None:
             self._token.cancel()
         self._job += 1
-        self._token, self._under_way, self._seen_due = None, {}, False
+        self._token, self._in_flight, self._visible_pending = None, {}, False
         # Their layers are on the way, in messages that nobody takes any more.
         for key in self._unshown:
             self._maps.pop(key, None)
         self._unshown.clear()
 
-    def ask(self, question: Question, targets: Targets) -> None:
+    def ask(self, question: Question, targets: Targets, layers: Collection[LayerAxes]) -> None:
         """Ask how similar every target is to the picks; what is known is not asked again.
 
         Parameters
@@ -120,10 +117,15 @@ class Answers:
         question : Question
         targets : tuple of TargetPlane
             The visible ones first.
+        layers : collection of LayerAxes
+            Those that are shown; what is known of others is forgotten.
         """
+        if layers != self._layers:
+            self._layers = layers
+            self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
         if question != self._question:
             self._next = (question, targets)
-            if not self._seen_due:
+            if not self._visible_pending:
                 self._start_next()
             return
         self._next = None
@@ -144,7 +146,7 @@ class Answers:
         seen = {target.key for target in missing if target.visible}
         # What has come into sight does not wait behind what is out of it. What is out of it does:
         # the end of the job brings it here again, and no answer is given up half-way.
-        if not missing or (self._under_way and seen <= self._ahead):
+        if not missing or (self._in_flight and seen <= self._visible_in_flight):
             return
         self._stop()
         self._submit(tuple(target for target in targets if not self._is_settled(target)))
@@ -160,12 +162,12 @@ class Answers:
         asked = {target.key: target.handle for target in missing}
         known = {key: maps for key, (_, maps) in self._maps.items() if key not in asked}
         self._job += 1
-        self._under_way, self._seen_due, self._lost = asked, True, False
-        self._ahead = frozenset(target.key for target in missing if target.visible)
+        self._in_flight, self._visible_pending, self._lost = asked, True, False
+        self._visible_in_flight = frozenset(target.key for target in missing if target.visible)
         job = AnswerJob(self._question, missing, known, self._store, self._backgrounds)
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
-        if number == self._job and self._under_way:
+        if number == self._job and self._in_flight:
             self._token = token
 
     def _receive(self, number: int, message: Message) -> None:
@@ -173,7 +175,7 @@ class Answers:
             return
         self._note(message)
         self._notify(message)
-        if not self._seen_due:
+        if not self._visible_pending:
             self._start_next()
 
     def _note(self, message: Message) -> None:
@@ -185,7 +187,7 @@ class Answers:
         elif isinstance(message, StateGone):
             self._lost = True
         elif isinstance(message, Answered):
-            self._seen_due = False
+            self._visible_pending = False
         elif isinstance(message, Finished):
             self._end()
 
@@ -195,6 +197,6 @@ class Answers:
         Where a state was gone from the store, it is embedded and asked again.
         """
         if not self._lost:
-            unanswered = self._under_way.keys() - self._maps.keys()
-            self._unanswerable |= {key: self._under_way[key] for key in unanswered}
-        self._token, self._under_way, self._seen_due = None, {}, False
+            unanswered = self._in_flight.keys() - self._maps.keys()
+            self._unanswerable |= {key: self._in_flight[key] for key in unanswered}
+        self._token, self._in_flight, self._visible_pending = None, {}, False

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.search.combine import Combination
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.images.planes import PlaneKey
     from napari_dinov3_sim.session.messages import StateHandle
 
 
@@ -103,13 +103,6 @@ class VectorPick:
 AnyPick = Pick | PolygonPick | LabelsPick | VectorPick
 
 
-class PickSource(Protocol):
-    """Where picks come from besides the query points; asked at every refresh."""
-
-    def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
-        """Return the picks, and the planes that they lie on."""
-
-
 @dataclass(frozen=True)
 class Question:
     """What every target is compared with.
@@ -135,3 +128,26 @@ class Question:
         """Names of the classes of points and polygons, in the order of their first pick."""
         named = (pick.class_name for pick in self.picks if not isinstance(pick, LabelsPick))
         return tuple(dict.fromkeys(named))
+
+
+def has_rivals(picks: Iterable[AnyPick]) -> bool:
+    """Whether there may be several classes, of which one wins each patch."""
+    picks = tuple(picks)
+    labelled = any(isinstance(pick, LabelsPick) for pick in picks)
+    return labelled or len({getattr(pick, "class_name", pick) for pick in picks}) > 1
+
+
+def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
+    """Whether something is picked, and all of it says what is not meant."""
+    return bool(picks) and not any(_is_positive(pick) for pick in picks)
+
+
+def classes_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
+    """Return the classes of which only what is not meant is picked: they get no heatmap."""
+    named = [pick for pick in picks if not isinstance(pick, LabelsPick)]
+    meant = {pick.class_name for pick in named if _is_positive(pick)}
+    return tuple(dict.fromkeys(pick.class_name for pick in named if pick.class_name not in meant))
+
+
+def _is_positive(pick: AnyPick) -> bool:
+    return not isinstance(pick, Pick | PolygonPick) or pick.positive

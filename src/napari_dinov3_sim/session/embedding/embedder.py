@@ -49,6 +49,15 @@ class Embedder:
     notify : callable
         Bound method, called on the main thread with `Progress`, `Failure`, `ModelKnown`,
         `ModelLoaded`, `PlaneEmbedded` and `Finished` messages that still matter.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model; empty if none is chosen.
+    model_failed : bool
+        Whether it could not be loaded.
+    changes : int
+        Another number after each change of the model, the recipe or the embeddings.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Embedder:
         self._record = PlaneStates(store)
         self._requests = EmbeddingRequests()
         self.model_failed = False
+        self.changes = 0
         self._found_by_identity: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
@@ -107,6 +117,7 @@ class Embedder:
         self.model, self.backbone, self._identity = model, backbone, None
         self.model_failed = False
         self._record.forget_embeddings()
+        self.changes += 1
         self._found_by_identity.clear()
         self._requests.forget_failures()
 
@@ -125,6 +136,7 @@ class Embedder:
     def lost(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""
         self._record.lost(key)
+        self.changes += 1
 
     def retain(
         self,
@@ -159,6 +171,7 @@ class Embedder:
         self.model_failed = False
         self._requests.request(planes)
         self._record.forget()
+        self.changes += 1
         if self._queue is None or self._queue.is_started:
             self._trusted_from = self._job + 1
             self._stop()
@@ -235,6 +248,7 @@ class Embedder:
             return
         elif isinstance(message, ModelKnown):
             self._identity = message.identity
+            self.changes += 1
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
@@ -248,6 +262,7 @@ class Embedder:
         if message.model != self.model or self.backbone is not None:
             return
         self.backbone, identity, self._identity = message.backbone, self._identity, None
+        self.changes += 1
         found, self._found_by_identity = self._found_by_identity, {}
         if identity is not None and identity.fingerprint != message.backbone.fingerprint:
             self._start_over(found)
@@ -255,6 +270,7 @@ class Embedder:
     def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
         """Drop what was found by the identity of another model, and embed what was asked for."""
         self._record.forget_embeddings()
+        self.changes += 1
         self._requests.request_again(found)
         self._stop()
         self._job += 1
@@ -266,6 +282,7 @@ class Embedder:
         if identity is None or message.state.fingerprint != identity.fingerprint:
             return
         self._record.keep(message)
+        self.changes += 1
         plane = self._requests.done(message.plane)
         if plane is not None and self.backbone is None:
             self._found_by_identity[message.plane] = plane

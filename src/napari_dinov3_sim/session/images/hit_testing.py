@@ -14,13 +14,13 @@ from napari_dinov3_sim.session.images.planes import choose_level, levels_of, pla
 from napari_dinov3_sim.session.images.transforms import plane_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.images.planes import Plane
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey
     from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.images.transforms import PlaneTransform
 
@@ -41,7 +41,7 @@ class ImageExtent:
     ----------
     axes : tuple of int
         The data axes that span the view, ascending.
-    placement : PlaneTransform
+    transform : PlaneTransform
     shape, level_shape : tuple of int
         Of the layer at level 0 and at the level that is embedded, without channels.
     plane_at : callable
@@ -49,15 +49,15 @@ class ImageExtent:
     """
 
     axes: tuple[int, int]
-    placement: PlaneTransform
+    transform: PlaneTransform
     shape: tuple[int, ...]
     level_shape: tuple[int, ...]
     plane_at: Callable[[NDArray[np.float64]], Plane | None]
     _planes: dict[tuple[int, ...], Plane | None] = field(default_factory=dict)
 
-    def pixel(self, world: NDArray[np.float64]) -> PlanePixel | None:
+    def pixel_at(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel under a point, or None outside."""
-        data = self.placement.to_data(world)
+        data = self.transform.to_data(world)
         values = data.tolist()
         if not all(map(math.isfinite, values)):
             return None
@@ -78,43 +78,76 @@ class ImageExtent:
 
 
 class HitTester:
-    """Finds images under points. True until anything changes: make a new one for each round.
+    """Finds images under points; true until an image or the view changes.
 
     Parameters
     ----------
-    targets : sequence of Target
-        The ticked ones, those that are preferred first.
-    get : callable
-        Given an id, returns the record of a layer, or None.
-    site_of : callable
-        Given a record, returns the site of its image, or None if it is seen edge on.
+    targets : mapping of layer id to Target
+        Those of all images; for each of several channels, that of the first one.
+    preferred : sequence of Target
+        The visible ones that are searched, those that are preferred first.
+    extent_of : callable
+        Given a target, returns the extent of its image, or None if it is seen edge on.
     """
 
     def __init__(
         self,
-        targets: Sequence[Target],
-        get: Callable[[Hashable | None], Target | None],
-        site_of: Callable[[Target], ImageExtent | None],
+        targets: Mapping[Hashable, Target],
+        preferred: Sequence[Target],
+        extent_of: Callable[[Target], ImageExtent | None],
     ) -> None:
-        self._shown = [target for target in targets if target.visible]
-        self._get, self._site_of = get, site_of
-        self._sites: dict[Target, ImageExtent | None] = {}
+        self._targets, self._preferred, self._extent_of = targets, preferred, extent_of
+        self._extents: dict[Target, ImageExtent | None] = {}
 
-    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> PlanePixel | None:
+    def hit(self, world: NDArray[np.float64], remembered: Hashable | None) -> PlanePixel | None:
         """Return where a point lies: on the image it was set on, else on the topmost below it."""
-        record = self._get(remembered)
-        place = self.pixel(record, world) if record is not None and record.ticked else None
-        if place is not None:
-            return place
-        places = (self.pixel(target, world) for target in self._shown)
-        return next((place for place in places if place is not None), None)
+        target = self._targets.get(remembered)
+        found = None
+        if target is not None and target.ticked:
+            found = self.pixel_at(target, world)
+        others = iter(self._preferred)
+        while found is None and (target := next(others, None)) is not None:
+            found = self.pixel_at(target, world)
+        return found
 
-    def pixel(self, record: Target, world: NDArray[np.float64]) -> PlanePixel | None:
+    def pixel_at(self, target: Target, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel of an image under a point, or None outside."""
-        if record not in self._sites:
-            self._sites[record] = self._site_of(record)
-        site = self._sites[record]
-        return None if site is None else site.pixel(world)
+        if target not in self._extents:
+            self._extents[target] = self._extent_of(target)
+        extent = self._extents[target]
+        return None if extent is None else extent.pixel_at(world)
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedImages:
+    """Which images are searched, what they show and where they lie.
+
+    True until an image or the view changes; then `Targets.resolve` returns another one.
+
+    Attributes
+    ----------
+    count : int
+        How many images are open.
+    targets : mapping of layer id to Target
+        The images that are searched, the bottom one first.
+    planes : mapping of PlaneKey to Plane
+        The plane that each of them shows, where it shows one.
+    tops : mapping of layer id to Image
+        The topmost layer of each open image.
+    names : mapping of layer id to str
+        What each searched image is called.
+    versions : frozenset of (layer id, int)
+        Id and version of the pixels of every open image.
+    hits : HitTester
+    """
+
+    count: int
+    targets: Mapping[Hashable, Target]
+    planes: Mapping[PlaneKey, Plane]
+    tops: Mapping[Hashable, Image]
+    names: Mapping[Hashable, str]
+    versions: frozenset[WindowKey]
+    hits: HitTester
 
 
 class ExtentCache:
@@ -129,19 +162,19 @@ class ExtentCache:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._placements: dict[Hashable, PlaneTransform] = {}
+        self._transforms: dict[Hashable, PlaneTransform] = {}
 
     def forget(self) -> None:
         """Measure anew: something has moved, come or gone."""
-        self._placements.clear()
+        self._transforms.clear()
 
-    def placement(self, layer: Image, axes: tuple[int, int]) -> PlaneTransform:
+    def transform(self, layer: Image, axes: tuple[int, int]) -> PlaneTransform:
         """Return how the planes of a layer along two data axes lie in the world."""
         units = self._viewer.layers.units
         key = (layer.unique_id, axes, units)
-        if key not in self._placements:
-            self._placements[key] = plane_transform(layer, axes, units)
-        return self._placements[key]
+        if key not in self._transforms:
+            self._transforms[key] = plane_transform(layer, axes, units)
+        return self._transforms[key]
 
     def shown_plane(self, record: Target) -> Plane | None:
         """Return the plane of an image that is shown, or None if none is."""
@@ -149,9 +182,9 @@ class ExtentCache:
         if axes is None:
             return None
         point = np.array(self._viewer.dims.point, float)
-        return _plane(record, axes, self.placement(record.layer, axes).to_data(point))
+        return _plane(record, axes, self.transform(record.layer, axes).to_data(point))
 
-    def site(self, record: Target) -> ImageExtent | None:
+    def extent(self, record: Target) -> ImageExtent | None:
         """Return an image as it lies in the world now; None if it is seen edge on."""
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
@@ -159,7 +192,7 @@ class ExtentCache:
         ndim, level = record.layer.ndim, choose_level(record.layer, axes)[1]
         return ImageExtent(
             axes,
-            self.placement(record.layer, axes),
+            self.transform(record.layer, axes),
             tuple(levels_of(record.layer)[0].shape[:ndim]),
             tuple(level.shape[:ndim]),
             partial(_plane, record, axes),

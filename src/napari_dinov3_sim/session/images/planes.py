@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,8 @@ WindowKey = tuple[Hashable, int]
 """Layer id and version of its data: one window for a whole layer."""
 
 
-@dataclass(frozen=True)
-class PlaneKey:
-    """Identity of one plane of one layer.
+class PlaneKey(NamedTuple):
+    """Identity of one plane of one layer; a tuple, so that looking it up costs little.
 
     Attributes
     ----------
@@ -47,14 +46,6 @@ class PlaneKey:
     axes: tuple[int, int]
     position: tuple[tuple[int, int], ...]
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        # All planes of a large stack are looked up at every refresh.
-        return hash((self.layer_id, self.version, self.axes, self.position))
-
     @property
     def window_key(self) -> WindowKey:
         """Which window the plane is drawn through."""
@@ -71,8 +62,7 @@ class PlaneKey:
         return tuple(index for _, index in self.position)
 
 
-@dataclass(frozen=True)
-class LayerAxes:
+class LayerAxes(NamedTuple):
     """All planes of a layer along two axes.
 
     Attributes
@@ -114,7 +104,7 @@ class Plane:
     rgb: bool
     level: int
 
-    @property
+    @cached_property
     def level_shape(self) -> tuple[int, ...]:
         """Shape of the embedded level, without channels."""
         return tuple(int(n) for n in self.data[0].shape[: len(self.shape)])
@@ -204,7 +194,7 @@ def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
     found = []
     for index in order[distances[order] > 0].tolist():
         position = tuple(zip(axes, grid[index].tolist(), strict=True))
-        key = replace(plane.key, position=position)
+        key = plane.key._replace(position=position)
         found.append((int(distances[index]), replace(plane, key=key)))
     return found
 

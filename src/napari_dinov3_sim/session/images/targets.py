@@ -8,7 +8,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.session.images.channels import ChannelMerger
-from napari_dinov3_sim.session.images.hit_testing import ExtentCache, HitTester
+from napari_dinov3_sim.session.images.hit_testing import (
+    ExtentCache,
+    HitTester,
+    ResolvedImages,
+)
 from napari_dinov3_sim.session.images.planes import neighbours, refusal
 from napari_dinov3_sim.session.images.target import Target
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS
@@ -17,13 +21,10 @@ from napari_dinov3_sim.session.layer_metadata import is_derived
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Iterable, Iterator
 
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
-    from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.target import MergedChannels
     from napari_dinov3_sim.session.images.transforms import PlaneTransform
 
@@ -85,10 +86,12 @@ class Targets:
         self._records: dict[Hashable, Target] = {}
         # Never the same for two sets of pixels, also when a layer leaves and comes back.
         self._versions = count()
-        self._layout = ExtentCache(viewer)
+        self._extents = ExtentCache(viewer)
+        self._resolved: ResolvedImages | None = None
+        self._view: tuple[object, ...] = ()
         self._stacks = StackOrder(self._records)
         self.merging = ChannelMerger(viewer, self._records, self._versions)
-        self.source: Hashable | None = None
+        self._source: Hashable | None = None
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
         viewer.layers.events.reordered.connect(self._on_reordered, position="last")
@@ -105,22 +108,24 @@ class Targets:
         self._records.clear()
 
     def _on_inserted(self, event: Any) -> None:
+        self._forget()  # any layer may bring axes and units that move the others
         if self._add(event.value):
             self._listed()
-        # Any layer may bring axes and units that move the others.
         self._changed()
 
     def _on_reordered(self, event: Any) -> None:
         del event
+        self._forget()
         self._listed()
         self._changed()
 
     def _on_removed(self, event: Any) -> None:
         record = self._records.pop(event.value.unique_id, None)
-        self._layout.forget()
         if record is not None:
             self._unfollow(record.layer)
             self.merging.lose(record)
+        self._forget()
+        if record is not None:
             self._listed()
         self._changed()
 
@@ -146,7 +151,7 @@ class Targets:
         return {**moved, "name": self._on_renamed, "data": self._on_replaced}
 
     def _on_moved(self, event: Any) -> None:
-        self._layout.forget()
+        self._forget()
         record = self.get(event.source.unique_id)
         if record is not None:
             self._moved(record.layer, event.type)
@@ -156,6 +161,7 @@ class Targets:
         del event
         for record in self._records.values():
             record.refuse()
+        self._forget()
         self._listed()
 
     def _on_replaced(self, event: Any) -> None:
@@ -164,11 +170,12 @@ class Targets:
             return
         for layer in record.layers:
             self._records[layer.unique_id].version = next(self._versions)
-        self._layout.forget()
         before = record.refused
         record.refuse()
         if record.refused != before:
             record.ticked = record.refused is None
+        self._forget()
+        if record.refused != before:
             self._listed()
         self._changed()
 
@@ -177,6 +184,7 @@ class Targets:
     def merge(self, merged: MergedChannels) -> None:
         """Search layers as one image; see `Merging.merge`."""
         self.merging.merge(merged)
+        self._forget()
         self._listed()
         self._changed()
 
@@ -186,6 +194,7 @@ class Targets:
         if record is None or record.merged is None:
             return False
         self.merging.part(record.merged)
+        self._forget()
         self._listed()
         self._changed()
         return True
@@ -194,6 +203,7 @@ class Targets:
         """Split channels that do not go together any more; return a sentence for each case."""
         parted = self.merging.split_diverged()
         if parted:
+            self._forget()
             self._listed()
             self._changed()
         return parted
@@ -220,17 +230,35 @@ class Targets:
         record = self._records.get(layer.unique_id)
         return None if record is None else record.refused
 
-    def tops(self) -> dict[Hashable, Image]:
-        """Return the topmost layer of each image, by the image's id."""
-        order = list(self._viewer.layers)
-        return {
-            record.layer.unique_id: max(record.layers, key=order.index)
-            for record in self.records()
-        }
+    def resolve(self) -> ResolvedImages:
+        """Return what is searched and shown now: the same value until something of it changes."""
+        dims = self._viewer.dims
+        view = (dims.point, dims.order, dims.ndim, self._viewer.layers.units)
+        if self._resolved is None or view != self._view:
+            self._view, self._resolved = view, self._resolve()
+        return self._resolved
 
-    def versions(self) -> set[WindowKey]:
-        """Return id and version of the pixels of every image."""
-        return {(image_id, record.version) for image_id, record in self._records.items()}
+    def _resolve(self) -> ResolvedImages:
+        records, order = self.records(), list(self._viewer.layers)
+        searched = {record.layer.unique_id: record for record in records if record.ticked}
+        planes = (self._extents.shown_plane(record) for record in searched.values())
+        preferred = [r for r in self._preferred() if r.ticked and r.visible]
+        found = {i: self.get(i) for i in self._records}
+        leads = {i: record for i, record in found.items() if record is not None}
+        return ResolvedImages(
+            len(records),
+            searched,
+            {plane.key: plane for plane in planes if plane is not None},
+            {r.layer.unique_id: max(r.layers, key=order.index) for r in records},
+            {i: record.name for i, record in searched.items()},
+            frozenset((i, record.version) for i, record in self._records.items()),
+            HitTester(leads, preferred, self._extents.extent),
+        )
+
+    def _forget(self) -> None:
+        """Resolve anew: something has moved, come, gone, or is searched no more."""
+        self._extents.forget()
+        self._resolved = None
 
     def layers(self) -> list[Image]:
         """Return the ticked image layers."""
@@ -242,15 +270,11 @@ class Targets:
         if record is None or record.refused or record.ticked == ticked:
             return
         record.ticked = ticked
+        self._forget()
         self._listed()
         self._changed()
 
-    def planes(self) -> list[Plane]:
-        """Return the shown plane of each ticked image that shows one."""
-        planes = (self._layout.shown_plane(r) for r in self.records() if r.ticked)
-        return [plane for plane in planes if plane is not None]
-
-    def placement(self, key: PlaneKey) -> PlaneTransform:
+    def transform(self, key: PlaneKey) -> PlaneTransform:
         """Return how the layer of a plane lies in the world.
 
         Raises
@@ -258,25 +282,21 @@ class Targets:
         KeyError
             The layer has left the viewer.
         """
-        return self._layout.placement(self._records[key.layer_id].layer, key.axes)
+        return self._extents.transform(self._records[key.layer_id].layer, key.axes)
+
+    @property
+    def source(self) -> Hashable | None:
+        """Id of the image that clicks belong to wherever it lies; None for the topmost."""
+        return self._source
+
+    @source.setter
+    def source(self, source: Hashable | None) -> None:
+        self._source = source
+        self._forget()
 
     def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
         """Yield the planes of the same stacks that are not shown, the nearest ones first."""
         return self._stacks.other_planes(shown)
-
-    def survey(self) -> HitTester:
-        """Return what finds images under points, as long as nothing changes."""
-        preferred = [record for record in self._preferred() if record.ticked]
-        return HitTester(preferred, self.get, self._layout.site)
-
-    def locate(self, world: NDArray[np.float64], remembered: Hashable | None) -> PlanePixel | None:
-        """Return where a point lies: on the image it was set on, else on the topmost below it."""
-        return self.survey().locate(world, remembered)
-
-    def pixel(self, record: Target, world: NDArray[np.float64]) -> PlanePixel | None:
-        """Return the embedded pixel of an image under a point, or None outside."""
-        site = self._layout.site(record)
-        return None if site is None else site.pixel(world)
 
     def _preferred(self) -> list[Target]:
         """Return the records from the top down, the one chosen as the source of clicks first.

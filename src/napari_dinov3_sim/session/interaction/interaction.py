@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Points
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.answering.question import AnyPick
-    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.images.hit_testing import HitTester, PlanePixel
+    from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.layers.overlays import Overlays
     from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.resolved import ResolvedState
     from napari_dinov3_sim.session.scene import Scene
 
 TAG = "similarity"
@@ -61,6 +61,7 @@ class Interaction:
         self._hover = Hover(viewer, self.place_at, scene, self._on_hover)
         self._match: BestMatch | None = None
         self._side: SideBySide | None = None
+        self._drawn: tuple[object, ...] = ()
         self.hovering = False
         self.outlined = True
         viewer.events.status.connect(self._on_status)
@@ -88,11 +89,13 @@ class Interaction:
         ids = list(self._scene.shown())
         return ids[group] if group is not None and group < len(ids) else None
 
-    def is_click(self, world: NDArray[np.float64]) -> bool:
-        """Whether a point that has appeared was set by the mouse: it is where the mouse is."""
+    def clicked(self, world: NDArray[np.float64], hits: HitTester) -> PlanePixel | None:
+        """Return the pixel of a new point while side by side: clicks count in their viewbox."""
         cursor = np.array(self._viewer.cursor.position, float)
         count = min(len(cursor), len(world))
-        return bool(count and np.allclose(cursor[-count:], world[-count:], atol=1e-6))
+        if count and np.allclose(cursor[-count:], world[-count:], atol=1e-6):
+            return self.place_at(world)
+        return hits.hit(world, None)
 
     def _on_hover(self) -> None:
         if self.hovering:
@@ -123,32 +126,56 @@ class Interaction:
 
     # -- the patches ----------------------------------------------------------------------------
 
-    def outline(self, picks: Sequence[AnyPick], planes: Mapping[PlaneKey, Plane]) -> None:
-        """Outline the patches that are clicked, and the match that was gone to."""
+    def apply(self, old: ResolvedState | None, new: ResolvedState, queries: Points | None) -> None:
+        """Outline what is picked now, and keep every image in its viewbox, side by side.
+
+        Parameters
+        ----------
+        old, new : ResolvedState
+            Before and now.
+        queries : Points or None
+            The query layer.
+        """
+        if old is not None and old.picked.picks != new.picked.picks:
+            self._match = None  # the question is another one
+        picks = new.picked.picks
+        colours = {pick.class_name: "" for pick in picks if isinstance(pick, Pick)}
+        colours = {name: self._palette.colour(name) for name in colours}
+        now = (picks, new.images, new.cell_size, self.outlined, self._match, colours)
+        if now != self._drawn:
+            self._drawn = now
+            self._outline(new, colours)
+        if self._side is not None:
+            self._arrange(self._side, queries, new.picked.owners)
+
+    def _outline(self, new: ResolvedState, colours: Mapping[str, str]) -> None:
         squares: dict[Hashable, list[tuple[Plane, int, int, int]]] = {}
-        colours: dict[Hashable, list[str]] = {}
-        for plane, x, y, colour in self._outlined(picks, planes):
-            grid = self._scene.grid(plane)
-            if grid is not None:
-                side = grid.patch_size
+        coloured: dict[Hashable, list[str]] = {}
+        side = new.cell_size
+        if side is not None:
+            for plane, x, y, colour in self._outlined(new, colours):
                 image_id = plane.key.layer_id
                 squares.setdefault(image_id, []).append((plane, y // side, x // side, side))
-                colours.setdefault(image_id, []).append(colour)
-        self._outlines.keep_only(set(squares))
+                coloured.setdefault(image_id, []).append(colour)
+        if self._outlines.layers.keys() - squares.keys():
+            self._outlines.keep_only(set(squares))
         for image_id, found in squares.items():
-            image, top = self._scene.image(image_id), self._scene.top(image_id)
-            if image is not None and top is not None:
-                over = [top, *self._overlays.over(image_id)]
-                self._outlines.show(image, found, colours[image_id], over)
+            target = new.images.targets.get(image_id)
+            if target is not None:
+                over: list[Layer] = []
+                if image_id not in self._outlines.layers:
+                    over = [new.images.tops[image_id], *self._overlays.over(image_id)]
+                self._outlines.show(target.layer, found, coloured[image_id], over)
 
     def _outlined(
-        self, picks: Sequence[AnyPick], planes: Mapping[PlaneKey, Plane]
+        self, new: ResolvedState, colours: Mapping[str, str]
     ) -> list[tuple[Plane, int, int, str]]:
         if not self.outlined:
             return []
+        planes = new.picked.planes
         found = [
-            (planes[pick.plane], pick.x, pick.y, self._palette.colour(pick.class_name))
-            for pick in picks
+            (planes[pick.plane], pick.x, pick.y, colours[pick.class_name])
+            for pick in new.picked.picks
             if isinstance(pick, Pick)
         ]
         match = self._match
@@ -168,10 +195,6 @@ class Interaction:
             self._changed()
         return match
 
-    def forget_match(self) -> None:
-        """Outline no match any more: the question is another one."""
-        self._match = None
-
     # -- side by side -----------------------------------------------------------------------------
 
     @property
@@ -187,19 +210,13 @@ class Interaction:
             self._side = SideBySide(self._viewer, queries, ended=self._on_ended)
             self._changed()
 
-    def arrange(self, queries: Points | None, owners: Sequence[Hashable | None]) -> None:
+    def _arrange(
+        self, side: SideBySide, queries: Points | None, owners: Sequence[Hashable | None]
+    ) -> None:
         """Keep every target in its viewbox, with its points.
 
-        Parameters
-        ----------
-        queries : Points or None
-            The query layer: not the one it began with, if that was thrown away since.
-        owners : sequence of hashable or None
-            For each query point, the image that it lies on.
+        `queries` is not the layer that it began with, if that was thrown away since.
         """
-        side = self._side
-        if side is None:
-            return
         if queries is not None and queries is not side.queries:
             side.leave()
             self._side = side = SideBySide(self._viewer, queries, ended=self._on_ended)
@@ -234,5 +251,6 @@ class Interaction:
     def close(self) -> None:
         """Listen no more, and leave side by side; the outlines stay."""
         self._hover.close()
+        self._outlines.close()
         self._viewer.events.status.disconnect(self._on_status)
         self._leave()

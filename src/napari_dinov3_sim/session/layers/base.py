@@ -30,11 +30,26 @@ class OverlayLayers(Generic[Key, Over]):
     viewer : napari.Viewer or napari.components.ViewerModel
     role : str
         What the layers are marked as.
+
+    Attributes
+    ----------
+    layers : dict
+        Those that are in the viewer, by key; changed by this class alone.
     """
 
     def __init__(self, viewer: ViewerModel, role: LayerRole) -> None:
         self._viewer, self._role = viewer, role
-        self._layers: dict[Key, Over] = {}
+        self.layers: dict[Key, Over] = {}
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def close(self) -> None:
+        """Stop listening; the layers stay."""
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def _on_removed(self, event: Any) -> None:
+        gone = event.value.unique_id
+        for key in [key for key, layer in self.layers.items() if layer.unique_id == gone]:
+            self._drop(key)
 
     def _from_earlier_session(self) -> Iterator[tuple[dict[str, Any], Any]]:
         """Yield the layers that an earlier session has made, each with its mark."""
@@ -47,16 +62,9 @@ class OverlayLayers(Generic[Key, Over]):
         """Return the id of the image that the layer of a key lies over."""
         return key
 
-    def items(self) -> dict[Key, Over]:
-        """Return the layers that are in the viewer."""
-        present = {layer.unique_id for layer in self._viewer.layers}
-        for key in [k for k, v in self._layers.items() if v.unique_id not in present]:
-            self._drop(key)
-        return dict(self._layers)
-
     def over(self, image_id: Hashable) -> dict[Key, Over]:
-        """Return those of the layers in the viewer that lie over an image."""
-        return {k: v for k, v in self.items().items() if self._image_of(k) == image_id}
+        """Return those of the layers that lie over an image."""
+        return {k: v for k, v in self.layers.items() if self._image_of(k) == image_id}
 
     def follow(self, image: Image) -> None:
         """Lay what is over an image over it again."""
@@ -76,7 +84,7 @@ class OverlayLayers(Generic[Key, Over]):
 
     def keep_only(self, keys: Iterable[Key]) -> None:
         """Remove all other layers."""
-        for key in set(self.items()) - set(keys):
+        for key in set(self.layers) - set(keys):
             self.remove(key)
 
     def remove(self, key: Key) -> None:
@@ -87,12 +95,12 @@ class OverlayLayers(Generic[Key, Over]):
 
     def _drop(self, key: Key) -> Over | None:
         """Forget a layer and all that is known about it."""
-        return self._layers.pop(key, None)
+        return self.layers.pop(key, None)
 
     def _fitting(self, key: Key, image: Image, data: LayerData) -> Over | None:
         """Return the layer of a key if it can show new data; one that cannot is removed."""
-        layer = self.items().get(key)
-        if layer is None or (layer.ndim, layer.multiscale) == (image.ndim, data.multiscale):
+        layer = self.layers.get(key)
+        if layer is None or data.fits(layer, image.ndim):
             return layer
         self.remove(key)
         return None
@@ -120,17 +128,3 @@ def insert_above(viewer: ViewerModel, layer: Layer, over: Sequence[Layer]) -> No
     layers.insert(top + 1, layer)
     layers.selection = selected
     layers.selection.active = active
-
-
-def update_data(layer: Any, data: Any) -> None:
-    """Show new values.
-
-    The data event makes napari measure every layer of the viewer again, which costs 8 ms with
-    20 layers and is blocked where the extent cannot have changed; ``set_data`` still tells.
-    The array is a new one each time: scripts and other layers may hold the old.
-    """
-    if layer.data.shape == data[0].shape if layer.multiscale else layer.data.shape == data.shape:
-        with layer.events.data.blocker():
-            layer.data = data
-    else:
-        layer.data = data

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
-from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
+from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -35,7 +35,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         self._palette = palette
         self._visible = False
         for found, layer in self._from_earlier_session():
-            self._layers[found["image"]] = layer
+            self.layers[found["image"]] = layer
             self._visible |= layer.visible  # hidden, too, are those of hidden images
 
     @property
@@ -46,7 +46,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     @visible.setter
     def visible(self, visible: bool) -> None:
         self._visible = visible
-        for layer in self.items().values():
+        for layer in self.layers.values():
             layer.visible = visible
 
     def show(
@@ -68,7 +68,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         if layer is None:
             self._make(target, data, classes, over)
         else:
-            update_data(layer, data.data)
+            data.show_in(layer)
             layer.colormap = self._colormap(classes)
 
     def _make(
@@ -87,7 +87,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         )
         copy_transform(image, layer)
         layer.editable = False
-        self._layers[image.unique_id] = layer
+        self.layers[image.unique_id] = layer
         mark(layer, "class map", image=image.unique_id)
         insert_above(self._viewer, layer, over)
 

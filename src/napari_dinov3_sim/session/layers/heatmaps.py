@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
-from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above, update_data
-from napari_dinov3_sim.session.layers.style import Contrast, HeatmapStyle, class_colormap
+from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
+from napari_dinov3_sim.session.layers.style import HeatmapStyle, class_colormap
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.patch_array import LayerData
     from napari_dinov3_sim.session.images.planes import LayerAxes
-    from napari_dinov3_sim.session.layers.style import Palette, Scaling
+    from napari_dinov3_sim.session.layers.style import Palette
 
 
 class HeatmapKey(NamedTuple):
@@ -56,6 +57,49 @@ class HeatmapContent:
     name: str
 
 
+Scaling = Literal["shared", "each", "fixed"]
+"""Contrast limits: the same for all maps, each map's own minimum and maximum, or those given."""
+
+
+class Contrast:
+    """Chooses contrast limits.
+
+    Attributes
+    ----------
+    pooled : tuple of float
+        The one scale for all maps that there are.
+    fixed : tuple of float
+        The one that was given.
+    """
+
+    def __init__(self) -> None:
+        self.pooled = self.fixed = (0.0, 1.0)
+        self._scaling: Scaling = "shared"
+
+    @property
+    def scaling(self) -> Scaling:
+        """How contrast limits are chosen."""
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        if scaling not in get_args(Scaling):
+            raise SimilarityError(
+                f"There is no scaling {scaling!r}; choose shared, each or fixed."
+            )
+        self._scaling = scaling
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The cosines drawn darkest and brightest where one scale holds for all maps."""
+        return self.fixed if self._scaling == "fixed" else self.pooled
+
+    def limits_of(self, data: LayerData) -> tuple[float, float]:
+        """Return the limits of one map; they must differ, also for a map of one value."""
+        low, high = data.limits if self._scaling == "each" else self.limits
+        return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
+
+
 @dataclass(eq=False)
 class _HeatmapRecord:
     """What we made of a layer; where it is otherwise by now, the user has made it so."""
@@ -63,9 +107,10 @@ class _HeatmapRecord:
     model: str
     name: str
     colormap: str
-    shown: HeatmapContent | None = None
+    content: HeatmapContent | None = None
     limits: tuple[float, float] | None = None
     hidden: bool = False
+    label: tuple[str, str, bool] | None = None
 
 
 class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
@@ -83,7 +128,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
         super().__init__(viewer, "heatmap")
         self._palette, self._style = palette, heatmap_style
-        self._notes: dict[HeatmapKey, _HeatmapRecord] = {}
+        self._records: dict[HeatmapKey, _HeatmapRecord] = {}
         self._classes: tuple[str, ...] = ()
         self._contrast = Contrast()
         self._adopt()
@@ -93,24 +138,23 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
         for found, layer in self._from_earlier_session():
             if isinstance(layer, Image):
-                place = HeatmapKey(found["image"], found.get("class_name", DEFAULT_CLASS))
+                key = HeatmapKey(found["image"], found.get("class_name", DEFAULT_CLASS))
                 model, name = found.get("model", ""), found.get("name", layer.name)
-                self._layers[place] = layer
-                note = _HeatmapRecord(
+                self.layers[key] = layer
+                record = _HeatmapRecord(
                     model, name, layer.colormap.name, hidden=found.get("hidden", False)
                 )
-                self._notes[place] = note
+                self._records[key] = record
                 of_class = layer.colormap.name.startswith("class #")
                 colormap = self._style.colormap if of_class else layer.colormap.name
                 self._style = HeatmapStyle(colormap, layer.opacity, str(layer.blending))
 
-    def shown(self) -> dict[HeatmapKey, HeatmapContent]:
-        """Return what the heatmap layers in the viewer show."""
-        notes = {place: self._notes[place] for place in self.items()}
-        return {place: note.shown for place, note in notes.items() if note.shown is not None}
+    def contents(self) -> dict[HeatmapKey, HeatmapContent | None]:
+        """Return what each heatmap layer shows; None for one of an earlier session."""
+        return {key: record.content for key, record in self._records.items()}
 
     def _drop(self, key: HeatmapKey) -> Image | None:
-        self._notes.pop(key, None)
+        self._records.pop(key, None)
         return super()._drop(key)
 
     def _image_of(self, key: HeatmapKey) -> Hashable:
@@ -118,40 +162,46 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
     def _set_visible(self, key: HeatmapKey, layer: Image, visible: bool) -> None:
         """Show again only what was hidden with the image, and not by the user."""
-        note = self._notes[key]
+        record = self._records[key]
         if not visible and layer.visible:
-            note.hidden, layer.visible = True, False
-        elif visible and note.hidden:
-            note.hidden, layer.visible = False, True
+            record.hidden, layer.visible = True, False
+        elif visible and record.hidden:
+            record.hidden, layer.visible = False, True
         self._mark(key)
 
     # -- showing -----------------------------------------------------------------------------
 
-    def show(self, image: Image, class_name: str, shown: HeatmapContent, above: Image) -> None:
+    def show(self, image: Image, class_name: str, content: HeatmapContent, above: Image) -> None:
         """Give an image the heatmap of a class, in the layer it already has if there is one.
 
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
-        place = HeatmapKey(image.unique_id, class_name)
-        layer = self._fitting(place, image, shown.data)
+        key = HeatmapKey(image.unique_id, class_name)
+        layer = self.layers.get(key)
+        if layer is not None and not content.data.fits(layer, image.ndim):
+            self.remove(key)
+            layer = None
         if layer is None:
-            self._make(image, place, shown, above)
+            self._make(image, key, content, above)
             return
-        note = self._notes[place]
-        note.shown, note.model = shown, shown.model
-        update_data(layer, shown.data.data)
-        note.name = follow_name(layer, note.name, self._name(shown, class_name))
-        self._mark(place)
+        record = self._records[key]
+        before, record.content = record.content, content
+        content.data.show_in(layer)
+        label = content.name, class_name, self._has_several
+        if record.label != label or before is None or before.model != content.model:
+            record.label, record.model = label, content.model
+            record.name = follow_name(layer, record.name, self._name(content, class_name))
+            self._mark(key)
 
-    def _make(self, image: Image, place: HeatmapKey, shown: HeatmapContent, above: Image) -> None:
+    def _make(self, image: Image, key: HeatmapKey, content: HeatmapContent, above: Image) -> None:
         from napari.layers import Image as ImageLayer
 
-        limits, over = self._contrast.limits_of(shown.data), self.over(image.unique_id)
+        limits, over = self._contrast.limits_of(content.data), self.over(image.unique_id)
         layer = ImageLayer(
-            shown.data.data,
-            multiscale=shown.data.multiscale,
-            name=self._name(shown, place.class_name),
-            colormap=self._colormap(place.class_name),
+            content.data.data,
+            multiscale=content.data.multiscale,
+            name=self._name(content, key.class_name),
+            colormap=self._colormap(key.class_name),
             opacity=self._style.opacity,
             blending=self._style.blending,
             contrast_limits=limits,
@@ -162,17 +212,18 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
-        note = _HeatmapRecord(shown.model, layer.name, layer.colormap.name, shown, limits)
-        note.hidden = not image.visible
-        self._layers[place], self._notes[place] = layer, note
-        # Marked before it is seen: an unmarked image would be searched.
-        self._mark(place)
+        record = _HeatmapRecord(content.model, layer.name, layer.colormap.name, content, limits)
+        record.hidden = not image.visible
+        record.label = content.name, key.class_name, self._has_several
+        self.layers[key], self._records[key] = layer, record
+        # Marked before it is inserted: an unmarked image would be searched.
+        self._mark(key)
         insert_above(self._viewer, layer, [above, *over.values()])
 
-    def _mark(self, place: HeatmapKey) -> None:
-        layer, note = self._layers[place], self._notes[place]
-        kept = {"model": note.model, "name": note.name, "hidden": note.hidden}
-        mark(layer, "heatmap", **place._asdict(), **kept)
+    def _mark(self, key: HeatmapKey) -> None:
+        layer, record = self.layers[key], self._records[key]
+        kept = {"model": record.model, "name": record.name, "hidden": record.hidden}
+        mark(layer, "heatmap", **key._asdict(), **kept)
 
     # -- classes and names ---------------------------------------------------------------------
 
@@ -196,27 +247,31 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         self._classes = tuple(
             new if class_name == old else class_name for class_name in self._classes
         )
-        for place in self.items():
-            renamed = place._replace(class_name=new)
-            if place.class_name == old and renamed not in self._layers:
-                self._layers[renamed] = self._layers.pop(place)
-                self._notes[renamed] = self._notes.pop(place)
+        for key in list(self.layers):
+            renamed = key._replace(class_name=new)
+            if key.class_name == old and renamed not in self.layers:
+                self.layers[renamed] = self.layers.pop(key)
+                self._records[renamed] = self._records.pop(key)
                 self._mark(renamed)
 
-    def _name(self, shown: HeatmapContent, class_name: str) -> str:
-        return layer_name(shown.name, "similarity", class_name, several=len(self._classes) > 1)
+    @property
+    def _has_several(self) -> bool:
+        return len(self._classes) > 1
 
-    # -- colours and look --------------------------------------------------------------------
+    def _name(self, content: HeatmapContent, class_name: str) -> str:
+        return layer_name(content.name, "similarity", class_name, several=self._has_several)
+
+    # -- colours and style -------------------------------------------------------------------
 
     def recolour(self) -> None:
         """Draw each class in the colour it has now, unless the user has given it another."""
-        for place, layer in self.items().items():
-            if self._notes[place].colormap == layer.colormap.name:
-                self._set_colormap(place, layer)
+        for key, layer in self.layers.items():
+            if self._records[key].colormap == layer.colormap.name:
+                self._set_colormap(key, layer)
 
-    def _set_colormap(self, place: HeatmapKey, layer: Image) -> None:
-        layer.colormap = self._colormap(place.class_name)
-        self._notes[place].colormap = layer.colormap.name
+    def _set_colormap(self, key: HeatmapKey, layer: Image) -> None:
+        layer.colormap = self._colormap(key.class_name)
+        self._records[key].colormap = layer.colormap.name
 
     def _colormap(self, class_name: str) -> Any:
         if len(self._classes) < 2 or class_name not in self._classes:
@@ -233,10 +288,10 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         heatmap_style = replace(self._style, **changes)
         heatmap_style.check()
         self._style = heatmap_style
-        for place, layer in self.items().items():
+        for key, layer in self.layers.items():
             for name, value in changes.items():
                 if name == "colormap":
-                    self._set_colormap(place, layer)
+                    self._set_colormap(key, layer)
                 else:
                     setattr(layer, name, value)
 
@@ -250,8 +305,8 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     @scaling.setter
     def scaling(self, scaling: Scaling) -> None:
         self._contrast.scaling = scaling
-        for note in self._notes.values():
-            note.limits = None  # those that the user has set, too
+        for record in self._records.values():
+            record.limits = None  # those that the user has set, too
         self._apply_limits()
 
     @property
@@ -271,9 +326,9 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
 
     def _apply_limits(self) -> None:
         """Set the limits of all layers, but where the user has set others since."""
-        for place, layer in self.items().items():
-            note = self._notes[place]
-            ours = note.limits is None or np.allclose(layer.contrast_limits, note.limits)
-            if note.shown is not None and ours:
-                note.limits = self._contrast.limits_of(note.shown.data)
-                layer.contrast_limits = note.limits
+        for key, layer in self.layers.items():
+            record = self._records[key]
+            ours = record.limits is None or np.allclose(layer.contrast_limits, record.limits)
+            if record.content is not None and ours:
+                record.limits = self._contrast.limits_of(record.content.data)
+                layer.contrast_limits = record.limits

@@ -36,7 +36,7 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer, "outline")
         self._drawn: dict[Hashable, tuple[object, tuple[str, ...]]] = {}
-        self._layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
+        self.layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
 
     def _drop(self, key: Hashable) -> Vectors | None:
         self._drawn.pop(key, None)
@@ -63,7 +63,7 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
             with it, and what lies over that already.
         """
         wanted = (tuple((p.key, *rest) for p, *rest in squares), tuple(colours))
-        layer = self.items().get(image.unique_id)
+        layer = self.layers.get(image.unique_id)
         before = self._drawn.get(image.unique_id)
         if layer is not None and before == wanted:
             return
@@ -100,7 +100,7 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
         )
         copy_transform(image, layer)
         mark(layer, "outline", image=image.unique_id)
-        self._layers[image.unique_id] = layer
+        self.layers[image.unique_id] = layer
         insert_above(self._viewer, layer, over)
         return layer
 

@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_dinov3_sim.core.search.combine import Combination
-    from napari_dinov3_sim.session.answering.answers import Answers
-    from napari_dinov3_sim.session.answering.question import AnyPick, Question
-    from napari_dinov3_sim.session.images.target import Target
-    from napari_dinov3_sim.session.images.targets import Targets
+    from napari_dinov3_sim.session.answering.question import Question
+    from napari_dinov3_sim.session.images.hit_testing import ResolvedImages
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
     from napari_dinov3_sim.session.messages import LayerReady
+    from napari_dinov3_sim.session.resolved import ResolvedState
 
 
 class Overlays:
-    """Shows answers, and keeps what shows them with their images.
+    """Shows answers over images, and removes what is no answer any more.
+
+    While work is under way, heatmaps of an earlier question stay until their answer comes. Those
+    that an earlier session left stay too, and, as long as what is asked is what it was then,
+    until there is a question.
 
     Parameters
     ----------
@@ -38,46 +40,87 @@ class Overlays:
         self._viewer = viewer
         self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
         self.class_maps = ClassMapLayers(viewer, palette)
+        self._found: tuple[object, Mapping[Hashable, int]] | None = None
+        self._last_check: tuple[object, ...] = ()
 
     def show(
-        self, target: Target, above: Image, ready: LayerReady, question: Question, model: str
+        self, images: ResolvedImages, ready: LayerReady, question: Question, model: str
     ) -> None:
         """Show what a job has found over an image.
 
-        New layers lie above `above`: the image, or the topmost of those that are one with it.
+        New layers lie above the topmost of the layers that are one with the image.
         """
-        image, name = target.layer, target.name
+        image_id = ready.layer.layer_id
+        target, above = images.targets[image_id], images.tops[image_id]
+        image, name = target.layer, images.names[image_id]
         self.heatmaps.set_classes(tuple(ready.heatmaps))
         for class_name, data in ready.heatmaps.items():
-            self.heatmaps.show(
-                image, class_name, HeatmapContent(ready.layer, question, data, model, name), above
-            )
-        for place in self.heatmaps.over(image.unique_id):
-            if place.class_name not in ready.heatmaps:
-                self.heatmaps.remove(place)
-        if ready.class_map is None:
-            self.class_maps.remove(image.unique_id)
-        else:
-            over = [above, *self.heatmaps.over(image.unique_id).values()]
+            content = HeatmapContent(ready.layer, question, data, model, name)
+            self.heatmaps.show(image, class_name, content, above)
+        for key in list(self.heatmaps.layers):
+            if key.image == image_id and key.class_name not in ready.heatmaps:
+                self.heatmaps.remove(key)
+        if ready.class_map is not None:
+            over = [above, *self.heatmaps.over(image_id).values()]
             self.class_maps.show(target, ready.class_map, tuple(ready.heatmaps), over)
+        elif image_id in self.class_maps.layers:
+            self.class_maps.remove(image_id)
 
-    def keep_only(self, places: Set[HeatmapKey]) -> None:
+    def apply(
+        self, old: ResolvedState | None, new: ResolvedState, asked: Question | None, *, busy: bool
+    ) -> None:
+        """Remove what is no answer any more; put back what has come to lie below its image.
+
+        Parameters
+        ----------
+        old, new : ResolvedState
+            Before and now. If nothing is picked now, nothing stays.
+        asked : Question or None
+            The question that was submitted last.
+        busy : bool
+            Whether an answer may still come; until then an older one stays.
+        """
+        check = (*new.asked, new.images, asked, busy)
+        if check != self._last_check:
+            self._last_check = check
+            self._remove_stale(new, asked, busy=busy)
+        if old is None or old.images is not new.images:
+            self._restack(new.images.tops)
+
+    def _remove_stale(self, new: ResolvedState, asked: Question | None, *, busy: bool) -> None:
+        versions = {i: target.version for i, target in new.images.targets.items()}
+        if self._found is None:
+            self._found = new.asked, versions
+        found = self._found[1] if new.asked == self._found[0] else {}
+        rule = _StaleRule(versions, found, asked, busy)
+        contents = self.heatmaps.contents()
+        kept = {key for key, content in contents.items() if rule.keeps(key, content)}
+        kept = kept if new.picked.picks else set()
+        if len(kept) < len(contents) or self.class_maps.layers:
+            self._keep_only(kept)
+
+    def _keep_only(self, keys: Set[HeatmapKey]) -> None:
         """Remove all other heatmaps, and the class maps of fewer than two classes."""
-        self.heatmaps.keep_only(places)
-        several = len({place.class_name for place in places}) > 1
-        self.class_maps.keep_only({place.image for place in places} if several else ())
+        self.heatmaps.keep_only(keys)
+        several = len({key.class_name for key in keys}) > 1
+        self.class_maps.keep_only({key.image for key in keys} if several else ())
 
     def over(self, image_id: Hashable) -> list[Layer]:
         """Return the layers that lie over an image."""
         heatmaps, class_map = self.heatmaps.over(image_id), self.class_maps.over(image_id)
         return [*heatmaps.values(), *class_map.values()]
 
+    def close(self) -> None:
+        """Stop listening; the layers stay."""
+        self.heatmaps.close()
+        self.class_maps.close()
+
     def clear(self) -> None:
         """Remove everything."""
-        self.keep_only(set())
+        self._keep_only(set())
 
     def follow(self, image: Image) -> None:
-        """Lay what is over an image over it again."""
+        """Give what lies over an image the transform of the image again."""
         self.heatmaps.follow(image)
         self.class_maps.follow(image)
 
@@ -86,7 +129,7 @@ class Overlays:
         self.heatmaps.follow_visibility(image, visible)
         self.class_maps.follow_visibility(image, visible)
 
-    def restack(self, images: Mapping[Hashable, Image]) -> None:
+    def _restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put what has come to lie below its image above it again, in the same order.
 
         Parameters
@@ -100,63 +143,6 @@ class Overlays:
             below = [layer for layer in self.over(image_id) if layers.index(layer) < top]
             for layer in sorted(below, key=layers.index, reverse=True):
                 layers.move(layers.index(layer), layers.index(image) + 1)
-
-
-Asked = tuple[tuple["AnyPick", ...], "Combination"]
-"""What is picked, and how it is combined."""
-
-Versions = dict["Hashable", int]
-"""Of the pixels of each image that is searched, by its id."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What was asked, and which pixels were open, when the session began."""
-
-    asked: Asked
-    versions: Versions
-
-
-class StaleLayerRemover:
-    """Removes heatmaps and class maps that do not answer the present question.
-
-    While work is under way, those of an earlier question stay until their answer comes. Those
-    that an earlier session left stay too, and, as long as what is asked is what it was then,
-    until there is a question.
-
-    Parameters
-    ----------
-    targets : Targets
-    answers : Answers
-    overlays : Overlays
-    """
-
-    def __init__(self, targets: Targets, answers: Answers, overlays: Overlays) -> None:
-        self._targets, self._answers, self._overlays = targets, answers, overlays
-        self._found: _Found | None = None
-
-    def prune(self, asked: Asked, *, busy: bool) -> None:
-        """Remove what is no answer any more.
-
-        Parameters
-        ----------
-        asked : Asked
-            If nothing is picked, nothing stays.
-        busy : bool
-            Whether an answer may still come; until then an older one stays.
-        """
-        versions = self._versions()
-        if self._found is None:
-            self._found = _Found(asked, versions)
-        found = self._found.versions if asked == self._found.asked else {}
-        now = _StaleRule(versions, found, self._answers.asked, busy)
-        shown = self._overlays.heatmaps.shown()
-        places = self._overlays.heatmaps.items() if asked[0] else ()
-        self._overlays.keep_only({p for p in places if now.allows(p, shown.get(p))})
-
-    def _versions(self) -> Versions:
-        records = (self._targets.get(image.unique_id) for image in self._targets.layers())
-        return {r.layer.unique_id: r.version for r in records if r is not None}
 
 
 @dataclass(frozen=True)
@@ -181,12 +167,12 @@ class _StaleRule:
     question: Question | None
     busy: bool
 
-    def allows(self, place: HeatmapKey, shown: HeatmapContent | None) -> bool:
+    def keeps(self, key: HeatmapKey, content: HeatmapContent | None) -> bool:
         """Whether a heatmap may stay."""
-        if place.image not in self.versions:
+        if key.image not in self.versions:
             return False
-        version = self.versions[place.image]
-        if shown is None:
-            return self.busy or (self.question is None and self.found.get(place.image) == version)
-        answers = self.question is not None and shown.question == self.question
-        return shown.layer.version == version and (self.busy or answers)
+        version = self.versions[key.image]
+        if content is None:
+            return self.busy or (self.question is None and self.found.get(key.image) == version)
+        answers = self.question is not None and content.question == self.question
+        return content.layer.version == version and (self.busy or answers)

@@ -133,7 +133,7 @@ class QueryPoints:
 
     def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
         self._viewer, self._palette = viewer, palette
-        self._changed = changed
+        self._notify, self._changes = changed, 0
         self._layer: Points | None = None
         self._memory = PointMemory(palette)
         self._role = PointRole()
@@ -155,9 +155,22 @@ class QueryPoints:
         return sum(source.image is IGNORED for source in self._memory.sources)
 
     @property
-    def owners(self) -> list[Hashable | None]:
+    def owners(self) -> tuple[Hashable | None, ...]:
         """The image that each point lies on; None on no target."""
-        return [None if s.image is IGNORED else s.image for s in self._memory.sources]
+        return tuple(None if s.image is IGNORED else s.image for s in self._memory.sources)
+
+    def changes(self) -> int:
+        """Return a number that is another one after each change of the points.
+
+        Also after one without an event, such as an assignment to ``layer.data[0]``.
+        """
+        if self._layer is not None and self._memory.notices_places(self._layer):
+            self._changes += 1
+        return self._changes
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._notify()
 
     def __len__(self) -> int:
         return len(self._memory.sources)
@@ -196,6 +209,7 @@ class QueryPoints:
 
     def _listen(self, layer: Points) -> None:
         self._layer = layer
+        self._changes += 1
         self._memory.begin(layer)
         for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
@@ -203,6 +217,7 @@ class QueryPoints:
     def forget(self) -> None:
         """Stop listening; the layer stays the user's."""
         layer, self._layer = self._layer, None
+        self._changes += 1
         if layer is not None:
             for name, handler in self._handlers().items():
                 getattr(layer.events, name).disconnect(handler)

@@ -1,17 +1,19 @@
-"""From what is picked and shown to a question, and to the planes that it needs."""
+"""From what is open, shown and picked now to one `ResolvedState`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session.answering.answer_job import TargetPlane
-from napari_dinov3_sim.session.answering.question import LabelsPick, Pick, PolygonPick, Question
+from napari_dinov3_sim.session.answering.question import Pick, Question, has_rivals
 from napari_dinov3_sim.session.query.point_history import IGNORED, NEW
+from napari_dinov3_sim.session.resolved import PickCounts, Picked, ResolvedState
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping
 
     import numpy as np
     from napari.components import ViewerModel
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.answering.answers import Answers
-    from napari_dinov3_sim.session.answering.question import AnyPick, PickSource
     from napari_dinov3_sim.session.embedding.embedder import Embedder
-    from napari_dinov3_sim.session.images.hit_testing import PlanePixel
+    from napari_dinov3_sim.session.images.hit_testing import PlanePixel, ResolvedImages
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
     from napari_dinov3_sim.session.interaction.interaction import Interaction
-    from napari_dinov3_sim.session.query.point_features import PointRole
+    from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
     from napari_dinov3_sim.session.query.points import QueryPoints
+    from napari_dinov3_sim.session.query.regions import Regions
 
 
 AHEAD = 128
@@ -35,161 +37,237 @@ AHEAD = 128
 Planes = dict["PlaneKey", "Plane"]
 
 
-@dataclass(frozen=True, eq=False)
-class QuestionBuilder:
-    """Asks, as far as what is needed for it is embedded.
+NOTHING = Picked((), {}, (), PickCounts())
 
-    Attributes
+
+class PickCollector:
+    """Finds what is picked: points, regions, saved queries, or what is under the mouse.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    queries : QueryPoints
+    regions : Regions
+    saved : LoadedQuery
+    embedder : Embedder
+    interaction : Interaction
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        queries: QueryPoints,
+        regions: Regions,
+        saved: LoadedQuery,
+        *,
+        embedder: Embedder,
+        interaction: Interaction,
+    ) -> None:
+        self._viewer, self._queries = viewer, queries
+        self._regions, self._saved = regions, saved
+        self._embedder, self._interaction = embedder, interaction
+        self._region_changes = 0
+        self._points: tuple[object, Picked] = (None, NOTHING)
+        self._others: tuple[object, Picked] = (None, NOTHING)
+        self._all: tuple[object, Picked] = (None, NOTHING)
+
+    def regions_changed(self) -> None:
+        """Take note that a region or the loaded query has changed."""
+        self._region_changes += 1
+
+    def collect(self, images: ResolvedImages) -> Picked:
+        """Return what is picked now: the same value until something of it changes."""
+        points, others = self._of_points(images), self._of_regions(images)
+        if self._all[0] != (id(points), id(others)):
+            more = others.counts
+            counts = replace(
+                points.counts,
+                regions=more.regions,
+                regions_outside=more.regions_outside,
+                saved=more.saved,
+                saved_remark=more.saved_remark,
+            )
+            picks, planes = points.picks + others.picks, {**points.planes, **others.planes}
+            # Both are kept, so that no other value can have their ids.
+            self._all = (id(points), id(others)), Picked(picks, planes, points.owners, counts)
+        hovered = self._interaction.hovered
+        if hovered is None:
+            return self._all[1]
+        pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.class_name)
+        return replace(self._all[1], picks=(pick,), planes={hovered.plane.key: hovered.plane})
+
+    def _of_regions(self, images: ResolvedImages) -> Picked:
+        now = (images, self._region_changes, self._embedder.changes)
+        if self._others[0] != now:
+            drawn, planes = self._regions.picks()
+            loaded, _ = self._saved.picks()
+            counts = PickCounts(
+                regions=self._regions.count,
+                regions_outside=self._regions.outside,
+                saved=self._saved.count,
+                saved_remark=self._saved.remark,
+            )
+            self._others = now, Picked(drawn + loaded, planes, (), counts)
+        return self._others[1]
+
+    def _of_points(self, images: ResolvedImages) -> Picked:
+        queries, ignores = self._queries, self.ignores_clicks
+        side_by_side = self._interaction.side_by_side
+        now = (images, queries.changes(), ignores, side_by_side)
+        if self._points[0] == now:
+            return self._points[1]
+        places: dict[int, PlanePixel] = {}
+        hits = images.hits
+
+        def image_of(
+            number: int, world: NDArray[np.float64], remembered: Hashable | None
+        ) -> Hashable | None:
+            if remembered is IGNORED or (remembered is NEW and ignores):
+                return IGNORED
+            if remembered is NEW and side_by_side:
+                place = self._interaction.clicked(world, hits)
+            else:
+                place = hits.hit(world, remembered)
+            if place is None:
+                return None
+            places[number] = place
+            return place.plane.key.layer_id
+
+        roles = queries.locate(image_of)
+        picks = tuple(
+            Pick(at.plane.key, at.x, at.y, roles[number].class_name, roles[number].positive)
+            for number, at in places.items()
+        )
+        planes = {at.plane.key: at.plane for at in places.values()}
+        counts = PickCounts(len(queries), queries.outside, queries.ignored)
+        # To locate them may give the layer other units, which changes no place in the world.
+        now = (images, queries.changes(), ignores, side_by_side)
+        self._points = now, Picked(picks, planes, queries.owners, counts)
+        return self._points[1]
+
+    @property
+    def in_napari_grid(self) -> bool:
+        """Whether napari's own grid is on, in which all images lie at the same place."""
+        return bool(self._viewer.canvas.grid.enabled) and not self._interaction.side_by_side
+
+    @property
+    def ignores_clicks(self) -> bool:
+        """Whether a click says nothing about a plane: in 3-D it lands in the middle of it all."""
+        return self._viewer.dims.ndisplay == 3 or self.in_napari_grid
+
+
+class QuestionBuilder:
+    """Builds the question of the present, and what is needed to answer it.
+
+    Parameters
     ----------
     targets : Targets
     embedder : Embedder
     answers : Answers
     """
 
-    targets: Targets
-    embedder: Embedder
-    answers: Answers
+    def __init__(self, targets: Targets, embedder: Embedder, answers: Answers) -> None:
+        self._targets, self._embedder, self._answers = targets, embedder, answers
+        self._visible: tuple[object, tuple[TargetPlane, ...]] = (None, ())
+        self._cell_size: int | None = None
 
-    def question(
+    def build(
         self,
-        picks: tuple[AnyPick, ...],
-        picked: Iterable[PlaneKey],
+        images: ResolvedImages,
+        picked: Picked,
         combination: Combination,
         threshold: float | None,
+        *,
+        all_planes: bool,
+        three_d: bool,
+        in_napari_grid: bool,
+    ) -> ResolvedState:
+        """Return the present state.
+
+        Parameters
+        ----------
+        images : ResolvedImages
+        picked : Picked
+        combination : str
+        threshold : float or None
+            Below it no class wins a patch.
+        all_planes : bool
+            Whether stacks are answered on all planes.
+        three_d, in_napari_grid : bool
+            See `ResolvedState`.
+        """
+        hidden = self._next_hidden_planes(images) if all_planes and picked.picks else {}
+        question = self._question(picked, combination, threshold)
+        wanted: tuple[Plane, ...] = ()
+        if picked.picks:
+            needed = {**picked.planes, **self._unanswered(question, images.planes), **hidden}
+            wanted = tuple(needed.values())
+        targets = self._target_planes(images, hidden)
+        return ResolvedState(
+            images,
+            picked,
+            combination,
+            question,
+            hidden,
+            wanted,
+            targets,
+            self._cell_size,
+            three_d,
+            in_napari_grid,
+        )
+
+    def _question(
+        self, picked: Picked, combination: Combination, threshold: float | None
     ) -> Question | None:
         """Return what is asked now; None while something that was picked is not embedded."""
-        states = tuple((key, self.embedder.handle(key)) for key in picked)
+        states = tuple((key, self._embedder.handle(key)) for key in picked.planes)
         known = tuple((key, handle) for key, handle in states if handle is not None)
-        if not picks or len(known) < len(states):
+        if not picked.picks or len(known) < len(states):
             return None
-        return Question(picks, known, combination, threshold if has_rivals(picks) else None)
+        if threshold is not None and not has_rivals(picked.picks):
+            threshold = None
+        return Question(picked.picks, known, combination, threshold)
 
-    def hidden(self, shown: Iterable[Plane]) -> Planes:
+    def _next_hidden_planes(self, images: ResolvedImages) -> Planes:
         """Return the next planes out of sight that are to be answered and have not been yet."""
-        due = (plane for plane in self.targets.other_planes(shown) if self._is_due(plane.key))
+        others = self._targets.other_planes(images.planes.values())
+        due = (plane for plane in others if self._is_due(plane.key))
         return {plane.key: plane for plane in islice(due, AHEAD)}
 
     def _is_due(self, key: PlaneKey) -> bool:
-        if self.answers.known(key) is not None or self.answers.is_unanswerable(key):
+        if self._answers.maps_of(key) is not None or self._answers.is_unanswerable(key):
             return False
-        return self.embedder.is_coming(key)
+        return self._embedder.is_coming(key)
 
-    def unanswered(self, question: Question | None, shown: Planes) -> Planes:
+    def _unanswered(self, question: Question | None, shown: Mapping[PlaneKey, Plane]) -> Planes:
         """Return the planes that must be embedded: an answer is kept longer than embeddings."""
-        if question is not None and question == self.answers.asked == self.answers.question:
-            return {k: plane for k, plane in shown.items() if self.answers.known(k) is None}
+        if question is not None and question == self._answers.asked == self._answers.question:
+            return {k: plane for k, plane in shown.items() if self._answers.maps_of(k) is None}
         return dict(shown)
 
-    def ask(self, question: Question | None, shown: Planes, hidden: Planes) -> None:
-        """Ask about all planes that are embedded, those that are seen first."""
-        if question is None or not shown:
-            self.answers.forget()
-            return
-        targets = tuple(self._target_planes(shown, visible=True))
-        targets += tuple(self._target_planes(hidden, visible=False))
-        self.answers.retain({key.layer for key in shown})
-        self.answers.ask(question, targets)
-
     def _target_planes(
+        self, images: ResolvedImages, hidden: Mapping[PlaneKey, Plane]
+    ) -> tuple[TargetPlane, ...]:
+        """Return the planes that are embedded, the visible ones first."""
+        now = (images, self._embedder.changes)
+        if self._visible[0] != now:
+            self._visible = now, tuple(self._embedded(images.planes, visible=True))
+            self._cell_size = self._find_cell_size()
+        return self._visible[1] + tuple(self._embedded(hidden, visible=False))
+
+    def _embedded(
         self, planes: Mapping[PlaneKey, Plane], *, visible: bool
-    ) -> Iterable[TargetPlane]:
+    ) -> Iterator[TargetPlane]:
         for key, plane in planes.items():
-            handle = self.embedder.handle(key)
+            handle = self._embedder.handle(key)
             if handle is not None:
                 yield TargetPlane(key, handle, plane.shape, visible)
 
-
-def has_rivals(picks: Iterable[AnyPick]) -> bool:
-    """Whether there may be several classes, of which one wins each patch."""
-    picks = tuple(picks)
-    labelled = any(isinstance(pick, LabelsPick) for pick in picks)
-    return labelled or len({getattr(pick, "class_name", pick) for pick in picks}) > 1
-
-
-def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
-    """Whether something is picked, and all of it says what is not meant."""
-    return bool(picks) and not any(_is_positive(pick) for pick in picks)
-
-
-def classes_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
-    """Return the classes of which only what is not meant is picked: they get no heatmap."""
-    named = [pick for pick in picks if not isinstance(pick, LabelsPick)]
-    meant = {pick.class_name for pick in named if _is_positive(pick)}
-    return tuple(dict.fromkeys(pick.class_name for pick in named if pick.class_name not in meant))
-
-
-def _is_positive(pick: AnyPick) -> bool:
-    return not isinstance(pick, Pick | PolygonPick) or pick.positive
-
-
-Picked = tuple[tuple["AnyPick", ...], dict["PlaneKey", "Plane"]]
-"""The picks, and the planes that they lie on."""
-
-
-@dataclass(frozen=True, eq=False)
-class PickCollector:
-    """Finds what is picked.
-
-    Attributes
-    ----------
-    viewer : napari.Viewer or napari.components.ViewerModel
-    queries : QueryPoints
-    targets : Targets
-    looking : Interaction
-    sources : sequence of PickSource
-        Regions and saved queries.
-    """
-
-    viewer: ViewerModel
-    queries: QueryPoints
-    targets: Targets
-    looking: Interaction
-    sources: Sequence[PickSource]
-
-    def find(self) -> Picked:
-        """Return what is picked; under the mouse, when that is asked for, and nothing else."""
-        places, roles = self._places()
-        hovered = self.looking.hovered
-        if hovered is not None:
-            pick = Pick(hovered.plane.key, hovered.x, hovered.y, self.queries.role.class_name)
-            return (pick,), {hovered.plane.key: hovered.plane}
-        picks: tuple[AnyPick, ...] = tuple(
-            Pick(at.plane.key, at.x, at.y, roles[number].class_name, roles[number].positive)
-            for number, at in places.items()
-        )
-        planes = {at.plane.key: at.plane for at in places.values()}
-        for source in self.sources:
-            more, on = source.picks()
-            picks, planes = picks + more, planes | dict(on)
-        return picks, planes
-
-    def _places(self) -> tuple[dict[int, PlanePixel], list[PointRole]]:
-        """Return the pixel of each point that lies on a target, and what every point says."""
-        places: dict[int, PlanePixel] = {}
-        survey = self.targets.survey()
-
-        def image_of(
-            number: int, world: NDArray[np.float64], remembered: Hashable | None
-        ) -> Hashable | None:
-            if remembered is IGNORED or (remembered is NEW and self.clicks_mean_nothing):
-                return IGNORED
-            if remembered is NEW and self.looking.is_click(world):
-                place = self.looking.place_at(world)
-            else:
-                place = survey.locate(world, remembered)
-            if place is None:
-                return None
-            places[number] = place
-            return place.plane.key.layer_id
-
-        return places, self.queries.locate(image_of)
-
-    @property
-    def in_grid(self) -> bool:
-        """Whether napari's own grid is on, in which all images lie at the same place."""
-        return bool(self.viewer.canvas.grid.enabled) and not self.looking.side_by_side
-
-    @property
-    def clicks_mean_nothing(self) -> bool:
-        """Whether a click says nothing about a plane: in 3-D it lands in the middle of it all."""
-        return self.viewer.dims.ndisplay == 3 or self.in_grid
+    def _find_cell_size(self) -> int | None:
+        model = self._embedder.identity
+        if model is None:
+            return None
+        try:
+            return self._embedder.recipe.cell_size(model.patch_size)
+        except ImageError:  # nothing is embedded with it, and that says why
+            return None

@@ -17,7 +17,7 @@ from napari_dinov3_sim.session.layer_metadata import (
     mark,
     mark_of,
 )
-from napari_dinov3_sim.session.layers.base import insert_above, update_data
+from napari_dinov3_sim.session.layers.base import insert_above
 from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class ResultLayers:
         if layer.multiscale != data.multiscale:
             self._scene.viewer.layers.remove(layer)
             return None
-        update_data(layer, data.data)
+        data.show_in(layer)
         return layer
 
     def _name(

@@ -335,7 +335,7 @@ class Results(QueryResults):
             self._level(last if threshold is None else threshold),
             distance if min_distance is None else min_distance,
             WorldAxes.of(self._scene.viewer),
-            {key.layer: self._scene.targets.placement(key) for key in keys},
+            {key.layer: self._scene.targets.transform(key) for key in keys},
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
         tell = partial(tell_table, target, without_heatmap(self._scene))

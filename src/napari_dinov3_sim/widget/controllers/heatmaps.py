@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.session.layers.style import Scaling
+    from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.widget.views.views import Views
 
 NO_RIVALS = "Needs two classes that have a heatmap each."

@@ -11,7 +11,8 @@ from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.layers.style import HeatmapStyle, Scaling
+    from napari_dinov3_sim.session.layers.heatmaps import Scaling
+    from napari_dinov3_sim.session.layers.style import HeatmapStyle
 
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
 """Their low end is dark: heatmaps are added to the image under them."""
