@@ -6,7 +6,7 @@ import pytest
 from brute_force import PatchProjection
 
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.images.planes import PlaneKey
+from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
 from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.session.status import FailureLog
@@ -51,7 +51,7 @@ def test_a_new_image_that_fails_as_others_did_is_told_of(broken, told, viewer, r
 
 
 def failure(message, layer=1, version=1):
-    return Failure("plane", message, PlaneKey(layer, version, (0, 1), ()))
+    return Failure("plane", message, PlaneKey(LayerAxes(layer, version, (0, 1)), ()))
 
 
 @pytest.mark.parametrize(

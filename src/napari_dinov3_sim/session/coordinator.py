@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
-    from napari_dinov3_sim.session.images.planes import WindowKey
+    from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.resolved import ResolvedState
     from napari_dinov3_sim.session.runner import Runner
@@ -276,9 +276,7 @@ class Coordinator:
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
-        self.interaction = Interaction(
-            viewer, self.scene, self.overlays, self.palette, self.schedule
-        )
+        self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
             self.queries,
@@ -340,7 +338,8 @@ class Coordinator:
     # -- what happens in the viewer -------------------------------------------------------
 
     def _on_points(self) -> None:
-        self.embedder.retry()
+        if self.embedder.paused:
+            self.embedder.retry()
         self.schedule()
 
     def _on_regions(self) -> None:
@@ -370,7 +369,6 @@ class Coordinator:
             self.overlays.follow_visibility(image, self.scene.visible(image))
         else:
             self.overlays.follow(image)
-        self.interaction.follow(image, what)
 
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
@@ -418,12 +416,17 @@ class Coordinator:
         if old is None or old.picked is not new.picked:
             self.queries.draw()
         self._work(new)
-        self.overlays.apply(old, new, self.answers.asked, busy=self.busy)
-        self.handler.clear_answer()
-        self.interaction.apply(old, new, self.queries.layer)
+        busy = self.busy
+        if old is not None and old.picked.picks != new.picked.picks:
+            self.interaction.match = None  # the question is another one
+        self.overlays.apply(old, new, self.answers.asked, self._best_match(), busy=busy)
+        if new.question is None or not busy:
+            self.handler.clear_answer()
+        if self.interaction.viewboxes is not None:
+            self.interaction.arrange(self.queries.layer, new.picked.owners)
         self._signals.queried.emit()
         if not self.closed:
-            self._report(new)
+            self._report(new, busy=busy)
 
     def _resolve(self) -> ResolvedState:
         images = self.targets.resolve()
@@ -449,11 +452,20 @@ class Coordinator:
             self._retained = now
             used = picked.planes.keys() | images.planes.keys()
             self.embedder.retain(used, new.hidden, images.versions)
-        self.embedder.request(new.wanted)
+        if new.wanted or self.embedder.busy:
+            self.embedder.request(new.wanted)
         if new.question is None or not images.planes:
             self.answers.forget()
         else:
             self.answers.ask(new.question, new.targets, {key.layer for key in images.planes})
+
+    def _best_match(self) -> tuple[Plane, int, int] | None:
+        """Return the match that the view was moved to, while it is one."""
+        match = self.interaction.match
+        if match is None:
+            return None
+        layers = {key.layer for key in self.answers.planes()}
+        return (match.plane, match.x, match.y) if match.plane.key.layer in layers else None
 
     def make_queries(self) -> None:
         """Make the Points layer, above everything, if there is an image to click on."""
@@ -464,8 +476,7 @@ class Coordinator:
             self.queries.raise_to_top()
             self.embedder.preload()
 
-    def _report(self, new: ResolvedState) -> None:
-        busy = self.busy
+    def _report(self, new: ResolvedState, *, busy: bool) -> None:
         self._status.report(
             new,
             model=self.embedder.model,

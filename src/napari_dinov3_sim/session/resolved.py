@@ -29,6 +29,10 @@ class PickCounts:
         Classes of a loaded query.
     saved_remark : str
         How that query differs from the present resolution, as a clause.
+    only_negative : bool
+        Whether everything that was picked says what is not meant.
+    without_positive : tuple of str
+        Classes of which that is so.
     """
 
     points: int = 0
@@ -38,6 +42,8 @@ class PickCounts:
     regions_outside: int = 0
     saved: int = 0
     saved_remark: str = ""
+    only_negative: bool = False
+    without_positive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +103,3 @@ class ResolvedState:
     cell_size: int | None
     three_d: bool
     in_napari_grid: bool
-
-    @property
-    def asked(self) -> tuple[tuple[AnyPick, ...], Combination]:
-        """What is picked, and how it is combined."""
-        return self.picked.picks, self.combination

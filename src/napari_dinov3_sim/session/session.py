@@ -350,7 +350,7 @@ class SimilaritySession(SessionSignals):
         name = class_name.strip()
         if not name:
             raise SimilarityError("A class needs a name; give at least one letter.")
-        self._coordinator.palette.colour(name)
+        self._coordinator.palette.add(name)
         self._coordinator.queries.set_role(PointRole(name, self.positive))
         self.queried.emit()
 
@@ -367,11 +367,9 @@ class SimilaritySession(SessionSignals):
     @property
     def classes(self) -> dict[str, str]:
         """All classes there are and their colours, as ``#rrggbb``."""
-        self._coordinator.palette.colour(self.class_name)
-        return {
-            name: self._coordinator.palette.colour(name)
-            for name in self._coordinator.palette.names
-        }
+        self._coordinator.palette.add(self.class_name)
+        palette = self._coordinator.palette
+        return {name: palette[name] for name in palette.names}
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
@@ -478,11 +476,11 @@ class SimilaritySession(SessionSignals):
     @property
     def outlines(self) -> bool:
         """Whether the patches that were clicked are outlined."""
-        return self._coordinator.interaction.outlined
+        return self._coordinator.overlays.outlines.wanted
 
     @outlines.setter
     def outlines(self, outlined: bool) -> None:
-        self._coordinator.interaction.outlined = outlined
+        self._coordinator.overlays.outlines.wanted = outlined
         self._coordinator.schedule()
 
     @property

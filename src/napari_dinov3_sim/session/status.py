@@ -6,10 +6,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import plural
-from napari_dinov3_sim.session.answering.question import (
-    classes_without_positive,
-    is_only_negative,
-)
 from napari_dinov3_sim.session.resolved import PickCounts
 
 if TYPE_CHECKING:
@@ -257,7 +253,7 @@ class StatusReporter:
         stacks : StackProgress or None
             Where all planes of stacks are asked for.
         """
-        images, picks = new.images, new.picked.picks
+        images = new.images
         counts = {name: getattr(new.picked.counts, name) for name in _COUNTS}
         now = StatusInfo(
             images=images.count,
@@ -275,8 +271,6 @@ class StatusReporter:
             busy=busy,
             model_failed=model_failed,
             answered=heatmaps,
-            only_negative=is_only_negative(picks),
-            without_positive=classes_without_positive(picks),
             stacks=stacks,
             **counts,
         )

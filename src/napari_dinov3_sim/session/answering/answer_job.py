@@ -160,11 +160,11 @@ class _Round:
             self._post(self._layer_ready(layer))
 
     def _layer_ready(self, layer: LayerAxes) -> LayerReady:
-        planes = {key: maps for key, maps in self._maps.items() if key.layer == layer}
+        planes = {key.indices: maps for key, maps in self._maps.items() if key.layer == layer}
         grid, shape = next(iter(planes.values())).grid, self._shapes[layer]
         heatmaps = {
             class_query.name: create_layer_data(
-                {key.indices: maps.cosines[class_query.name] for key, maps in planes.items()},
+                {at: maps.cosines[class_query.name] for at, maps in planes.items()},
                 grid,
                 layer,
                 shape,
@@ -173,7 +173,7 @@ class _Round:
         }
         if len(self._classes) < 2:
             return LayerReady(layer, heatmaps, None)
-        class_maps = {key.indices: self._class_map(maps) for key, maps in planes.items()}
+        class_maps = {at: self._class_map(maps) for at, maps in planes.items()}
         return LayerReady(layer, heatmaps, create_layer_data(class_maps, grid, layer, shape, 0))
 
     def _class_map(self, maps: PlaneMaps) -> NDArray[np.uint8 | np.uint16]:

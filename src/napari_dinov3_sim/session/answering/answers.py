@@ -174,7 +174,8 @@ class Answers:
         if number != self._job:
             return
         self._note(message)
-        self._notify(message)
+        if not isinstance(message, MapReady):  # its layer is on the way
+            self._notify(message)
         if not self._visible_pending:
             self._start_next()
 

@@ -103,8 +103,8 @@ def build_class_queries(
 def _gather(
     question: Question, states: Mapping[PlaneKey, PatchImageState]
 ) -> dict[str, _Gathered]:
-    gathered: dict[str, _Gathered] = {class_name: _Gathered() for class_name in question.classes}
-    for pick in question.picks:
+    gathered: dict[str, _Gathered] = {}
+    for pick in sorted(question.picks, key=lambda pick: isinstance(pick, LabelsPick)):
         for class_name, positive, vector in _vectors(pick, states):
             found = gathered.setdefault(class_name, _Gathered())
             (found.positives if positive else found.negatives).append(vector)

@@ -58,6 +58,10 @@ class Embedder:
         Whether it could not be loaded.
     changes : int
         Another number after each change of the model, the recipe or the embeddings.
+    busy : bool
+        Whether a job runs whose results are wanted.
+    paused : bool
+        Whether planes were cancelled, and are not tried before `retry`.
     """
 
     def __init__(
@@ -80,13 +84,9 @@ class Embedder:
         self._found_by_identity: dict[PlaneKey, Plane] = {}
         self._job = self._trusted_from = 0
         self._queue: PlaneQueue | None = None
+        self.busy = self.paused = False
         self._token: CancelToken | None = None
         self._warming = EncoderPreload(runner)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job runs whose results are wanted."""
-        return self._queue is not None
 
     @property
     def identity(self) -> Backbone | ModelIdentity | None:
@@ -120,6 +120,7 @@ class Embedder:
         self.changes += 1
         self._found_by_identity.clear()
         self._requests.forget_failures()
+        self.paused = False
 
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
@@ -170,6 +171,7 @@ class Embedder:
         """
         self.model_failed = False
         self._requests.request(planes)
+        self.paused = False
         self._record.forget()
         self.changes += 1
         if self._queue is None or self._queue.is_started:
@@ -185,6 +187,7 @@ class Embedder:
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
         self._requests.retry()
+        self.paused = False
 
     def is_coming(self, key: PlaneKey) -> bool:
         """Whether a plane is embedded, or will be if it is requested."""
@@ -208,13 +211,13 @@ class Embedder:
         self._stop()
         self._warming.postpone()
         self._job += 1
-        self._queue = queue = PlaneQueue(planes)
+        self._queue, self.busy = PlaneQueue(planes), True
         job = EmbedJob(
             self.model,
             self.backbone,
             self._identity,
             self._load_model,
-            queue,
+            self._queue,
             self._record.windows,
             self._store,
             self._recipe,
@@ -227,12 +230,13 @@ class Embedder:
     def _stop(self) -> None:
         if self._token is not None:
             self._token.cancel()
-        self._queue, self._token = None, None
+        self._queue, self._token, self.busy = None, None, False
 
     def cancel(self) -> None:
         """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
         waiting = () if self._queue is None else self._queue.keys()
         self._requests.cancel(waiting, self.handle)
+        self.paused = True
         self._stop()
         self._job += 1
 
@@ -252,7 +256,7 @@ class Embedder:
         elif isinstance(message, Failure):
             self._give_up(message)
         elif isinstance(message, Finished):
-            self._queue, self._token = None, None
+            self._queue, self._token, self.busy = None, None, False
             self._requests.clear_requests()
             self.preload()
         self._notify(message)

@@ -145,25 +145,25 @@ class LibraryPreload:
     ----------
     done : callable
         Bound method, called when a Points layer can be made without delay.
+
+    Attributes
+    ----------
+    is_ready : bool
+        Whether a Points layer can be made without delay.
     """
 
     def __init__(self, done: Callable[[], None]) -> None:
         self._done = done
-        self._warm = "pandas" in sys.modules
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a Points layer can be made without delay."""
-        return self._warm
+        self.is_ready = "pandas" in sys.modules
 
     def start(self, runner: Runner) -> None:
         """Import what is missing, before any question is answered."""
-        if not self._warm:
+        if not self.is_ready:
             runner.submit("answer", _import_pandas, self._on_message)
 
     def _on_message(self, message: Message) -> None:
         if isinstance(message, Finished):
-            self._warm = True
+            self.is_ready = True
             self._done()
 
 

@@ -26,8 +26,8 @@ WindowKey = tuple[Hashable, int]
 """Layer id and version of its data: one window for a whole layer."""
 
 
-class PlaneKey(NamedTuple):
-    """Identity of one plane of one layer; a tuple, so that looking it up costs little.
+class LayerAxes(NamedTuple):
+    """All planes of a layer along two axes: they are shown together, in one heatmap layer.
 
     Attributes
     ----------
@@ -36,46 +36,47 @@ class PlaneKey(NamedTuple):
     version : int
         Counts how often the layer's data were replaced.
     axes : tuple of int
-        The data axes of the plane's rows and columns, ascending.
-    position : tuple of (axis, index)
-        Where the plane lies along the other axes, at level 0.
+        The data axes of the planes' rows and columns, ascending.
     """
 
     layer_id: Hashable
     version: int
     axes: tuple[int, int]
+
+
+class PlaneKey(NamedTuple):
+    """Identity of one plane of one layer; a tuple, so that looking it up costs little.
+
+    Attributes
+    ----------
+    layer : LayerAxes
+        The layer, the version of its data, and the axes of rows and columns.
+    position : tuple of (axis, index)
+        Where the plane lies along the other axes, at level 0.
+    """
+
+    layer: LayerAxes
     position: tuple[tuple[int, int], ...]
+
+    @property
+    def layer_id(self) -> Hashable:
+        """Id of the layer."""
+        return self.layer.layer_id
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """The data axes of rows and columns, ascending."""
+        return self.layer.axes
 
     @property
     def window_key(self) -> WindowKey:
         """Which window the plane is drawn through."""
-        return self.layer_id, self.version
-
-    @property
-    def layer(self) -> LayerAxes:
-        """Which planes are shown together, in one heatmap layer."""
-        return LayerAxes(self.layer_id, self.version, self.axes)
+        return self.layer.layer_id, self.layer.version
 
     @property
     def indices(self) -> tuple[int, ...]:
         """Where the plane lies along the other axes, ascending."""
         return tuple(index for _, index in self.position)
-
-
-class LayerAxes(NamedTuple):
-    """All planes of a layer along two axes.
-
-    Attributes
-    ----------
-    layer_id : hashable
-    version : int
-    axes : tuple of int
-        See `PlaneKey`.
-    """
-
-    layer_id: Hashable
-    version: int
-    axes: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +174,7 @@ def plane_at(
     position = tuple((axis, int(np.round(coordinates[axis]))) for axis in others)
     if any(not 0 <= index < shape[axis] for axis, index in position):
         return None
-    key = PlaneKey(layer.unique_id, version, axes, position)
+    key = PlaneKey(LayerAxes(layer.unique_id, version, axes), position)
     return Plane(key, layer.name, shape, (data,), bool(layer.rgb), level)
 
 

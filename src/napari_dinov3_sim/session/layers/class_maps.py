@@ -99,5 +99,5 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
 
         colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
         for number, class_name in enumerate(classes, start=1):
-            colours[number] = self._palette.colour(class_name)
+            colours[number] = self._palette[class_name]
         return DirectLabelColormap(color_dict=colours)

@@ -276,7 +276,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     def _colormap(self, class_name: str) -> Any:
         if len(self._classes) < 2 or class_name not in self._classes:
             return self._style.colormap
-        return class_colormap(self._palette.colour(class_name))
+        return class_colormap(self._palette[class_name])
 
     @property
     def heatmap_style(self) -> HeatmapStyle:

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_dinov3_sim.session.answering.question import Pick
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Vectors
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.images.planes import Plane
+    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.resolved import ResolvedState
 
 CORNERS = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], float)
 
@@ -25,44 +28,92 @@ WIDTH = 0.08
 """Width of a line, in sides of a patch."""
 
 
+MATCH_COLOUR = "#ffffff"
+"""Outline of the best match that the view was moved to."""
+
+Square = tuple["Plane", int, int, int]
+"""A plane, row and column of a patch, and its side in pixels of the embedded level."""
+
+Marked = tuple["Plane", int, int]
+"""A plane, and the column and row of a pixel of it."""
+
+
 class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
-    """One Vectors layer per image with the outline of each queried patch.
+    """One Vectors layer per image with the outline of each clicked patch.
 
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
+    palette : Palette
+        Colours of the classes.
+
+    Attributes
+    ----------
+    wanted : bool
+        Whether there are outlines.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, palette: Palette) -> None:
         super().__init__(viewer, "outline")
+        self._palette = palette
+        self._applied: tuple[object, ...] = ()
         self._drawn: dict[Hashable, tuple[object, tuple[str, ...]]] = {}
+        self.wanted = True
         self.layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
 
     def _drop(self, key: Hashable) -> Vectors | None:
         self._drawn.pop(key, None)
         return super()._drop(key)
 
-    def show(
+    def apply(
         self,
-        image: Image,
-        squares: Sequence[tuple[Plane, int, int, int]],
-        colours: Sequence[str],
-        over: Sequence[Layer],
+        new: ResolvedState,
+        match: Marked | None,
+        over: Callable[[Hashable], Sequence[Layer]],
     ) -> None:
-        """Outline patches of an image.
+        """Outline the patches that are clicked now, and the best match.
 
         Parameters
         ----------
-        image : Image
-        squares : sequence of (Plane, row, column, side)
-            Row and column of the patch; side in pixels of the embedded level.
-        colours : sequence of str
-            One for each.
-        over : sequence of Layer
-            What a new layer is to lie above: the image, or the topmost of those that are one
-            with it, and what lies over that already.
+        new : ResolvedState
+        match : (Plane, int, int) or None
+            The pixel that the view was moved to.
+        over : callable
+            Given the id of an image, returns what lies over it.
         """
-        wanted = (tuple((p.key, *rest) for p, *rest in squares), tuple(colours))
+        picks = [pick for pick in new.picked.picks if isinstance(pick, Pick)]
+        colours = [self._palette[pick.class_name] for pick in picks]
+        now = (picks, colours, new.images, new.cell_size, match, self.wanted)
+        if now == self._applied:
+            return
+        self._applied = now
+        planes = new.picked.planes
+        marked = [(planes[pick.plane], pick.x, pick.y) for pick in picks] if self.wanted else []
+        if self.wanted and match is not None:
+            marked.append(match)
+            colours.append(MATCH_COLOUR)
+        squares: dict[Hashable, list[tuple[Square, str]]] = {}
+        side = new.cell_size
+        for (plane, x, y), colour in zip(marked, colours, strict=False):
+            if side is not None:
+                square = (plane, y // side, x // side, side)
+                squares.setdefault(plane.key.layer.layer_id, []).append((square, colour))
+        if self.layers.keys() - squares.keys():
+            self.keep_only(set(squares))
+        for image_id, found in squares.items():
+            target = new.images.targets.get(image_id)
+            if target is not None:
+                below: Sequence[Layer] = ()
+                if image_id not in self.layers:
+                    below = [new.images.tops[image_id], *over(image_id)]
+                self._show(target.layer, found, below)
+
+    def _show(
+        self, image: Image, found: Sequence[tuple[Square, str]], below: Sequence[Layer]
+    ) -> None:
+        """Outline patches of an image, each in its colour; a new layer lies above `below`."""
+        squares, colours = zip(*found, strict=True)
+        wanted = (tuple((p.key, *rest) for p, *rest in squares), colours)
         layer = self.layers.get(image.unique_id)
         before = self._drawn.get(image.unique_id)
         if layer is not None and before == wanted:
@@ -70,7 +121,7 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
         data = np.concatenate([_lines(*square) for square in squares])
         width = WIDTH * max(_side_at_level_0(plane, side) for plane, *_, side in squares)
         if layer is None:
-            layer = self._make(image, squares[0][0].name, data, width, over)
+            layer = self._make(image, squares[0][0].name, data, width, below)
         else:
             layer.data = data
         # Each of these draws the layer again, which a drag has no time for.
@@ -106,13 +157,13 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
 
 
 def _side_at_level_0(plane: Plane, side: int) -> float:
-    axis = plane.key.axes[0]
+    axis = plane.key.layer.axes[0]
     return side * plane.shape[axis] / plane.level_shape[axis]
 
 
 def _lines(plane: Plane, row: int, column: int, side: int) -> NDArray[np.float64]:
     """Return the four sides of a patch, cut at the border of the image, as start and direction."""
-    axes = list(plane.key.axes)
+    axes = list(plane.key.layer.axes)
     full = np.array([plane.shape[axis] for axis in axes], float)
     level = np.array([plane.level_shape[axis] for axis in axes], float)
     corners = np.minimum((np.array([row, column]) + CORNERS) * side, level) * full / level - 0.5

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.layers.class_maps import ClassMapLayers
 from napari_dinov3_sim.session.layers.heatmaps import HeatmapContent, HeatmapLayers
+from napari_dinov3_sim.session.layers.outlines import OutlineLayers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Set
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.hit_testing import ResolvedImages
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
+    from napari_dinov3_sim.session.layers.outlines import Marked
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
     from napari_dinov3_sim.session.messages import LayerReady
     from napari_dinov3_sim.session.resolved import ResolvedState
@@ -40,6 +42,7 @@ class Overlays:
         self._viewer = viewer
         self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
         self.class_maps = ClassMapLayers(viewer, palette)
+        self.outlines = OutlineLayers(viewer, palette)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
 
@@ -67,7 +70,13 @@ class Overlays:
             self.class_maps.remove(image_id)
 
     def apply(
-        self, old: ResolvedState | None, new: ResolvedState, asked: Question | None, *, busy: bool
+        self,
+        old: ResolvedState | None,
+        new: ResolvedState,
+        asked: Question | None,
+        match: Marked | None,
+        *,
+        busy: bool,
     ) -> None:
         """Remove what is no answer any more; put back what has come to lie below its image.
 
@@ -77,21 +86,25 @@ class Overlays:
             Before and now. If nothing is picked now, nothing stays.
         asked : Question or None
             The question that was submitted last.
+        match : (Plane, int, int) or None
+            The best match that the view was moved to, which is outlined.
         busy : bool
             Whether an answer may still come; until then an older one stays.
         """
-        check = (*new.asked, new.images, asked, busy)
+        check = (new.picked.picks, new.combination, new.images, asked, busy)
         if check != self._last_check:
             self._last_check = check
             self._remove_stale(new, asked, busy=busy)
         if old is None or old.images is not new.images:
             self._restack(new.images.tops)
+        self.outlines.apply(new, match, self.over)
 
     def _remove_stale(self, new: ResolvedState, asked: Question | None, *, busy: bool) -> None:
         versions = {i: target.version for i, target in new.images.targets.items()}
+        wanted = new.picked.picks, new.combination
         if self._found is None:
-            self._found = new.asked, versions
-        found = self._found[1] if new.asked == self._found[0] else {}
+            self._found = wanted, versions
+        found = self._found[1] if wanted == self._found[0] else {}
         rule = _StaleRule(versions, found, asked, busy)
         contents = self.heatmaps.contents()
         kept = {key for key, content in contents.items() if rule.keeps(key, content)}
@@ -106,7 +119,7 @@ class Overlays:
         self.class_maps.keep_only({key.image for key in keys} if several else ())
 
     def over(self, image_id: Hashable) -> list[Layer]:
-        """Return the layers that lie over an image."""
+        """Return the heatmaps and the class map that lie over an image."""
         heatmaps, class_map = self.heatmaps.over(image_id), self.class_maps.over(image_id)
         return [*heatmaps.values(), *class_map.values()]
 
@@ -114,6 +127,7 @@ class Overlays:
         """Stop listening; the layers stay."""
         self.heatmaps.close()
         self.class_maps.close()
+        self.outlines.close()
 
     def clear(self) -> None:
         """Remove everything."""
@@ -123,11 +137,13 @@ class Overlays:
         """Give what lies over an image the transform of the image again."""
         self.heatmaps.follow(image)
         self.class_maps.follow(image)
+        self.outlines.follow(image)
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it."""
         self.heatmaps.follow_visibility(image, visible)
         self.class_maps.follow_visibility(image, visible)
+        self.outlines.follow_visibility(image, visible)
 
     def _restack(self, images: Mapping[Hashable, Image]) -> None:
         """Put what has come to lie below its image above it again, in the same order.

@@ -102,47 +102,61 @@ CLASS_COLOURS = (
 with every sort of colour vision tell apart."""
 
 
-class Palette:
-    """Gives each class a colour when it is first seen; a class that goes and comes back has it.
+class Palette(dict[str, str]):
+    """The colour of each class, as ``#rrggbb``; a class that is new gets the next one.
 
-    Every class has a number of its own, which no other is given later, and with it its colour.
+    Every class has a number of its own, which no other is given later, and with it its colour:
+    a class that goes and comes back has the colour that it had.
+
+    Attributes
+    ----------
+    numbers : mapping of str to int
+        The number of each class, to `restore`; replaced and never changed.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        super().__init__()
+        self.numbers: Mapping[str, int] = {}
         self._next = count()
         self._assigned: dict[int, str] = {}
+
+    def __missing__(self, class_name: str) -> str:
+        self.add(class_name)
+        return self[class_name]
+
+    def add(self, class_name: str) -> None:
+        """Give a class a number and a colour, if it has none yet."""
+        if class_name not in self:
+            self._renumber({**self.numbers, class_name: next(self._next)})
 
     @property
     def names(self) -> tuple[str, ...]:
         """All classes, in the order in which they were first seen."""
-        return tuple(sorted(self._numbers, key=self._numbers.__getitem__))
-
-    @property
-    def numbers(self) -> Mapping[str, int]:
-        """The number of each class, to `restore`."""
-        return dict(self._numbers)
-
-    def colour(self, class_name: str) -> str:
-        """Return the colour of a class, as ``#rrggbb``."""
-        if class_name not in self._numbers:
-            self._numbers[class_name] = next(self._next)
-        number = self._numbers[class_name]
-        return self._assigned.get(number, CLASS_COLOURS[number % len(CLASS_COLOURS)])
+        return tuple(sorted(self.numbers, key=self.numbers.__getitem__))
 
     def assign(self, class_name: str, colour: str) -> None:
         """Give a class the colour it had elsewhere, as ``#rrggbb``."""
-        self.colour(class_name)
-        self._assigned[self._numbers[class_name]] = colour
+        self.add(class_name)
+        self._assigned[self.numbers[class_name]] = colour
+        self._renumber(self.numbers)
 
     def restore(self, numbers: Mapping[str, int]) -> None:
         """Go back to the names that classes had; those that are new since stay."""
         taken = set(numbers.values())
-        new = {name: number for name, number in self._numbers.items() if number not in taken}
-        self._numbers = {**new, **numbers}
+        new = {name: number for name, number in self.numbers.items() if number not in taken}
+        self._renumber({**new, **numbers})
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name and leave it its colour; one that exists already is joined."""
-        if old != new and old in self._numbers:
-            number = self._numbers.pop(old)
-            self._numbers.setdefault(new, number)
+        if old != new and old in self.numbers:
+            numbers = dict(self.numbers)
+            number = numbers.pop(old)
+            numbers.setdefault(new, number)
+            self._renumber(numbers)
+
+    def _renumber(self, numbers: Mapping[str, int]) -> None:
+        self.numbers = numbers
+        self.clear()
+        for name, number in numbers.items():
+            plain = CLASS_COLOURS[number % len(CLASS_COLOURS)]
+            self[name] = self._assigned.get(number, plain)

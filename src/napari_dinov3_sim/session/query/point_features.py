@@ -126,7 +126,7 @@ def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     layer.feature_defaults = defaults
     with layer.block_update_properties():
         layer.current_symbol = SYMBOLS[role.positive]
-        layer.current_border_color = palette.colour(role.class_name)
+        layer.current_border_color = palette[role.class_name]
 
 
 def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> None:
@@ -135,7 +135,7 @@ def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> N
 
     if not roles:
         return
-    colours = transform_color([palette.colour(role.class_name) for role in roles])
+    colours = transform_color([palette[role.class_name] for role in roles])
     if not np.array_equal(layer.border_color, colours):
         layer.border_color = colours
     symbols = [SYMBOLS[role.positive] for role in roles]

@@ -229,13 +229,9 @@ class PointMemory:
         self.coordinates, self.roles, self.sources = np.empty((0, 0)), [], []
         self._history.clear()
 
-    def notices_places(self, layer: Points) -> bool:
-        """Return whether points lie elsewhere by now, or have come or gone.
-
-        What comes or goes is an edit; the steps of a drag are one, which ends with a data event.
-        """
-        self.edited |= len(layer.data) != len(self.coordinates)
-        return self._is_moved(layer)
+    def note_count(self, layer: Points | None) -> None:
+        """Take note of an edit where points came or went; the steps of a drag are one edit."""
+        self.edited |= layer is not None and len(layer.data) != len(self.coordinates)
 
     def notices_roles(self, layer: Points) -> bool:
         """Return whether points say something else by now: that is an edit.

@@ -103,7 +103,7 @@ def make_query_layer(
         size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
         symbol="disc",
         face_color="#00000000",
-        border_color=palette.colour(role.class_name),
+        border_color=palette[role.class_name],
         features={"class": np.empty(0, object), "sign": np.empty(0, object)},
         feature_defaults={"class": role.class_name, "sign": "positive"},
         border_width=0.2,
@@ -129,20 +129,22 @@ class QueryPoints:
         A bound method, called after every edit.
     palette : Palette
         Colours of the classes.
+
+    Attributes
+    ----------
+    layer : napari.layers.Points or None
+        None before the first image is opened.
+    changes : int
+        Another number after each change of the points.
     """
 
     def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
         self._viewer, self._palette = viewer, palette
-        self._notify, self._changes = changed, 0
-        self._layer: Points | None = None
+        self._notify, self.changes = changed, 0
+        self.layer: Points | None = None
         self._memory = PointMemory(palette)
         self._role = PointRole()
         self._restoring = False
-
-    @property
-    def layer(self) -> Points | None:
-        """The Points layer, or None before the first image is opened."""
-        return self._layer
 
     @property
     def outside(self) -> int:
@@ -159,17 +161,8 @@ class QueryPoints:
         """The image that each point lies on; None on no target."""
         return tuple(None if s.image is IGNORED else s.image for s in self._memory.sources)
 
-    def changes(self) -> int:
-        """Return a number that is another one after each change of the points.
-
-        Also after one without an event, such as an assignment to ``layer.data[0]``.
-        """
-        if self._layer is not None and self._memory.notices_places(self._layer):
-            self._changes += 1
-        return self._changes
-
     def _changed(self) -> None:
-        self._changes += 1
+        self.changes += 1
         self._notify()
 
     def __len__(self) -> int:
@@ -179,12 +172,19 @@ class QueryPoints:
 
     def check_layer(self) -> None:
         """Let go of a layer that has left the viewer; take one of ours that has come back."""
-        if self._layer is not None and self._layer not in self._viewer.layers:
+        if self.layer is not None and self.layer not in self._viewer.layers:
             self.forget()
-        if self._layer is None:
+        if self.layer is None:
             found = find_query_layer(self._viewer)
             if found is not None:
                 self._listen(found)
+        if self._is_moved():  # by an assignment to `layer.data[0]`, of which no event tells
+            self.changes += 1
+
+    def _is_moved(self) -> bool:
+        """Whether points lie elsewhere than when they were last located, or came or went."""
+        layer, before = self.layer, self._memory.coordinates
+        return layer is not None and not np.array_equal(layer.data, before, equal_nan=True)
 
     def ensure(self, image: Image) -> Points:
         """Return the Points layer, made for `image` if there is none that fits.
@@ -193,7 +193,7 @@ class QueryPoints:
         every plane, and mean one.
         """
         self.check_layer()
-        layer = self._layer
+        layer = self.layer
         if layer is not None and not len(layer.data) and layer.ndim < self._viewer.dims.ndim:
             self.forget()
             self._viewer.layers.remove(layer)
@@ -208,16 +208,16 @@ class QueryPoints:
         return layer
 
     def _listen(self, layer: Points) -> None:
-        self._layer = layer
-        self._changes += 1
+        self.layer = layer
+        self.changes += 1
         self._memory.begin(layer)
         for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
 
     def forget(self) -> None:
         """Stop listening; the layer stays the user's."""
-        layer, self._layer = self._layer, None
-        self._changes += 1
+        layer, self.layer = self.layer, None
+        self.changes += 1
         if layer is not None:
             for name, handler in self._handlers().items():
                 getattr(layer.events, name).disconnect(handler)
@@ -232,35 +232,39 @@ class QueryPoints:
 
     def activate(self) -> None:
         """Make the layer active and ready to add: the user's next click is a query."""
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.selection.active = self._layer
-            self._layer.mode = "add"
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.selection.active = self.layer
+            self.layer.mode = "add"
 
     def raise_to_top(self) -> None:
         """Put the layer above everything, so that points stay visible and clickable."""
         layers = self._viewer.layers
-        if self._layer is not None and self._layer in layers and layers[-1] != self._layer:
-            layers.move(layers.index(self._layer), len(layers))
+        if self.layer is not None and self.layer in layers and layers[-1] != self.layer:
+            layers.move(layers.index(self.layer), len(layers))
 
     # -- what happens to it --------------------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
         action = str(getattr(event.action, "value", event.action))
-        if action in ("added", "removed", "changed") and not self._restoring:
-            self._memory.edited = True
+        layer = self.layer
+        if layer is None or action not in ("added", "removed", "changed") or self._restoring:
+            return
+        self._memory.edited = True
+        # Most edits were noticed with `set_data`, and are only to be completed.
+        if self._is_moved() or self._memory.notices_roles(layer):
             self._changed()
 
     def _on_set_data(self, event: Any) -> None:
         """Notice what comes without a data event: every step of a drag, and a paste."""
         del event
-        layer = self._layer
         # napari fires this at every redraw as well; only new coordinates are news.
-        if layer is not None and self._memory.notices_places(layer):
+        if self._is_moved():
+            self._memory.note_count(self.layer)
             self._changed()
 
     def _on_features(self, event: Any) -> None:
         del event
-        layer = self._layer
+        layer = self.layer
         if layer is None or self._restoring or len(layer.features) != len(layer.data):
             return
         if self._memory.notices_roles(layer):
@@ -283,7 +287,7 @@ class QueryPoints:
             Given the number of a point, its place in the world and the id of the image it was on
             before, returns that of the image it is on now, or None.
         """
-        layer, memory = self._layer, self._memory
+        layer, memory = self.layer, self._memory
         if layer is None:
             return []
         adopt_units(layer, self._viewer.layers.units)
@@ -302,23 +306,23 @@ class QueryPoints:
     @property
     def role(self) -> PointRole:
         """What the next point will say."""
-        return self._role if self._layer is None else current_role(self._layer)
+        return self._role if self.layer is None else current_role(self.layer)
 
     def set_role(self, role: PointRole) -> None:
         """Choose what the next point will say; points that are there keep theirs."""
         self._role = role
-        if self._layer is not None:
-            set_current_role(self._layer, role, self._palette)
+        if self.layer is not None:
+            set_current_role(self.layer, role, self._palette)
 
     def draw(self) -> None:
         """Colour the points by class and mark the negative ones."""
-        layer = self._layer
+        layer = self.layer
         if layer is not None and len(self._memory.roles) == len(layer.data):
             draw_roles(layer, self._memory.roles, self._palette)
 
     def rename_class(self, old: str, new: str) -> None:
         """Give all points of a class another name."""
-        layer, role = self._layer, self.role
+        layer, role = self.layer, self.role
         self._palette.rename(old, new)
         if layer is not None:
             rename_class(layer, old, new)
@@ -329,7 +333,7 @@ class QueryPoints:
 
     def undo(self) -> bool:
         """Take the last edit back; return whether there was one."""
-        layer = self._layer
+        layer = self.layer
         if layer is None:
             return False
         before = self._memory.undo(layer)
@@ -349,7 +353,7 @@ class QueryPoints:
         self, world: NDArray[np.float64], image: Hashable, role: PointRole | None = None
     ) -> None:
         """Add a point at a place of the world and attach it to an image."""
-        layer = self._layer
+        layer = self.layer
         if layer is None:
             return
         data, lead = data_of_world(self._viewer, layer, world)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session.answering.answer_job import TargetPlane
-from napari_dinov3_sim.session.answering.question import Pick, Question, has_rivals
+from napari_dinov3_sim.session.answering.question import (
+    Pick,
+    Question,
+    classes_without_positive,
+    has_rivals,
+    is_only_negative,
+)
 from napari_dinov3_sim.session.query.point_history import IGNORED, NEW
 from napari_dinov3_sim.session.resolved import PickCounts, Picked, ResolvedState
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
     from napari_dinov3_sim.session.interaction.interaction import Interaction
+    from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
     from napari_dinov3_sim.session.query.points import QueryPoints
     from napari_dinov3_sim.session.query.regions import Regions
@@ -88,9 +95,15 @@ class PickCollector:
                 saved_remark=more.saved_remark,
             )
             picks, planes = points.picks + others.picks, {**points.planes, **others.planes}
+            if not all(getattr(pick, "positive", True) for pick in picks):
+                counts = replace(
+                    counts,
+                    only_negative=is_only_negative(picks),
+                    without_positive=classes_without_positive(picks),
+                )
             # Both are kept, so that no other value can have their ids.
             self._all = (id(points), id(others)), Picked(picks, planes, points.owners, counts)
-        hovered = self._interaction.hovered
+        hovered = self._interaction.hovered if self._interaction.hovering else None
         if hovered is None:
             return self._all[1]
         pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.class_name)
@@ -112,8 +125,8 @@ class PickCollector:
 
     def _of_points(self, images: ResolvedImages) -> Picked:
         queries, ignores = self._queries, self.ignores_clicks
-        side_by_side = self._interaction.side_by_side
-        now = (images, queries.changes(), ignores, side_by_side)
+        side_by_side = self._interaction.viewboxes is not None
+        now = (images, queries.changes, ignores, side_by_side)
         if self._points[0] == now:
             return self._points[1]
         places: dict[int, PlanePixel] = {}
@@ -131,7 +144,7 @@ class PickCollector:
             if place is None:
                 return None
             places[number] = place
-            return place.plane.key.layer_id
+            return place.plane.key.layer.layer_id
 
         roles = queries.locate(image_of)
         picks = tuple(
@@ -141,14 +154,14 @@ class PickCollector:
         planes = {at.plane.key: at.plane for at in places.values()}
         counts = PickCounts(len(queries), queries.outside, queries.ignored)
         # To locate them may give the layer other units, which changes no place in the world.
-        now = (images, queries.changes(), ignores, side_by_side)
+        now = (images, queries.changes, ignores, side_by_side)
         self._points = now, Picked(picks, planes, queries.owners, counts)
         return self._points[1]
 
     @property
     def in_napari_grid(self) -> bool:
         """Whether napari's own grid is on, in which all images lie at the same place."""
-        return bool(self._viewer.canvas.grid.enabled) and not self._interaction.side_by_side
+        return bool(self._viewer.canvas.grid.enabled) and self._interaction.viewboxes is None
 
     @property
     def ignores_clicks(self) -> bool:
@@ -169,6 +182,7 @@ class QuestionBuilder:
     def __init__(self, targets: Targets, embedder: Embedder, answers: Answers) -> None:
         self._targets, self._embedder, self._answers = targets, embedder, answers
         self._visible: tuple[object, tuple[TargetPlane, ...]] = (None, ())
+        self._handles: dict[PlaneKey, StateHandle] = {}
         self._cell_size: int | None = None
 
     def build(
@@ -197,12 +211,12 @@ class QuestionBuilder:
             See `ResolvedState`.
         """
         hidden = self._next_hidden_planes(images) if all_planes and picked.picks else {}
+        targets = self._target_planes(images, hidden)
         question = self._question(picked, combination, threshold)
         wanted: tuple[Plane, ...] = ()
         if picked.picks:
             needed = {**picked.planes, **self._unanswered(question, images.planes), **hidden}
-            wanted = tuple(needed.values())
-        targets = self._target_planes(images, hidden)
+            wanted = tuple(plane for key, plane in needed.items() if self._handle(key) is None)
         return ResolvedState(
             images,
             picked,
@@ -220,7 +234,7 @@ class QuestionBuilder:
         self, picked: Picked, combination: Combination, threshold: float | None
     ) -> Question | None:
         """Return what is asked now; None while something that was picked is not embedded."""
-        states = tuple((key, self._embedder.handle(key)) for key in picked.planes)
+        states = tuple((key, self._handle(key)) for key in picked.planes)
         known = tuple((key, handle) for key, handle in states if handle is not None)
         if not picked.picks or len(known) < len(states):
             return None
@@ -252,6 +266,7 @@ class QuestionBuilder:
         now = (images, self._embedder.changes)
         if self._visible[0] != now:
             self._visible = now, tuple(self._embedded(images.planes, visible=True))
+            self._handles = {target.key: target.handle for target in self._visible[1]}
             self._cell_size = self._find_cell_size()
         return self._visible[1] + tuple(self._embedded(hidden, visible=False))
 
@@ -262,6 +277,9 @@ class QuestionBuilder:
             handle = self._embedder.handle(key)
             if handle is not None:
                 yield TargetPlane(key, handle, plane.shape, visible)
+
+    def _handle(self, key: PlaneKey) -> StateHandle | None:
+        return self._handles.get(key) or self._embedder.handle(key)
 
     def _find_cell_size(self) -> int | None:
         model = self._embedder.identity

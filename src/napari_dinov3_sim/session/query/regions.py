@@ -139,7 +139,7 @@ class ShapeRegions:
         if len(self.layer.features) == count:  # while shapes come and go, it may not be
             roles = read_roles(self.layer, self.layer.name)
         for role in roles:
-            self._palette.colour(role.class_name)
+            self._palette.add(role.class_name)
         return roles or [PointRole(self.layer.name)] * count
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:

@@ -107,7 +107,7 @@ class ResultLayers:
             "image": np.array([self._scene.targets.name(image)] * len(classes), object),
         }
         places = np.array([peak.coordinates for peak in found.peaks], float)
-        colours = [self._palette.colour(class_name) for class_name in classes]
+        colours = [self._palette[class_name] for class_name in classes]
         layer = self._unchanged(image, ("peaks",))
         name, look = self._name(image, "peaks"), (colours, found.size)
         layer = _points(layer, image, name, places=places, features=features, look=look)

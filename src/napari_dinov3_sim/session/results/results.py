@@ -154,7 +154,7 @@ class QueryResults:
             question,
             thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
-            {name: self._palette.colour(name) for name in names},
+            {name: self._palette[name] for name in names},
             model.fingerprint,
             model.name,
             self._scene.embedder.recipe.cell_size(model.patch_size),
