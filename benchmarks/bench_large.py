@@ -60,9 +60,7 @@ def main() -> None:
         for step in STEPS:
             facts = in_a_process(step, options.resumed, folder)
             print(line(facts), flush=True)
-    print(
-        f"reopened and a click answered {facts['answered']:.2f} s after the scan of the pixels"
-    )
+    print(f"reopened and a click answered {facts['answered']:.2f} s after the scan of the pixels")
 
 
 def in_a_process(step: str, side: int, folder: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The session as scripts and the dock use it."""
+"""The session, as scripts and the dock use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking around: the patch under the mouse, the patches clicked, the next match, side by side."""
+"""Interaction besides clicks: hover, outlines, best match, side by side."""
 
 from __future__ import annotations
 
