@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class SimilaritySession(SessionSignals):
-    """Clicks in any open image light up every open image.
+    """The plugin for one viewer: a click in one image gives heatmaps over every open image.
 
     Parameters
     ----------

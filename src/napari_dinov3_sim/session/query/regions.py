@@ -41,7 +41,9 @@ def outlines_of(layer: Shapes) -> list[NDArray[np.float64]]:
     """
     types = [str(getattr(shape_type, "value", shape_type)) for shape_type in layer.shape_type]
     drawn = (np.array(corners, float) for corners in layer.data)
-    return [_outline(shape_type, corners) for shape_type, corners in zip(types, drawn, strict=True)]
+    return [
+        _outline(shape_type, corners) for shape_type, corners in zip(types, drawn, strict=True)
+    ]
 
 
 def _outline(shape_type: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -277,7 +279,7 @@ class Regions:
                 self._changed()
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
-        """Return what is asked now, and the planes it lies on; see `PickSource`."""
+        """Return the picks of all regions, and the planes that they lie on."""
         found: list[AnyPick] = []
         planes: dict[PlaneKey, Plane] = {}
         for regions in self._followed.values():
