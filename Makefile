@@ -5,41 +5,41 @@
 BIN := .venv/bin
 OUT ?= demo-output
 
-help:  ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+help:  ## List all targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-env: .venv/.made  ## Make .venv (and, as root on Debian, what a display needs)
+env: .venv/.made  ## Make .venv; as root on Debian also install what a window needs
 
 .venv/.made: pyproject.toml constraints.txt scripts/make_env.sh
 	@bash scripts/make_env.sh
 
-demo: env  ## Click in one real image, see the heatmaps in two: pictures, and a window on a screen
+demo: env  ## Click in sample images; write the heatmaps as pictures, open napari where there is a screen
 	@$(BIN)/napari-dinov3-sim demo --out $(OUT)
 
-test: env  ## Run the whole suite, with a real viewer wherever a display can be had
+test: env  ## Run all tests; the tests in a real window need a screen or Xvfb
 	@bash scripts/with_display.sh $(BIN)/python -m pytest $(ARGS)
 
-lint: env  ## Check style
+lint: env  ## Check style with ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: env  ## Check types
+types: env  ## Check types with mypy
 	@$(BIN)/mypy
 
-manifest: env  ## Check the napari manifest and everything it names
+manifest: env  ## Check the napari manifest and all functions that it names
 	@bash scripts/with_display.sh $(BIN)/npe2 validate napari-dinov3-sim --imports
 
 docs: env  ## Build the documentation into docs/_build
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-package: env  ## Build wheel and sdist and use both in a clean environment
+package: env  ## Build wheel and sdist, and use both in a clean environment
 	@bash scripts/check_package.sh
 
-bench: env  ## Run the benchmarks and write their tables into docs/benchmarks.md
+bench: env  ## Run the benchmarks, and write their tables into docs/benchmarks.md
 	@bash scripts/with_display.sh $(BIN)/python benchmarks/bench_all.py $(ARGS)
 
-screenshots: env  ## Take the pictures of the documentation from the real viewer
+screenshots: env  ## Take the pictures of the documentation in a real window
 	@bash scripts/with_display.sh $(BIN)/python docs/screenshots.py
 
 constraints: env  ## Write the versions of this environment to constraints.txt

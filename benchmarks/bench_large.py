@@ -7,7 +7,7 @@ everything else shows. Every line is a process of its own. *Peak* is the most me
 held, less what it held when the model was loaded and had embedded one patch; the embeddings are
 part of it.
 
-The image of `--resumed` is surveyed for its digest and window, embedded up to half of its tiles,
+The image of `--resumed` is read once for its digest and window, embedded up to half of its tiles,
 and cancelled; a second process goes on from the tiles in the store on disk and writes the result;
 a third one opens the image again and answers a click.
 """
@@ -53,16 +53,14 @@ def main() -> None:
         return
     print(f"ViT/16 of 2 layers and width 64; {machine()}")
     print("          side  tiles    MP     s  s/MP  core-s/MP  embeddings MiB  peak MiB", end="")
-    print("  reads per chunk: survey  tiles")
+    print("  reads per chunk:   scan  tiles")
     with tempfile.TemporaryDirectory() as folder:
         for side in options.sides:
             print(line(in_a_process("whole", side, folder)), flush=True)
         for step in STEPS:
             facts = in_a_process(step, options.resumed, folder)
             print(line(facts), flush=True)
-    print(
-        f"reopened and a click answered {facts['answered']:.2f} s after the survey of the pixels"
-    )
+    print(f"reopened and a click answered {facts['answered']:.2f} s after the scan of the pixels")
 
 
 def in_a_process(step: str, side: int, folder: str) -> dict[str, float]:
@@ -81,7 +79,7 @@ def line(facts: dict[str, float]) -> str:
     return (
         f"{facts['step']:9} {facts['side']:5} {facts['tiles']:6} {megapixels:6.1f} "
         f"{facts['wall']:5.1f} {rate:5.2f} {cores:10.2f} {facts['embeddings']:15.1f} "
-        f"{facts['peak']:9.1f} {facts['survey']:>25} {facts['reads']:>6}"
+        f"{facts['peak']:9.1f} {facts['scan']:>25} {facts['reads']:>6}"
     )
 
 
@@ -119,7 +117,7 @@ def run(step: str, side: int, folder: Path) -> dict[str, object]:
     create_patch_image_state(np.zeros((16, 16)), backbone)
     baseline = peak_mib()
     seen = scan_pixels(ArraySource(image.data))
-    surveyed = image.reads()
+    scanned = image.reads()
     digest = digest_of(seen.digest, backbone.fingerprint, seen.window, Recipe())
     store = DiskStore(folder / "store")
     counting = Counting(store.tiles(digest, "large"), cancels=step == "cancelled")
@@ -146,7 +144,7 @@ def run(step: str, side: int, folder: Path) -> dict[str, object]:
         "megapixels": side * side / 1e6 * counting.computed / max(counting.total, 1),
         "wall": wall,
         "cpu": cpu,
-        "survey": surveyed,
+        "scan": scanned,
         "reads": image.reads(),
         "embeddings": 0.0 if state is None else state.nbytes / 2**20,
     }

@@ -10,7 +10,7 @@ some seconds later:
 - "imports warm": once more in the same process, in a new session with an empty memory.
 
 "CPU" is the time of all threads, which tells what a machine without other work would need at
-most. Both with what is remembered of the model (its card), and by loading the model to know its
+most. Both with the remembered identity of the model, and by loading the model to know its
 fingerprint, as it was done without. The files are in the page cache of the system.
 """
 
@@ -114,8 +114,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     ways = {
-        "by its card, at once": ("card", 0.0),
-        f"by its card, after {options.pause:g} s": ("card", options.pause),
+        "by identity, at once": ("identity", 0.0),
+        f"by identity, after {options.pause:g} s": ("identity", options.pause),
         "by loading it, at once": ("load", 0.0),
     }
     with tempfile.TemporaryDirectory() as temporary:
@@ -158,7 +158,7 @@ def reopen(way: str, folder: Path, side: int, pause: float) -> dict[str, dict[st
 
 
 def run(script: str, folder: Path, *arguments: str) -> str:
-    """Run a script in a fresh interpreter whose cache, with the cards, is in the folder."""
+    """Run a script in a fresh interpreter whose cache, with the identities, is in the folder."""
     command = [sys.executable, "-c", script, *arguments]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     return subprocess.run(

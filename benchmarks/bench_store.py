@@ -44,13 +44,13 @@ def lap():
 from pathlib import Path
 import numpy as np
 from napari_dinov3_sim import load_backbone, Recipe, query_vector, similarity_map
-from napari_dinov3_sim.core.images.scanning import survey
+from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.store import DiskStore, digest_of
 laps = {"imports": lap()}
 backbone = load_backbone(sys.argv[1], device="cpu", dtype="float32")
 laps["model"] = lap()
-seen = survey(as_source(np.load(sys.argv[2])))
+seen = scan_pixels(as_source(np.load(sys.argv[2])))
 laps["pixels"] = lap()
 digest = digest_of(seen.digest, backbone.fingerprint, seen.window, Recipe())
 state = DiskStore(Path(sys.argv[3])).get(digest)

@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -228,6 +229,14 @@ def test_commands_named_in_the_text_exist(path):
         assert target in TARGETS
     for command in re.findall(r"`napari-dinov3-sim ([a-z]+)", text):
         assert command in cli._COMMANDS
+
+
+def test_make_lists_every_target_in_a_line():
+    phony = re.search(r"^\.PHONY: (.+)$", text_of("Makefile"), re.MULTILINE)
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert phony
+    assert [line.split()[0] for line in done.stdout.splitlines()] == phony[1].split()
+    assert all(len(line) <= 110 and len(line.split()) > 1 for line in done.stdout.splitlines())
 
 
 # --- links and pictures ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""First clicks, live maps, classes and signs, regions, looking around."""
+"""First clicks, live heatmaps, classes and signs, regions, navigation."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def hover() -> None:
 
 
 def classes() -> None:
-    """Two classes, each with a negative point; their heatmaps, and the winner of each patch."""
+    """Two classes, each with a negative point; their heatmaps, and the class map."""
     with Desk("histology_pair") as desk:
         left = desk.session.images[0]
         desk.cover()

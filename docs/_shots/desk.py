@@ -45,7 +45,7 @@ class Desk:
     size : tuple of int
         Of the window.
     wide : bool
-        Whether napari's own docks are hidden, so that there is more room for the images.
+        Whether napari's own docks are hidden, so that there is more space for the images.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Click on a structure in one open image; every open image lights up where it is found again.
+"""Click on a structure in one open image, and every open image shows where similar ones are.
 
 The public API is loaded on first use: importing the package imports neither torch nor Qt.
 """

@@ -1,4 +1,4 @@
-"""Real pictures to try the plugin on, for File > Open Sample; all ship with scikit-image."""
+"""Sample images for File > Open Sample; all of them come with scikit-image."""
 
 from __future__ import annotations
 

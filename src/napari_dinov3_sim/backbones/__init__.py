@@ -1,5 +1,6 @@
-"""Where an encoder comes from: the registry of DINOv3 models and the loading of their weights.
+"""Ring 2, models: the registry, the files of their weights, and loading.
 
+May import `core/` and `store/`; torch, transformers and the Hugging Face Hub inside functions.
 Importing this package imports neither torch nor transformers, so that a list of models can be
 shown at once.
 """

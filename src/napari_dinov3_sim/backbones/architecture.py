@@ -1,4 +1,4 @@
-"""From canonical weights to a transformers model."""
+"""A transformers model, built from canonical weights."""
 
 from __future__ import annotations
 

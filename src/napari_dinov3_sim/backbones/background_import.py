@@ -1,4 +1,4 @@
-"""Importing large libraries in a worker, without stopping the window that is drawn beside it."""
+"""Imports of large libraries in a worker, without stopping the window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device, and which arithmetic on it."""
+"""The device that a model runs on, and its dtype."""
 
 from __future__ import annotations
 

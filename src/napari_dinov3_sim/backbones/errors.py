@@ -1,4 +1,4 @@
-"""Why a model cannot be had: one sentence with the model, the reason and the cure."""
+"""Errors of models: one sentence with the model, the reason and what to do."""
 
 from __future__ import annotations
 

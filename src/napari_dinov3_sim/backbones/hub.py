@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: what the local cache holds, and downloads with clear failures."""
+"""Files from the Hugging Face Hub: found in its local cache, or downloaded."""
 
 from __future__ import annotations
 

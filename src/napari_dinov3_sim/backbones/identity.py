@@ -1,9 +1,9 @@
-"""What is remembered of a model that was loaded, so that it is known before it is loaded again.
+"""The remembered identity of a model, by which it is known before it is loaded again.
 
 The identity is its fingerprint, which decides what stored embeddings belong to the model, and the
-patch size. Reading it imports neither torch nor transformers and asks no network. It is believed
-for as long as the weights are the same files on the same computer; what loads the model later
-must still compare the fingerprints.
+patch size. Reading it imports neither torch nor transformers and needs no network. It is valid as
+long as the weights are the same files on the same computer; whoever loads the model later must
+still compare the fingerprints.
 """
 
 from __future__ import annotations

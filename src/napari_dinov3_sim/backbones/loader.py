@@ -1,4 +1,4 @@
-"""Loading models on one device, for a session."""
+"""A loader of models on one device, for a session."""
 
 from __future__ import annotations
 

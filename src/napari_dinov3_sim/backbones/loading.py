@@ -1,4 +1,4 @@
-"""The one path from a name, a hub id, a folder or a file to a loaded backbone."""
+"""The loading of a backbone from a name, a hub id, a folder or a file."""
 
 from __future__ import annotations
 

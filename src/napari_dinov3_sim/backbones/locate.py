@@ -1,4 +1,4 @@
-"""From what the user names to the files that hold it."""
+"""The files of the model that a user names."""
 
 from __future__ import annotations
 

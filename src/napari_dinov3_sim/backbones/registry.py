@@ -1,4 +1,4 @@
-"""The official DINOv3 ViTs, one metadata record each."""
+"""The registry of the official DINOv3 ViTs, one record each."""
 
 from __future__ import annotations
 

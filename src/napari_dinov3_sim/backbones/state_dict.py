@@ -1,4 +1,4 @@
-"""The three namings of the same weights, and their conversion into one.
+"""The names of tensors of Hugging Face, timm and Meta, and their conversion into one.
 
 The canonical naming is that of the official `model.safetensors` on the hub (`layer.N…`).
 """

@@ -1,4 +1,4 @@
-"""Reading weights from disk: which files, whether they are sound, and what is in them."""
+"""Weights files on disk: which there are, whether they are intact, what is in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line. `parser.main` is the entry; a command is imported only when it runs.
+"""Ring 4, the command line. `parser.main` is the entry; a command is imported when it runs.
 
-May import `core/`, `store/` and `backbones/`; the demo opens the dock as well.
+May import `core/`, `store/` and `backbones/`, and neither napari nor `session/`.
 """

@@ -1,4 +1,4 @@
-"""A user's mistakes on the command line, and how any error becomes one line."""
+"""Errors of the command line, and how any error becomes one line."""
 
 from __future__ import annotations
 

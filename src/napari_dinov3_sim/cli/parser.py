@@ -57,7 +57,7 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=coordinate,
         action="append",
-        help="a pixel of QUERY on what is not meant; may be repeated",
+        help="a negative point: a pixel of QUERY on what is not meant; may be repeated",
     )
     parser.add_argument(
         "--plane",
@@ -85,8 +85,8 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         dest="class_name",
         metavar="NAME",
         type=name,
-        help="what is clicked, for tables and the saved query (default: the name of the saved "
-        "query, or class 1)",
+        help="name of the class that is clicked, for tables and the saved query (default: the "
+        "name of the saved query, or class 1)",
     )
     parser.add_argument(
         "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
@@ -269,7 +269,7 @@ def _main_parser() -> _Parser:
     commands = "\n".join(f"  {name:<12}{text}" for name, text in _SUMMARIES.items())
     parser = _Parser(
         prog=PROGRAM,
-        description="Click on a structure in one image; see where else it is, in every image.",
+        description="Click on a structure in one image; every image shows where similar ones are.",
         epilog=f"commands:\n{commands}\n\nEach has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -395,9 +395,9 @@ _COMMANDS = {
 }
 
 _SUMMARIES = {
-    "similarity": "Write cosine maps and heatmaps of what is like the clicked pixels.",
-    "search": "Ask a saved query of other images.",
+    "similarity": "Click in one image; write cosine maps and heatmaps of all images.",
+    "search": "Search other images with a saved query.",
     "embed": "Embed images once, for many searches.",
-    "models": "List the models and say which are here.",
-    "demo": "Show the plugin on pictures that ship with scikit-image.",
+    "models": "List the models, and which are on this computer.",
+    "demo": "Show the plugin on images that come with scikit-image.",
 }

@@ -1,4 +1,4 @@
-"""What `similarity` and `search` have in common: planes in, results out."""
+"""The search that `similarity` and `search` share: planes in, results out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to do: the files meant, what is in them, and a task for each plane."""
+"""The planes of the files on the command line, and a task for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of `embed`, one plane a task: the same function here and on a cluster's workers."""
+"""A task of `embed`, one plane: the same function here and on a cluster's workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to the terminal: text, notes, tables and progress bars."""
+"""Output in the terminal: text, notes, tables and progress bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that a user can meet: one plain sentence each, with the cure."""
+"""Errors that a user can meet: one plain sentence each, with what to do."""
 
 from __future__ import annotations
 

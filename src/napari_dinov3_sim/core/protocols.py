@@ -1,4 +1,4 @@
-"""."""
+"""Protocols that several rings use: a backbone, progress, notices, a cache of tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an image to the unit-norm embeddings of its patches."""
+"""The embeddings of all patches of one image."""
 
 from __future__ import annotations
 

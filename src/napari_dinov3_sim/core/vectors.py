@@ -1,4 +1,4 @@
-"""Unit vectors, and the small number that keeps a division from being by zero."""
+"""Unit vectors and their products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What layers over images are called: after their image, and their class if there are several."""
+"""Marks and names of the layers that the plugin makes."""
 
 from __future__ import annotations
 

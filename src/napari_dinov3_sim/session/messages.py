@@ -1,4 +1,4 @@
-"""What workers send to the main thread: frozen values, errors among them."""
+"""Messages from workers to the main thread: frozen values, failures among them."""
 
 from __future__ import annotations
 

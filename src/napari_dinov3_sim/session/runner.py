@@ -1,4 +1,4 @@
-"""How work runs: at once, or on threads whose messages are delivered on the main thread."""
+"""Runners of jobs: at once, or on threads, with messages delivered on the main thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is where now: planes, pixels, patches and scores, for the rooms that only look."""
+"""The present scene, read-only: which plane, pixel, patch and score is where."""
 
 from __future__ import annotations
 

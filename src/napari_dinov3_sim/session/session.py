@@ -1,4 +1,4 @@
-"""The session as scripts and the dock use it."""
+"""The session, as scripts and the dock use it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class SimilaritySession(SessionSignals):
-    """Clicks in any open image light up every open image.
+    """The plugin for one viewer: a click in one image gives heatmaps over every open image.
 
     Parameters
     ----------

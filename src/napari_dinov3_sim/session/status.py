@@ -1,4 +1,4 @@
-"""The one line that says what is going on and what to do next."""
+"""The status line, and the log of failures."""
 
 from __future__ import annotations
 

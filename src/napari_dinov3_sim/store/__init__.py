@@ -1,8 +1,8 @@
-"""What is kept: embeddings in memory and on disk, saved queries, tables of peaks.
+"""Ring 2, what is kept: embeddings in memory and on disk, saved queries, tables of peaks.
 
-May import `core/`. `embedding_store` asks memory first, then `disk`; `digest` says under what key
-embeddings are kept, `safetensors_io` how a file is written, `folder` what a folder holds and what
-is removed first; `tile_cache` keeps the finished tiles of an image that is not done yet.
+`embedding_store` looks in memory first, then on `disk`. `digest` computes the key of embeddings,
+`safetensors_io` reads and writes a file, `folder` chooses what is removed first, and `tile_cache`
+keeps the finished tiles of an image. May import `core/` and safetensors.
 """
 
 from __future__ import annotations

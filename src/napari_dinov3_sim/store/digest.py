@@ -1,4 +1,4 @@
-"""The key of an embedding: a digest of everything that decides it."""
+"""The digest by which stored embeddings are found: of everything that decides them."""
 
 from __future__ import annotations
 

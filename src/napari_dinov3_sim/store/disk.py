@@ -1,4 +1,4 @@
-"""A folder of embeddings: found by what they were made from, recognised by a person."""
+"""A folder of embeddings on disk: found by digest, with names for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory first, then the disk: what the session asks for embeddings."""
+"""The store of embeddings: memory first, then the disk."""
 
 from __future__ import annotations
 

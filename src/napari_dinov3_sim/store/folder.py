@@ -1,4 +1,4 @@
-"""What a folder of embeddings holds: found by digest, and what leaves it first."""
+"""The entries of a folder of embeddings, and which of them is removed first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peaks as a table that spreadsheets and pandas read."""
+"""A table of peaks as a CSV file, for spreadsheets and pandas."""
 
 from __future__ import annotations
 

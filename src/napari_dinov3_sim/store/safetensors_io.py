@@ -1,4 +1,4 @@
-"""One state in one safetensors file: written whole or not at all, checked when it is read."""
+"""Embeddings in one safetensors file: written whole or not at all, checked when read."""
 
 from __future__ import annotations
 

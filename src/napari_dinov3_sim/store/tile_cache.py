@@ -1,4 +1,4 @@
-"""The finished tiles of an image that is not done yet, so that an interrupted run goes on."""
+"""A cache of finished tiles, from which an interrupted run continues."""
 
 from __future__ import annotations
 

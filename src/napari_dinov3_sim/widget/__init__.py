@@ -1,4 +1,7 @@
-"""Ring 4, Qt: the dock. It shows what the session says and calls it; it computes nothing."""
+"""Ring 4, the dock, with Qt. It shows what the session reports, calls it, and computes nothing.
+
+May import all of `core/`, `store/`, `backbones/` and `session/`, napari and Qt.
+"""
 
 from __future__ import annotations
 

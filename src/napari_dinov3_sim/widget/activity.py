@@ -1,4 +1,4 @@
-"""The same progress in napari's activity dock."""
+"""Progress in napari's activity dock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands of the menus and the command palette: they act on the current viewer's dock."""
+"""Commands of the menus and the command palette, for the dock of the current viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking for the path of a file; tests answer in the user's place."""
+"""Dialogs for the path of a file; tests answer in the user's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the mouse: a newly opened image must not take it from a user who is clicking."""
+"""The active layer: a newly opened image must not take the clicks of the user."""
 
 from __future__ import annotations
 

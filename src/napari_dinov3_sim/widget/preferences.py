@@ -1,4 +1,4 @@
-"""What the user has chosen in napari's preferences, checked, with a fallback for each value."""
+"""Preferences in napari's settings, checked, with a default for each value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on threads, delivered by Qt's event loop on the main thread, a few at a time."""
+"""The runner for Qt: jobs on threads, their messages delivered by the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One module for each command: `similarity`, `search`, `embed`, `models`, `demo`.
+"""Commands, one module each: `similarity`, `search`, `embed`, `models`, `demo`.
 
-May import everything else in `cli/`.
+May import everything in `cli/` except `parser.py`. Only `demo.py` imports the samples and the
+dock.
 """

@@ -1,4 +1,4 @@
-"""``napari-dinov3-sim demo``: clicks in sample pictures, as files and in a window."""
+"""``napari-dinov3-sim demo``: clicks in sample images, as files and in a window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `embed` tells: a line for each file when it is done, a summary, or one JSON object."""
+"""``napari-dinov3-sim embed``: embed images once, for many searches."""
 
 from __future__ import annotations
 

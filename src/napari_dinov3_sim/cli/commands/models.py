@@ -1,4 +1,4 @@
-"""``napari-dinov3-sim models``: what can be loaded."""
+"""``napari-dinov3-sim models``: list the models that can be loaded."""
 
 from __future__ import annotations
 

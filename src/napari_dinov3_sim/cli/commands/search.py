@@ -1,4 +1,4 @@
-"""``napari-dinov3-sim search``: ask a saved query of other images."""
+"""``napari-dinov3-sim search``: search images with a saved query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results go: a folder that can be written, names that never collide, whole files."""
+"""Files of results: their folder, their names, their encodings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search writes for each plane and class."""
+"""Results of a search: what is written and reported for each plane and class."""
 
 from __future__ import annotations
 

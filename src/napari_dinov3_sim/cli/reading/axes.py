@@ -1,4 +1,4 @@
-"""Whether three or four planes of a file are the colours of one image, or a stack."""
+"""Axes of a file: whether three or four planes are colours or a stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading one plane from a file: PNG, JPEG, TIFF, whatever else Pillow knows, or .npy."""
+"""Images of one plane from a file: PNG, JPEG, TIFF, .npy, or any format of Pillow."""
 
 from __future__ import annotations
 

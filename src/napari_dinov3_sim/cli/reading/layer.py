@@ -1,4 +1,4 @@
-"""The planes of a file that belong together: which there are, and one of them, unread."""
+"""A layer of a file: which planes it has, and one of them, not read yet."""
 
 from __future__ import annotations
 

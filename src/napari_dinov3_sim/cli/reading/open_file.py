@@ -1,4 +1,4 @@
-"""From a path to layers: pictures, TIFF and NumPy stacks, Zarr folders."""
+"""A file, opened as layers: images, TIFF and NumPy stacks, Zarr folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the names on the command line to files: patterns that no shell has expanded."""
+"""Paths from the command line, with patterns that no shell has expanded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zarr arrays and OME-Zarr images: which level is embedded, and what is a channel."""
+"""Zarr arrays and OME-Zarr images: their levels and channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """From an image to one unit vector per patch: recipes, tiles, batches, the loop over them.
 
-May import `core/images/` and what lies directly in `core/`.
+May import `core/images/` and what is directly in `core/`.
 """

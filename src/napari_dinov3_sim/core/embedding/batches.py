@@ -1,4 +1,4 @@
-"""Batches of tiles: read ahead by one on a thread, run with as much as the memory allows."""
+"""Batches of tiles: read ahead by one on a thread, as large as the memory allows."""
 
 from __future__ import annotations
 

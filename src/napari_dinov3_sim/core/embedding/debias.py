@@ -1,4 +1,4 @@
-"""What a model answers to position alone, so that it can be taken out of embeddings."""
+"""Positional debiasing: removes from embeddings what depends on position alone."""
 
 from __future__ import annotations
 

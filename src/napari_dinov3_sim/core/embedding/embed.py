@@ -1,4 +1,4 @@
-"""The way of an image through the model: tile by tile, into one array of unit vectors."""
+"""The loop that embeds an image, tile by tile, into one array of unit vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the model and what comes out of it, both as tensors."""
+"""Preprocessing: RGB pixels to the tensor that goes into the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image larger than one tile is cut: into equal, overlapping tiles."""
+"""The recipe of embeddings: resolution, shifts, padding, tiles, and the plan they give."""
 
 from __future__ import annotations
 

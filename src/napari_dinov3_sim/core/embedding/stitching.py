@@ -1,4 +1,4 @@
-"""How overlapping tiles become one array: weighted means, in the memory of the overlaps alone."""
+"""Overlapping tiles joined to one array: weighted means, in little memory."""
 
 from __future__ import annotations
 

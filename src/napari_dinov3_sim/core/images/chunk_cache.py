@@ -1,4 +1,4 @@
-"""Chunks of a lazy array, kept for a while: neighbouring tiles overlap, and share them."""
+"""A cache for chunks of a lazy array, which neighbouring tiles share."""
 
 from __future__ import annotations
 

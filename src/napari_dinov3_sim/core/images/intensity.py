@@ -1,4 +1,4 @@
-"""From any real image to RGB in [0, 1]: one window for the whole image, never per tile."""
+"""Intensity windows: any real image to RGB in [0, 1], never tile by tile."""
 
 from __future__ import annotations
 

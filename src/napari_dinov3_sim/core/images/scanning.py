@@ -1,4 +1,4 @@
-"""One pass over the pixels of a source: their digest, and the window they are drawn through."""
+"""One pass over the pixels of a source: their digest and their intensity window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pixels are read from, region by region: all sorts of arrays, and channels merged."""
+"""Sources of pixels, read region by region: arrays of all types, merged channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How several positive and negative vectors of a class become one score per patch."""
+"""Combinations of the positive and negative vectors of a class to one score per patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which patches of two images are each other's best match."""
+"""Mutual matches: patches of two images that are most similar to each other."""
 
 from __future__ import annotations
 

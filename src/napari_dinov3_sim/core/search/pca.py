@@ -1,4 +1,4 @@
-"""Embeddings as colours: what looks alike to the model has the same colour in every image."""
+"""Principal components of embeddings as colours, the same for all images."""
 
 from __future__ import annotations
 

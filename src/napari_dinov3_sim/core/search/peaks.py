@@ -1,4 +1,4 @@
-"""The best places of a map."""
+"""Peaks of a map: patches whose score is the greatest in their surroundings."""
 
 from __future__ import annotations
 

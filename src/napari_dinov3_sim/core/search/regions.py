@@ -1,4 +1,4 @@
-"""From drawn regions and labels to the patches they cover, and to one vector."""
+"""Regions and labels: which patches they cover, and the vector of a region."""
 
 from __future__ import annotations
 

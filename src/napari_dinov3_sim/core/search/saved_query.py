@@ -1,4 +1,4 @@
-"""A query that outlives its images: vectors, names, and what they looked like."""
+"""A saved query: vectors and names of classes, and thumbnails of what was clicked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From clicked patches to maps of cosine similarity."""
+"""Maps of cosine similarity to clicked patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From scores to objects: where to set the threshold, and what lies above it."""
+"""Thresholds of scores, and the objects that reach a threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A question and its answer: what is asked, the vectors of each class, and the maps.
+"""From a question to scores: the question, the vectors of each class, and the job.
 
-May import `session/images/`, `messages.py`, `runner.py`, `layer_metadata.py`, `store/`, `core/`.
+May import `core/`, `store/`, `session/images/`, `messages.py` and `runner.py`.
 """

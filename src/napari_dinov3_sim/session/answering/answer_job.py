@@ -1,4 +1,4 @@
-"""The job that answers a question: every target plane compared with every class at once."""
+"""The job that answers a question: every target plane compared with every class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The latest question only: what was asked, what is being answered, what is known."""
+"""The newest question and its answers, and the job that computes them."""
 
 from __future__ import annotations
 

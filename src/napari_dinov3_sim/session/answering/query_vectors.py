@@ -1,4 +1,4 @@
-"""From picks to the vectors of each class; runs in the worker."""
+"""The vectors of each class, computed from picks in the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked: clicked points and regions of classes, and how they are combined."""
+"""A question: picks of all classes, and how they are combined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planes to embeddings: what is embedded or requested, and the one job that embeds.
+"""From planes to embeddings: which are embedded or requested, and the one job that embeds.
 
-May import `session/images/`, `messages.py`, `runner.py`, `layer_metadata.py`, `store/`, `core/`.
+May import `core/`, `store/`, `backbones/`, `session/images/`, `messages.py` and `runner.py`.
 """

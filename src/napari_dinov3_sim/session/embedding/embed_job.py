@@ -1,4 +1,4 @@
-"""The job that embeds planes, off the main thread; pure of layers."""
+"""The job that embeds planes, on a worker thread; it knows no layers."""
 
 from __future__ import annotations
 

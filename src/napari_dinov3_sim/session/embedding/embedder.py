@@ -1,4 +1,4 @@
-"""Which planes are embedded, by which model, and the one job that embeds the rest."""
+"""Which planes are embedded, by which model, and the one job that embeds the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a session comes to a model: loaded once, and only when something must be embedded."""
+"""The loading of a session's model: once, and only when something must be embedded."""
 
 from __future__ import annotations
 

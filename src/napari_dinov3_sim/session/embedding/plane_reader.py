@@ -1,4 +1,4 @@
-"""How the pixels of a plane are read, in the worker: lazily, through one window per layer."""
+"""The pixels of a plane, read lazily in the worker, with one window per layer."""
 
 from __future__ import annotations
 

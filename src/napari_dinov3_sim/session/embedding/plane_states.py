@@ -1,4 +1,4 @@
-"""What is known of the planes that were embedded: their states, digests and windows."""
+"""Embedded planes with their states, and the planes that are requested or blocked."""
 
 from __future__ import annotations
 

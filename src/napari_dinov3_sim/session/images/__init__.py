@@ -1,4 +1,4 @@
-"""Which images are searched, where they lie, and which planes, channels and pixels they have.
+"""Images of the viewer: which are searched, where they are, their planes, channels and pixels.
 
-May import `session/layer_metadata.py`, `core/` and napari's layers.
+May import `core/`, `session/layer_metadata.py` and napari's layers.
 """

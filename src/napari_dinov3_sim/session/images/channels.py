@@ -1,4 +1,4 @@
-"""The record of each image layer, and how several are made one image and parted again."""
+"""Merged channels: several layers searched as one image, and split again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pixel of which image lies under a point of the world, for many points at a time."""
+"""Hit testing: which pixel of which image is under a point of the world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layer data of the image's own shape, upsampled by index: no half-pixel can go astray."""
+"""An array of the image's shape that repeats the value of each patch over its pixels."""
 
 from __future__ import annotations
 

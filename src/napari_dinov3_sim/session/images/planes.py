@@ -1,4 +1,4 @@
-"""From a napari image layer to the frozen description of the plane that is shown."""
+"""A plane: the frozen description of what an image layer shows."""
 
 from __future__ import annotations
 

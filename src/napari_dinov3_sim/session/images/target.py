@@ -1,4 +1,4 @@
-"""One image that is searched: a layer, or several channels as one, and what is known of it."""
+"""A target: one image that is searched, from one layer or from several channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which image layers are searched, and everything that can happen to them."""
+"""All targets of a viewer, and the events of their layers."""
 
 from __future__ import annotations
 

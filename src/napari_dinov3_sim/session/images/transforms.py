@@ -1,4 +1,4 @@
-"""Where things are: between the world of the viewer and the data of a layer, units included."""
+"""Transforms between the world of the viewer and the data of a layer, with units."""
 
 from __future__ import annotations
 

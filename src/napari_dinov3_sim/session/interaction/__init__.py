@@ -1,4 +1,4 @@
-"""What the mouse and the keys do beside clicks: hover, best match, side by side.
+"""Interaction besides clicks: hover, outlines, best match, side by side.
 
-May import `session/scene.py` and `session/layers/`, and what these may import.
+May import `session/layers/`, `session/scene.py`, and what these may import.
 """

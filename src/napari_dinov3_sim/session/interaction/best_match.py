@@ -1,4 +1,4 @@
-"""To the best match: from image to image, each time to the best place not seen yet."""
+"""The best match: the next best patch, from image to image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mouse over the images: which patch is under it, and how similar that is."""
+"""The patch under the mouse, and how similar it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the mouse and keys do beside clicks: hover, the next best match, side by side."""
+"""Interaction besides clicks: hover, the next best match, side by side."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
 """Side by side: every target in a viewbox of its own, with its heatmaps and its points.
 
 napari's grid puts equally many neighbours of the layer list into each viewbox, and draws every
-layer in one viewbox only. So the layers are put in order, short groups are filled up, and each
-group gets a layer that mirrors the query points lying on it. The query layer itself stays on top
-and active, and takes the clicks in every viewbox; it is transparent meanwhile. The one camera
-shows the same part of the world in all viewboxes, and no transform is touched. All of it is
-undone at the end.
+layer in one viewbox only. So the layers are ordered, short groups are filled up, and each group
+gets a layer that mirrors its query points. The query layer itself stays on top and active, and
+takes the clicks in every viewbox; it is transparent meanwhile. The one camera shows the same part
+of the world in all viewboxes, and no transform is changed. All of it is undone at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layers that show an answer over images: heatmaps, class maps, outlines, their style.
+"""Layers over images: heatmaps, class maps, outlines, and their style.
 
-May import `session/answering/` and `session/embedding/`, and what these may import.
+May import `session/answering/`, `session/embedding/`, and what these may import.
 """

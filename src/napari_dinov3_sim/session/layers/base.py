@@ -1,4 +1,4 @@
-"""What is the same for all layers that lie over images: heatmaps, class maps, outlines."""
+"""The base of all layers over images: heatmaps, class maps, outlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Labels layers that say which class wins where there are several."""
+"""Class maps: Labels layers that show the most similar class of each patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heatmap layers: one per image and class, made once, kept exactly over their image."""
+"""Heatmap layers: one per image and class, made once, kept exactly over their image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers still say something true about their image, and the end of all others."""
+"""All layers over images together, and the removal of stale ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes that there are, and the colour that each keeps."""
+"""The style of heatmaps: colormap, opacity, blending, contrast, colours of classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels of one Labels layer as picks."""
+"""Picks from the labels of one Labels layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query that outlived its images, asked of those that are open."""
+"""A loaded query: the vectors of a file, which search the open images."""
 
 from __future__ import annotations
 

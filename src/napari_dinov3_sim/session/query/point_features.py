@@ -1,4 +1,4 @@
-"""Class and sign of each query point: two columns of the layer's features, and how they look."""
+"""Class and sign of each query point, in the features of the layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What query points were when they were last looked at, and before each edit."""
+"""The history of the query points: the image of each point, and undo."""
 
 from __future__ import annotations
 

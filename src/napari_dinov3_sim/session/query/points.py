@@ -1,4 +1,4 @@
-"""The query points: their layer is listened to, and the image of each is remembered."""
+"""The query points: their Points layer, its events, and the image of each point."""
 
 from __future__ import annotations
 

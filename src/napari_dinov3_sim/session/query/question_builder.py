@@ -1,4 +1,4 @@
-"""From what is open, shown and picked now to one `ResolvedState`."""
+"""The builder of `ResolvedState`: from what is open, shown and picked now to the question."""
 
 from __future__ import annotations
 

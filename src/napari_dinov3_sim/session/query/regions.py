@@ -1,4 +1,4 @@
-"""Shapes and Labels layers of the user's as queries; they are looked at and never changed."""
+"""Regions of the user's Shapes and Labels layers as queries; only read, never changed."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def outlines_of(layer: Shapes) -> list[NDArray[np.float64]]:
         Polygons and rectangles by their corners, ellipses by `ELLIPSE_CORNERS` points, lines and
         paths by their corners there and back again, which encloses nothing.
     """
-    classes = [str(getattr(class_name, "value", class_name)) for class_name in layer.shape_type]
+    types = [str(getattr(shape_type, "value", shape_type)) for shape_type in layer.shape_type]
     drawn = (np.array(corners, float) for corners in layer.data)
     return [
-        _outline(class_name, corners) for class_name, corners in zip(classes, drawn, strict=True)
+        _outline(shape_type, corners) for shape_type, corners in zip(types, drawn, strict=True)
     ]
 
 
-def _outline(class_name: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    if class_name == "ellipse":
+def _outline(shape_type: str, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    if shape_type == "ellipse":
         return _ellipse(corners)
-    if class_name in ("line", "path"):
+    if shape_type in ("line", "path"):
         return np.concatenate([corners, corners[-2:0:-1]])
     return corners
 
@@ -279,7 +279,7 @@ class Regions:
                 self._changed()
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
-        """Return what is asked now, and the planes it lies on; see `PickSource`."""
+        """Return the picks of all regions, and the planes that they lie on."""
         found: list[AnyPick] = []
         planes: dict[PlaneKey, Plane] = {}
         for regions in self._followed.values():

@@ -1,4 +1,4 @@
-"""What is computed from maps and embeddings; runs in the worker and touches no layer."""
+"""Computations of results from maps and embeddings, in the worker."""
 
 from __future__ import annotations
 

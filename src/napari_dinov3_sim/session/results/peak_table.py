@@ -1,4 +1,4 @@
-"""Peaks as rows of a table: pixels, positions in stacks, and the world."""
+"""The table of peaks: positions in pixels, in stacks and in the world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs whose results become layers or files: the newest of each sort only."""
+"""Jobs whose results become layers or files; of each sort only the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of results: made once, updated as long as the user has not changed them."""
+"""Layers of results: made once, updated as long as the user has not changed them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results that go on: objects, peaks, matches, colours, tables, and saved queries."""
+"""Results of a session: objects, peaks, matches, colours, tables, saved queries."""
 
 from __future__ import annotations
 

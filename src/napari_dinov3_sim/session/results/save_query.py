@@ -1,4 +1,4 @@
-"""Writing what is asked to a file: a query that outlives its images."""
+"""The query of a session, written to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One controller for each section of the dock: it joins a view to the session.
+"""Controllers, one for each section of the dock: each connects its views to the session.
 
-May import `widget/views/`, `dialogs.py`, `focus.py`, `preferences.py`, `activity.py`, `session/`.
+May import `widget/views/`, what is directly in `widget/` except `dock.py` and `commands.py`, and
+all other rings.
 """

@@ -1,4 +1,4 @@
-"""What all rooms share: connections that end, and mistakes that are told."""
+"""The base of all controllers: connections that end, and errors that are shown."""
 
 from __future__ import annotations
 

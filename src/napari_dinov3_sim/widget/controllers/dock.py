@@ -1,4 +1,4 @@
-"""Between the session and what shows it; with its rooms the only place that knows both."""
+"""The controller of the dock: model, embedding, status line, all other controllers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How heatmaps look."""
+"""The controller of the heatmaps section."""
 
 from __future__ import annotations
 

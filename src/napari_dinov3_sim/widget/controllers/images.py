@@ -1,4 +1,4 @@
-"""Which images are searched, how fine, and which layers are one image."""
+"""The controller of the images section: targets, resolution, channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that act while the query layer is the active one, and only as long as the dock is open."""
+"""Keys of the dock, bound while the query layer is the active one."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 TITLES = {
-    "N": "Switch between what is meant and what is not",
-    "K": "Go on with the next class",
-    "Shift-K": "Begin a new class",
+    "N": "Switch between positive and negative points",
+    "K": "Continue with the next class",
+    "Shift-K": "Start a new class",
     "Ctrl-Z": "Undo the last edit of the query points",
     "B": "Go to the next best match, in the next image",
-    "H": "Show the map of the patch under the mouse, live",
+    "H": "Show the heatmaps of the patch under the mouse, live",
     "D": "Show all images side by side",
 }
 """What each key of the dock does, for tooltips and for the tutorial."""

@@ -1,4 +1,4 @@
-"""Looking around: which image is clicked, live maps, outlines, matches, side by side."""
+"""The controller of navigation: live heatmaps, outlines, best match, side by side."""
 
 from __future__ import annotations
 

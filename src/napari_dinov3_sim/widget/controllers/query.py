@@ -1,4 +1,4 @@
-"""What is asked for: points, classes, signs, how they combine, and regions."""
+"""The controller of the query section: points, classes, signs, regions."""
 
 from __future__ import annotations
 

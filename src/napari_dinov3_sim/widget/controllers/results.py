@@ -1,4 +1,4 @@
-"""What is made of the heatmaps: objects, peaks, matches, colours, files."""
+"""The controller of the results section: threshold, layers of results, files."""
 
 from __future__ import annotations
 

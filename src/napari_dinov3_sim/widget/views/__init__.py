@@ -1,4 +1,4 @@
-"""The visible parts of the dock: plain Qt widgets with signals; none knows the session.
+"""Views, the visible parts of the dock: plain Qt widgets with signals.
 
-May import Qt and `core/`; not `widget/controllers/`.
+May import Qt, `core/` and `backbones/`; from `session/` types only, and no controller.
 """

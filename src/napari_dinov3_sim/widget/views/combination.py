@@ -1,4 +1,4 @@
-"""Shapes and Labels layers whose regions are queries."""
+"""Views of the combination of points, of regions and of query files."""
 
 from __future__ import annotations
 

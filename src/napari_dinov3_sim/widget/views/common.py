@@ -1,4 +1,4 @@
-"""A choice among layers, known by their ids."""
+"""Widgets that several views use."""
 
 from __future__ import annotations
 

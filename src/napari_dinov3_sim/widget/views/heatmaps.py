@@ -1,4 +1,4 @@
-"""How heatmaps look: opacity, colormap, blending, scale, and class maps."""
+"""The view of heatmaps: opacity, colormap, blending, scale, class maps."""
 
 from __future__ import annotations
 

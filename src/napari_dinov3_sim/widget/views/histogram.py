@@ -1,4 +1,4 @@
-"""How many patches have which cosine, with a threshold that can be dragged."""
+"""The histogram of scores, with a threshold that can be dragged."""
 
 from __future__ import annotations
 

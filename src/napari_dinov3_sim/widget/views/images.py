@@ -1,4 +1,4 @@
-"""How fine images are searched, on which planes, and which layers are one colour image."""
+"""Views of the list of images, of embedding, of resolution and channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The combo box of models, and what is known of the chosen one."""
+"""The view of the model: the list of models, and what is known of the chosen one."""
 
 from __future__ import annotations
 

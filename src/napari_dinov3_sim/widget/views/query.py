@@ -1,4 +1,4 @@
-"""The classes that there are, with their colours; and whether the next click is one or is not."""
+"""Views of the query: its classes, navigation, and the buttons for points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From heatmaps to results: the threshold, and what can be made with it."""
+"""The view of results: the threshold, and the buttons of the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is higher than the screen is scrolled, without changing anything on the way."""
+"""Sections of the dock, which fold, in an area that scrolls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the dock, laid out."""
+"""All views of the dock, laid out in sections."""
 
 from __future__ import annotations
 
