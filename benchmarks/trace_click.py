@@ -1,4 +1,4 @@
-"""How many files of the package one click walks through, and how often it goes from one to another.
+"""How many files of the package one click visits, and how often it goes from one to another.
 
 A click on one of two open images is traced with ``sys.setprofile`` after a first click has loaded
 the model and embedded both images. Work runs on the calling thread, so that what workers do is
@@ -75,6 +75,7 @@ def trace_click() -> Trace:
 
 
 def main() -> None:
+    """Print the trace."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--files", action="store_true", help="list files and functions")
     parser.add_argument("--changes", action="store_true", help="list every change of file")
