@@ -26,7 +26,7 @@ def test_what_has_not_changed_is_the_same_object_in_the_next_state(session, view
     assert session._coordinator.state is not before
     assert session._coordinator.state.images is before.images
     assert session._coordinator.state.picked is before.picked
-    session.queries.add([[9.0, 9.0]])
+    session.add_query(image, 9, 9)
     after = session._coordinator.state
     assert after.images is before.images
     assert len(after.picked.picks) == 2

@@ -35,7 +35,7 @@ class Naive(Invariants):
 
     def check_groups(self, shown, points) -> None:
         """Each image and its points have a viewbox of their own, and nothing else is seen."""
-        mirrors = self.session._coordinator.interaction._side._mirror_layers.mirrors
+        mirrors = self.session._coordinator.interaction.viewboxes._mirror_layers.mirrors
         assert len(mirrors) == len(shown)
         for target, mirror in zip(shown, mirrors, strict=True):
             rows = [n for n, owner in enumerate(self.owner) if owner in (target, None)]

@@ -174,8 +174,7 @@ class Answers:
         if number != self._job:
             return
         self._note(message)
-        if not isinstance(message, MapReady):  # its layer is on the way
-            self._notify(message)
+        self._notify(message)
         if not self._visible_pending:
             self._start_next()
 
