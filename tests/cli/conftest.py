@@ -13,8 +13,8 @@ from PIL import Image
 from napari_dinov3_sim.backbones import ModelIdentity, loading
 from napari_dinov3_sim.backbones import identity as identity_module
 from napari_dinov3_sim.cli.parser import main
-from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.core.errors import BackboneError
+from napari_dinov3_sim.core.images import levels
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +126,7 @@ def ome(folder, picture):
 @pytest.fixture
 def coarse(ome, monkeypatch):
     """The second level is embedded."""
-    monkeypatch.setattr(zarrs, "MAX_LEVEL_PIXELS", 66 * 94 - 1)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 66 * 94 - 1)
     return ome
 
 

@@ -168,8 +168,7 @@ def test_the_level_of_a_pyramid_that_is_embedded_is_the_one_that_is_found(
     cli, folder, reopened, picture, monkeypatch
 ):
     zarr = pytest.importorskip("zarr")
-    for module in ("cli.reading.zarr_files", "session.images.planes"):
-        monkeypatch.setattr(f"napari_dinov3_sim.{module}.MAX_LEVEL_PIXELS", 1000)
+    monkeypatch.setattr("napari_dinov3_sim.core.images.levels.MAX_LEVEL_PIXELS", 1000)
     root = zarr.open_group("a.zarr", mode="w")
     image = picture(3, 40, 50).astype("u2") * 100
     root.create_array("0", data=image)

@@ -13,11 +13,10 @@ from napari_builtins.io import napari_get_reader
 
 from napari_dinov3_sim.cli.errors import InputError, UsageError
 from napari_dinov3_sim.cli.reading import open_file as sources
-from napari_dinov3_sim.cli.reading import zarr_files as zarrs
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
+from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.core.images.intensity import compute_window
 from napari_dinov3_sim.core.images.scanning import scan_pixels
-from napari_dinov3_sim.session.images import planes as session_planes
 
 
 def pixels(layer, position):
@@ -171,11 +170,10 @@ def test_a_stack_without_planes_is_refused(ome, tmp_path):
             OpenFile(source)
 
 
-def test_the_level_is_the_one_that_the_session_chooses(ome, monkeypatch):
-    assert zarrs.MAX_LEVEL_PIXELS == session_planes.MAX_LEVEL_PIXELS
+def test_the_level_is_the_finest_that_is_not_too_large(ome, monkeypatch):
     path, image = ome("zyx", (3, 20, 24))
     for limit, level in [(20 * 24, 0), (20 * 24 - 1, 1), (1, 1)]:
-        monkeypatch.setattr(zarrs, "MAX_LEVEL_PIXELS", limit)
+        monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", limit)
         with OpenFile(path) as file:
             layer = only_layer(file)
             assert (layer.level, layer.levels) == (level, 2)

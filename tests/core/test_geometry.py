@@ -1,4 +1,4 @@
-"""The patch grid: sizes, pixel to patch index, and the resampling of an axis."""
+"""The patch grid: sizes, pixel to patch index, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from napari_dinov3_sim.core.geometry import (
     PatchGrid,
     convert_pixel_coordinates_to_patch_index,
     pixel_from_coordinate,
-    resample_indices,
 )
 
 relaxed = settings(deadline=None, max_examples=60)
@@ -157,31 +156,3 @@ def test_pixel_i_covers_half_a_pixel_to_each_side(pixel, step):
     offset = step / 256 - 0.5  # exact in binary, from -0.5 to just under 0.5
     assert pixel_from_coordinate(pixel + offset) == pixel
     assert pixel_from_coordinate(np.float64(pixel + offset)) == pixel
-
-
-@relaxed
-@given(st.integers(1, 500), st.integers(1, 500))
-def test_resample_indices_exactly(size, source):
-    expected = [math.floor((Fraction(i) + Fraction(1, 2)) * source / size) for i in range(size)]
-    found = resample_indices(size, source)
-    assert found.tolist() == expected
-    assert found.dtype.kind == "i"
-    assert found.min() >= 0
-    assert found.max() < source
-
-
-@relaxed
-@given(st.integers(1, 2000))
-def test_resample_indices_of_equal_sizes_are_the_identity(size):
-    assert resample_indices(size, size).tolist() == list(range(size))
-
-
-@relaxed
-@given(st.integers(1, 200), st.integers(1, 9))
-def test_resample_indices_repeat_by_whole_factors(source, factor):
-    found = resample_indices(source * factor, source)
-    assert found.tolist() == np.repeat(np.arange(source), factor).tolist()
-
-
-def test_resample_indices_of_long_axes_do_not_overflow():
-    assert resample_indices(2**17, 2**40)[-1] == ((2 * 2**17 - 1) * 2**40) // 2**18

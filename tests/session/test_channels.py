@@ -17,7 +17,7 @@ from brute_force import (
 )
 
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.session.images import planes as planes_module
+from napari_dinov3_sim.core.images import levels
 
 
 def rgb_embeddings(channels):
@@ -294,7 +294,7 @@ def test_stacks_are_merged_plane_by_plane(session, viewer, rng):
 
 
 def test_the_same_level_of_all_is_embedded(session, viewer, rng, monkeypatch):
-    monkeypatch.setattr(planes_module, "MAX_LEVEL_PIXELS", 2000)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 2000)
     fine = rng.normal(size=(2, 96, 64)).astype(np.float32)
     layers = [
         viewer.add_image([plane, plane[::2, ::2]], multiscale=True, contrast_limits=(-3, 3))

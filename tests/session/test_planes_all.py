@@ -17,9 +17,9 @@ from brute_force import (
 )
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -185,7 +185,7 @@ def test_rolled_axes_are_answered_along_the_axis_that_is_hidden(session, viewer,
 
 
 def test_a_multiscale_stack_is_searched_at_the_level_that_fits(session, viewer, rng, monkeypatch):
-    monkeypatch.setattr(planes_module, "MAX_LEVEL_PIXELS", 40 * 40)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 40 * 40)
     full = rng.integers(0, 60000, (3, 64, 80)).astype(np.uint16)
     half = full[:, ::2, ::2].copy()
     stack = viewer.add_image([full, half], multiscale=True, contrast_limits=(0, 60000))

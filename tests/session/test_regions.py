@@ -20,8 +20,8 @@ from napari.components import ViewerModel
 from skimage.measure import points_in_poly
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
@@ -370,7 +370,7 @@ def test_lazy_labels_are_read_only_in_the_worker(session, viewer, two):
 
 
 def test_coarse_levels_of_image_and_labels_lie_over_each_other(session, viewer, rng, monkeypatch):
-    monkeypatch.setattr(planes_module, "MAX_LEVEL_PIXELS", 1000)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 1000)
     fine = rng.normal(size=(96, 64))
     image = viewer.add_image([fine, fine[::4, ::4]], multiscale=True, contrast_limits=(-3, 3))
     values = np.zeros((96, 64), int)

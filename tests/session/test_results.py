@@ -16,8 +16,8 @@ from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
+from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.results import computations as result_data
@@ -333,7 +333,7 @@ def test_results_of_a_rolled_stack_lie_in_the_planes_shown(session, stack, viewe
 def test_results_of_a_multiscale_image_are_in_pixels_of_level_0(
     session, viewer, rng, monkeypatch, said, tmp_path
 ):
-    monkeypatch.setattr(planes_module, "MAX_LEVEL_PIXELS", 60 * 90)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 60 * 90)
     fine = rng.normal(size=(120, 180))
     image = viewer.add_image([fine, fine[::2, ::2]], multiscale=True, name="levels")
     session.add_query(image, 101, 50)

@@ -13,7 +13,7 @@ from brute_force import (
     reference_window,
 )
 
-from napari_dinov3_sim.session.images import planes as planes_module
+from napari_dinov3_sim.core.images import levels
 
 
 def plane_map(query_plane, pick, target_plane, window_query, window_target):
@@ -156,7 +156,7 @@ def test_dask_is_read_plane_by_plane(session, viewer, rng):
 
 
 def test_multiscale_embeds_the_level_that_fits_and_says_so(session, viewer, rng, monkeypatch):
-    monkeypatch.setattr(planes_module, "MAX_LEVEL_PIXELS", 60 * 60)
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 60 * 60)
     full = rng.normal(size=(97, 101)).astype(np.float32)
     half = full[::2, ::2].copy()
     layer = viewer.add_image([full, half], multiscale=True, name="pyramid")

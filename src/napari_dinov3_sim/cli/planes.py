@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.reading.paths import matching, unique_stems, without_
 from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
 from napari_dinov3_sim.cli.tasks import PlaneTask, open_files
 from napari_dinov3_sim.cli.terminal import note
+from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,18 +103,14 @@ class SearchPlane:
 
     def embedded(self, point: Point) -> Point:
         """Return the embedded pixel that holds the middle of a pixel of the finest level."""
-        if self.plan.shape == self.plan.full_shape:
-            return point
-        x, y = ((floor(at) + 0.5) / r for at, r in zip(point, self.ratios, strict=True))
-        return x, y
+        (height, width), (full_height, full_width) = self.plan.shape, self.plan.full_shape
+        x, y = map(floor, point)
+        return pixel_in_level(x, full_width, width), pixel_in_level(y, full_height, height)
 
     def full(self, x: float, y: float) -> Point:
-        """Return where a place of the embedded plane lies in the finest level.
-
-        The centre of pixel i is at i in both, so that coarser pixels lie between finer ones.
-        """
+        """Return where a place of the embedded plane lies in the finest level."""
         across, down = self.ratios
-        return (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
+        return coordinate_in_level(x, across), coordinate_in_level(y, down)
 
 
 def planes_of_file(plan: FilePlan) -> list[SearchPlane]:

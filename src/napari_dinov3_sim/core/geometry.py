@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError, PointError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -118,22 +112,3 @@ def convert_pixel_coordinates_to_patch_index(x: float, y: float, grid: PatchGrid
         )
     row, column = int(y // grid.patch_size), int(x // grid.patch_size)
     return row * grid.columns + column
-
-
-def resample_indices(size: int, source_size: int) -> NDArray[np.intp]:
-    """Return, for each of `size` cells along an axis, the source cell under its centre.
-
-    Parameters
-    ----------
-    size : int
-        Number of cells wanted.
-    source_size : int
-        Number of cells of the source that spans the same length.
-
-    Returns
-    -------
-    ndarray of int, shape (size,)
-        ``floor((i + 0.5) * source_size / size)``; the identity where the sizes are equal.
-    """
-    # In integers, so that no rounding can move a cell: (2i + 1) * source // (2 * size).
-    return (2 * np.arange(size, dtype=np.int64) + 1) * source_size // (2 * size)

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.cli.errors import InputError, UsageError
+from napari_dinov3_sim.core.images.levels import embedded_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from napari_dinov3_sim.cli.reading.axes import ReadAs
-
-MAX_LEVEL_PIXELS = 4096**2
-"""As in the session: the finest level of at most this many pixels a plane is embedded."""
 
 _MARKS = (".zarray", ".zgroup", "zarr.json")
 
@@ -114,7 +112,9 @@ def _open(path: Path, node: Any) -> tuple[ZarrLevel, int | None]:
         image = _multiscale(path, node.attrs)
         arrays = [node[dataset["path"]] for dataset in image["datasets"]]
         axis = _channel_axis(image, arrays[0].ndim)
-    level = _choose(arrays)
+    number = embedded_level([array.shape for array in arrays])
+    shape = tuple(int(n) for n in arrays[0].shape)
+    level = ZarrLevel(arrays[number], shape, number, len(arrays))
     if level.data.ndim < 2:
         raise InputError(f"{path} has {level.data.ndim} axis; name an array of two or more.")
     if axis is not None and axis >= level.data.ndim - 2:
@@ -146,11 +146,3 @@ def _channel_axis(image: Mapping[str, Any], ndim: int) -> int | None:
         if axis_type == "channel" or name == "c":
             return number
     return None
-
-
-def _choose(arrays: list[Any]) -> ZarrLevel:
-    shape = tuple(int(n) for n in arrays[0].shape)
-    for number, data in enumerate(arrays):
-        if data.shape[-1] * data.shape[-2] <= MAX_LEVEL_PIXELS:
-            return ZarrLevel(data, shape, number, len(arrays))
-    return ZarrLevel(arrays[-1], shape, len(arrays) - 1, len(arrays))

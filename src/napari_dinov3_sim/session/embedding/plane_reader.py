@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, has_contrast, uses_window
+from napari_dinov3_sim.core.images.levels import pixel_in_level
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.sources import ArraySource, PixelSource
@@ -109,8 +110,7 @@ def _source(plane: Plane, part: int, position: tuple[int, ...] | None = None) ->
         axes, at = (ndim - 2, ndim - 1), dict(enumerate(position))
     index: list[int | slice] = []
     for axis, (full, size) in enumerate(zip(plane.shape, plane.level_shape, strict=True)):
-        level = slice(None) if axis in axes else (2 * at[axis] + 1) * size // (2 * full)
-        index.append(level)
+        index.append(slice(None) if axis in axes else pixel_in_level(at[axis], full, size))
     return ArraySource(plane.data[part], tuple(index), plane.rgb, plane.name)
 
 

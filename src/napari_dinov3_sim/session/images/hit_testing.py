@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_dinov3_sim.core.geometry import pixel_from_coordinate
+from napari_dinov3_sim.core.images.levels import pixel_in_level
 from napari_dinov3_sim.session.images.planes import choose_level, levels_of, plane_at, shown_axes
 from napari_dinov3_sim.session.images.transforms import plane_transform
 
@@ -74,7 +75,7 @@ class ImageExtent:
     def _embedded_pixel(self, coordinate: float, axis: int) -> int | None:
         size, embedded = self.shape[axis], self.level_shape[axis]
         pixel = pixel_from_coordinate(coordinate)
-        return (2 * pixel + 1) * embedded // (2 * size) if 0 <= pixel < size else None
+        return pixel_in_level(pixel, size, embedded) if 0 <= pixel < size else None
 
 
 class HitTester:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.core.geometry import resample_indices
+from napari_dinov3_sim.core.images.levels import pixel_in_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.session.images.planes import LayerAxes
 
 NOT_COMPUTED = float("nan")
@@ -26,9 +27,6 @@ MAX_PLAIN = 2**22
 
 MAX_LEVEL_SIDE = 2048
 MAX_LEVEL_ELEMENTS = 2**26
-
-Position = tuple[int, ...]
-"""Where a plane lies along the axes that it does not span, ascending."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ class PatchwiseArray:
             return np.asarray(self)[key]
         indices, dropped = _expand(key, self.shape)
         pixels = [
-            resample_indices(size, full)[index]
+            pixel_in_level(index, size, full)
             for size, full, index in zip(self.shape, self.full_shape, indices, strict=True)
         ]
         return self._at(pixels).squeeze(axis=dropped)
@@ -111,8 +109,8 @@ class PatchwiseArray:
         """Return the patch row and the patch column over pixels of the plane's two axes."""
         patches = []
         for axis, embedded in zip(self.axes, self.grid.image_shape, strict=True):
-            full = self.full_shape[axis]
-            patches.append((2 * pixels[axis] + 1) * embedded // (2 * full) // self.grid.patch_size)
+            pixel = pixel_in_level(pixels[axis], self.full_shape[axis], embedded)
+            patches.append(pixel // self.grid.patch_size)
         return patches
 
 

@@ -12,15 +12,13 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, check_dtype, check_shape
+from napari_dinov3_sim.core.images.levels import coordinate_in_level, embedded_level
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
-
-MAX_LEVEL_PIXELS = 4096**2
-"""The finest level of a multiscale layer with at most this many pixels a plane is embedded."""
 
 WindowKey = tuple[Hashable, int]
 """Layer id and version of its data: one window for a whole layer."""
@@ -149,8 +147,7 @@ def data_coordinates(
     out = np.zeros((len(places), len(plane.shape)))
     for axis, index in key.position:
         out[:, axis] = index
-    # A coarser level has its pixel centres between those of level 0.
-    out[:, list(key.axes)] = (places[:, ::-1] + 0.5) * level_ratios(plane) - 0.5
+    out[:, list(key.axes)] = coordinate_in_level(places[:, ::-1], level_ratios(plane))
     return out
 
 
@@ -206,12 +203,10 @@ def levels_of(layer: Image | Labels) -> list[Any]:
 
 
 def choose_level(layer: Image | Labels, axes: tuple[int, int]) -> tuple[int, Any]:
-    """Return the number and the array of the finest level that is not too large."""
+    """Return the number and the array of the level that is embedded."""
     levels = levels_of(layer)
-    for number, data in enumerate(levels):
-        if data.shape[axes[0]] * data.shape[axes[1]] <= MAX_LEVEL_PIXELS:
-            return number, data
-    return len(levels) - 1, levels[-1]
+    number = embedded_level([data.shape for data in levels], axes)
+    return number, levels[number]
 
 
 def refusal(layer: Image) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
 from napari_dinov3_sim.session.answering.question import LabelsPick
 from napari_dinov3_sim.session.images.planes import choose_level, shown_axes
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, plane_transform
@@ -129,7 +130,7 @@ class LabelPlanes:
         full = self.shape
         index: list[int | slice] = [slice(None)] * self._layer.ndim
         for axis, at in position:
-            index[axis] = (2 * at + 1) * data.shape[axis] // (2 * full[axis])
+            index[axis] = pixel_in_level(at, full[axis], data.shape[axis])
         rows, columns = (data.shape[axis] / full[axis] for axis in axes)
         return LazyPlane(data, tuple(index)), (rows, columns)
 
@@ -284,8 +285,7 @@ class LabelRegions:
         for y, x in ((0, 0), (1, 0), (0, 1)):
             at = _with_plane(world, self._scene.world(plane, x, y), plane.key.axes)
             data = placement.to_data(at)[list(axes)]
-            # A coarser level has its pixel centres between those of level 0.
-            found.append((data + 0.5) * labels.ratio - 0.5)
+            found.append(coordinate_in_level(data, np.array(labels.ratio)))
         origin, down, right = found
         matrix = np.column_stack([down - origin, right - origin])
         return tuple(matrix.ravel().tolist()), tuple(origin.tolist())

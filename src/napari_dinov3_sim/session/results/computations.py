@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.geometry import PatchGrid
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.search.matches import Matches
     from napari_dinov3_sim.core.search.peaks import Peak
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
-    from napari_dinov3_sim.session.images.patch_array import Position
     from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
     from napari_dinov3_sim.session.messages import PlaneMaps, StateHandle
     from napari_dinov3_sim.session.results.result_jobs import Check
