@@ -14,9 +14,9 @@ from PIL import Image
 from skimage.io import imread
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.cli import embeddings as embedding
 from napari_dinov3_sim.core.embedding import embed as core_embed
 from napari_dinov3_sim.core.images.intensity import compute_window
+from napari_dinov3_sim.store import cached_embedding
 
 SUFFIX = ".embeddings.safetensors"
 
@@ -117,7 +117,7 @@ def test_changed_pixels_are_embedded_again(embed, search_stored, computed, pictu
 def test_another_model_is_embedded_again(embed, search_stored, computed, monkeypatch, backbone):
     embed("gray.png")
     computed.clear()
-    monkeypatch.setattr(embedding, "digest_of", lambda *_: "0" * 64)
+    monkeypatch.setattr(cached_embedding, "digest_of", lambda *_: "0" * 64)
     assert search_stored("gray.png").code == 0
     assert computed == [(50, 70)]
 

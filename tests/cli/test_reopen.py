@@ -80,7 +80,7 @@ def test_a_model_that_is_another_one_mixes_nothing(
         options += ("--embeddings", "store")
     outcome = cli(command, "gray.png", "rgb.png", *options, *MODEL)
     assert outcome.code == 2
-    assert "run the command again" in outcome.err
+    assert "stored embeddings of that model were used; start again." in outcome.err
     assert len(list((folder / "store").iterdir())) == 1
 
 

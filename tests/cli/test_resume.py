@@ -156,7 +156,9 @@ def test_what_changes_while_it_is_embedded_is_not_kept(cli, tall, monkeypatch, n
 
     monkeypatch.setattr(DiskTileCache, "put", put)
     result = cli("embed", name, "gray.png", *ARGUMENTS)
-    assert f"{name} was changed while it was embedded; run the command again." in result.err
+    assert (
+        f"The pixels of {name} changed while they were embedded; embed them again." in result.err
+    )
     (written,) = Path("store").iterdir()
     assert (result.code, written.name.startswith("gray-")) == (2, True)
     left.clear()

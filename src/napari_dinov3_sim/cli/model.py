@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_dinov3_sim.backbones import ModelChangedError
+from napari_dinov3_sim.backbones.lazy_model import LazyModel
 from napari_dinov3_sim.cli.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_dinov3_sim.backbones import DINOv3Backbone, ModelIdentity
     from napari_dinov3_sim.cli.terminal import ProgressBars
 
 
-class LazyModel:
-    """A model that is loaded when the first plane is found in no store.
-
-    Parameters
-    ----------
-    load : callable
-    identity : ModelIdentity or None
-        What is remembered of it; without, it is loaded at once.
-    """
-
-    def __init__(self, load: Callable[[], DINOv3Backbone], identity: ModelIdentity | None) -> None:
-        self._load, self._identity = load, identity
-        self._backbone = load() if identity is None else None
-
-    @property
-    def identity(self) -> DINOv3Backbone | ModelIdentity:
-        """The model, or what is remembered of it; both have the same fingerprint."""
-        return self.load() if self._identity is None else self._identity
-
-    def load(self) -> DINOv3Backbone:
-        """Return the model.
-
-        Raises
-        ------
-        ModelError
-            It cannot be loaded, or is not the one whose stored embeddings were used.
-        """
-        if self._backbone is None:
-            backbone = self._load()
-            if self._identity is not None and backbone.fingerprint != self._identity.fingerprint:
-                raise ModelChangedError(
-                    backbone.name,
-                    "it is not what it was when it was last loaded, and stored embeddings of "
-                    "that model were used",
-                    "run the command again",
-                )
-            self._backbone = backbone
-        return self._backbone
+CommandModel: TypeAlias = "LazyModel[DINOv3Backbone]"
+"""The model of a command."""
 
 
-def open_model(model: str, device: str, dtype: str, bars: ProgressBars | None = None) -> LazyModel:
+def open_model(
+    model: str, device: str, dtype: str, bars: ProgressBars | None = None
+) -> CommandModel:
     """Return a model as `load_backbone` would, unread if something is remembered of it.
 
     Parameters

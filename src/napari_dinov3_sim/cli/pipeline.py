@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones import ModelError
-from napari_dinov3_sim.cli.embeddings import PlaneEmbedder, recipe_of
+from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store, recipe_of
 from napari_dinov3_sim.cli.errors import Failures, PlaneFailed, UsageError, failed
 from napari_dinov3_sim.cli.model import describe_model, say_model
 from napari_dinov3_sim.cli.output.files import (
@@ -22,19 +22,19 @@ from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_resul
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
 from napari_dinov3_sim.cli.terminal import FLAT, note, say
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store import DiskStore
+from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.embeddings import FoundEmbeddings
-    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.cli.output.files import OutputFolder
     from napari_dinov3_sim.cli.terminal import ProgressBars
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.store.cached_embedding import FoundEmbeddings
 
     Score = Callable[[PatchImageState], Sequence[SimilarityMap]]
 
@@ -52,14 +52,14 @@ class EmbeddingFinder:
     Attributes
     ----------
     planes : PlaneOpener
-    embedder : PlaneEmbedder
+    embedder : CachedEmbedder
     bars : ProgressBars
     count : int
         How many planes there are, for the progress.
     """
 
     planes: PlaneOpener
-    embedder: PlaneEmbedder
+    embedder: CachedEmbedder
     bars: ProgressBars
     count: int
     _found: int = 0
@@ -72,9 +72,15 @@ class EmbeddingFinder:
         which = f" ({self._found} of {self.count})" if self.count > 1 else ""
         progress = self.bars.tiles(f"Embedding {place.short_name}{which}")
         source, window = self.planes.source(place), self.planes.window(place)
-        missing = partial(self._note_missing, place)
-        found = self.embedder.find(source, place.short_name, window, progress, missing)
-        if not found.contrast and (place.is_only or window is not None):
+        found, contrast = find_embeddings(
+            self.embedder,
+            source,
+            place.short_name,
+            window,
+            progress=progress,
+            on_missing=partial(self._note_missing, place),
+        )
+        if not contrast and (place.is_only or window is not None):
             self._note_once(place, FLAT.format(path=place.path), self._flat)
         return found
 
@@ -88,7 +94,8 @@ class EmbeddingFinder:
             return failed(place.path, error)
 
     def _note_missing(self, place: SearchPlane) -> None:
-        folder = None if self.embedder.store is None else self.embedder.store.folder
+        disk = self.embedder.store.disk
+        folder = None if disk is None else disk.folder
         self._note_once(place, NOTHING.format(folder=folder, name=place.name), self._missing)
 
     def _note_once(self, place: SearchPlane, text: str, told: set[Path]) -> None:
@@ -172,11 +179,10 @@ class Search:
         """Make the folder of the results."""
         return open_folder(self.arguments.out)
 
-    def finder(self, model: LazyModel, bars: ProgressBars) -> EmbeddingFinder:
+    def finder(self, model: CommandModel, bars: ProgressBars) -> EmbeddingFinder:
         """Return what finds the embeddings of planes, or makes them."""
-        folder = self.arguments.embeddings
-        store = DiskStore(folder, warn=note) if folder else None
-        embedder = PlaneEmbedder(model, store, recipe_of(self.arguments))
+        store = open_store(self.arguments.embeddings)
+        embedder = CachedEmbedder(model, recipe_of(self.arguments), store, note, keeps=False)
         return EmbeddingFinder(self.planes, embedder, bars, len(self.places))
 
     def results(
@@ -200,8 +206,8 @@ class Search:
             if isinstance(found, PlaneFailed):
                 self.failures.add(found)
             else:
-                maps, stored = tuple(score(found.state)), found.stored is not None
-                yield Result(place, maps, found.state.window, stored)
+                maps, window = tuple(score(found.state)), found.state.window
+                yield Result(place, maps, window, found.was_stored)
 
     def write(self, results: Sequence[Result], folder: OutputFolder) -> SearchReport:
         """Write the files of all planes."""
@@ -214,7 +220,7 @@ class Search:
         self,
         written: SearchReport,
         folder: OutputFolder,
-        model: LazyModel,
+        model: CommandModel,
         asked: dict[str, Any],
         images: list[dict[str, Any]],
     ) -> int:
@@ -224,7 +230,7 @@ class Search:
         ----------
         written : SearchReport
         folder : OutputFolder
-        model : LazyModel
+        model : CommandModel
         asked, images
             What was asked and what is reported of each plane, for the JSON object.
         """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.cli.reading.layer import Layer
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.images.levels import Position
-    from napari_dinov3_sim.core.images.sources import PixelSource
+    from napari_dinov3_sim.core.images.sources import ArraySource
     from napari_dinov3_sim.core.search.similarity import Point
 
 
@@ -305,7 +305,7 @@ class PlaneOpener:
     read_as: ReadAs
     _windows: dict[tuple[Path, int], IntensityWindow | None] = field(default_factory=dict)
 
-    def source(self, place: SearchPlane) -> PixelSource:
+    def source(self, place: SearchPlane) -> ArraySource:
         """Return a plane, unread.
 
         Raises

@@ -9,26 +9,25 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.embeddings import PlaneEmbedder
+from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store
 from napari_dinov3_sim.cli.errors import InputError, PlaneFailed, failed, one_line
-from napari_dinov3_sim.cli.model import LazyModel, describe_model, open_model
+from napari_dinov3_sim.cli.model import describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.images.scanning import scan_pixels
-from napari_dinov3_sim.store import DiskStore
+from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.embeddings import FoundEmbeddings
+    from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.cli.reading.axes import ReadAs
     from napari_dinov3_sim.cli.reading.layer import Layer
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.images.levels import Position
-    from napari_dinov3_sim.core.images.sources import ArraySource
     from napari_dinov3_sim.core.protocols import Progress
+    from napari_dinov3_sim.store import EmbeddingStore
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class PlaneDone:
 def attempt(
     task: PlaneTask,
     settings: EmbedSettings,
-    model: LazyModel,
+    model: CommandModel,
     progress: Progress | None = None,
 ) -> PlaneDone | PlaneFailed:
     """Embed a plane and write it, unless that has been done; errors are returned."""
@@ -111,14 +110,12 @@ def attempt(
 
 
 def _embed(
-    task: PlaneTask, settings: EmbedSettings, model: LazyModel, progress: Progress | None
+    task: PlaneTask, settings: EmbedSettings, model: CommandModel, progress: Progress | None
 ) -> dict[str, Any]:
     layer, store = open_files.layer(task, settings.read_as), _store(settings.folder)
-    label = layer.label(task.position)
-    planes = PlaneEmbedder(model, store, settings.recipe, keeps_tiles=True)
-    source = layer.plane(task.position)
-    found = planes.find(source, label, task.window, progress)
-    path = found.stored or _written(found, source, store, label)
+    source, label = layer.plane(task.position), layer.label(task.position)
+    embedder = CachedEmbedder(model, settings.recipe, store, note)
+    found, contrast = find_embeddings(embedder, source, label, task.window, progress=progress)
     return {
         "image": str(task.path),
         "channel": None if layer.channel is None else layer.channel[1],
@@ -128,23 +125,12 @@ def _embed(
         "shape": list(found.state.image_shape),
         "patches": list(found.state.grid.shape),
         "dim": found.state.embeddings_normalized.shape[1],
-        "embeddings": str(path),
-        "skipped": found.stored is not None,
-        "resumed_tiles": list(found.tiles),
-        "has_contrast": found.contrast,
+        "embeddings": str(found.path),
+        "skipped": found.was_stored,
+        "resumed_tiles": list(found.resumed_tiles),
+        "has_contrast": contrast,
         "process": f"{platform.node()}:{os.getpid()}",
     }
-
-
-def _written(found: FoundEmbeddings, source: ArraySource, store: DiskStore, label: str) -> Path:
-    # What was written into the file meanwhile, or deleted from it, would go under the digest of
-    # what was there before, and a chunk of Zarr that is missing is no error: it reads as zeros.
-    if scan_pixels(source).digest != found.seen.digest:
-        store.tiles(found.digest, label).discard()
-        raise InputError(
-            f"{source.name} was changed while it was embedded; run the command again."
-        )
-    return store.write(found.digest, found.state, label)
 
 
 class OpenFileCache:
@@ -182,8 +168,8 @@ open_files = OpenFileCache()
 
 
 @functools.lru_cache(maxsize=1)
-def _store(folder: Path) -> DiskStore:
-    return DiskStore(folder, warn=note)
+def _store(folder: Path) -> EmbeddingStore:
+    return open_store(folder, must_write=True)
 
 
 _one_at_a_time = threading.Lock()
@@ -191,7 +177,7 @@ _one_at_a_time = threading.Lock()
 
 
 @functools.lru_cache(maxsize=1)
-def _model(model: str, device: str, dtype: str) -> LazyModel:
+def _model(model: str, device: str, dtype: str) -> CommandModel:
     return open_model(model, device, dtype)
 
 

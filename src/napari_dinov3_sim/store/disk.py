@@ -39,6 +39,8 @@ class DiskStore:
         Bytes that the folder may hold; the least recently used goes first. None for no bound.
     warn : callable, optional
         Told in one sentence of each damaged file, and once of a folder that cannot be written.
+    must_write : bool, optional
+        Whether `put` raises where embeddings cannot be written, instead of going on without.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class DiskStore:
         folder: Path,
         budget: int | None = None,
         warn: Callable[[str], object] = _log.warning,
+        *,
+        must_write: bool = False,
     ) -> None:
-        self.budget = budget
+        self.budget, self._must_write = budget, must_write
         self._folder, self._warn = Folder(folder), warn
         self._refused = self._cleared = False
         self._used: int | None = None
@@ -123,6 +127,8 @@ class DiskStore:
         try:
             return self.write(digest, state, label)
         except StoreError as error:
+            if self._must_write:
+                raise
             self._tell_once(error)
             return None
 

@@ -65,7 +65,7 @@ class EmbeddingStore:
             self.memory.put(digest, state)
         return state
 
-    def put(self, digest: str, state: PatchImageState, label: str = "") -> None:
+    def put(self, digest: str, state: PatchImageState, label: str = "") -> Path | None:
         """Keep a state in memory and, as far as it allows, on disk; for worker threads.
 
         Parameters
@@ -75,10 +75,17 @@ class EmbeddingStore:
         state : PatchImageState
         label : str, optional
             By which a person recognises the file.
+
+        Returns
+        -------
+        Path or None
+            The file; None where there is none.
         """
         self.memory.put(digest, state)
-        if self.disk is not None and self.disk.put(digest, state, label) is not None:
+        path = None if self.disk is None else self.disk.put(digest, state, label)
+        if path is not None:
             self._on_disk.add(digest)
+        return path
 
     def tiles(self, digest: str, label: str = "") -> DiskTileCache | None:
         """Return where the finished tiles of an image are kept; None without a disk."""

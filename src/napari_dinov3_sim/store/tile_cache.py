@@ -42,6 +42,13 @@ class DiskTileCache:
     ) -> None:
         self._folder, self._digest = folder, digest
         self._written, self._failed = written, failed
+        self._found: set[int] = set()
+        self._made: set[int] = set()
+
+    @property
+    def resumed(self) -> tuple[int, int]:
+        """How many tiles an interrupted run has left, and of how many that were needed."""
+        return len(self._found - self._made), len(self._found | self._made)
 
     def get(self, number: int) -> NDArray[np.float32 | np.float16] | None:
         """Return a finished tile, or None; what is damaged counts as not finished."""
@@ -49,12 +56,16 @@ class DiskTileCache:
             content = read_array(self._path(number))
         except (OSError, StoreError):
             return None
-        mine = content.metadata.get("digest") == self._digest
-        return content.array if mine and content.metadata.get("tile") == str(number) else None
+        mine = {"digest": self._digest, "tile": str(number)}
+        if not mine.items() <= content.metadata.items():
+            return None
+        self._found.add(number)
+        return content.array
 
     def put(self, number: int, embeddings: NDArray[np.float32 | np.float16]) -> None:
         """Keep the unit vectors that a tile owns."""
         path = self._path(number)
+        self._made.add(number)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_array(embeddings, path, {"digest": self._digest, "tile": str(number)})

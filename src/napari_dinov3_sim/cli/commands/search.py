@@ -23,7 +23,7 @@ from napari_dinov3_sim.store.query_files import load_query
 if TYPE_CHECKING:
     import argparse
 
-    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
 
@@ -43,7 +43,7 @@ def check_model_name(arguments: argparse.Namespace, query: SavedQuery) -> None:
 
 def open_model_of(
     arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars
-) -> LazyModel:
+) -> CommandModel:
     """Return the model that `--model` names, by default that of the query.
 
     Raises
@@ -59,7 +59,7 @@ def open_model_of(
     return model
 
 
-def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) -> LazyModel:
+def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) -> CommandModel:
     name = arguments.model or query.model
     try:
         return open_model(name, arguments.device, arguments.dtype, bars)
@@ -76,7 +76,7 @@ def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) 
         ) from error
 
 
-def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: LazyModel) -> str:
+def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: CommandModel) -> str:
     made = f"{arguments.query} was made with the model {query.model}"
     if arguments.dtype != "auto" and arguments.model in (None, query.model):
         return f"{made} in another arithmetic than {arguments.dtype}; leave --dtype out."
@@ -146,7 +146,7 @@ def _is_picture(path: Path) -> bool:
         return False
 
 
-def _note_difference(query: SavedQuery, recipe: Recipe, model: LazyModel) -> None:
+def _note_difference(query: SavedQuery, recipe: Recipe, model: CommandModel) -> None:
     remark = query.remark(recipe.factor, recipe.cell_size(model.identity.patch_size))
     if remark:
         note(f"note: the query finds less: {remark}; choose --resolution and --shifts to match.")

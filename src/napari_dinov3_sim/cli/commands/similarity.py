@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.model import LazyModel
+    from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.cli.pipeline import EmbeddingFinder
     from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
     from napari_dinov3_sim.core.images.levels import Position
@@ -225,8 +225,8 @@ def _search(
     def score(state: PatchImageState) -> Any:
         return score_classes([class_query], state, search.arguments.combine)
 
-    stored, window = found.stored is not None, found.state.window
-    clicked = Result(place, tuple(score(found.state)), window, stored, points, negatives)
+    maps, window = tuple(score(found.state)), found.state.window
+    clicked = Result(place, maps, window, found.was_stored, points, negatives)
     del found  # its embeddings are not needed while those of the others are in memory
     return class_query, list(search.results(finder, score, clicked))
 
@@ -252,7 +252,7 @@ def _asked(
     }
 
 
-def _save(search: Search, class_query: ClassQuery, result: Result, model: LazyModel) -> str:
+def _save(search: Search, class_query: ClassQuery, result: Result, model: CommandModel) -> str:
     from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 
     query = SavedQuery(

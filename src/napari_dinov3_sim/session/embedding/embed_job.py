@@ -7,14 +7,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled, ImageError
-from napari_dinov3_sim.session.embedding.model_loading import LazyJobModel
-from napari_dinov3_sim.session.embedding.plane_reader import (
-    PlanePixels,
-    check_unchanged,
-    read_pixels,
-)
+from napari_dinov3_sim.backbones import ModelChangedError
+from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled
+from napari_dinov3_sim.session.embedding.model_loading import job_model
+from napari_dinov3_sim.session.embedding.plane_reader import may_be_written_into, read_pixels
 from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, Progress
+from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.protocols import Backbone
-    from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.embedding.model_loading import CachingLoader
     from napari_dinov3_sim.session.images.planes import (
         IntensityWindows,
@@ -132,29 +129,29 @@ class EmbedJob:
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `ModelKnown` or `ModelLoaded`, `Progress`, and the result for each plane."""
-        model = LazyJobModel(
-            self.model,
-            self.load_model,
-            post,
-            token,
-            backbone=self.backbone,
-            identity=self.identity,
-        )
+        meter = _Meter(self.queue, post, token)
         try:
-            model.fingerprint()  # while it is not known, no plane is taken
-            self._embed_all(model, post, token)
-        except EmbeddingCancelled:
+            model = job_model(
+                self.model,
+                self.load_model,
+                post,
+                token,
+                backbone=self.backbone,
+                identity=self.identity,
+            )
+            self._embed_all(
+                CachedEmbedder(model, self.recipe, self.store, meter.notice), post, meter
+            )
+        except (EmbeddingCancelled, ModelChangedError):  # the embedder starts anew after a change
             return
 
-    def _embed_all(self, model: LazyJobModel, post: Receive, token: CancelToken) -> None:
+    def _embed_all(self, embedder: CachedEmbedder, post: Receive, meter: _Meter) -> None:
         windows = dict(self.windows)
-        meter = _Meter(self.queue, post, token)
         while (plane := self.queue.take()) is not None:
-            _check(token)
             meter.start(plane)
             try:
-                message = self._embed(plane, model, windows, meter)
-            except EmbeddingCancelled:
+                message = self._embed(plane, embedder, windows, meter)
+            except (EmbeddingCancelled, ModelChangedError):
                 raise
             except Exception as error:
                 post(Failure.of(error, "plane", plane.key))
@@ -165,49 +162,29 @@ class EmbedJob:
     def _embed(
         self,
         plane: Plane,
-        model: LazyJobModel,
+        embedder: CachedEmbedder,
         windows: Mapping[WindowKey, IntensityWindows],
         meter: _Meter,
     ) -> PlaneEmbedded:
-        from napari_dinov3_sim.store import digest_of
-
         key = plane.key.window_key
         read = read_pixels(plane, windows.get(key), meter.check)
-        digest = digest_of(read.digest, model.fingerprint(), read.window, self.recipe)
-        state = self.store.fetch(digest)
-        if state is None:
-            state = self._compute(plane, model.load(), read, digest, meter)
-        return PlaneEmbedded(plane.key, digest, state, key, read.windows, read.contrast)
-
-    def _compute(
-        self, plane: Plane, backbone: Backbone, read: PlanePixels, digest: str, meter: _Meter
-    ) -> PatchImageState:
-        from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
-
-        tiles = self.store.tiles(digest, plane.name)
-        state = create_patch_image_state(
+        found = embedder.find(read.digest, read.window) or embedder.compute(
             read.source,
-            backbone,
-            window=read.window,
-            recipe=self.recipe,
+            read.digest,
+            read.window,
+            plane.name,
             progress=meter,
-            tiles=tiles,
-            notice=meter.notice,
+            scan_again=may_be_written_into(read, plane),
+            check=meter.check,
         )
-        if state.fingerprint != backbone.fingerprint:
+        if found.state.fingerprint != embedder.model.fingerprint:
             raise BackboneError(
-                f"The memory did not suffice for {plane.name} with the model {backbone.name}; "
+                f"The memory did not suffice for {plane.name} with the model {self.model}; "
                 'choose the device "cpu", a smaller model or a lower resolution.'
             )
-        try:
-            check_unchanged(read, plane, meter.check)
-        except ImageError:
-            # Some of the tiles are of other pixels than the digest says.
-            if tiles is not None:
-                tiles.discard()
-            raise
-        self.store.put(digest, state, plane.name)
-        return state
+        return PlaneEmbedded(
+            plane.key, found.digest, found.state, key, read.windows, read.contrast
+        )
 
 
 def _check(token: CancelToken) -> None:

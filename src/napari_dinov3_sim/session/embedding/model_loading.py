@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.backbones import background_import
+from napari_dinov3_sim.backbones.lazy_model import LazyModel
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
 from napari_dinov3_sim.session.messages import Failure, Finished, ModelKnown, ModelLoaded, Progress
 
@@ -65,73 +66,57 @@ def _nothing() -> None:
     return None
 
 
-class LazyJobModel:
-    """The model of a job: what is known of it, and itself once something must be embedded.
+def job_model(
+    name: str,
+    load: CachingLoader,
+    post: Receive,
+    token: CancelToken,
+    *,
+    backbone: Backbone | None,
+    identity: ModelIdentity | None,
+) -> LazyModel[Backbone]:
+    """Return the model of a job, unread if something is remembered of it.
 
     Parameters
     ----------
     name : str
     load : CachingLoader
     post : callable
-        Told `ModelKnown`, `ModelLoaded`, `Progress` and `Failure`.
+        Is sent `ModelKnown`, `ModelLoaded`, `Progress` and `Failure`.
     token : CancelToken
     backbone : Backbone or None
         The model, if it is loaded.
     identity : ModelIdentity or None
         What is remembered of it, if that is known already.
+
+    Raises
+    ------
+    EmbeddingCancelled
+        The job was cancelled, or the model cannot be loaded, as a message says.
     """
+    if backbone is None and identity is None:
+        identity = load.known_identity(name)
+        if identity is not None:
+            post(ModelKnown(name, identity))
 
-    def __init__(
-        self,
-        name: str,
-        load: CachingLoader,
-        post: Receive,
-        token: CancelToken,
-        *,
-        backbone: Backbone | None,
-        identity: ModelIdentity | None,
-    ) -> None:
-        self._name, self._backbone, self._identity = name, backbone, identity
-        self._load_once, self._post, self._token = load, post, token
+    def report(what: str, done: int, total: int) -> None:
+        if token.cancelled:
+            raise EmbeddingCancelled
+        post(Progress(what, done, total))
 
-    def fingerprint(self) -> str:
-        """Return that of the model, from its identity if known, else by loading the model."""
-        if self._backbone is None and self._identity is None:
-            self._identity = self._load_once.known_identity(self._name)
-            if self._identity is not None:
-                self._post(ModelKnown(self._name, self._identity))
-        return self.load().fingerprint if self._identity is None else self._identity.fingerprint
-
-    def load(self) -> Backbone:
-        """Return the model.
-
-        Raises
-        ------
-        EmbeddingCancelled
-            It cannot be loaded, as a message says, or is not the one that its identity told of.
-        """
-        if self._backbone is None:
-            backbone = self._load()
-            self._post(ModelLoaded(self._name, backbone))
-            if self._identity is not None and self._identity.fingerprint != backbone.fingerprint:
-                raise EmbeddingCancelled
-            self._backbone = backbone
-        return self._backbone
-
-    def _load(self) -> Backbone:
-        self._post(Progress(f"Loading {self._name}", 0, 0))
+    def load_and_post() -> Backbone:
+        post(Progress(f"Loading {name}", 0, 0))
         try:
-            return self._load_once(self._name, self._report)
+            loaded = load(name, report)
         except EmbeddingCancelled:
             raise
         except Exception as error:
-            self._post(Failure.of(error, "model"))
+            post(Failure.of(error, "model"))
             raise EmbeddingCancelled from error
+        post(ModelLoaded(name, loaded))
+        return loaded
 
-    def _report(self, what: str, done: int, total: int) -> None:
-        if self._token.cancelled:
-            raise EmbeddingCancelled
-        self._post(Progress(what, done, total))
+    return LazyModel(load_and_post, identity, backbone)
 
 
 IDLE_SECONDS = 1.0

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, has_contrast, uses_window
 from napari_dinov3_sim.core.images.levels import pixel_in_level
 
@@ -146,17 +145,10 @@ def _settled(source: ArraySource, plane: Plane) -> PixelSource:
     return Source(pixels, channels_last=plane.rgb, name=plane.name)
 
 
-def check_unchanged(read: PlanePixels, plane: Plane, check: Check) -> None:
-    """Raise `ImageError` if a large array was written into while it was embedded."""
-    from napari_dinov3_sim.core.images.scanning import scan_pixels
-
+def may_be_written_into(read: PlanePixels, plane: Plane) -> bool:
+    """Whether its pixels are in memory and too many to be copied before they are read."""
     in_memory = any(isinstance(data, np.ndarray) for data in plane.data)
-    copied = _is_copied(read.source)
-    if in_memory and not copied and scan_pixels(read.source, check).digest != read.digest:
-        raise ImageError(
-            f"The pixels of {plane.name} changed while they were embedded; press Embed to embed "
-            "them as they are now."
-        )
+    return in_memory and not _is_copied(read.source)
 
 
 def _is_copied(source: PixelSource) -> bool:
