@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import StateError, StoreError
+from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.store.safetensors_io import FORMAT, cannot_write, write_atomically
 
@@ -24,18 +25,6 @@ FORMER_FORMAT = "napari-dinov3-sim-query/1"
 """Its list of classes was called ``kinds``; such files go on being read."""
 
 QUERY_SUFFIX = ".query.safetensors"
-
-PICTURES = (
-    b"\x89PNG\r\n",
-    b"\xff\xd8\xff",  # JPEG
-    b"II*\0",  # TIFF, and its larger kin
-    b"MM\0*",
-    b"II+\0",
-    b"MM\0+",
-    b"GIF8",
-    b"\x93NUMPY",
-)
-"""What files of images begin with; a saved query begins with the length of its header."""
 
 _CHOOSE = "choose a file that was saved as a query."
 
@@ -167,18 +156,10 @@ def _family(file_format: str) -> str:
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
     """Return the error for a file that is damaged, or was never a query."""
-    if _is_picture(path):
+    if is_image_file(path):
         return StoreError(f"{path} is a picture, not a saved query; {_CHOOSE}")
     reason = " ".join(str(error).split()).rstrip(".")
     return StoreError(f"{path} cannot be read as a saved query ({reason}); save the query again.")
-
-
-def _is_picture(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(max(map(len, PICTURES))).startswith(PICTURES)
-    except OSError:
-        return False
 
 
 def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedQuery:

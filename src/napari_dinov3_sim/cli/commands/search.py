@@ -13,11 +13,11 @@ from napari_dinov3_sim.cli.embeddings import recipe_of
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
-from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape
 from napari_dinov3_sim.cli.reading.paths import InputPaths, without_repeats
 from napari_dinov3_sim.cli.tasks import open_files
 from napari_dinov3_sim.cli.terminal import PROGRAM, ProgressBars, note
 from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.store.query_files import load_query
 
 if TYPE_CHECKING:
@@ -128,22 +128,13 @@ def _load(path: Path) -> SavedQuery:
     try:
         return load_query(path)
     except StoreError as error:
-        if not _is_picture(path):
+        if not is_image_file(path):
             raise
         raise UsageError(
             f"{path} is a picture, not a saved query; name first the file that `{PROGRAM} "
             f"similarity --save-query` wrote, or click in the picture with `{PROGRAM} similarity "
             f"{path} --at X Y`."
         ) from error
-
-
-def _is_picture(path: Path) -> bool:
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return path.is_file()
-    try:
-        return bool(picture_shape(path))
-    except Exception:  # whatever it is, Pillow does not know it
-        return False
 
 
 def _note_difference(query: SavedQuery, recipe: Recipe, model: CommandModel) -> None:

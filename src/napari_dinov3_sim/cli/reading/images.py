@@ -13,6 +13,7 @@ from napari_dinov3_sim.cli.errors import InputError
 from napari_dinov3_sim.cli.reading.axes import has_planes_of_colour, npy_order, tiff_order
 from napari_dinov3_sim.cli.reading.paths import check_there
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
+from napari_dinov3_sim.core.images.file_signatures import is_what_its_suffix_says
 from napari_dinov3_sim.core.images.intensity import MAX_CHANNELS, check_image
 
 if TYPE_CHECKING:
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
 ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
 """Of files that may hold a stack."""
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_JPEG = (b"\xff\xd8",)
-_BEGINNINGS = {
-    ".png": (b"\x89PNG",),
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".npy": (b"\x93NUMPY",),
-}
 _BEYOND = ("pickle", "imagecodecs")
 """Of errors about sound files that hold something else than is read here."""
 
@@ -126,18 +117,9 @@ def reading(path: Path) -> Iterator[None]:
 def unreadable(path: Path, error: Exception) -> str:
     """Say why the reader of a file failed, and the cure."""
     why = _brief(error)
-    if _begins_as_named(path) and not any(word in why for word in _BEYOND):
+    if is_what_its_suffix_says(path) and not any(word in why for word in _BEYOND):
         return f"{path} seems damaged or cut short ({why}); copy or export the image again."
     return f"{path} is not an image that can be read ({why}); save it as PNG, JPEG, TIFF or .npy."
-
-
-def _begins_as_named(path: Path) -> bool:
-    """Whether the first bytes of a file are those of the format that its suffix names."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(6).startswith(_BEGINNINGS.get(path.suffix.lower(), ()))
-    except OSError:  # gone meanwhile
-        return False
 
 
 def _pixels(path: Path, read_as: ReadAs) -> NDArray[Any]:
