@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import DINOv3ViTModel
 
-_CURE = "choose a DINOv3 ViT, `napari-dinov3-sim models` lists them"
 _LAYER = re.compile(r"^layer\.(\d+)\.")
 
 
@@ -65,7 +64,7 @@ def infer_architecture(
     """
     for key in _LANDMARKS:
         if key not in state:
-            raise WrongModelError(model, f"the weights lack {key}", _CURE)
+            raise WrongModelError(model, f"the weights lack {key}")
     inferred = _from_shapes(state)
     return inferred if config is None else _completed(inferred, config, model)
 
@@ -180,11 +179,11 @@ def _check(
 ) -> None:
     for key in sorted(expected.keys() ^ state.keys()):
         verb = "lack" if key in expected else "hold the foreign tensor"
-        raise WrongModelError(model, f"the weights {verb} {key.removeprefix('model.')}", _CURE)
+        raise WrongModelError(model, f"the weights {verb} {key.removeprefix('model.')}")
     for key, tensor in expected.items():
         if tensor.shape != state[key].shape:
             shapes = f"{tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
-            raise WrongModelError(model, f"the tensor {key} has the shape {shapes}", _CURE)
+            raise WrongModelError(model, f"the tensor {key} has the shape {shapes}")
 
 
 def _restore_buffers(network: torch.nn.Module, config: Any) -> None:

@@ -52,6 +52,14 @@ class CorruptWeightsError(ModelError):
 class WrongModelError(ModelError):
     """The file is sound, but does not hold a DINOv3 ViT."""
 
+    def __init__(
+        self,
+        model: str,
+        reason: str,
+        cure: str = "choose a DINOv3 ViT, `napari-dinov3-sim models` lists them",
+    ) -> None:
+        super().__init__(model, reason, cure)
+
 
 class DeviceError(ModelError):
     """The device or the arithmetic that was asked for is not to be had."""

@@ -241,5 +241,4 @@ def checked_config(config: dict[str, Any], model: str) -> dict[str, Any]:
     raise WrongModelError(
         model,
         f"its config.json says {found}, not dinov3_vit",
-        "choose a DINOv3 ViT, `napari-dinov3-sim models` lists them",
     )

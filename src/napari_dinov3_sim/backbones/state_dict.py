@@ -39,8 +39,6 @@ _RENAMES = [
 # RoPE frequencies are recomputed; the other norms act on CLS tokens only.
 _DROPPED = ("rope.", "rope_embed.", "local_cls_norm.", "cls_norm.")
 
-_CURE = "choose a DINOv3 ViT, `napari-dinov3-sim models` lists them"
-
 
 def detect_naming(keys: Iterable[str], model: str) -> Naming:
     """Tell from the names of its tensors who wrote a file.
@@ -70,7 +68,7 @@ def detect_naming(keys: Iterable[str], model: str) -> Naming:
             return "meta"
         if "reg_token" in names or "blocks.0.gamma_1" in names:
             return "timm"
-    raise WrongModelError(model, f"the weights are those of {_guess(names)}", _CURE)
+    raise WrongModelError(model, f"the weights are those of {_guess(names)}")
 
 
 def canonical(
@@ -139,9 +137,8 @@ def _split_projections(state: dict[str, torch.Tensor], model: str) -> dict[str, 
 def _three(stem: str, part: str, tensor: torch.Tensor, model: str) -> dict[str, torch.Tensor]:
     if tensor.shape[0] % 3:
         raise WrongModelError(
-            model, f"{stem}.attn.qkv.{part} has {tensor.shape[0]} rows, not three times the width",
-            _CURE,
-        )  # fmt: skip
+            model, f"{stem}.attn.qkv.{part} has {tensor.shape[0]} rows, not three times the width"
+        )
     return {
         f"{stem}.attention.{name}_proj.{part}": third
         for name, third in zip("qkv", tensor.chunk(3), strict=True)

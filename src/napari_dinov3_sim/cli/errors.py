@@ -22,6 +22,13 @@ class InputError(ImageError):
     """A file that was named cannot be read as an image."""
 
 
+class InputChangedError(InputError):
+    """A file is not what it was when it was read first."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was changed in the meantime; run the command again.")
+
+
 class OutputError(SimilarityError):
     """Results cannot be written where they were asked for."""
 

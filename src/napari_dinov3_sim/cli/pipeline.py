@@ -20,8 +20,9 @@ from napari_dinov3_sim.cli.output.files import (
 )
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
-from napari_dinov3_sim.cli.terminal import FLAT, note, say
+from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class EmbeddingFinder:
             on_missing=partial(self._note_missing, place),
         )
         if not contrast and (place.is_only or window is not None):
-            self._note_once(place, FLAT.format(path=place.path), self._flat)
+            self._note_once(place, NO_CONTRAST.format(name=place.path), self._flat)
         return found
 
     def attempt(self, place: SearchPlane) -> FoundEmbeddings | PlaneFailed:

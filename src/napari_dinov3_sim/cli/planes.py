@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import floor
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.errors import InputError, PlaneFailed, failed
+from napari_dinov3_sim.cli.errors import InputChangedError, InputError, PlaneFailed, failed
 from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape, reading
 from napari_dinov3_sim.cli.reading.layer import ending
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
@@ -282,7 +282,7 @@ def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
     tasks = []
     with OpenFile(plan.path, read_as) as file:
         if len(file.layers) != len(plan.layers):
-            raise InputError(f"{plan.path} was changed in the meantime; run the command again.")
+            raise InputChangedError(plan.path)
         for number, layer in enumerate(file.layers):
             window = layer.window()
             tasks += [
@@ -310,12 +310,12 @@ class PlaneOpener:
 
         Raises
         ------
-        InputError
+        InputChangedError
             Its file was changed since it was looked into.
         """
         layer = self._layer(place)
         if (layer.plane_shape, layer.leading) != (place.plan.shape, place.plan.leading):
-            raise InputError(f"{place.path} was changed in the meantime; run the command again.")
+            raise InputChangedError(place.path)
         return layer.plane(place.position)
 
     def window(self, place: SearchPlane) -> IntensityWindow | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store
-from napari_dinov3_sim.cli.errors import InputError, PlaneFailed, failed, one_line
+from napari_dinov3_sim.cli.errors import InputChangedError, PlaneFailed, failed, one_line
 from napari_dinov3_sim.cli.model import describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.cli.terminal import note
@@ -147,7 +147,7 @@ class OpenFileCache:
             self.close()
             self._file, self._of = OpenFile(task.path, read_as), of
         if task.layer >= len(self._file.layers):
-            raise InputError(f"{task.path} was changed in the meantime; run the command again.")
+            raise InputChangedError(task.path)
         return self._file.layers[task.layer]
 
     def close(self) -> None:

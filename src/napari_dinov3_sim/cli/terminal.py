@@ -82,9 +82,6 @@ class PlaneProgress:
 
 PROGRAM = "napari-dinov3-sim"
 
-FLAT = "{path} has no contrast: every patch looks the same."
-"""What is noted of an image of a single value, or without any."""
-
 
 def say(text: str) -> None:
     """Write lines to standard output."""

@@ -30,10 +30,7 @@ class PatchGrid:
 
     def __post_init__(self) -> None:
         if min(self.image_shape) < 1:
-            raise ImageError(
-                f"The image has no pixels (shape {self.image_shape}); open an image with at "
-                "least one row and one column."
-            )
+            raise no_pixels(self.image_shape)
         if self.patch_size < 1:
             raise ImageError(f"The patch size must be at least 1 pixel, not {self.patch_size}.")
 
@@ -64,6 +61,14 @@ class PatchGrid:
         """Whether pixel (x, y) lies inside the unpadded image."""
         height, width = self.image_shape
         return bool(0 <= y < height and 0 <= x < width)
+
+
+def no_pixels(shape: tuple[int, ...]) -> ImageError:
+    """Return the error for an image without rows or columns."""
+    return ImageError(
+        f"The image has no pixels (shape {shape}); open an image with at least one row and one "
+        "column."
+    )
 
 
 def pixel_from_coordinate(coordinate: float) -> int:

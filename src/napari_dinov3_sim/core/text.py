@@ -1,6 +1,16 @@
-"""Words for numbers in messages."""
+"""Words and sentences that several messages share."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def does_not_exist(path: Path) -> str:
+    """Return what the user is told of a file that is not there."""
+    return f"{path} does not exist; check the spelling and the folder."
 
 
 def plural(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
@@ -159,7 +160,7 @@ class MessageHandler:
         if message.contrast or key in self._without_contrast or target is None:
             return
         self._without_contrast.add(key)
-        self._signals.noticed.emit(f"{target.name} has no contrast: every patch looks the same.")
+        self._signals.noticed.emit(NO_CONTRAST.format(name=target.name))
 
     def on_answer_message(self, message: Message) -> None:
         """Handle a message of a job that answers."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
-from napari_dinov3_sim.store.safetensors_io import cannot_write, read_state, write_state
+from napari_dinov3_sim.store.safetensors_io import cannot_write, explained, read_state, write_state
 from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 if TYPE_CHECKING:
@@ -150,11 +150,9 @@ class DiskStore:
             The folder cannot be written (no permission, disk full).
         """
         path = self.path_of(digest) or self._folder.place(digest, label, SUFFIX)
-        try:
+        with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_state(state, path, digest)
-        except OSError as error:
-            raise cannot_write(path, error) from error
         self._tiles_of(digest, label).discard()
         self._count(path, path)
         return path

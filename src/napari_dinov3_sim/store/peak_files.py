@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.store.safetensors_io import cannot_write, write_atomically
+from napari_dinov3_sim.store.safetensors_io import explained, write_atomically
 
 if TYPE_CHECKING:
     import os
@@ -98,8 +98,6 @@ def save_peaks(
         The file cannot be written (no permission, disk full).
     """
     target = Path(path)
-    try:
+    with explained(target, "table"):
         write_atomically(target, peaks_table(rows, world_axes).encode())
-    except OSError as error:
-        raise cannot_write(target, error, "table") from error
     return target

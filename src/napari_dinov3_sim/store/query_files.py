@@ -12,7 +12,8 @@ import numpy as np
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
-from napari_dinov3_sim.store.safetensors_io import FORMAT, cannot_write, write_atomically
+from napari_dinov3_sim.core.text import does_not_exist
+from napari_dinov3_sim.store.safetensors_io import FORMAT, explained, write_atomically
 
 if TYPE_CHECKING:
     import os
@@ -75,10 +76,8 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
         arrays |= {f"{number}.{name}": array for name, array in _arrays_of(saved_class).items()}
     metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
     content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
-    try:
+    with explained(target, "query"):
         write_atomically(target, content)
-    except OSError as error:
-        raise cannot_write(target, error, "query") from error
     return target
 
 
@@ -134,7 +133,7 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _query_of(json.loads(metadata["query"]), arrays)
     except FileNotFoundError as error:
-        raise StoreError(f"{source} does not exist; check the spelling and the folder.") from error
+        raise StoreError(does_not_exist(source)) from error
     except StoreError:
         raise
     except Exception as error:  # a damaged file fails in its own way

@@ -69,11 +69,18 @@ def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
         The file cannot be written (no permission, disk full).
     """
     target = Path(path)
-    try:
+    with explained(target):
         write_state(state, target)
-    except OSError as error:
-        raise cannot_write(target, error) from error
     return target
+
+
+@contextmanager
+def explained(path: Path, what: str = "embeddings") -> Iterator[None]:
+    """Turn an OSError into the `StoreError` that says why `what` did not get into its file."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error, what) from error
 
 
 def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:

@@ -13,8 +13,9 @@ from napari_dinov3_sim.cli.model import open_model, say_description
 from napari_dinov3_sim.cli.output.files import open_folder
 from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
 from napari_dinov3_sim.cli.tasks import EmbedSettings, PlaneDone, PlaneTask, attempt, open_files
-from napari_dinov3_sim.cli.terminal import FLAT, PlaneProgress, ProgressBars, note, say
+from napari_dinov3_sim.cli.terminal import PlaneProgress, ProgressBars, note, say
 from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.core.text import plural
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class EmbedReport:
         if as_one and not done.facts["has_contrast"] and not file.is_flat:
             file.is_flat = True
             self._pause()
-            note(f"note: {FLAT.format(path=done.task.path)}")
+            note(f"note: {NO_CONTRAST.format(name=done.task.path)}")
 
     def _add_failed(self, failed: PlaneFailed) -> None:
         self._pause()

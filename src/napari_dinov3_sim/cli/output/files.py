@@ -55,10 +55,7 @@ class OutputFolder:
             with replacing(target) as part:
                 yield part
         except OSError as error:
-            raise OutputError(
-                f"{target} cannot be written ({error.strerror or error}); free some space or "
-                "choose another folder with --out."
-            ) from error
+            raise _cannot_write(target, error) from error
 
 
 def open_folder(path: Path) -> OutputFolder:
@@ -78,11 +75,15 @@ def open_folder(path: Path) -> OutputFolder:
             f"{path} is a file, not a folder; choose another folder with --out."
         ) from error
     except OSError as error:
-        raise OutputError(
-            f"The folder {path} cannot be written ({error.strerror or error}); choose another "
-            "one with --out."
-        ) from error
+        raise _cannot_write(path, error) from error
     return OutputFolder(path)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be written ({error.strerror or error}); free some space or choose another "
+        "folder with --out."
+    )
 
 
 def check_inputs_survive(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.cli.errors import InputError, SeveralErrors, UsageError
 from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.text import does_not_exist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,7 @@ def check_there(path: Path) -> None:
     if path.is_dir() and not is_zarr(path):
         raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
     if not path.exists():
-        raise InputError(f"{path} does not exist; check the spelling and the folder.")
+        raise InputError(does_not_exist(path))
 
 
 class InputPaths:

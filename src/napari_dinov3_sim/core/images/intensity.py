@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.geometry import no_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
             "(H, W, 3) or (H, W, 4)."
         )
     if 0 in shape:
-        raise ImageError(f"The image has no pixels (shape {shape}); open an image with pixels.")
+        raise no_pixels(shape)
     if len(shape) == 3 and shape[2] not in (3, 4):
         if shape[2] > MAX_CHANNELS and shape[2] >= min(shape[:2]):
             raise ImageError(
@@ -180,6 +181,10 @@ def window_of(image: NDArray[Any]) -> IntensityWindow | None:
     if not uses_window(image.dtype, channels):
         return None
     return compute_window(image[..., :3] if image.ndim == 3 else image)
+
+
+NO_CONTRAST = "{name} has no contrast: every patch looks the same."
+"""What the user is told of an image for which `has_contrast` is false."""
 
 
 def has_contrast(window: IntensityWindow | None) -> bool:
