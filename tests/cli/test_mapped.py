@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dinov3_sim.cli.reading.open_file import MappedArray, OpenFile
-from napari_dinov3_sim.cli.tasks import open_files
+from napari_dinov3_sim.cli.tasks import OpenFileCache
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.scanning import scan_pixels
 
@@ -56,17 +56,17 @@ def test_a_file_that_is_cut_short_while_it_is_read_fails_alone(
 ):
     np.save("a.npy", picture(4, 60, 50, dtype=np.uint16))
     tifffile.imwrite("a.tif", np.load("a.npy"), photometric="minisblack")
-    real = open_files.layer
+    real = OpenFileCache.layer
 
-    def layer(task, read_as):
-        found = real(task, read_as)
+    def layer(self, task, read_as):
+        found = real(self, task, read_as)
         if task.position == (2,):
             times = Path(name).stat().st_mtime_ns
             os.truncate(name, 1000)
             os.utime(name, ns=(times, times))  # a clock that does not tell
         return found
 
-    monkeypatch.setattr(open_files, "layer", layer)
+    monkeypatch.setattr(OpenFileCache, "layer", layer)
     result = cli("embed", name, "gray.png", "--out", "store", "--model", "builtin")
     assert result.code == 2
     assert (

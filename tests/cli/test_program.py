@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_a_terminal_shows_the_tiles(search, monkeypatch, picture):
 def test_a_terminal_shows_the_download(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with terminal.ProgressBars() as bars:
+    with closing(terminal.ProgressBars()) as bars:
         bars.download("Downloading a", 0, 0)
         bars.download("Downloading a", 500_000, 1_000_000)
         bars.download("Downloading b", 1, 10)
@@ -120,7 +121,7 @@ def test_a_terminal_shows_the_download(monkeypatch):
 
 
 def test_a_file_gets_no_bars(capsys):
-    with terminal.ProgressBars() as bars:
+    with closing(terminal.ProgressBars()) as bars:
         bars.download("Downloading a", 1, 2)
         bars.tiles("Embedding b")(1, 2)
     assert capsys.readouterr().err == ""

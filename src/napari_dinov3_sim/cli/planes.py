@@ -14,7 +14,7 @@ from napari_dinov3_sim.cli.reading.layer import ending
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.cli.reading.paths import matching, unique_stems, without_repeats
 from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
-from napari_dinov3_sim.cli.tasks import PlaneTask, open_files
+from napari_dinov3_sim.cli.tasks import OpenFileCache, PlaneTask
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
 
@@ -294,7 +294,7 @@ def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
 
 @dataclass(eq=False)
 class PlaneOpener:
-    """Opens the planes that are searched, each through the window of its layer.
+    """Opens the planes that are searched, each through the window of its layer; close it.
 
     Attributes
     ----------
@@ -303,6 +303,7 @@ class PlaneOpener:
     """
 
     read_as: ReadAs
+    _files: OpenFileCache = field(default_factory=OpenFileCache)
     _windows: dict[tuple[Path, int], IntensityWindow | None] = field(default_factory=dict)
 
     def source(self, place: SearchPlane) -> ArraySource:
@@ -328,4 +329,8 @@ class PlaneOpener:
         return self._windows[layer]
 
     def _layer(self, place: SearchPlane) -> Layer:
-        return open_files.layer(place.task(None), self.read_as)
+        return self._files.layer(place.task(None), self.read_as)
+
+    def close(self) -> None:
+        """Close the file that was read last."""
+        self._files.close()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.protocols import Progress
-    from napari_dinov3_sim.store import EmbeddingStore
 
 
 @dataclass(frozen=True)
@@ -95,44 +94,6 @@ class PlaneDone:
     model: dict[str, Any]
 
 
-def attempt(
-    task: PlaneTask,
-    settings: EmbedSettings,
-    model: CommandModel,
-    progress: Progress | None = None,
-) -> PlaneDone | PlaneFailed:
-    """Embed a plane and write it, unless that has been done; errors are returned."""
-    try:
-        facts = _embed(task, settings, model, progress)
-    except Exception as error:
-        return failed(task.path, error, task.megapixels)
-    return PlaneDone(task, facts, describe_model(model.identity))
-
-
-def _embed(
-    task: PlaneTask, settings: EmbedSettings, model: CommandModel, progress: Progress | None
-) -> dict[str, Any]:
-    layer, store = open_files.layer(task, settings.read_as), _store(settings.folder)
-    source, label = layer.plane(task.position), layer.label(task.position)
-    embedder = CachedEmbedder(model, settings.recipe, store, note)
-    found, contrast = find_embeddings(embedder, source, label, task.window, progress=progress)
-    return {
-        "image": str(task.path),
-        "channel": None if layer.channel is None else layer.channel[1],
-        "plane": list(task.position),
-        "level": layer.level,
-        "levels": layer.levels,
-        "shape": list(found.state.image_shape),
-        "patches": list(found.state.grid.shape),
-        "dim": found.state.embeddings_normalized.shape[1],
-        "embeddings": str(found.path),
-        "skipped": found.was_stored,
-        "resumed_tiles": list(found.resumed_tiles),
-        "has_contrast": contrast,
-        "process": f"{platform.node()}:{os.getpid()}",
-    }
-
-
 class OpenFileCache:
     """The file of the last task, which stays open for the next one."""
 
@@ -164,16 +125,58 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-open_files = OpenFileCache()
+class TaskRunner:
+    """Does the tasks of a run, one after the other.
 
+    Parameters
+    ----------
+    settings : EmbedSettings
+    model : LazyModel
+    files : OpenFileCache
+    """
 
-@functools.lru_cache(maxsize=1)
-def _store(folder: Path) -> EmbeddingStore:
-    return open_store(folder, must_write=True)
+    def __init__(self, settings: EmbedSettings, model: CommandModel, files: OpenFileCache) -> None:
+        self._model, self._files, self._read_as = model, files, settings.read_as
+        store = open_store(settings.folder, must_write=True)
+        self._embedder = CachedEmbedder(model, settings.recipe, store, note)
+
+    def attempt(
+        self, task: PlaneTask, progress: Progress | None = None
+    ) -> PlaneDone | PlaneFailed:
+        """Embed a plane and write it, unless that has been done; errors are returned."""
+        try:
+            facts = self._embed(task, progress)
+        except Exception as error:
+            return failed(task.path, error, task.megapixels)
+        return PlaneDone(task, facts, describe_model(self._model.identity))
+
+    def _embed(self, task: PlaneTask, progress: Progress | None) -> dict[str, Any]:
+        layer = self._files.layer(task, self._read_as)
+        source, label = layer.plane(task.position), layer.label(task.position)
+        found, contrast = find_embeddings(
+            self._embedder, source, label, task.window, progress=progress
+        )
+        return {
+            "image": str(task.path),
+            "channel": None if layer.channel is None else layer.channel[1],
+            "plane": list(task.position),
+            "level": layer.level,
+            "levels": layer.levels,
+            "shape": list(found.state.image_shape),
+            "patches": list(found.state.grid.shape),
+            "dim": found.state.embeddings_normalized.shape[1],
+            "embeddings": str(found.path),
+            "skipped": found.was_stored,
+            "resumed_tiles": list(found.resumed_tiles),
+            "has_contrast": contrast,
+            "process": f"{platform.node()}:{os.getpid()}",
+        }
 
 
 _one_at_a_time = threading.Lock()
-"""A process has one model and one file open, however many threads its worker has."""
+"""A worker has one model and one file open, however many threads it has."""
+
+_files_of_worker = OpenFileCache()
 
 
 @functools.lru_cache(maxsize=1)
@@ -181,11 +184,17 @@ def _model(model: str, device: str, dtype: str) -> CommandModel:
     return open_model(model, device, dtype)
 
 
+@functools.lru_cache(maxsize=1)
+def _runner(settings: EmbedSettings) -> TaskRunner:
+    model = _model(settings.model, settings.device, settings.dtype)
+    return TaskRunner(settings, model, _files_of_worker)
+
+
 def run_on_worker(task: PlaneTask, settings: EmbedSettings) -> PlaneDone | PlaneFailed:
     """Embed a plane on a cluster's worker, whose process loads the model once."""
     with _one_at_a_time:
         try:
-            model = _model(settings.model, settings.device, settings.dtype)
+            runner = _runner(settings)
         except SimilarityError as error:
             return PlaneFailed(task.path, one_line(error), ends_all=True)
-        return attempt(task, settings, model)
+        return runner.attempt(task)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
 
 class PlaneProgress:
-    """A bar in megapixels on standard error, and only on a terminal.
+    """A bar in megapixels on standard error, and only on a terminal; close it.
 
     Parameters
     ----------
@@ -25,35 +24,18 @@ class PlaneProgress:
         self._planes, self._megapixels = planes, megapixels
         self._finished, self._done = 0, 0.0
         self._name, self._current = "", 0.0
-        self._bar: Any = None
+        bar_format = (
+            "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} MP [{elapsed}<{remaining}]"
+        )
+        self._bar = _bar(total=megapixels, unit="MP", bar_format=bar_format)
 
-    def __enter__(self) -> PlaneProgress:
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=self._megapixels,
-                unit="MP",
-                leave=False,
-                file=sys.stderr,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} MP "
-                "[{elapsed}<{remaining}]",
-            )
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def close(self) -> None:
+        """Take the bar away for good."""
+        self._bar.close()
 
     def pause(self) -> None:
         """Take the bar away; it comes back with the next progress."""
-        if self._bar is not None:
-            self._bar.clear()
+        self._bar.clear()
 
     def start(self, name: str, megapixels: float) -> None:
         """Begin a plane."""
@@ -73,8 +55,6 @@ class PlaneProgress:
         self._show(f"{self._finished}/{self._planes} planes", 0.0)
 
     def _show(self, what: str, of_current: float) -> None:
-        if self._bar is None:
-            return
         self._bar.set_description_str(f"Embedding {self._name} ({what})", refresh=False)
         self._bar.n = min(self._done + of_current, self._megapixels)
         self._bar.refresh()
@@ -117,22 +97,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 class ProgressBars:
-    """Progress bars on standard error, one at a time and only on a terminal."""
+    """Progress bars on standard error, one at a time and only on a terminal; close it."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._description = ""
-
-    def __enter__(self) -> ProgressBars:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
 
     def download(self, description: str, done: int, total: int) -> None:
         """Show the bytes of a download; a progress callback of `load_backbone`."""
@@ -143,28 +112,22 @@ class ProgressBars:
         return partial(self._show, description, "tile")
 
     def _show(self, description: str, unit: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
         if self._bar is None or description != self._description:
-            self._open(description, unit, total)
+            self.close()
+            self._description = description
+            self._bar = _bar(desc=description, unit=unit, unit_scale=unit == "B")
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 
-    def _open(self, description: str, unit: str, total: int) -> None:
-        from tqdm import tqdm
-
-        self._close()
-        self._description = description
-        self._bar = tqdm(
-            total=total or None,
-            desc=description,
-            unit=unit,
-            unit_scale=unit == "B",
-            leave=False,
-            file=sys.stderr,
-        )
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+
+def _bar(**options: Any) -> Any:
+    from tqdm import tqdm
+
+    # None: on a terminal only.
+    return tqdm(disable=None, leave=False, file=sys.stderr, **options)

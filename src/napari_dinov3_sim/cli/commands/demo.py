@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.model import load_model, say_model
@@ -50,7 +51,7 @@ def run(out: Path, model: str, device: str = "auto", *, gui: bool | None = None)
         The exit code.
     """
     folder = open_folder(out)
-    with ProgressBars() as bars:
+    with closing(ProgressBars()) as bars:
         backbone = load_model(model, device, "auto", bars)
         say_model(backbone)
         for pair in DEMO_PAIRS:

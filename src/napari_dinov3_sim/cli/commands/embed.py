@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,13 @@ from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.cli.model import open_model, say_description
 from napari_dinov3_sim.cli.output.files import open_folder
 from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
-from napari_dinov3_sim.cli.tasks import EmbedSettings, PlaneDone, PlaneTask, attempt, open_files
+from napari_dinov3_sim.cli.tasks import (
+    EmbedSettings,
+    OpenFileCache,
+    PlaneDone,
+    PlaneTask,
+    TaskRunner,
+)
 from napari_dinov3_sim.cli.terminal import PlaneProgress, ProgressBars, note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
@@ -205,7 +212,7 @@ def _embed(
     plans: Sequence[FilePlan], settings: EmbedSettings, scheduler: str | None, report: EmbedReport
 ) -> None:
     planes, megapixels = sum(p.planes for p in plans), sum(p.megapixels for p in plans)
-    with PlaneProgress(planes, megapixels) as meter:
+    with closing(PlaneProgress(planes, megapixels)) as meter:
         report.begin(plans, meter)
         if scheduler is None:
             results = _here(plans, settings, meter)
@@ -220,17 +227,16 @@ def _embed(
 def _here(
     plans: Sequence[FilePlan], settings: EmbedSettings, meter: PlaneProgress
 ) -> Iterator[PlaneDone | PlaneFailed]:
-    with ProgressBars() as bars:
+    with closing(ProgressBars()) as bars:
         model = open_model(settings.model, settings.device, settings.dtype, bars)
-    try:
+    with closing(OpenFileCache()) as files:
+        runner = TaskRunner(settings, model, files)
         for task in tasks_of(plans, settings.read_as):
             if isinstance(task, PlaneTask):
                 meter.start(task.path.name, task.megapixels)
-                yield attempt(task, settings, model, meter.tile)
+                yield runner.attempt(task, meter.tile)
             else:
                 yield task
-    finally:
-        open_files.close()
 
 
 def _on_cluster(

@@ -14,7 +14,6 @@ from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.reading.paths import InputPaths, without_repeats
-from napari_dinov3_sim.cli.tasks import open_files
 from napari_dinov3_sim.cli.terminal import PROGRAM, ProgressBars, note
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
@@ -98,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
     search = Search.of(arguments, [saved_class.name for saved_class in query.classes], paths)
-    with closing(open_files), ProgressBars() as bars:
+    with closing(search.planes), closing(ProgressBars()) as bars:
         search.check(inputs=[arguments.query])
         folder = search.open_folder()
         model = open_model_of(arguments, query, bars)

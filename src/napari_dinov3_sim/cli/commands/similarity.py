@@ -14,7 +14,6 @@ from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES
 from napari_dinov3_sim.cli.reading.paths import InputPaths, the_match, without_repeats
-from napari_dinov3_sim.cli.tasks import open_files
 from napari_dinov3_sim.cli.terminal import ProgressBars, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.images.levels import embedded_position
@@ -158,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     query, *targets = _read_names(arguments)
     click, classes = Click.of(arguments, query), [_class_name(arguments)]
     search = Search.of(arguments, classes, targets, click.file)
-    with closing(open_files), ProgressBars() as bars:
+    with closing(search.planes), closing(ProgressBars()) as bars:
         search.check(outputs=[arguments.save_query] if arguments.save_query else [])
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
