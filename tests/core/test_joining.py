@@ -73,10 +73,10 @@ def tiles_of(plan, dim=6, seed=0):
 
 
 def joined(plan, joint, tiles):
-    joiner = TileStitcher(plan, 6, joint)
+    stitcher = TileStitcher(plan, 6, joint)
     for number, vectors in enumerate(tiles):
-        joiner.add(number, vectors)
-    return joiner.embeddings
+        stitcher.add_tile(number, vectors)
+    return stitcher.embeddings
 
 
 def expected_of(plan, joint, tiles):
@@ -128,9 +128,9 @@ def test_sums_are_kept_in_full_precision(monkeypatch):
 @pytest.mark.parametrize("side", [400, 1600])
 def test_only_what_tiles_share_is_kept_besides_the_result(side):
     plan = plan_embedding((side, side), 4, Recipe(Tiling(80, 16)))
-    joiner = TileStitcher(plan, 6, "blend")
+    stitcher = TileStitcher(plan, 6, "blend")
     overlap, rows = 4 + 1, 20  # in patches; tiles are spaced evenly, to within one
     for number, vectors in enumerate(tiles_of(plan)):
-        joiner.add(number, vectors)
-        besides = joiner._below.untyped_storage().nbytes() + joiner._right.nbytes
+        stitcher.add_tile(number, vectors)
+        besides = stitcher._below.untyped_storage().nbytes() + stitcher._right.nbytes
         assert besides <= 4 * 6 * overlap * (plan.grid.columns + rows)

@@ -253,9 +253,9 @@ def test_nothing_is_kept_of_pixels_that_are_gone(session, viewer, image, rng):
     for _ in range(5):
         image.data = rng.normal(size=(60, 60))
     record = session._coordinator.embedder._record
-    assert len(record.planes()) == len(record.windows) == len(record.states) == 1
+    assert len(record.embedded_planes()) == len(record.windows) == len(record.states) == 1
     viewer.layers.clear()
-    assert not record.planes()
+    assert not record.embedded_planes()
     assert not record.windows
 
 

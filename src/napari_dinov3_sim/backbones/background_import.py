@@ -63,7 +63,7 @@ def gc_paused() -> Iterator[None]:
     """Hold Python's garbage collector back; what was made meanwhile counts as old afterwards.
 
     An import makes hundreds of thousands of objects, nearly all to stay. For each quarter more of
-    them the collector looks at every object there is, 0.1 to 0.3 s beside napari, and no other
+    them the collector visits every object there is, 0.1 to 0.3 s beside napari, and no other
     thread runs meanwhile.
     """
     enabled = gc.isenabled()
@@ -89,6 +89,6 @@ def _load_libraries() -> None:
         return
     dlopen = ctypes.CDLL(None).dlopen
     dlopen.restype, dlopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
-    # As torch itself does: the first for all libraries to see, the others for those who ask.
+    # As torch itself does: the first for all libraries to see, the others on request.
     for name, scope in zip(LIBRARIES, (os.RTLD_GLOBAL, os.RTLD_LOCAL), strict=True):
         dlopen(os.fsencode(Path(spec.origin).parent / "lib" / name), os.RTLD_LAZY | scope)

@@ -19,7 +19,7 @@ CUDA_TOKENS = 2**16
 """Tokens that keep any GPU busy."""
 
 MPS_TOKENS = 2**13
-"""Tokens at a time on Apple's GPUs, whose free memory cannot be asked for."""
+"""Tokens at a time on Apple's GPUs, whose free memory cannot be queried."""
 
 
 def choose_device(device: str, model: str) -> torch.device:

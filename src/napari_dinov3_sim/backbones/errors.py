@@ -66,4 +66,4 @@ class DeviceError(ModelError):
 
 
 class ModelChangedError(ModelError):
-    """The model that was loaded is not the one that its identity told of."""
+    """The model that was loaded is not the one that its identity described."""

@@ -120,7 +120,7 @@ def _bar_class(meter: _Meter) -> type[Any]:
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
-        """A bar that shows nothing and tells the meter."""
+        """A bar that shows nothing and reports to the meter."""
 
         monitor_interval = 0
 
@@ -173,7 +173,7 @@ def download_file(
 ) -> Path:
     """Download a file into the local cache.
 
-    The hub is first asked for the file's metadata with a time limit and without retries:
+    The file's metadata are first requested from the hub with a time limit and without retries:
     `HfApi.auth_check` has no time limit, and `hf_hub_download` alone retries for 23 to 34 s when
     there is no network.
 

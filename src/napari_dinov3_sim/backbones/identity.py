@@ -103,7 +103,7 @@ def known_identity(
 def facts_of(request: LoadRequest, material: ModelFiles) -> Facts:
     """Return what must not have changed for an identity to be true, as JSON holds it.
 
-    Asked before the weights are read, so that a change in the meantime is noticed.
+    Called before the weights are read, so that a change in the meantime is noticed.
     """
     return {
         "model": material.name,

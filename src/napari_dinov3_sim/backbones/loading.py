@@ -118,7 +118,7 @@ def load_backbone(
 
 
 def is_available(model: str | os.PathLike[str]) -> bool:
-    """Tell, without asking the network, whether a model can be loaded from this computer.
+    """Whether a model can be loaded from this computer, found out without the network.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def _label(material: ModelFiles, architecture: Architecture) -> str:
 
 
 def _facts(architecture: Architecture) -> list[tuple[str, object]]:
-    # Biases are told by the weights; a bias of zeros and none at all are the same.
+    # The weights show whether there are biases; one of zeros and none at all are the same.
     return [item for item in asdict(architecture).items() if not item[0].endswith("_bias")]
 
 

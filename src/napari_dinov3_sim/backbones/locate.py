@@ -120,7 +120,7 @@ def locate_here(model: str | os.PathLike[str]) -> ModelFiles | None:
 
 
 def is_here(model: str | os.PathLike[str]) -> bool:
-    """Tell whether a model can be loaded without a network."""
+    """Whether a model can be loaded without a network."""
     path = as_path(model)
     if path is not None:
         return path.exists()

@@ -41,7 +41,7 @@ _DROPPED = ("rope.", "rope_embed.", "local_cls_norm.", "cls_norm.")
 
 
 def detect_naming(keys: Iterable[str], model: str) -> Naming:
-    """Tell from the names of its tensors who wrote a file.
+    """Detect from the names of its tensors who wrote a file.
 
     Parameters
     ----------

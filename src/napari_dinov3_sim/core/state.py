@@ -22,7 +22,7 @@ class PatchImageState:
     ----------
     vectors : ndarray, shape (rows * columns, D)
         Unit rows, in row-major patch order: float32 up to 2**24 numbers, float16 above (see
-        `core.product.storage_dtype`).
+        `core.vectors.storage_dtype`).
     grid : PatchGrid
         The cells that have a vector: squares of P / (factor · shifts) pixels of the image.
         Padded pixels belong to it, wholly padded cells do not exist.

@@ -168,7 +168,7 @@ class MessageHandler:
         if isinstance(message, LayerReady):
             self._show(message)
         elif isinstance(message, StateGone):
-            self._embedder.lost(message.plane)
+            self._embedder.forget_state(message.plane)
         elif isinstance(message, Answered):
             self.histograms = message.histograms
             self._overlays.heatmaps.rescale(message.limits)
@@ -452,7 +452,7 @@ class Coordinator:
         if new.hidden or now != self._retained:
             self._retained = now
             used = picked.planes.keys() | images.planes.keys()
-            self.embedder.retain(used, new.hidden, images.versions)
+            self.embedder.keep_only(used, new.hidden, images.versions)
         if new.wanted or self.embedder.busy:
             self.embedder.request(new.wanted)
         if new.question is None or not images.planes:
@@ -492,7 +492,7 @@ class Coordinator:
         layers = {plane.key.layer for plane in planes}
         return StackProgress(
             sum(plane.stack_size for plane in planes),
-            sum(key.layer in layers for key in self.embedder.planes()),
+            sum(key.layer in layers for key in self.embedder.embedded_planes()),
             sum(key.layer in layers for key in self.answers.planes()),
         )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PlaneKey,
         WindowKey,
     )
+    from napari_dinov3_sim.store import EmbeddingStore
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class StateHandle:
 
     digest: str
     state: PatchImageState | None = field(default=None, repr=False, compare=False)
+
+    def fetch(self, store: EmbeddingStore) -> PatchImageState | None:
+        """Return the state, or None if no store has it any more; for worker threads."""
+        return store.fetch(self.digest) if self.state is None else self.state
 
 
 @dataclass(frozen=True)

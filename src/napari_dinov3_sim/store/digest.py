@@ -27,7 +27,7 @@ def digest_of(
     Parameters
     ----------
     pixels : str or ndarray
-        The pixels that are embedded, or their digest, as `core.sampling.survey` returns it.
+        The pixels that are embedded, or their digest from `scan_pixels`.
     fingerprint : str
         Fingerprint of the backbone.
     window : IntensityWindow or None

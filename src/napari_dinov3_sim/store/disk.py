@@ -38,7 +38,7 @@ class DiskStore:
     budget : int, optional
         Bytes that the folder may hold; the least recently used goes first. None for no bound.
     warn : callable, optional
-        Told in one sentence of each damaged file, and once of a folder that cannot be written.
+        Called with a sentence on each damaged file, and once on a folder that cannot be written.
     must_write : bool, optional
         Whether `put` raises where embeddings cannot be written, instead of going on without.
     """
@@ -73,7 +73,7 @@ class DiskStore:
     def get(self, digest: str) -> PatchImageState | None:
         """Return stored embeddings and mark them as used, or None.
 
-        What is not what its name says is renamed to ``….damaged``, and the user is told.
+        What does not match its name is renamed to ``….damaged``, with a warning.
         """
         for path in self._folder.find(digest, SUFFIX):
             state = self._read(path, digest)
@@ -106,7 +106,7 @@ class DiskStore:
             self._warn(f"{what}; it is now {aside.name} and the image is embedded again.")
 
     def put(self, digest: str, state: PatchImageState, label: str = "") -> Path | None:
-        """Keep embeddings, as far as the disk allows; a failure is told once.
+        """Keep embeddings, as far as the disk allows; a failure is reported once.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class DiskStore:
         except StoreError as error:
             if self._must_write:
                 raise
-            self._tell_once(error)
+            self._warn_once(error)
             return None
 
     def write(self, digest: str, state: PatchImageState, label: str = "") -> Path:
@@ -168,10 +168,10 @@ class DiskStore:
             folder,
             digest,
             lambda path: self._count(path, folder),
-            lambda path, error: self._tell_once(cannot_write(path, error)),
+            lambda path, error: self._warn_once(cannot_write(path, error)),
         )
 
-    def _tell_once(self, error: StoreError) -> None:
+    def _warn_once(self, error: StoreError) -> None:
         with self._lock:
             first, self._refused = not self._refused, True
         if first:

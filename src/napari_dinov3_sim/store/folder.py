@@ -111,7 +111,7 @@ class Folder:
         for name in names:
             if own := _OWN.fullmatch(name):
                 self._names.setdefault(own["digits"], []).append(name)
-        # Two changes within a tick of the clock leave the same stamp: look again next time.
+        # Two changes within a tick of the clock leave the same stamp: list it again next time.
         self._stamp = stamp if time.time_ns() - stamp > SETTLED else -1
 
     def units(self) -> list[FolderEntry]:

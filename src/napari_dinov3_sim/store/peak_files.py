@@ -27,7 +27,7 @@ class PeakRow:
     image : str
         Name of the image.
     class_name : str
-        What was looked for.
+        Name of its class.
     x, y : float
         In pixels of the image.
     score : float

@@ -28,9 +28,9 @@ class DiskTileCache:
     digest : str
         Of everything that decides the embeddings of the image.
     written : callable
-        Told of each file written.
+        Called with each file written.
     failed : callable
-        Told of a tile that could not be written; the run goes on without it.
+        Called with a tile that could not be written; the run goes on without it.
     """
 
     def __init__(

@@ -107,7 +107,7 @@ class OpenFile:
     ----------
     layers : list of Layer
     doubt : str
-        How the file was read, where it leaves that open; see `colours.Order`.
+        How the file was read, where it leaves that open; see `axes.AxisOrder`.
 
     Raises
     ------

@@ -118,7 +118,7 @@ class BatchRunner:
     batch_size : int
         Passes at a time; becomes smaller, never larger.
     notice : callable or None
-        Told of every retreat.
+        Called at every retreat to smaller batches or to the CPU.
     debias : int
         How many positional directions are projected out.
     """

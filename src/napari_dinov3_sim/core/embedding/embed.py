@@ -47,17 +47,17 @@ class EmbeddingTask:
     ----------
     image : ResampledImage
     plan : EmbeddingPlan
-    joiner : TileStitcher
+    stitcher : TileStitcher
     forward : BatchRunner
     tiles : TileCache or None
-        Asked before a tile is computed, and given each that was.
+        Queried before a tile is computed, and given each that was.
     progress : callable or None
         Called with (tiles done, tiles in all).
     """
 
     image: ResampledImage
     plan: EmbeddingPlan
-    joiner: TileStitcher
+    stitcher: TileStitcher
     forward: BatchRunner
     tiles: TileCache | None
     progress: Progress | None
@@ -70,7 +70,7 @@ class EmbeddingTask:
         # Closed on every way out, so that no thread outlives a cancel.
         with closing(read_ahead(batches, self.forward.stage)) as ready:
             self._collect(ready)
-        vectors: NDArray[np.float32 | np.float16] = self.joiner.embeddings.numpy()
+        vectors: NDArray[np.float32 | np.float16] = self.stitcher.embeddings.numpy()
         return vectors.reshape(-1, self.forward.backbone.dim)
 
     def _collect(self, ready: Iterator[Batch | CachedTile]) -> None:
@@ -109,13 +109,13 @@ class EmbeddingTask:
         rows, columns, _ = self._shape(number)
         cells = _interleaved(parts, self.plan.shifts)[:rows, :columns]
         # Rounded before they are joined, so that a run that recalls them joins the same.
-        vectors = (cells / lengths(cells)).to(self.joiner.embeddings.dtype)
+        vectors = (cells / lengths(cells)).to(self.stitcher.embeddings.dtype)
         if self.tiles is not None:
             self.tiles.put(number, vectors.numpy())
         self._join(number, vectors)
 
     def _join(self, number: int, vectors: torch.Tensor) -> None:
-        self.joiner.add(number, vectors)
+        self.stitcher.add_tile(number, vectors)
         self._done += 1
         self._report()
 
@@ -163,14 +163,14 @@ def embed_source(
     forward = BatchRunner(backbone, size, notice, recipe.debias)
     if len(plan.tiles) == 1:  # of which nothing can be resumed
         tiles = None
-    joiner = TileStitcher(plan, backbone.dim, recipe.tiling.joint)
+    stitcher = TileStitcher(plan, backbone.dim, recipe.tiling.joint)
     try:
-        vectors = EmbeddingTask(image, plan, joiner, forward, tiles, progress).run()
+        vectors = EmbeddingTask(image, plan, stitcher, forward, tiles, progress).run()
     except PrecisionChangedError as change:
         # What the cache holds belongs to the first arithmetic, and must not be mixed with this.
-        # The joiner's array is filled once more, from its first tile.
+        # The stitcher's array is filled once more, from its first tile.
         forward = BatchRunner(change.backbone, 1, notice, recipe.debias)
-        vectors = EmbeddingTask(image, plan, joiner, forward, None, progress).run()
+        vectors = EmbeddingTask(image, plan, stitcher, forward, None, progress).run()
     return vectors, plan.grid, forward.backbone.fingerprint
 
 
@@ -235,8 +235,6 @@ def create_patch_image_state(
     BackboneError
         The model returned values that are not finite, or the wrong number of them.
     """
-    # Embeddings that are there already are looked at without PyTorch.
-
     source = as_source(image)
     if window is None:
         window = source_window(source)

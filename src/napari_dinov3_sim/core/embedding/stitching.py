@@ -43,7 +43,7 @@ class TileSpan:
     weights: torch.Tensor
 
     @property
-    def settled(self) -> int:
+    def finished(self) -> int:
         """How many of the first cells no later tile has."""
         return self.stop - self.start - self.passed_on
 
@@ -116,10 +116,10 @@ class TileStitcher:
         self._undivided = [_undivided(axis) for axis in (self._down, self._across)]
         self._right = torch.empty(0)
         self._below = torch.empty(
-            (max(stretch.shared for stretch in self._down), plan.grid.columns, dim)
+            (max(span.shared for span in self._down), plan.grid.columns, dim)
         )
 
-    def add(self, number: int, vectors: torch.Tensor) -> None:
+    def add_tile(self, number: int, vectors: torch.Tensor) -> None:
         """Add the next tile of the plan.
 
         Parameters
@@ -134,25 +134,25 @@ class TileStitcher:
         part = vectors.float() * (down.weights[:, None] * across.weights)[..., None]
         if across.shared:
             part[:, : across.shared] += self._right
-        self._right = part[:, across.settled :].clone()
-        self._settle(part[:, : across.settled], down, across.start)
+        self._right = part[:, across.finished :].clone()
+        self._finish_rows(part[:, : across.finished], down, across.start)
 
-    def _settle(self, part: torch.Tensor, down: TileSpan, left: int) -> None:
+    def _finish_rows(self, part: torch.Tensor, down: TileSpan, left: int) -> None:
         columns = slice(left, left + part.shape[1])
         part[: down.shared] += self._below[: down.shared, columns]
-        below = part[down.settled :]
+        below = part[down.finished :]
         self._below[: len(below), columns] = below
-        rows = slice(down.start, down.start + down.settled)
-        part = part[: down.settled]
+        rows = slice(down.start, down.start + down.finished)
+        part = part[: down.finished]
         divisors = lengths(part)
         undivided = self._undivided[0][rows][:, None] & self._undivided[1][columns]
         divisors[undivided] = 1.0
         self.embeddings[rows, columns] = part / divisors
 
 
-def _undivided(stretches: Sequence[TileSpan]) -> torch.Tensor:
+def _undivided(spans: Sequence[TileSpan]) -> torch.Tensor:
     """Mark the cells of an axis over which one tile has all the weight."""
-    marked = torch.zeros(stretches[-1].stop, dtype=torch.bool)
-    for stretch in stretches:
-        marked[stretch.start : stretch.stop] |= stretch.weights == 1.0
+    marked = torch.zeros(spans[-1].stop, dtype=torch.bool)
+    for span in spans:
+        marked[span.start : span.stop] |= span.weights == 1.0
     return marked

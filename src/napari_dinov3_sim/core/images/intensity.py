@@ -51,7 +51,7 @@ class IntensityWindow:
 
 
 def check_image(image: ArrayLike) -> NDArray[Any]:
-    """Return the image as an array, or say why it cannot be embedded.
+    """Return the image as an array, or raise why it cannot be embedded.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def has_contrast(window: IntensityWindow | None) -> bool:
     -------
     bool
         False for an image of a single value, or without a finite one: all its patches look the
-        same, and have a cosine of 1 with each other. True for None, which says nothing of it.
+        same, and have a cosine of 1 with each other. True for None, which does not decide it.
     """
     return window is None or window.low < window.high
 

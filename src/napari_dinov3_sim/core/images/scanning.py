@@ -38,7 +38,7 @@ Block = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class PixelScan:
-    """What one pass over all pixels tells.
+    """What one pass over all pixels finds.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class PixelScan:
     window : IntensityWindow or None
         The intensity window of the plane; None for 8-bit colour, which is used as it is.
     contrast : bool
-        Whether anything can be seen in the plane, see `intensity.has_contrast`; 8-bit colour is
-        looked at itself.
+        Whether anything is visible in the plane, see `intensity.has_contrast`; of 8-bit
+        colour the pixels themselves are compared.
     """
 
     digest: str
@@ -130,7 +130,7 @@ def stack_window(
     Raises
     ------
     ImageError
-        There are no planes, or none can be read. One that cannot is left out, and told of when
+        There are no planes, or none can be read. One that cannot is left out, and reported when
         it is embedded.
     """
     if 0 in shape:

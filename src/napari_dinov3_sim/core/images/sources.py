@@ -55,7 +55,7 @@ def check_known_shape(shape: tuple[Any, ...], name: str) -> None:
 def check_region(
     pixels: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], name: str
 ) -> NDArray[Any]:
-    """Return a region in the dtype that its array says it has.
+    """Return a region in the dtype that its array declares.
 
     Digest, window and how it is drawn go by that dtype, and lazy arrays may be wrong about it.
 
@@ -175,7 +175,7 @@ class ArraySource:
 
     @property
     def chunks(self) -> tuple[Edges, Edges] | None:
-        """Chunk edges along rows and columns, where the array tells them."""
+        """Chunk edges along rows and columns, where the array declares them."""
         chunks = getattr(self.data, "chunks", None)
         if not chunks:
             return None

@@ -51,7 +51,7 @@ CONTRAST = 0.5
 
 @dataclass(frozen=True, eq=False)
 class ClassQuery:
-    """What is looked for under one name.
+    """What is searched under one name.
 
     Attributes
     ----------

@@ -105,7 +105,7 @@ class SavedClass:
 
 @dataclass(frozen=True, eq=False)
 class SavedQuery:
-    """A query that can be asked of other images, if the same model has embedded them.
+    """A query that can be searched in other images, if the same model has embedded them.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class SavedQuery:
             )
 
     def remark(self, factor: float, cell_size: int) -> str:
-        """Say how the embeddings that are asked differ from those that the query was made from.
+        """Return how the embeddings that are searched differ from those of the query.
 
         The model is the same and answers, but sees things larger or smaller than it did.
 

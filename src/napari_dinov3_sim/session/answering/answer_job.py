@@ -85,7 +85,7 @@ class AnswerJob:
         """Send `MapReady` for each plane, `LayerReady` for each layer, then `Answered`."""
         from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
-        states = {key: self._fetch(handle) for key, handle in self.question.states}
+        states = {key: handle.fetch(self.store) for key, handle in self.question.states}
         gone = [key for key, state in states.items() if state is None]
         for key in gone:
             post(StateGone(key))
@@ -94,13 +94,10 @@ class AnswerJob:
         found = {key: state for key, state in states.items() if state is not None}
         classes = build_class_queries(self.question, found, self.backgrounds)
         if classes:
-            _Round(self, classes, post, token).run()
-
-    def _fetch(self, handle: StateHandle) -> PatchImageState | None:
-        return handle.state if handle.state is not None else self.store.fetch(handle.digest)
+            _AnswerRun(self, classes, post, token).run()
 
 
-class _Round:
+class _AnswerRun:
     """One pass over the targets, and the layers that have changed since they were last sent."""
 
     def __init__(
@@ -133,7 +130,7 @@ class _Round:
         return not self._token.cancelled
 
     def _compare(self, target: TargetPlane) -> None:
-        state = self._job._fetch(target.handle)
+        state = target.handle.fetch(self._job.store)
         if state is None:
             self._post(StateGone(target.key))
             return

@@ -53,7 +53,7 @@ class PlaneQueue:
         Returns
         -------
         bool
-            False if the job cannot take them: it has seen the queue empty, or it is busy with a
+            False if the job cannot take them: it has found the queue empty, or it is busy with a
             plane that is not among them while others wait.
         """
         with self._lock:
@@ -209,7 +209,7 @@ class _Meter:
         _check(self._token)
 
     def notice(self, sentence: str) -> None:
-        """Tell the user."""
+        """Send a notice for the user."""
         self._post(Notice(sentence))
 
     def __call__(self, done: int, total: int) -> None:

@@ -103,7 +103,7 @@ class Embedder:
         self._recipe, identity = recipe, self._identity
         self.set_model(self.model, self.backbone)
         self._identity = identity
-        # Its fingerprint does not tell a state of the same model and another recipe.
+        # A state of the same model and another recipe has the same fingerprint.
         self._trusted_from = self._job + 1
 
     def preload(self) -> None:
@@ -126,20 +126,20 @@ class Embedder:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
         return self._record.handle(key)
 
-    def planes(self) -> tuple[PlaneKey, ...]:
+    def embedded_planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are embedded, whether or not they are held."""
-        return self._record.planes()
+        return self._record.embedded_planes()
 
     def windows(self, key: PlaneKey) -> IntensityWindows | None:
         """Return the windows that a plane's layer is drawn through, once it is embedded."""
         return self._record.windows_of(key)
 
-    def lost(self, key: PlaneKey) -> None:
+    def forget_state(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""
-        self._record.lost(key)
+        self._record.forget_state(key)
         self.changes += 1
 
-    def retain(
+    def keep_only(
         self,
         keys: Iterable[PlaneKey],
         waiting: Iterable[PlaneKey],
@@ -158,16 +158,16 @@ class Embedder:
         """
         present = set(alive)
         used = set(keys) | {key for key in waiting if not self._record.is_on_disk(key)}
-        self._record.retain(used, present)
-        self._requests.retain(present)
+        self._record.keep_only(used, present)
+        self._requests.keep_only(present)
         self._found_by_identity = {
             k: p for k, p in self._found_by_identity.items() if k.window_key in present
         }
 
     def reembed(self, planes: Iterable[Plane]) -> None:
-        """Read planes again and embed what is new in them, also where nothing has been asked.
+        """Read planes again and embed what is new in them, also where nothing has been requested.
 
-        Pixels that were changed in place tell nobody; the store knows those that were not.
+        Pixels that were changed in place emit no event; the store knows those that were not.
         """
         self.model_failed = False
         self._requests.request(planes)
@@ -233,7 +233,7 @@ class Embedder:
         self._queue, self._token, self.busy = None, None, False
 
     def cancel(self) -> None:
-        """Stop the running job; what it has finished is kept, the rest waits to be asked for."""
+        """Stop the running job; what it has finished is kept, the rest waits to be requested."""
         waiting = () if self._queue is None else self._queue.keys()
         self._requests.cancel(waiting, self.handle)
         self.paused = True
@@ -272,7 +272,7 @@ class Embedder:
             self._start_over(found)
 
     def _start_over(self, found: dict[PlaneKey, Plane]) -> None:
-        """Drop what was found by the identity of another model, and embed what was asked for."""
+        """Drop what was found by the identity of another model, and embed what was requested."""
         self._record.forget_embeddings()
         self.changes += 1
         self._requests.request_again(found)
@@ -285,7 +285,7 @@ class Embedder:
         identity = self.identity
         if identity is None or message.state.fingerprint != identity.fingerprint:
             return
-        self._record.keep(message)
+        self._record.add(message)
         self.changes += 1
         plane = self._requests.done(message.plane)
         if plane is not None and self.backbone is None:

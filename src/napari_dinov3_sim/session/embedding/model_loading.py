@@ -165,13 +165,13 @@ class EncoderPreload:
         self._token: CancelToken | None = None
 
     def start(self) -> None:
-        """Wait for a lull from now on; what fails in it is told when a model is loaded."""
+        """Wait for a lull from now on; what fails in it is reported when a model is loaded."""
         if not background_import.is_imported():
             self.postpone()
             self._token = self._runner.submit("warm-up", _import_encoder, _ignore)
 
     def postpone(self) -> None:
-        """Wait no longer: something has been asked."""
+        """Wait no longer: something is to be computed."""
         if self._token is not None:
             self._token.cancel()
             self._token = None
@@ -184,7 +184,7 @@ def _import_pandas(post: Receive, token: CancelToken) -> None:
 
 
 def _import_encoder(post: Receive, token: CancelToken) -> None:
-    """Import PyTorch and transformers when nothing else has been asked for a while.
+    """Import PyTorch and transformers when nothing else is computed for a while.
 
     It takes three seconds, and half of the time of every other thread meanwhile. Embeddings that
     are on disk are answered without it, and so it waits until they are.
@@ -193,7 +193,7 @@ def _import_encoder(post: Receive, token: CancelToken) -> None:
     if token.wait(IDLE_SECONDS):
         return
     background_import.import_torch()
-    if not token.cancelled:  # something was asked meanwhile
+    if not token.cancelled:  # something was requested meanwhile
         background_import.import_encoder()
 
 

@@ -37,7 +37,7 @@ class PlanePixels:
     digest : str
         Of the pixels, as `window` and `source` will show them.
     contrast : bool
-        Whether anything can be seen in the layer.
+        Whether anything is visible in the layer.
     """
 
     source: PixelSource
@@ -72,13 +72,13 @@ def read_pixels(plane: Plane, windows: IntensityWindows | None, check: Check) ->
     if windows is None:
         windows = _layer_windows(plane, check)
     source, window = _joined(sources, windows)
-    seen = scan_pixels(source, check)
+    scan = scan_pixels(source, check)
     if windows == ():
-        windows = (seen.window,)
-        window = seen.window
+        windows = (scan.window,)
+        window = scan.window
     # An empty plane of a stack is nothing unusual.
-    contrast = seen.contrast if len(plane.shape) == 2 else any(map(has_contrast, windows))
-    return PlanePixels(source, window, windows, seen.digest, contrast)
+    contrast = scan.contrast if len(plane.shape) == 2 else any(map(has_contrast, windows))
+    return PlanePixels(source, window, windows, scan.digest, contrast)
 
 
 def open_pixels(
@@ -118,7 +118,7 @@ def _layer_windows(plane: Plane, check: Check) -> IntensityWindows:
 
     A stack is sampled on evenly spaced planes, so that the noise of an empty plane is not
     stretched to full contrast, and always across the last two axes, so that the window does not
-    depend on what was looked at first.
+    depend on what was viewed first.
     """
     from napari_dinov3_sim.core.images.scanning import stack_window
 

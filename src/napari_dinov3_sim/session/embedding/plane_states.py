@@ -36,7 +36,7 @@ class PlaneStates:
         self._digests: dict[PlaneKey, str] = {}
         self._windows: dict[WindowKey, IntensityWindows] = {}
 
-    def planes(self) -> tuple[PlaneKey, ...]:
+    def embedded_planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are known, in use or not."""
         return tuple(self._digests)
 
@@ -61,7 +61,7 @@ class PlaneStates:
             return None
         state = self._states.get(key)
         if state is None:
-            # What the disk has is seen by the worker; asking it here would make the window wait.
+            # What the disk has is read by the worker; reading it here would make the window wait.
             state = self._store.get(digest)
             if state is None and self._store.disk is None:
                 return None
@@ -72,18 +72,18 @@ class PlaneStates:
         digest = self._digests.get(key)
         return digest is not None and self._store.is_on_disk(digest)
 
-    def keep(self, message: PlaneEmbedded) -> None:
+    def add(self, message: PlaneEmbedded) -> None:
         """Keep the state of a plane."""
         self._states[message.plane] = message.state
         self._digests[message.plane] = message.digest
         self._windows[message.window_key] = message.windows
 
-    def lost(self, key: PlaneKey) -> None:
+    def forget_state(self, key: PlaneKey) -> None:
         """Take note that no store has the state of a plane any more."""
         if key not in self._states:
             self._digests.pop(key, None)
 
-    def retain(self, used: AbstractSet[PlaneKey], alive: AbstractSet[WindowKey]) -> None:
+    def keep_only(self, used: AbstractSet[PlaneKey], alive: AbstractSet[WindowKey]) -> None:
         """Let go of the states of all other planes, and of all that is known of dead layers."""
         self._states = {k: v for k, v in self._states.items() if k in used}
         self._digests = {k: v for k, v in self._digests.items() if k.window_key in alive}
@@ -101,37 +101,37 @@ class PlaneStates:
 
 
 class EmbeddingRequests:
-    """What *Embed* has asked for, what has failed and what was cancelled."""
+    """What *Embed* has requested, what has failed and what was cancelled."""
 
     def __init__(self) -> None:
-        self._asked_for: dict[PlaneKey, Plane] = {}
+        self._requested: dict[PlaneKey, Plane] = {}
         self._failed: set[PlaneKey] = set()
         self._cancelled: set[PlaneKey] = set()
         self._paused = False
 
     def request(self, planes: Iterable[Plane]) -> None:
-        """Ask for planes, also for those that failed."""
+        """Request planes, also those that failed."""
         self.forget_failures()
-        self._asked_for = {plane.key: plane for plane in planes}
+        self._requested = {plane.key: plane for plane in planes}
 
     def request_again(self, planes: dict[PlaneKey, Plane]) -> None:
-        """Ask for planes that were thought to be done."""
-        self._asked_for |= planes
+        """Request planes that were thought to be done."""
+        self._requested |= planes
 
     def clear_requests(self) -> None:
-        """Forget what is asked for: it is done, or cannot be."""
-        self._asked_for.clear()
+        """Forget what is requested: it is done, or cannot be."""
+        self._requested.clear()
 
     def missing(
         self, planes: Iterable[Plane], has: Callable[[PlaneKey], object | None]
     ) -> tuple[Plane, ...]:
-        """Return what is to be embedded: these planes first, then those that were asked for."""
-        wanted = {plane.key: plane for plane in planes} | self._asked_for
-        barred = self._failed | self._cancelled
-        return tuple(p for key, p in wanted.items() if key not in barred and has(key) is None)
+        """Return what is to be embedded: these planes first, then those that were requested."""
+        wanted = {plane.key: plane for plane in planes} | self._requested
+        blocked = self._failed | self._cancelled
+        return tuple(p for key, p in wanted.items() if key not in blocked and has(key) is None)
 
     def is_blocked(self, key: PlaneKey) -> bool:
-        """Whether a plane is not tried before the user asks again."""
+        """Whether a plane is not tried before the user tries again."""
         return self._paused or key in self._failed or key in self._cancelled
 
     def retry(self) -> None:
@@ -147,23 +147,23 @@ class EmbeddingRequests:
     def cancel(
         self, waiting: Iterable[PlaneKey], has: Callable[[PlaneKey], object | None]
     ) -> None:
-        """Bar what is asked for and what waits; nothing is tried before the user asks again."""
-        barred = {*waiting, *self._asked_for}
-        self._cancelled |= {key for key in barred if has(key) is None}
-        self._asked_for.clear()
+        """Block what is requested and what waits; nothing is tried before the user tries again."""
+        blocked = {*waiting, *self._requested}
+        self._cancelled |= {key for key in blocked if has(key) is None}
+        self._requested.clear()
         self._paused = True
 
     def done(self, key: PlaneKey) -> Plane | None:
-        """Take a plane off those that were asked for, and return it if it was one."""
-        return self._asked_for.pop(key, None)
+        """Take a plane off those that were requested, and return it if it was one."""
+        return self._requested.pop(key, None)
 
     def failed(self, key: PlaneKey) -> None:
-        """Bar a plane that cannot be embedded."""
+        """Block a plane that cannot be embedded."""
         self._failed.add(key)
-        self._asked_for.pop(key, None)
+        self._requested.pop(key, None)
 
-    def retain(self, alive: AbstractSet[WindowKey]) -> None:
+    def keep_only(self, alive: AbstractSet[WindowKey]) -> None:
         """Forget the planes of layers and pixels that are gone."""
-        self._asked_for = {k: p for k, p in self._asked_for.items() if k.window_key in alive}
+        self._requested = {k: p for k, p in self._requested.items() if k.window_key in alive}
         self._failed = {key for key in self._failed if key.window_key in alive}
         self._cancelled = {key for key in self._cancelled if key.window_key in alive}

@@ -379,7 +379,7 @@ def state_of(plane: Plane, handle: StateHandle, store: EmbeddingStore) -> PatchI
     StateError
         No store has them any more.
     """
-    state = handle.state if handle.state is not None else store.fetch(handle.digest)
+    state = handle.fetch(store)
     if state is None:
         raise StateError(
             f"The embeddings of {plane.name} are no longer kept; press Embed and try again."

@@ -132,10 +132,7 @@ class QuerySnapshot:
         from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
         from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
-        states = {
-            key: handle.state if handle.state is not None else self.store.fetch(handle.digest)
-            for key, handle in self.question.states
-        }
+        states = {key: handle.fetch(self.store) for key, handle in self.question.states}
         found = {key: state for key, state in states.items() if state is not None}
         if len(found) < len(states):
             raise StateError(
