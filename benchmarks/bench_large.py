@@ -136,7 +136,7 @@ def run(step: str, side: int, folder: Path) -> dict[str, object]:
             state = None
     wall, cpu = time.perf_counter() - walls, time.process_time() - cpus
     if step == "resumed":
-        store.write(digest, state, "large")
+        store.put(digest, state, "large")
     facts = {
         "step": step,
         "side": side,

@@ -146,12 +146,12 @@ def test_a_full_disk_on_a_worker_ends_the_run(embed, folder, cluster):
         def write(*_args):
             raise StoreError("The disk is full; free some space.")
 
-        DiskStore.real, DiskStore.write = DiskStore.write, write
+        DiskStore.real, DiskStore.put = DiskStore.put, write
 
     def mend_the_store():
         from napari_dinov3_sim.store import DiskStore
 
-        DiskStore.write = DiskStore.real
+        DiskStore.put = DiskStore.real
 
     with distributed.Client(cluster, set_as_default=False) as client:
         client.run(break_the_store)

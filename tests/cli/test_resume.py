@@ -107,7 +107,7 @@ def test_an_image_of_one_tile_writes_no_tiles(cli, folder, tiles_computed):
 
 def test_a_stopped_stack_skips_the_planes_that_are_done(cli, folder, picture):
     np.save("stack.npy", picture(4, 33, 47, dtype=np.uint16))
-    real, calls = DiskStore.write, []
+    real, calls = DiskStore.put, []
 
     def write(self, *arguments):
         if len(calls) == 2:
@@ -116,7 +116,7 @@ def test_a_stopped_stack_skips_the_planes_that_are_done(cli, folder, picture):
         return real(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DiskStore, "write", write)
+        patch.setattr(DiskStore, "put", write)
         stopped = cli("embed", "stack.npy", *ARGUMENTS)
     assert (stopped.code, stopped.err.count("\n")) == (130, 1)
     entries = cli("embed", "stack.npy", *ARGUMENTS).json["images"]

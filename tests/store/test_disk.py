@@ -200,7 +200,7 @@ def test_a_disk_that_refuses_is_told_once_and_answers_go_on(store, warnings, mon
     assert "choose another folder" in warnings[0]
     same(both.fetch(digest(2)), make_state(seed=2))
     with pytest.raises(StoreError, match=os.strerror(number)):
-        store.write(digest(1), STATE)
+        DiskStore(store.folder, must_write=True).put(digest(1), STATE)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
-from napari_dinov3_sim.store.safetensors_io import cannot_write, explained, read_state, write_state
+from napari_dinov3_sim.store.safetensors_io import cannot_write, read_state, write_state
 from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class DiskStore:
             self._warn(f"{what}; it is now {aside.name} and the image is embedded again.")
 
     def put(self, digest: str, state: PatchImageState, label: str = "") -> Path | None:
-        """Keep embeddings, as far as the disk allows; a failure is reported once.
+        """Write embeddings, whole or not at all; their tiles are not needed any more.
 
         Parameters
         ----------
@@ -119,49 +119,32 @@ class DiskStore:
         Returns
         -------
         Path or None
-            The file; None where it could not be written, or is larger than the whole budget.
-        """
-        if self.budget is not None and state.nbytes > self.budget:
-            self._tiles_of(digest, label).discard()
-            return None
-        try:
-            return self.write(digest, state, label)
-        except StoreError as error:
-            if self._must_write:
-                raise
-            self._warn_once(error)
-            return None
-
-    def write(self, digest: str, state: PatchImageState, label: str = "") -> Path:
-        """Write embeddings, whole or not at all; their tiles are not needed any more.
-
-        Parameters
-        ----------
-        digest, state, label
-            As for `put`.
-
-        Returns
-        -------
-        Path
+            The file; None where it could not be written, which is reported once, or is larger
+            than the whole budget.
 
         Raises
         ------
         StoreError
-            The folder cannot be written (no permission, disk full).
+            The folder cannot be written, and the store must write.
         """
+        if self.budget is not None and state.nbytes > self.budget:
+            self.tiles(digest, label).discard()
+            return None
         path = self.path_of(digest) or self._folder.place(digest, label, SUFFIX)
-        with explained(path):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_state(state, path, digest)
-        self._tiles_of(digest, label).discard()
+        except OSError as error:
+            if self._must_write:
+                raise cannot_write(path, error) from error
+            self._warn_once(cannot_write(path, error))
+            return None
+        self.tiles(digest, label).discard()
         self._count(path, path)
         return path
 
     def tiles(self, digest: str, label: str = "") -> DiskTileCache:
         """Return what is finished of an image that is not done yet, and where more is kept."""
-        return self._tiles_of(digest, label)
-
-    def _tiles_of(self, digest: str, label: str) -> DiskTileCache:
         there = self._folder.find(digest, TILES)
         folder = there[0] if there else self._folder.place(digest, label, TILES)
         return DiskTileCache(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,16 +36,16 @@ class ChunkCache:
     ----------
     source : PixelSource
     budget : int, optional
-        Bytes of pixels to keep.
+        Bytes of pixels to keep; each chunk counts as much as the largest one.
     """
 
     def __init__(self, source: PixelSource, budget: int = CACHE_BYTES) -> None:
         self._source = source
-        self._budget = budget
-        self._held: OrderedDict[Chunk, NDArray[Any]] = OrderedDict()
-        self._nbytes = 0
-        # A chunk that does not fit is read in parts, as small as the tiles ask for.
-        self._edges = _edges_of_chunks_within(budget, source)
+        edges = chunks_of(source)
+        count = 0 if edges is None else budget // _largest(edges, source)
+        # A chunk that does not fit is read in parts, as small as the tiles need.
+        self._edges = edges if count else None
+        self._chunk = lru_cache(count)(partial(_read, source))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,19 +83,8 @@ class ChunkCache:
         height, width = region.shape[:2]
         y0, y1 = max(y[0], top), min(y[1], top + height)
         x0, x1 = max(x[0], left), min(x[1], left + width)
-        pixels = self._chunk(chunk)[y0 - y[0] : y1 - y[0], x0 - x[0] : x1 - x[0]]
+        pixels = self._chunk(y, x)[y0 - y[0] : y1 - y[0], x0 - x[0] : x1 - x[0]]
         region[y0 - top : y1 - top, x0 - left : x1 - left] = pixels
-
-    def _chunk(self, chunk: Chunk) -> NDArray[Any]:
-        if chunk in self._held:
-            self._held.move_to_end(chunk)
-            return self._held[chunk]
-        pixels = self._source.read(slice(*chunk[0]), slice(*chunk[1]))
-        self._held[chunk] = pixels
-        self._nbytes += pixels.nbytes
-        while self._nbytes > self._budget:
-            self._nbytes -= self._held.popitem(last=False)[1].nbytes
-        return pixels
 
 
 def _overlapping(edges: Edges, part: slice) -> Iterator[Interval]:
@@ -104,10 +93,11 @@ def _overlapping(edges: Edges, part: slice) -> Iterator[Interval]:
     return itertools.pairwise(edges[first : stop + 1])
 
 
-def _edges_of_chunks_within(budget: int, source: PixelSource) -> tuple[Edges, Edges] | None:
-    edges = chunks_of(source)
-    if edges is None:
-        return None
+def _largest(edges: tuple[Edges, Edges], source: PixelSource) -> int:
+    """Return the bytes of the largest chunk."""
     height, width = (max(np.diff(axis).tolist()) for axis in edges)
-    fits = height * width * source.dtype.itemsize * source.channels <= budget
-    return edges if fits else None
+    return int(height * width * source.dtype.itemsize * source.channels)
+
+
+def _read(source: PixelSource, rows: Interval, columns: Interval) -> NDArray[Any]:
+    return source.read(slice(*rows), slice(*columns))

@@ -13,6 +13,7 @@ import numpy as np
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, check_dtype, check_shape
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, embedded_level
+from napari_dinov3_sim.core.images.sources import numpy_dtype
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -213,19 +214,11 @@ def refusal(layer: Image) -> str | None:
     """Say why a layer can never be embedded, or None if it can."""
     data = levels_of(layer)[0]
     try:
-        check_dtype(_dtype_of(data))
+        check_dtype(numpy_dtype(data))
         check_shape((*data.shape[:2], data.shape[-1]) if layer.rgb else data.shape[-2:])
     except ImageError as error:
         return f"{layer.name}: {error}"
     return None
-
-
-def _dtype_of(data: Any) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = np.dtype(data.dtype)
-    except TypeError:  # a tensor's dtype, for example, is none of NumPy's
-        dtype = np.asarray(data[(slice(0, 1),) * len(data.shape)]).dtype
-    return dtype
 
 
 IntensityWindows = tuple[IntensityWindow | None, ...]
