@@ -2,7 +2,8 @@
 
 `embedding_store` looks in memory first, then on `disk`. `digest` computes the key of embeddings,
 `safetensors_io` reads and writes a file, `folder` chooses what is removed first, and `tile_cache`
-keeps the finished tiles of an image. `cached_embedding` embeds a plane unless it is stored. May import `core/` and safetensors.
+keeps the finished tiles of an image. `cached_embedding` embeds a plane unless it is stored.
+May import `core/` and safetensors.
 """
 
 from __future__ import annotations
