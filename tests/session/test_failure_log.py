@@ -67,10 +67,10 @@ def failure(message, layer=1, version=1):
 )
 def test_what_counts_as_told(others, count):
     told = []
-    mishaps = FailureLog(told.append)
+    failures = FailureLog(told.append)
     for one in (failure("one"), *others):
-        mishaps.add(one)
+        failures.add(one)
     assert len(told) == count
-    mishaps.reset()
-    mishaps.add(failure("one"))
+    failures.reset()
+    failures.add(failure("one"))
     assert len(told) == count + 1
