@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.backbones import hub
 from napari_dinov3_sim.backbones.errors import (
     CorruptWeightsError,
     DownloadError,
@@ -18,13 +17,14 @@ from napari_dinov3_sim.backbones.errors import (
     OfflineError,
     WrongModelError,
 )
+from napari_dinov3_sim.backbones.files import hub
+from napari_dinov3_sim.backbones.files.weights import CONFIG, PREPROCESSOR, find_weights, read_json
 from napari_dinov3_sim.backbones.registry import BUILTIN, ModelRecord, find_model, lookup
-from napari_dinov3_sim.backbones.weights import CONFIG, PREPROCESSOR, find_weights, read_json
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.backbones.hub import Progress
+    from napari_dinov3_sim.backbones.files.hub import Progress
 
-BUILTIN_FOLDER = Path(__file__).parent / "builtin_v0"
+BUILTIN_FOLDER = Path(__file__).parents[1] / "builtin_v0"
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _SUFFIXES = (".safetensors", ".pth", ".pt")

@@ -15,7 +15,7 @@ from napari_dinov3_sim.backbones.errors import (
     ModelNotFoundError,
     OfflineError,
 )
-from napari_dinov3_sim.backbones.weights import INDEX, SINGLE, shard_names
+from napari_dinov3_sim.backbones.files.weights import INDEX, SINGLE, shard_names
 
 Progress = Callable[[str, int, int], None]
 """Called with (description, bytes done, bytes in all); may raise `EmbeddingCancelled`."""
