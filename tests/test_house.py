@@ -253,6 +253,7 @@ FORMER_WORDS = re.compile(r"\b(kinds?|winners?|mishaps?|atlas|wishes|calm(ly)?)\
 """Words of earlier versions: a class and a class map are called so everywhere."""
 
 READING_OLD_FILES = {
+    ("src/napari_dinov3_sim/cli/output/files.py", 'FORMER_CLASS_MAP = ".winner.tif"'),
     ("src/napari_dinov3_sim/cli/parser.py", '"--kind",  # its name before 0.2'),
     ("src/napari_dinov3_sim/session/query/point_features.py", 'FORMER_CLASS = "kind"'),
     (

@@ -45,6 +45,12 @@ def test_those_of_a_class_are_named_and_many_are_counted(search):
     assert "gray.class-5.cosine.tif and 2 more of an earlier search" in line
 
 
+def test_a_class_map_of_an_earlier_version_is_named(search):
+    search("gray.png")
+    Path("out/gray.winner.tif").touch()
+    assert "also holds gray.winner.tif of an earlier search" in search("gray.png").err
+
+
 def test_those_of_an_image_that_failed_are_named(search):
     search("gray.png", "rgb.png")
     Path("rgb.png").write_bytes(Path("rgb.png").read_bytes()[:200])

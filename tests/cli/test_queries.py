@@ -139,6 +139,14 @@ def test_the_class_is_called_as_the_user_calls_it(similarity, cli, options, name
         assert f"rgb.png  {name} " in cli("search", query, "rgb.png", "--out", "found").out
 
 
+def test_the_class_may_be_given_as_in_an_earlier_version(similarity):
+    now = similarity("--class", "gland", "--json", "--peaks")
+    table = Path("out/rgb.peaks.csv").read_text(encoding="utf-8")
+    former = similarity("--kind", "gland", "--json", "--peaks")
+    assert (former.code, former.json["class"], former.json) == (0, "gland", now.json)
+    assert Path("out/rgb.peaks.csv").read_text(encoding="utf-8") == table
+
+
 # --- saved queries ------------------------------------------------------------------------------
 
 

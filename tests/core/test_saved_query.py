@@ -87,6 +87,48 @@ def test_a_query_of_another_model_names_both_and_the_cure(query):
         query.check_model("other", "x")
 
 
+def test_a_file_of_the_first_format_is_read(query, state, tmp_path):
+    """It listed its classes by another name."""
+    path = tmp_path / "old.query.safetensors"
+    first, second = query.classes
+    arrays = {
+        "0.positives": first.positives,
+        "0.negatives": first.negatives,
+        "0.background": first.background,
+        "0.thumbnails.0": PICTURE,
+        "1.positives": second.positives,
+        "1.negatives": second.negatives,
+    }
+    kinds = [
+        {"name": "gland", "colour": "#ff8800", "thumbnails": 1},
+        {"name": "rim", "colour": "#00ffff", "thumbnails": 0},
+    ]
+    description = {
+        "kinds": kinds,
+        "combination": "mean",
+        "fingerprint": "model",
+        "model": "builtin",
+        "cell_size": 16,
+        "factor": None,
+    }
+    metadata = {"format": "napari-dinov3-sim-query/1", "query": json.dumps(description)}
+    save_file(arrays, path, metadata)
+    found = load_query(path)
+    assert [(one.name, one.colour) for one in found.classes] == [
+        ("gland", "#ff8800"),
+        ("rim", "#00ffff"),
+    ]
+    np.testing.assert_array_equal(found.classes[0].positives, first.positives)
+    np.testing.assert_array_equal(found.classes[0].background, first.background)
+    np.testing.assert_array_equal(found.classes[0].thumbnails[0], PICTURE)
+    assert (found.combination, found.cell_size, found.factor) == ("mean", 16, None)
+    assert len(found.score(state)) == 2
+    again = load_query(save_query(found, path))
+    assert [one.name for one in again.classes] == ["gland", "rim"]
+    (entry,) = list_queries(tmp_path)
+    assert entry.problem == ""
+
+
 # --- bad files ----------------------------------------------------------------------------------
 
 

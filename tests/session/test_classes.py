@@ -119,11 +119,45 @@ def test_what_the_user_writes_into_the_columns_is_taken_kindly(session, image):
     session.add_query(image, 5, 5)
     session.add_query(image, 50, 60)
     points = session.queries
-    points.features = points.features.assign(class_name=[" cell ", np.nan], sign=["Negative", "+"])
+    classes = {"class": [" cell ", np.nan]}
+    points.features = points.features.assign(**classes, sign=["Negative", "+"])
     assert session.heatmaps_of("cell") == {}
     assert set(session.heatmaps_of("class 1")) == {image}
     points.features = points.features.drop(columns=["class", "sign"])
     assert set(session.heatmaps_of("class 1")) == {image}
+    session.class_name = "cell"
+    session.add_query(image, 20, 20)
+    assert set(session.heatmaps_of("cell")) == {image}
+
+
+def test_points_of_an_earlier_version_keep_their_classes(session, image):
+    """Their column was called ``kind``."""
+    session.add_query(image, 5, 5)
+    session.add_query(image, 50, 60)
+    points = session.queries
+    points.features = {"kind": ["cell", " rim "]}
+    assert list(session.class_maps) == [image]
+    np.testing.assert_allclose(
+        shown(session, image, "rim"),
+        over_pixels(embed(image) @ at(image, 50, 60), image.data.shape),
+        atol=1e-4,
+    )
+    session.rename_class("rim", "edge")
+    session.add_query(image, 20, 20, class_name="gap", positive=False)
+    assert list(points.features["class"]) == ["cell", "edge", "gap"]
+    assert list(points.features["sign"]) == ["positive", "positive", "negative"]
+    session.undo()
+    session.undo()
+    assert list(points.features["class"]) == ["cell", "rim"]
+
+
+def test_a_former_column_counts_where_the_present_one_says_nothing(session, image):
+    """As after pasting points of an earlier version among others."""
+    session.add_query(image, 5, 5)
+    session.add_query(image, 50, 60)
+    session.queries.features = {"class": ["cell", None], "kind": ["old", "rim"]}
+    assert set(session.heatmaps_of("rim")) == set(session.heatmaps_of("cell")) == {image}
+    assert session.heatmaps_of("old") == {}
 
 
 def test_a_scaling_that_does_not_exist_is_refused(session):

@@ -156,6 +156,20 @@ def test_class_and_sign_come_from_the_columns(session, viewer, two):
     assert [p.class_name for p in session.regions.picks()[0]] == ["other"] * 3
 
 
+def test_shapes_drawn_for_an_earlier_version_keep_their_classes(session, viewer, two):
+    """Their column was called ``kind``."""
+    shapes = viewer.add_shapes(
+        [TRIANGLE, TRIANGLE + 20, TRIANGLE + RIGHT * 20],
+        shape_type="polygon",
+        features={"kind": ["a", " b ", None]},
+        name="drawn",
+        units="um",
+    )
+    session.regions.add(shapes)
+    assert [p.class_name for p in session.regions.picks()[0]] == ["a", "b", "drawn"]
+    assert set(session.heatmaps_of("b")) == set(two)
+
+
 def test_a_shape_is_followed_while_it_is_drawn_moved_and_taken_away(session, viewer, two):
     shapes = viewer.add_shapes(ndim=2, name="s", units="um")
     session.regions.add(shapes)
