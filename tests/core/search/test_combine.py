@@ -20,8 +20,8 @@ from napari_dinov3_sim.core.search.combine import (
 )
 from napari_dinov3_sim.core.search.similarity import create_similarity_images
 
-from . import reference
-from .states import map_of, random_state, random_vectors, state_of
+from .. import reference
+from ..states import map_of, random_state, random_vectors, state_of
 
 DIM = 6
 

@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_i
 from napari_dinov3_sim.core.search import matches
 from napari_dinov3_sim.core.search.matches import mutual_matches
 
-from .states import random_state, state_of
+from ..states import random_state, state_of
 
 
 def pixels_of(state, index):

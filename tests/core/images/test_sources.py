@@ -26,7 +26,7 @@ from napari_dinov3_sim.core.images.sources import (
     merge_channels,
 )
 
-from .backbones import LinearBackbone, MeanColourBackbone
+from ..backbones import LinearBackbone, MeanColourBackbone
 
 WHOLE = slice(None)
 UNIT = IntensityWindow(0.0, 1.0)

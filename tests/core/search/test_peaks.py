@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.search.peaks import Peak, best_match, find_peaks, patch_center
 
-from .states import map_of
+from ..states import map_of
 
 
 def places(peaks):

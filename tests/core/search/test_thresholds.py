@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_dinov3_sim.core.search.similarity import upsample_nearest
 from napari_dinov3_sim.core.search.thresholds import histogram, otsu_threshold, threshold_labels
 
-from .states import map_of
+from ..states import map_of
 
 
 def test_otsu_parts_two_humps_over_all_maps():

@@ -19,7 +19,7 @@ from napari_dinov3_sim.core.embedding.debias import (
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 
-from .backbones import FakeBackbone, LinearBackbone
+from ..backbones import FakeBackbone, LinearBackbone
 
 
 def random_features(count=40, dim=6, seed=0):

@@ -9,7 +9,7 @@ from napari_dinov3_sim.core.errors import StateError
 from napari_dinov3_sim.core.search import pca
 from napari_dinov3_sim.core.search.pca import pca_colours
 
-from .states import random_state, random_vectors, state_of
+from ..states import random_state, random_vectors, state_of
 
 
 def stretched(shape, seed, dtype=np.float32):

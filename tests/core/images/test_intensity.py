@@ -20,7 +20,7 @@ from napari_dinov3_sim.core.images.intensity import (
     window_of,
 )
 
-from . import reference
+from .. import reference
 
 relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

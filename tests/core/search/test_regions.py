@@ -19,8 +19,8 @@ from napari_dinov3_sim.core.search.regions import (
     region_vector,
 )
 
-from . import reference
-from .states import random_state
+from .. import reference
+from ..states import random_state
 
 relaxed = settings(deadline=None, max_examples=60)
 grids = st.builds(PatchGrid, st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(1, 17))

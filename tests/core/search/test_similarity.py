@@ -23,8 +23,8 @@ from napari_dinov3_sim.core.search.similarity import (
 from napari_dinov3_sim.core.state import PatchImageState
 from napari_dinov3_sim.core.vectors import normalize_embeddings
 
-from . import reference
-from .backbones import LinearBackbone, MeanColourBackbone
+from .. import reference
+from ..backbones import LinearBackbone, MeanColourBackbone
 
 relaxed = settings(deadline=None, max_examples=60)
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))

@@ -14,7 +14,7 @@ from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError, OutOfMemoryError
 from napari_dinov3_sim.core.images.sources import ArraySource
 
-from .backbones import Dinov3Backbone, LinearBackbone, tiny_dinov3
+from ..backbones import Dinov3Backbone, LinearBackbone, tiny_dinov3
 
 RECIPE = Recipe(Tiling(64, 16))
 SHAPE = (150, 210)

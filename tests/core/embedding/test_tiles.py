@@ -17,7 +17,7 @@ from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
-from .backbones import FakeBackbone, LinearBackbone, MeanColourBackbone
+from ..backbones import FakeBackbone, LinearBackbone, MeanColourBackbone
 
 relaxed = settings(deadline=None, max_examples=50)
 

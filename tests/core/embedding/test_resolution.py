@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.images.resampling import ResampledImage, reflect
 from napari_dinov3_sim.core.images.sources import as_source
 
-from .backbones import IMAGENET_MEAN, IMAGENET_STD, FakeBackbone, LinearBackbone
+from ..backbones import IMAGENET_MEAN, IMAGENET_STD, FakeBackbone, LinearBackbone
 
 relaxed = settings(deadline=None, max_examples=60)
 UNIT = IntensityWindow(0.0, 1.0)
