@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from core.states import random_state
 from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.search.combine import query_from_points, score_classes
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery, make_thumbnail
 from napari_dinov3_sim.store import query_files, save_state
 from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
-
-from .states import random_state
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
 
