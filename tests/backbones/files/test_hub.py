@@ -26,12 +26,12 @@ from napari_dinov3_sim.backbones import (
 from napari_dinov3_sim.backbones.files import hub
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
 
-from .factories import cache, official, pixels, tiny_model, to_timm, tokens_of
+from ..factories import cache, official, pixels, tiny_model, to_timm, tokens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .fake_hub import FakeHub
+    from ..fake_hub import FakeHub
 
 TIMM, META = "timm/vit_tiny_dinov3", "facebook/dinov3-tiny"
 COMMAND = "`hf download timm/vit_tiny_dinov3 model.safetensors`"
