@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from brute_force import PatchProjection
 
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
 from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.session.status import FailureLog
+
+from .brute_force import PatchProjection
 
 
 class Broken(PatchProjection):

@@ -6,14 +6,6 @@ import dask.array as da
 import numpy as np
 import pint
 import pytest
-from brute_force import (
-    PATCH,
-    PatchProjection,
-    reference_embeddings,
-    reference_map,
-    reference_query,
-    reference_window,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
@@ -23,6 +15,15 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+
+from ..brute_force import (
+    PATCH,
+    PatchProjection,
+    reference_embeddings,
+    reference_map,
+    reference_query,
+    reference_window,
+)
 
 
 def embed(image, plane=None):

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from brute_force import PatchProjection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,6 +19,8 @@ from napari_dinov3_sim.session.images import targets as targets_module
 from napari_dinov3_sim.session.images.planes import refusal
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+from ..brute_force import PatchProjection
 
 GOOD = {
     "bool": np.eye(40, dtype=bool),
@@ -135,7 +136,7 @@ def test_no_array_breaks_a_session(data):
 
 
 def _backbone():
-    from brute_force import PatchProjection
+    from ..brute_force import PatchProjection
 
     return PatchProjection()
 

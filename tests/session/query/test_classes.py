@@ -6,7 +6,14 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from brute_force import (
+from napari.layers.base import ActionType
+
+from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import InlineRunner
+
+from ..brute_force import (
     PATCH,
     PatchProjection,
     over_pixels,
@@ -15,12 +22,6 @@ from brute_force import (
     reference_scores,
     reference_window,
 )
-from napari.layers.base import ActionType
-
-from napari_dinov3_sim.core.embedding.recipe import Recipe
-from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.runner import InlineRunner
 
 
 def embed(image):

@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
@@ -14,6 +13,8 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateErro
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store.query_files import list_queries, load_query
+
+from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
 
 def embed(image):

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.backbones import ModelIdentity
@@ -18,6 +17,8 @@ from napari_dinov3_sim.core.errors import BackboneError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+from ..brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 
 
 class Loader:

@@ -7,11 +7,12 @@ from contextlib import suppress
 import dask.array as da
 import numpy as np
 import pytest
-from brute_force import PatchProjection
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import ThreadRunner
+
+from ..brute_force import PatchProjection
 
 
 class Slow(PatchProjection):

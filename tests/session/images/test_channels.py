@@ -5,7 +5,11 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from brute_force import (
+
+from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.session.images import planes as planes_module
+
+from ..brute_force import (
     MEAN,
     PATCH,
     PROJECTION,
@@ -15,9 +19,6 @@ from brute_force import (
     reference_query,
     reference_window,
 )
-
-from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.session.images import planes as planes_module
 
 
 def rgb_embeddings(channels):

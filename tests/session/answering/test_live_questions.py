@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-from brute_force import PATCH, over_pixels, reference_embeddings, reference_window
 from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core.search import combine
@@ -16,6 +15,8 @@ from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.messages import LayerReady, MapReady
 from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window
 
 SLOW = 0.03
 """Seconds that an answer takes, per target."""

@@ -8,7 +8,6 @@ import threading
 import numpy as np
 import pint
 import pytest
-from brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
@@ -22,6 +21,8 @@ from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+
+from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
 
 @pytest.fixture

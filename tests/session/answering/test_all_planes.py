@@ -8,13 +8,6 @@ import time
 import dask.array as da
 import numpy as np
 import pytest
-from brute_force import (
-    PATCH,
-    PatchProjection,
-    over_pixels,
-    reference_embeddings,
-    reference_window,
-)
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.search import combine
@@ -23,6 +16,14 @@ from napari_dinov3_sim.session.images import planes as planes_module
 from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+
+from ..brute_force import (
+    PATCH,
+    PatchProjection,
+    over_pixels,
+    reference_embeddings,
+    reference_window,
+)
 
 
 class Stepper(PatchProjection):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from brute_force import (
+
+from napari_dinov3_sim.session.images import planes as planes_module
+
+from ..brute_force import (
     PATCH,
     reference_embeddings,
     reference_map,
     reference_query,
     reference_window,
 )
-
-from napari_dinov3_sim.session.images import planes as planes_module
 
 
 def plane_map(query_plane, pick, target_plane, window_query, window_target):
