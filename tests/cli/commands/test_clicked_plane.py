@@ -11,7 +11,7 @@ from skimage.io import imread
 
 from napari_dinov3_sim.cli.output.drawing import OUTLINE
 
-from .searched import CLICK, OPTIONS, cosine, peaks
+from ..searched import CLICK, OPTIONS, cosine, peaks
 
 # --- the clicked plane --------------------------------------------------------------------------
 
