@@ -45,7 +45,7 @@ def cache_folder(tmp_path, monkeypatch):
 def _threads_end():
     """Whatever happens to a dock, its workers end."""
     yield
-    from dock_helpers import workers
+    from .dock_helpers import workers
 
     for thread in workers():
         thread.join(10)
@@ -77,9 +77,9 @@ def notified():
 @pytest.fixture
 def make_dock(qtbot, viewer_model):
     """Make a dock on a viewer model, with a loader that counts and can be told to fail."""
-    from dock_helpers import Loader
-
     from napari_dinov3_sim.widget.dock import SimilarityWidget
+
+    from .dock_helpers import Loader
 
     def make(viewer=None, loader=None, model="tiny", **kwargs):
         dock = SimilarityWidget(

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from dock_helpers import squares
 
 import napari_dinov3_sim
 from napari_dinov3_sim.widget import commands
+
+from .dock_helpers import squares
 
 
 class Window:

@@ -8,7 +8,6 @@ import weakref
 
 import numpy as np
 import pytest
-from dock_helpers import Loader, MeanColour, best_patch, squares, workers
 from napari.layers import Image
 from napari.utils import progress as napari_progress
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
@@ -17,6 +16,8 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 from napari_dinov3_sim.widget.preferences import Preferences
 from napari_dinov3_sim.widget.views.model import LOSS, OTHER_FOLDER
+
+from .dock_helpers import Loader, MeanColour, best_patch, squares, workers
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
 from napari.utils import progress as napari_progress
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET, click_to_query, embed_all_images
+
+from .dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
 
 pytestmark = pytest.mark.gui
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dock_helpers import Loader, best_patch, squares
 from napari.settings import get_plugin_settings
 
 from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, make_store
+
+from .dock_helpers import Loader, best_patch, squares
 
 
 @pytest.fixture

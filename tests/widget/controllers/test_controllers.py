@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dock_helpers import Loader, squares
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
@@ -13,6 +12,8 @@ from qtpy.QtWidgets import QAbstractItemDelegate, QApplication, QLineEdit
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.search.combine import EXPLANATIONS
 from napari_dinov3_sim.widget.views.section import Scroll
+
+from ..dock_helpers import Loader, squares
 
 
 @pytest.fixture

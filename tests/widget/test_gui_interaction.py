@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, squares
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim import SimilaritySession
+
+from .dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, squares
 
 pytestmark = pytest.mark.gui
 
