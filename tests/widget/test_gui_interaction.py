@@ -23,7 +23,7 @@ def pair(make_napari_viewer, qtbot):
     right = viewer.add_image(squares((3, 2)), translate=(0, 200), name="right")
     qtbot.waitUntil(lambda: session.queries is not None)
     session.add_query(left, 8, 8)
-    qtbot.waitUntil(lambda: len(session.heatmaps) == 2 and not session.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: len(session.heatmaps) == 2 and not session.busy)
     viewer.reset_view()
     qtbot.wait(150)
     yield viewer, session, left, right
@@ -68,12 +68,10 @@ def test_hovering_shows_the_map_of_the_patch_under_the_mouse(pair, qtbot):
     points = session.queries.data.copy()
     session.hovering = True
     qtbot.mouseMove(canvas_of(viewer), at(viewer, left, (1 * PATCH + 5, 1 * PATCH + 9)))
-    qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2), timeout=5000)
+    qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2))
     np.testing.assert_array_equal(session.queries.data, points)
     session.hovering = False
-    qtbot.waitUntil(
-        lambda: not session.busy and best_patch(session.heatmaps[left]) != (1, 1), timeout=5000
-    )
+    qtbot.waitUntil(lambda: not session.busy and best_patch(session.heatmaps[left]) != (1, 1))
 
 
 def test_the_score_under_the_mouse_is_in_the_status_bar(pair, qtbot):

@@ -51,9 +51,7 @@ def answer(qtbot, dock, image, *pixels):
     for x, y in pixels:
         dock.session.add_query(image, x, y)
     # The first answer of a process imports what the mathematics needs.
-    qtbot.waitUntil(
-        lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy, timeout=30_000
-    )
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy)
 
 
 def classes(dock):
