@@ -110,7 +110,7 @@ ORDER = {
         < loading < __init__ < loader
     """,
     "session": """
-        layer_metadata < images < messages < runner < embedding, answering < layers, scene
+        layer_metadata < images < messages < runner < embedding, answering < resolved < layers, scene
         < interaction < query < results, status < coordinator < session < __init__
     """,
     "widget": """
