@@ -110,8 +110,8 @@ ORDER = {
         < loading < __init__ < loader
     """,
     "session": """
-        layer_metadata < images < messages < runner < embedding, answering < resolved < layers, scene
-        < interaction < query < results, status < coordinator < session < __init__
+        layer_metadata < images < messages < runner < embedding, answering < resolved
+        < layers, scene < interaction < query < results, status < coordinator < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, preferences, qt_runner, views < controllers < dock
