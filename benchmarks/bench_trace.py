@@ -4,7 +4,7 @@ A click on one of two open images is traced with ``sys.setprofile`` after a firs
 the model and embedded both images. Work runs on the calling thread, so that what workers do is
 counted too.
 
-Run from the repository: ``python benchmarks/trace_click.py``; with ``--files`` each file is listed
+Run from the repository: ``python benchmarks/bench_trace.py``; with ``--files`` each file is listed
 with its number of calls, with ``--changes`` every step from one file to another.
 """
 
