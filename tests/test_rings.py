@@ -5,20 +5,15 @@ Every module of a ring is found by walking the package, so that a new one is cov
 
 from __future__ import annotations
 
-import ast
 import functools
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import napari_dinov3_sim
-
-PACKAGE = "napari_dinov3_sim"
-ROOT = Path(napari_dinov3_sim.__file__).parent
+from imports import PACKAGE, ROOT, SOURCES, imported_names, module_name
 
 QT = ("PySide6", "PyQt6", "PySide2", "PyQt5", "qtpy", "superqt", "shiboken6", "napari._qt")
 RING_OF = {
@@ -94,11 +89,6 @@ def modules_on_disk(part: str) -> set[str]:
     return {module_name(path) for path in files if path.exists()}
 
 
-def module_name(path: Path) -> str:
-    parts = [PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
 RINGS = [(), ("core",), ("backbones",), ("store",), ("session",)]
 RINGS += [("widget",), ("cli",), ("sample_data",)]
 
@@ -145,30 +135,6 @@ FOREIGN = {
 }
 
 
-def imported_names(source: str, module: str, is_package: bool) -> set[str]:
-    """Every module that a source names in an import, absolute; the public API by its home."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                here = module.split(".") if is_package else module.split(".")[:-1]
-                here = here[: len(here) - node.level + 1]
-                base = ".".join([*here, base] if base else here)
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args:
-            function = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            target = node.args[0]
-            if function in ("import_module", "__import__") and isinstance(target, ast.Constant):
-                found.add(str(target.value))
-    homes = napari_dinov3_sim._HOMES
-    api = {f"{PACKAGE}.{name}": f"{PACKAGE}.{home}" for name, home in homes.items()}
-    return {api.get(name, name) for name in found}
-
-
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     part = module.removeprefix(f"{PACKAGE}.").split(".")[0]
     outer = [f"{PACKAGE}.{name}" for name, ring in RING_OF.items() if ring > RING_OF[part]]
@@ -176,10 +142,10 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     return loaded_of(forbidden, sorted(imported_names(source, module, is_package)))
 
 
-SOURCES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+INNER = [path for path in SOURCES if path != ROOT / "__init__.py"]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+@pytest.mark.parametrize("path", INNER, ids=module_name)
 def test_imports_point_inward(path):
     module = module_name(path)
     source = path.read_text(encoding="utf-8")

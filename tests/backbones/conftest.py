@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import close_session, constants
 
 from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source
-from napari_dinov3_sim.backbones.hub import THREAD_NAME
+from napari_dinov3_sim.backbones.files.hub import THREAD_NAME
 
 from .fake_hub import FakeHub, serve
 

@@ -17,8 +17,8 @@ from napari_dinov3_sim.backbones import (
     find_model,
     is_available,
     load_backbone,
-    locate,
 )
+from napari_dinov3_sim.backbones.files import locate
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 
 if TYPE_CHECKING:

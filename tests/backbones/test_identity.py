@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import constants
 
-from napari_dinov3_sim.backbones import hub, identity, known_identity, load_backbone, loading
+from napari_dinov3_sim.backbones import identity, known_identity, load_backbone, loading
+from napari_dinov3_sim.backbones.files import hub
 from napari_dinov3_sim.backbones.identity import ModelIdentity
 from napari_dinov3_sim.store import default_folder
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from skimage.io import imread
+
+from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
 
 from .searched import CLICK, OPTIONS, cosine, peaks
 
@@ -109,3 +113,13 @@ def test_names_of_planes_never_collide(cli, stack, picture):
     assert len(set(names)) == 9
     assert names[0] == "stack-1.cosine.tif"
     assert "the results of b/stack.npy are called stack-3, because stack is taken" in result.err
+
+
+@pytest.mark.parametrize("size", [29, 33])
+def test_the_command_line_clicks_the_pixel_that_the_window_clicks(size):
+    """It once divided floats: pixel 14 of 29 came out as 13.999… of 28, which is another patch."""
+    plan = LayerPlan((size - 1, size - 1), (size, size), level=1, levels=2)
+    plane = SearchPlane(Path("a.zarr"), 0, (), plan, is_only=True)
+    for at in range(size):
+        pixel = math.floor(Fraction(2 * at + 1, 2) * (size - 1) / size)
+        assert plane.embedded((at + 0.9, at)) == (pixel, pixel)

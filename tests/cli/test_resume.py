@@ -21,6 +21,8 @@ import os, signal, sys
 from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.store import DiskTileCache
 
+# A program that is started in the background ignores it, and its children do.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 real, count = DiskTileCache.put, 0
 
 def put(*arguments):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brute_force import PatchProjection
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
+
+from .brute_force import PatchProjection
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from brute_force import PatchProjection
 
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
 from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.session.status import FailureLog
+
+from .brute_force import PatchProjection
 
 
 class Broken(PatchProjection):
@@ -67,10 +68,10 @@ def failure(message, layer=1, version=1):
 )
 def test_what_counts_as_told(others, count):
     told = []
-    mishaps = FailureLog(told.append)
+    failures = FailureLog(told.append)
     for one in (failure("one"), *others):
-        mishaps.add(one)
+        failures.add(one)
     assert len(told) == count
-    mishaps.reset()
-    mishaps.add(failure("one"))
+    failures.reset()
+    failures.add(failure("one"))
     assert len(told) == count + 1

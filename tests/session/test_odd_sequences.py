@@ -8,14 +8,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
-from brute_force import (
-    PATCH,
-    PatchProjection,
-    reference_embeddings,
-    reference_map,
-    reference_query,
-    reference_window,
-)
 from napari.layers import Image
 
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
@@ -25,6 +17,15 @@ from napari_dinov3_sim.core.state import PatchImageState
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import MemoryStore
+
+from .brute_force import (
+    PATCH,
+    PatchProjection,
+    reference_embeddings,
+    reference_map,
+    reference_query,
+    reference_window,
+)
 
 
 def embed(plane, data=None):

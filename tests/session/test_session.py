@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from brute_force import (
+
+from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.runner import InlineRunner
+
+from .brute_force import (
     PATCH,
     PatchProjection,
     reference_embeddings,
@@ -12,10 +17,6 @@ from brute_force import (
     reference_query,
     reference_window,
 )
-
-from napari_dinov3_sim.core.errors import PointError, SimilarityError
-from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.runner import InlineRunner
 
 
 def embed(layer):

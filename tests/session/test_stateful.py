@@ -11,15 +11,16 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant
-from stateful.channel_rules import ChannelRules
-from stateful.dock_rules import DockRules
-from stateful.image_rules import ImageRules
-from stateful.naive import Naive
-from stateful.point_rules import PointRules
-from stateful.region_rules import RegionRules
-from stateful.result_rules import ResultRules
-from stateful.saved_rules import SavedRules
-from stateful.view_rules import StackRules, ViewRules
+
+from .stateful.channel_rules import ChannelRules
+from .stateful.dock_rules import DockRules
+from .stateful.image_rules import ImageRules
+from .stateful.naive import Naive
+from .stateful.point_rules import PointRules
+from .stateful.region_rules import RegionRules
+from .stateful.result_rules import ResultRules
+from .stateful.saved_rules import SavedRules
+from .stateful.view_rules import StackRules, ViewRules
 
 
 class Flat(

@@ -8,7 +8,6 @@ import time
 import dask.array as da
 import numpy as np
 import pytest
-from brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
@@ -16,6 +15,8 @@ from napari_dinov3_sim.core.errors import BackboneError, ImageError, SimilarityE
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.runner import ThreadRunner
+
+from .brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 
 
 @pytest.fixture

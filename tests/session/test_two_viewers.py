@@ -9,18 +9,19 @@ import weakref
 
 import numpy as np
 import pytest
-from brute_force import (
+from napari.components import ViewerModel
+
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+
+from .brute_force import (
     PATCH,
     PatchProjection,
     over_pixels,
     reference_embeddings,
     reference_window,
 )
-from napari.components import ViewerModel
-
-from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 
 def own_map(image, x=0, y=0):

@@ -6,6 +6,9 @@ import os
 import sys
 
 import pytest
+from pytestqt.qtbot import QtBot
+
+from .dock_helpers import PATIENCE, Loader, workers
 
 HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 if sys.platform.startswith("linux") and not HAS_DISPLAY:
@@ -20,6 +23,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gui") and not CAN_SHOW:
             item.add_marker(skip)
+
+
+class PatientQtBot(QtBot):
+    """Waits as long as everything here does, where a test does not say how long."""
+
+    def waitUntil(self, callback, *, timeout=1000 * PATIENCE):
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitSignal(self, signal, *, timeout=1000 * PATIENCE, **options):
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+
+@pytest.fixture
+def qtbot(qapp, request):
+    return PatientQtBot(request)
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +63,8 @@ def cache_folder(tmp_path, monkeypatch):
 def _threads_end():
     """Whatever happens to a dock, its workers end."""
     yield
-    from dock_helpers import workers
-
     for thread in workers():
-        thread.join(10)
+        thread.join(PATIENCE)
     assert workers() == []
 
 
@@ -77,8 +93,6 @@ def notified():
 @pytest.fixture
 def make_dock(qtbot, viewer_model):
     """Make a dock on a viewer model, with a loader that counts and can be told to fail."""
-    from dock_helpers import Loader
-
     from napari_dinov3_sim.widget.dock import SimilarityWidget
 
     def make(viewer=None, loader=None, model="tiny", **kwargs):

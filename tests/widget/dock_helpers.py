@@ -11,6 +11,9 @@ from napari_dinov3_sim.core.errors import BackboneError
 
 PATCH = 16
 
+PATIENCE = 60
+"""Seconds to wait for anything; on a machine that is busy, what comes may come late."""
+
 
 class MeanColour:
     """Embeds each patch as its mean colour, and one constant for the patches without any."""
@@ -30,7 +33,7 @@ class MeanColour:
     def embed_patches(self, pixel_values):
         self.calls += 1
         if self.gate is not None:
-            assert self.gate.wait(20)
+            assert self.gate.wait(PATIENCE)
         means = torch.nn.functional.avg_pool2d(pixel_values, PATCH)
         rows = means.flatten(2).transpose(1, 2)
         return torch.cat([rows, torch.full((*rows.shape[:2], 1), 0.1)], dim=2)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from dock_helpers import squares
 
 import napari_dinov3_sim
 from napari_dinov3_sim.widget import commands
+
+from .dock_helpers import squares
 
 
 class Window:
@@ -103,8 +104,8 @@ def test_undo(qtbot, viewer):
     ("command", "title"),
     [
         (commands.save_csv, "Save peaks"),
-        (commands.save_query, "Save query"),
-        (commands.load_query, "Load query"),
+        (commands.save_query_file, "Save query"),
+        (commands.load_query_file, "Load query"),
     ],
 )
 def test_files_are_asked_for(viewer, asked, command, title):
@@ -126,7 +127,7 @@ def test_what_needs_a_heatmap_says_so(viewer, command, notified):
     [
         (commands.match_images, "Matches need two images"),
         (commands.drop_query, "No saved query is loaded"),
-        (commands.merge_channels, "0 images selected"),
+        (commands.merge_selected_channels, "0 images selected"),
         (commands.split_channels, "No image is merged"),
     ],
 )
@@ -139,7 +140,7 @@ def test_channels_are_merged_and_split(viewer, viewer_model):
     layers = [viewer_model.add_image(squares()[..., 0], name=name) for name in "rg"]
     viewer_model.layers.selection = set(layers)
     session = viewer.window.widget.session
-    commands.merge_channels(viewer)
+    commands.merge_selected_channels(viewer)
     assert list(session.merged) == [layers[0]]
     commands.split_channels(viewer)
     assert session.merged == {}
@@ -159,5 +160,5 @@ def test_the_palette_has_every_command_and_no_other():
 
 
 def test_colours_need_embeddings(viewer, notified):
-    commands.pca_colours(viewer)
+    commands.add_pca_colours(viewer)
     assert len(notified) == 1

@@ -8,7 +8,6 @@ import weakref
 
 import numpy as np
 import pytest
-from dock_helpers import Loader, MeanColour, best_patch, squares, workers
 from napari.layers import Image
 from napari.utils import progress as napari_progress
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
@@ -17,6 +16,8 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 from napari_dinov3_sim.widget.preferences import Preferences
 from napari_dinov3_sim.widget.views.model import LOSS, OTHER_FOLDER
+
+from .dock_helpers import PATIENCE, Loader, MeanColour, best_patch, squares, workers
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ class SlowLoader(Loader):
 
     def __call__(self, model, report):
         backbone = super().__call__(model, report)
-        assert self.wait(20)
+        assert self.wait(PATIENCE)
         return backbone
 
 
@@ -87,7 +88,7 @@ def test_wait_works_without_the_event_loop(make_dock, pair):
     dock = make_dock()
     dock.session.new_queries()
     query(dock, (20, 40), pair[0])
-    dock.session.wait(20)
+    dock.session.wait(PATIENCE)
     assert len(dock.session.heatmaps) == 2
 
 
@@ -435,7 +436,7 @@ def test_moving_to_another_dock_does_not(qtbot, viewer_model, pair):
 def test_nothing_keeps_a_closed_dock(qtbot, viewer_model, pair):
     dock = SimilarityWidget(viewer_model, model="tiny", load_model=Loader())
     dock.controller.embed()
-    dock.session.wait(20)
+    dock.session.wait(PATIENCE)
     references = [weakref.ref(x) for x in (dock, dock.session, dock.controller)]
     dock.deleteLater()
     process_deletions()

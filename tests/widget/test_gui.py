@@ -6,11 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
 from napari.utils import progress as napari_progress
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET, click_to_query, embed_all_images
+
+from .dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
 
 pytestmark = pytest.mark.gui
 
@@ -52,7 +53,7 @@ def test_open_sample_click_and_see(open_viewer, qtbot):
     assert viewer.layers.selection.active == dock.session.queries
     source = dock.session.images[0]
     click(qtbot, viewer, source, (40, 50))
-    qtbot.waitUntil(answered(dock, 2), timeout=60_000)
+    qtbot.waitUntil(answered(dock, 2))
     assert best_patch(dock.session.heatmaps[source]) == (40 // PATCH, 50 // PATCH)
     assert viewer.layers[-1] == dock.session.queries
     assert viewer.layers.selection.active == dock.session.queries

@@ -15,6 +15,8 @@ from napari_dinov3_sim.session.messages import Failure, Finished, Progress
 from napari_dinov3_sim.widget import qt_runner as module
 from napari_dinov3_sim.widget.qt_runner import QtRunner, runner_for_running_application
 
+from .dock_helpers import PATIENCE
+
 
 @pytest.fixture
 def runner(qapp):
@@ -139,7 +141,7 @@ def test_nothing_is_delivered_after_close(qtbot, runner):
     got, gate, ended = [], threading.Event(), threading.Event()
 
     def job(post, token):
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE)
         for _ in range(100):
             post(Progress("late", 0, 0))
         ended.set()
@@ -148,7 +150,7 @@ def test_nothing_is_delivered_after_close(qtbot, runner):
     runner.call_soon(lambda: got.append("called"))
     runner.close()
     gate.set()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE)
     qtbot.wait(30)
     assert token.cancelled
     assert got == []
@@ -158,7 +160,7 @@ def test_a_worker_survives_the_deletion_of_the_bridge(qtbot, runner):
     gate, ended = threading.Event(), threading.Event()
 
     def job(post, token):
-        assert gate.wait(5)
+        assert gate.wait(PATIENCE)
         post(Progress("late", 0, 0))
         ended.set()
 
@@ -166,7 +168,7 @@ def test_a_worker_survives_the_deletion_of_the_bridge(qtbot, runner):
     runner._bridge.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gate.set()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE)
 
 
 def test_a_closed_runner_takes_no_job(runner):
@@ -186,7 +188,7 @@ def test_the_application_does_not_keep_a_runner(qapp):
 
 def test_quitting_cancels(runner, qapp):
     gate = threading.Event()
-    token = runner.submit("embed", lambda post, token: gate.wait(5), lambda message: None)
+    token = runner.submit("embed", lambda post, token: gate.wait(PATIENCE), lambda message: None)
     qapp.aboutToQuit.emit()
     assert token.cancelled
     gate.set()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dock_helpers import Loader, best_patch, squares
 from napari.settings import get_plugin_settings
 
 from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, make_store
+
+from .dock_helpers import Loader, best_patch, squares
 
 
 @pytest.fixture
@@ -32,9 +33,7 @@ def answer(qtbot, make_dock, image):
     dock = make_dock(loader=loader)
     dock.session.new_queries()
     dock.session.queries.data = [[20, 40]]
-    qtbot.waitUntil(
-        lambda: len(dock.session.histograms) == 1 and not dock.session.busy, timeout=30_000
-    )
+    qtbot.waitUntil(lambda: len(dock.session.histograms) == 1 and not dock.session.busy)
     assert best_patch(dock.session.heatmaps[image]) == (1, 2)
     dock.controller.close()
     return loader.models[0]

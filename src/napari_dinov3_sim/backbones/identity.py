@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones.errors import ModelError
-from napari_dinov3_sim.backbones.locate import as_path, locate_here
+from napari_dinov3_sim.backbones.files.locate import as_path, locate_here
 from napari_dinov3_sim.store.embedding_store import default_folder
 from napari_dinov3_sim.store.safetensors_io import write_atomically
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-    from napari_dinov3_sim.backbones.locate import ModelFiles
+    from napari_dinov3_sim.backbones.files.locate import ModelFiles
 
 Facts = dict[str, Any]
 

@@ -14,8 +14,15 @@ from napari_dinov3_sim.backbones.architecture import (
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
 from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
 from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
+from napari_dinov3_sim.backbones.files.locate import ModelFiles, is_here, locate
+from napari_dinov3_sim.backbones.files.state_dict import canonical, detect_naming
+from napari_dinov3_sim.backbones.files.weights import (
+    check_hash,
+    fingerprint_of,
+    meta_hash_of,
+    read_weights,
+)
 from napari_dinov3_sim.backbones.identity import LoadRequest, facts_of, remember
-from napari_dinov3_sim.backbones.locate import ModelFiles, is_here, locate
 from napari_dinov3_sim.backbones.registry import (
     LVD_MEAN,
     LVD_STD,
@@ -25,20 +32,13 @@ from napari_dinov3_sim.backbones.registry import (
     ModelRecord,
     Statistics,
 )
-from napari_dinov3_sim.backbones.state_dict import canonical, detect_naming
-from napari_dinov3_sim.backbones.weights import (
-    check_hash,
-    fingerprint_of,
-    meta_hash_of,
-    read_weights,
-)
 
 if TYPE_CHECKING:
     import os
 
     import torch
 
-    from napari_dinov3_sim.backbones.hub import Progress
+    from napari_dinov3_sim.backbones.files.hub import Progress
 
 _UNKNOWN_LICENCE = "unknown: that of the place the weights come from"
 

@@ -359,31 +359,31 @@ def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 def _run_similarity(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import similarity
 
-    return similarity.run(arguments)
+    return similarity.run_similarity(arguments)
 
 
 def _run_search(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import search
 
-    return search.run(arguments)
+    return search.run_search(arguments)
 
 
 def _run_embed(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import embed
 
-    return embed.run(arguments)
+    return embed.run_embed(arguments)
 
 
 def _run_models(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import models
 
-    return models.run(arguments)
+    return models.run_models(arguments)
 
 
 def _run_demo(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import demo
 
-    return demo.run(arguments.out, arguments.model, arguments.device, gui=arguments.gui)
+    return demo.run_demo(arguments.out, arguments.model, arguments.device, gui=arguments.gui)
 
 
 _COMMANDS = {

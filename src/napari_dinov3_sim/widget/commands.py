@@ -82,7 +82,7 @@ def toggle_outlines(viewer: Viewer) -> None:
     open_dock(viewer).controller.navigation.toggle_outlines()
 
 
-def merge_channels(viewer: Viewer) -> None:
+def merge_selected_channels(viewer: Viewer) -> None:
     """Search the grayscale layers that are selected as one colour image."""
     open_dock(viewer).controller.images.merge()
 
@@ -107,7 +107,7 @@ def match_images(viewer: Viewer) -> None:
     open_dock(viewer).controller.results.match()
 
 
-def pca_colours(viewer: Viewer) -> None:
+def add_pca_colours(viewer: Viewer) -> None:
     """Show the principal components of the embeddings as colours."""
     open_dock(viewer).controller.results.make_colours()
 
@@ -117,12 +117,12 @@ def save_csv(viewer: Viewer) -> None:
     open_dock(viewer).controller.results.save_csv()
 
 
-def save_query(viewer: Viewer) -> None:
+def save_query_file(viewer: Viewer) -> None:
     """Save the query for use on other images."""
     open_dock(viewer).controller.results.save_query()
 
 
-def load_query(viewer: Viewer) -> None:
+def load_query_file(viewer: Viewer) -> None:
     """Search with a query that was saved."""
     open_dock(viewer).controller.results.load_query()
 

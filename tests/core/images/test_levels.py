@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.core.images.levels import (
     coordinate_in_level,
@@ -89,13 +87,3 @@ def test_the_finest_level_that_fits_else_the_coarsest(shapes, limit):
             areas = [shape[axes[0]] * shape[axes[1]] for shape in shapes]
             assert all(area > limit for area in areas[:found])
             assert areas[found] <= limit or found == len(shapes) - 1
-
-
-@pytest.mark.parametrize("size", [29, 33])
-def test_the_command_line_clicks_the_pixel_that_the_window_clicks(size):
-    """It once divided floats: pixel 14 of 29 came out as 13.999… of 28, which is another patch."""
-    plan = LayerPlan((size - 1, size - 1), (size, size), level=1, levels=2)
-    plane = SearchPlane(Path("a.zarr"), 0, (), plan, is_only=True)
-    for at in range(size):
-        pixel = under_the_centre(at, size, size - 1)
-        assert plane.embedded((at + 0.9, at)) == (pixel, pixel)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from brute_force import (
+
+from ..brute_force import (
     PATCH,
     over_pixels,
     reference_background,
@@ -13,7 +14,6 @@ from brute_force import (
     reference_window,
     unit,
 )
-
 from .asked import Asked
 from .ownership import Ownership
 from .record import SIGNS, SavedClass, SavedSaid

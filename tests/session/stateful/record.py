@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from brute_force import PatchProjection
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
@@ -14,6 +13,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner
 
+from ..brute_force import PatchProjection
 from .belongings import Belongings
 
 SIGNS = {"projection-1": 1.0, "projection-2": -1.0}

@@ -33,7 +33,7 @@ _FIRST_LOOK = (
 )
 
 
-def run(out: Path, model: str, device: str = "auto", *, gui: bool | None = None) -> int:
+def run_demo(out: Path, model: str, device: str = "auto", *, gui: bool | None = None) -> int:
     """Write the demo's pictures and open its window.
 
     Parameters

@@ -180,7 +180,7 @@ class EmbedReport:
         return f"{planes} of {images} in {self._folder}: {', '.join(parts)}."
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_embed(arguments: argparse.Namespace) -> int:
     """Run the command; each plane is written as soon as it is embedded."""
     recipe = recipe_of(arguments)
     # A worker of a cluster has another current folder.

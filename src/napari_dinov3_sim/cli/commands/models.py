@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelRecord
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_models(arguments: argparse.Namespace) -> int:
     """Run the command."""
     entries = [_entry(record) for record in list_models()]
     if arguments.json:

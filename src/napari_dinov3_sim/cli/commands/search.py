@@ -91,7 +91,7 @@ def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: CommandMo
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_search(arguments: argparse.Namespace) -> int:
     """Run the command."""
     check_embeddings_folder(arguments.embeddings)
     query, paths = _read_names(arguments)

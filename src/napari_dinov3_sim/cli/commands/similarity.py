@@ -151,7 +151,7 @@ class Click:
         return places[list(found).index(self.plane)]  # its file is the first
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_similarity(arguments: argparse.Namespace) -> int:
     """Run the command."""
     _check_folders(arguments)
     query, *targets = _read_names(arguments)

@@ -147,8 +147,11 @@ def write_map(path: Path, values: NDArray[Any], grid: PatchGrid) -> None:
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
 CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, PEAKS)
-"""Of the names of all results."""
+FORMER_CLASS_MAP = ".winner.tif"
+"""What a class map ended in before 0.2."""
+
+ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
+"""Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
 """Characters of a class's name in the name of a file."""

@@ -102,12 +102,12 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
     """Raise `ImageError` unless `dtype` is bool, integer or real floating point."""
-    if dtype.kind == "c":
+    if np.isdtype(dtype, "complex floating"):
         raise ImageError(
             "A complex image has no single brightness; take its magnitude or phase first, "
             "for example numpy.abs(image)."
         )
-    if dtype.kind not in "buif":
+    if not np.isdtype(dtype, ("bool", "integral", "real floating")):
         raise ImageError(
             f"Pixels of dtype {dtype} are not numbers; convert the image to integers or floats."
         )
@@ -146,11 +146,12 @@ def compute_window(
 def _finite_sample(part: NDArray[Any], budget: int) -> NDArray[Any]:
     flat = part.reshape(-1)
     flat = flat[:: max(1, -(-flat.size // max(budget, 1)))]
-    if flat.dtype.kind == "b":
+    if np.isdtype(flat.dtype, "bool"):
         return flat.astype(np.uint8)
-    if flat.dtype.kind == "i":  # the percentiles subtract, which wraps around in signed integers
+    # The percentiles subtract, which wraps around in signed integers.
+    if np.isdtype(flat.dtype, "signed integer"):
         return flat.astype(np.float64)
-    if flat.dtype.kind != "f":
+    if not np.isdtype(flat.dtype, "real floating"):
         return flat
     flat = flat.astype(np.promote_types(flat.dtype, np.float32), copy=False)
     finite: NDArray[Any] = flat[np.isfinite(flat)]

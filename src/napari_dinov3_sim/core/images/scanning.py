@@ -199,7 +199,7 @@ class _Digest:
 
 def _packed(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return long doubles as pairs of doubles: what pads them in memory may be anything."""
-    if pixels.dtype.kind != "f" or pixels.dtype.itemsize <= 8:
+    if not np.isdtype(pixels.dtype, "real floating") or pixels.dtype.itemsize <= 8:
         return pixels
     with np.errstate(over="ignore", invalid="ignore"):
         high = pixels.astype(np.float64)

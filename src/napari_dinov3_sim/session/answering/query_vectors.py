@@ -103,8 +103,9 @@ def build_class_queries(
 def _gather(
     question: Question, states: Mapping[PlaneKey, PatchImageState]
 ) -> dict[str, _Gathered]:
-    gathered: dict[str, _Gathered] = {}
-    for pick in sorted(question.picks, key=lambda pick: isinstance(pick, LabelsPick)):
+    named = (pick for pick in question.picks if not isinstance(pick, LabelsPick))
+    gathered = {pick.class_name: _Gathered() for pick in named}  # those of labels come last
+    for pick in question.picks:
         for class_name, positive, vector in _vectors(pick, states):
             found = gathered.setdefault(class_name, _Gathered())
             (found.positives if positive else found.negatives).append(vector)

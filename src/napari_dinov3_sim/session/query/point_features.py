@@ -20,7 +20,7 @@ CLASS, SIGN = "class", "sign"
 """Columns of ``layer.features``."""
 
 FORMER_CLASS = "kind"
-"""The column of classes before 0.2, read where there is no other."""
+"""The column of classes before 0.2, read where the other says nothing."""
 
 POSITIVE, NEGATIVE = "positive", "negative"
 SYMBOLS = {True: "disc", False: "cross"}
@@ -44,11 +44,14 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[Poi
         The class of those that have none.
     """
     features, count = layer.features, len(layer.data)
-    column = next((name for name in (CLASS, FORMER_CLASS) if name in features), None)
-    classes = [default] * count if column is None else list(features[column])
+    classes = [default] * count
+    for name in (FORMER_CLASS, CLASS):
+        if name in features:
+            rows = zip(features[name], classes, strict=True)
+            classes = [_class_name(value, otherwise) for value, otherwise in rows]
     signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
     return [
-        PointRole(_class_name(class_name, default), _is_positive(sign))
+        PointRole(class_name, _is_positive(sign))
         for class_name, sign in zip(classes, signs, strict=True)
     ]
 
@@ -72,6 +75,18 @@ def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
     set_features(layer, features)
 
 
+def add_missing_columns(layer: Points) -> bool:
+    """Give a layer both columns; return whether it lacked one.
+
+    The user may have set features without them, and napari takes no default for the next point
+    in a column that is not there.
+    """
+    if CLASS in layer.features and SIGN in layer.features:
+        return False
+    write_roles(layer, read_roles(layer))
+    return True
+
+
 def rename_class(layer: Points, old: str, new: str) -> None:
     """Give all points of a class another name."""
     roles = read_roles(layer)
@@ -86,7 +101,7 @@ def set_features(layer: Points, features: Any) -> None:
     others = [name for name in layer.features if name not in features]
     defaults = layer.feature_defaults.copy()
     layer.features = features.reindex(columns=[*features, *others])
-    layer.feature_defaults = defaults
+    layer.feature_defaults = {**layer.feature_defaults, **defaults}
 
 
 def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> Any:

@@ -11,6 +11,7 @@ from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units,
 from napari_dinov3_sim.session.layer_metadata import mark, mark_of
 from napari_dinov3_sim.session.query.point_features import (
     PointRole,
+    add_missing_columns,
     current_role,
     draw_roles,
     rename_class,
@@ -210,6 +211,7 @@ class QueryPoints:
     def _listen(self, layer: Points) -> None:
         self.layer = layer
         self.changes += 1
+        add_missing_columns(layer)
         self._memory.begin(layer)
         for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
@@ -266,6 +268,8 @@ class QueryPoints:
         del event
         layer = self.layer
         if layer is None or self._restoring or len(layer.features) != len(layer.data):
+            return
+        if add_missing_columns(layer):  # which has called this again
             return
         if self._memory.notices_roles(layer):
             self._changed()

@@ -1,0 +1,4 @@
+"""The files of a model: where they are, how they are downloaded, and what is in them.
+
+May import `backbones/errors.py` and `registry.py`.
+"""

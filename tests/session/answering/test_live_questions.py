@@ -1,0 +1,276 @@
+"""Questions faster than answers: the newest wins, at the rate of the machine, with no queue."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from napari.layers.base import ActionType
+
+from napari_dinov3_sim.core.search import combine
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.answering.answer_job import TargetPlane
+from napari_dinov3_sim.session.answering.answers import Answers
+from napari_dinov3_sim.session.messages import LayerReady, MapReady
+from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+
+from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window
+
+SLOW = 0.03
+"""Seconds that an answer takes, per target."""
+
+
+@pytest.fixture
+def session(viewer, backbone):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def image(viewer, rng):
+    return viewer.add_image(rng.normal(size=(160, 160)), name="image")
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Make answers take a while; counts them."""
+    score, calls = combine.score_classes, []
+
+    def slowly(*arguments):
+        calls.append(time.monotonic())
+        time.sleep(SLOW)
+        return score(*arguments)
+
+    monkeypatch.setattr(combine, "score_classes", slowly)
+    return calls
+
+
+def own_map(image, y, x):
+    embeddings = reference_embeddings(image.data, *reference_window(image.data))
+    return over_pixels(embeddings @ embeddings[y // PATCH, x // PATCH], image.data.shape)
+
+
+def drag(session, places, pause=0.0):
+    """Move the first point as napari does in a drag; return how many questions ever waited."""
+    points, waiting = session.queries, []
+    for place in places:
+        points.data[0] = place
+        points.refresh()
+        session._runner.deliver(pause)
+        waiting.append(len(session._runner._tokens))
+    points.events.data(
+        value=points.data, action=ActionType.CHANGED, data_indices=(0,), vertex_indices=((),)
+    )
+    return waiting
+
+
+def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, slow):
+    session.add_query(image, 0, 0)
+    session.wait(20)
+    slow.clear()
+    shown = []
+    session.answered.connect(lambda: shown.append(np.asarray(session.heatmaps[image].data)))
+    start = time.monotonic()
+    waiting = drag(session, [(n % 160, (3 * n) % 160) for n in range(200)], 1 / 60)
+    took = time.monotonic() - start
+    while_dragged = len(shown)
+    session.wait(20)
+    assert max(waiting) <= 2, "no queue builds up"
+    assert while_dragged >= 0.3 * took / SLOW, "answers are shown while the point moves"
+    assert len(slow) <= 1.1 * (time.monotonic() - start) / SLOW + 2
+    np.testing.assert_allclose(shown[-1], own_map(image, 199 % 160, 597 % 160), atol=1e-4)
+    np.testing.assert_array_equal(np.asarray(session.heatmaps[image].data), shown[-1])
+
+
+def test_moves_faster_than_any_answer_are_skipped_but_the_last_is_not(session, image, slow):
+    session.add_query(image, 0, 0)
+    session.wait(20)
+    slow.clear()
+    start = time.monotonic()
+    drag(session, [(n % 160, n % 160) for n in range(100)])
+    session.wait(20)
+    assert len(slow) <= (time.monotonic() - start) / SLOW + 1 < 100
+    np.testing.assert_allclose(
+        np.asarray(session.heatmaps[image].data), own_map(image, 99, 99), atol=1e-4
+    )
+
+
+def test_with_many_targets_every_one_of_them_answers_the_last_question(session, viewer, rng, slow):
+    images = [viewer.add_image(rng.normal(size=(40, 40)), translate=(0, 50 * n)) for n in range(6)]
+    session.add_query(images[0], 0, 0)
+    session.wait(20)
+    answered = []
+    session.answered.connect(lambda: answered.append(1))
+    drag(session, [(n % 40, (3 * n) % 40) for n in range(60)], 1 / 60)
+    session.wait(20)
+    assert len(answered) >= 3
+    embeddings = [reference_embeddings(i.data, *reference_window(i.data)) for i in images]
+    query = embeddings[0][(59 % 40) // PATCH, (177 % 40) // PATCH]
+    for image, own in zip(images, embeddings, strict=True):
+        np.testing.assert_allclose(
+            np.asarray(session.heatmaps[image].data), over_pixels(own @ query, (40, 40)), atol=1e-4
+        )
+
+
+def test_a_point_dragged_out_of_every_image_takes_its_answer_along(session, image, slow):
+    session.add_query(image, 0, 0)
+    session.wait(20)
+    drag(session, [(n, n) for n in range(0, 400, 20)], 1 / 60)
+    session.wait(20)
+    assert session.heatmaps == {}
+    assert "1 point outside" in session.status
+
+
+# -- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image, monkeypatch):
+    session.add_query(image, 0, 0)
+    session.wait(20)
+    calls, failures = [], []
+    session.failed.connect(failures.append)
+
+    def broken(*arguments):
+        calls.append(1)
+        raise RuntimeError("no such kernel")
+
+    good = combine.score_classes
+    monkeypatch.setattr(combine, "score_classes", broken)
+    session.add_query(image, 100, 100)
+    with pytest.raises(Exception, match="no such kernel"):
+        session.wait(20)
+    assert len(calls) == 1
+    assert len(failures) == 1
+    assert session.heatmaps == {}, "the last answer is to another question"
+    session.add_query(image, 120, 100)
+    with pytest.raises(Exception, match="no such kernel"):
+        session.wait(20)
+    assert len(failures) == 1, "the same sentence is told once"
+    monkeypatch.setattr(combine, "score_classes", good)
+    session.queries.data = np.array([[30.0, 40.0]])
+    session.wait(20)
+    np.testing.assert_allclose(
+        np.asarray(session.heatmaps[image].data), own_map(image, 30, 40), atol=1e-4
+    )
+
+
+def test_one_target_that_fails_leaves_the_others_their_answers(session, viewer, rng, monkeypatch):
+    images = [
+        viewer.add_image(rng.normal(size=(40, 40 + n)), translate=(0, 50 * n)) for n in range(3)
+    ]
+    score = combine.score_classes
+
+    def broken(classes, state, combination):
+        if state.image_shape == (40, 40):
+            raise RuntimeError("this one is odd")
+        return score(classes, state, combination)
+
+    monkeypatch.setattr(combine, "score_classes", broken)
+    session.add_query(images[1], 0, 0)
+    with pytest.raises(Exception, match="this one is odd"):
+        session.wait(20)
+    assert set(session.heatmaps) == set(images[1:])
+    assert not session.busy
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return EmbeddingStore(MemoryStore(0), DiskStore(tmp_path / "store"))
+
+
+def test_states_that_left_the_disk_are_embedded_again_and_answered(
+    viewer, rng, backbone, disk, tmp_path
+):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner(), store=disk)
+    session.all_planes = True
+    stack = viewer.add_image(rng.normal(size=(5, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    session.add_query(stack, 0, 0)
+    session.wait(20)
+    assert backbone.calls == 5
+    session.queries.data = session.queries.data + np.array([0, 20, 20])
+    session.wait(20)
+    assert backbone.calls == 5, "read from the disk"
+    for file in (tmp_path / "store").rglob("*.safetensors"):
+        file.unlink()
+    session.queries.data = session.queries.data + np.array([0, 15, 15])
+    session.wait(20)
+    assert backbone.calls == 5 + 4, "all but the plane that is seen"
+    window = reference_window(stack.data)
+    query = reference_embeddings(stack.data[2], *window)[35 // PATCH, 35 // PATCH]
+    shown = np.asarray(session.heatmaps[stack].data)
+    for z in range(5):
+        cosine = reference_embeddings(stack.data[z], *window) @ query
+        np.testing.assert_allclose(shown[z], over_pixels(cosine, (40, 40)), atol=1e-4)
+    session.close()
+
+
+def test_no_plane_out_of_sight_is_compared_twice_while_others_are_embedded(
+    session, viewer, rng, slow
+):
+    session.all_planes = True
+    stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 6)
+    session.add_query(stack, 0, 0)
+    session.wait(20)
+    assert len(slow) <= 12 + 1, "embedding is much faster here than answering"
+    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+
+
+def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
+    viewer, rng, backbone, disk, slow
+):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner(), store=disk)
+    session.all_planes = True
+    stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 6)
+    held = []
+    session.queried.connect(lambda: held.append(len(session._coordinator.embedder._record.states)))
+    session.add_query(stack, 0, 0)
+    session.wait(20)
+    assert max(held) <= 2
+    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+    assert backbone.calls == 12
+    session.close()
+
+
+class Held:
+    """A runner whose jobs run when the test says so, and whose messages wait for it."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def submit(self, lane, job, receive):
+        self.jobs.append((job, receive))
+        return CancelToken()
+
+
+def test_an_image_that_comes_between_a_map_and_its_layer_costs_no_heatmap(session, viewer, rng):
+    """The job is begun again for the new image, and the layer of the first is on its way."""
+    for number in range(2):
+        viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
+    session.add_query(session.images[0], 0, 0)
+    session.wait(20)
+    question, runner, seen = session._coordinator.answers.question, Held(), []
+    targets = tuple(
+        TargetPlane(plane.key, session._coordinator.embedder.handle(plane.key), (32, 32), True)
+        for plane in session._coordinator.targets.resolve().planes.values()
+    )
+    layers = {target.key.layer for target in targets}
+    answers = Answers(runner, session._coordinator.embedder._store, seen.append)
+    answers.ask(question, targets[:1], layers)
+    job, receive = runner.jobs.pop()
+    sent = []
+    job(sent.append, CancelToken())
+    receive(sent[0])
+    answers.ask(question, targets, layers)
+    for message in sent[1:]:
+        receive(message)
+    job, receive = runner.jobs.pop()
+    job(receive, CancelToken())
+    shown = [message.layer for message in seen if isinstance(message, LayerReady)]
+    assert isinstance(sent[0], MapReady)
+    assert {layer.layer_id for layer in shown} == {target.key.layer_id for target in targets}

@@ -1,0 +1,200 @@
+"""Stacks, rolled axes, 3-D view, multiscale, units: the plane shown is the plane answered."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_dinov3_sim.core.images import levels
+
+from ..brute_force import (
+    PATCH,
+    reference_embeddings,
+    reference_map,
+    reference_query,
+    reference_window,
+)
+
+
+def plane_map(query_plane, pick, target_plane, window_query, window_target):
+    x, y = pick
+    vector = reference_embeddings(query_plane, *window_query)[y // PATCH, x // PATCH]
+    embeddings = reference_embeddings(target_plane, *window_target)
+    return reference_map(reference_query([vector]), embeddings, target_plane.shape)
+
+
+@pytest.fixture
+def stack(viewer, rng):
+    data = rng.integers(0, 60000, (5, 40, 70)).astype(np.uint16)
+    return viewer.add_image(data, name="stack", scale=(3, 0.5, 0.5), translate=(6, 1, 2))
+
+
+def test_the_plane_shown_is_answered_and_drawn_on_that_plane(session, stack, viewer):
+    viewer.dims.set_current_step(0, 3)
+    session.add_query(stack, 50, 20)
+    window = reference_window(stack.data)
+    volume = np.array(session.heatmaps[stack].data)
+    wanted = plane_map(stack.data[3], (50, 20), stack.data[3], window, window)
+    np.testing.assert_allclose(volume[3], wanted, atol=1e-5)
+    assert np.isnan(np.delete(volume, 3, axis=0)).all()
+    assert volume.shape == stack.data.shape
+
+    viewer.dims.set_current_step(0, 1)
+    volume = np.array(session.heatmaps[stack].data)
+    wanted = plane_map(stack.data[3], (50, 20), stack.data[1], window, window)
+    np.testing.assert_allclose(volume[1], wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        session.heatmaps[stack].data_to_world((3, 20, 50)), stack.data_to_world((3, 20, 50))
+    )
+
+
+def test_moving_the_slider_without_a_query_embeds_nothing(session, stack, viewer, backbone):
+    for step in range(5):
+        viewer.dims.set_current_step(0, step)
+    assert backbone.calls == 0
+
+
+def test_a_plane_seen_before_is_not_embedded_again(session, stack, viewer, backbone):
+    session.add_query(stack, 5, 5)
+    for step in (0, 1, 2, 1, 0, 2):
+        viewer.dims.set_current_step(0, step)
+    calls = backbone.calls
+    for step in (0, 1, 2, 1, 0, 2):
+        viewer.dims.set_current_step(0, step)
+    assert backbone.calls == calls
+
+
+def test_a_query_on_a_stack_stays_on_the_plane_it_was_set_on(session, stack, viewer, rng):
+    flat = viewer.add_image(rng.normal(size=(33, 40)), translate=(100, 0), name="flat")
+    viewer.dims.set_current_step(0, 2)
+    session.add_query(stack, 50, 20)
+    viewer.dims.set_current_step(0, 4)
+    windows = reference_window(stack.data), reference_window(flat.data)
+    right, wrong = (plane_map(stack.data[z], (50, 20), flat.data, *windows) for z in (2, 4))
+    np.testing.assert_allclose(np.array(session.heatmaps[flat].data), right, atol=1e-5)
+    assert np.abs(right - wrong).max() > 1e-3
+
+
+def test_an_image_opened_before_the_stack_has_clicks_that_know_their_plane(session, viewer, rng):
+    viewer.add_image(rng.normal(size=(33, 40)), name="flat")
+    assert session.queries.ndim == 2
+    viewer.add_image(rng.normal(size=(4, 33, 40)), translate=(0, 100, 0), name="stack")
+    assert session.queries.ndim == 3
+    assert [layer.name for layer in viewer.layers if layer == session.queries] == ["DINOv3 query"]
+
+
+def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 7)
+    session.add_query(stack, 50, 4)
+    window = reference_window(stack.data)
+    volume = np.array(session.heatmaps[stack].data)
+    row = next(iter(session._coordinator.targets.resolve().planes.values())).key.position
+    assert row[0][0] == 1
+    at = row[0][1]
+    wanted = plane_map(stack.data[:, at], (50, 4), stack.data[:, at], window, window)
+    np.testing.assert_allclose(volume[:, at], wanted, atol=1e-5)
+
+
+def test_clicks_in_the_3d_view_are_ignored_and_it_is_said(session, stack, viewer):
+    session.add_query(stack, 5, 5)
+    before = np.array(session.heatmaps[stack].data)
+    viewer.dims.ndisplay = 3
+    session.queries.add((1, 20, 60))
+    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
+    assert "3-D view are not queries" in session.status
+    viewer.dims.ndisplay = 2
+    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
+    left = "1 point was set in 3-D or in the grid and is not used; undo or delete it."
+    assert session.status == f"1 heatmap for 1 point. {left}"
+    session.undo()
+    assert session.status == "1 heatmap for 1 point."
+    assert len(session.queries.data) == 1
+
+
+def test_outside_the_stack_there_is_no_plane(session, stack, viewer, rng):
+    long = viewer.add_image(rng.normal(size=(30, 20, 20)), translate=(0, 200, 0), name="long")
+    session.add_query(stack, 5, 5)
+    seen = [viewer.dims.current_step[0], viewer.dims.nsteps[0] - 1]
+    viewer.dims.set_current_step(0, seen[1])
+    assert "1 image outside the shown plane." in session.status
+    answered = np.isfinite(np.array(session.heatmaps[long].data)).all((1, 2))
+    assert answered.sum() == len(seen), "what has been answered stays"
+    assert answered[-1]
+
+
+def test_a_four_dimensional_stack(session, viewer, rng):
+    data = rng.normal(size=(2, 3, 33, 40)).astype(np.float32)
+    layer = viewer.add_image(data, scale=(1, 4, 1, 1))
+    viewer.dims.set_current_step((0, 1), (1, 2))
+    session.add_query(layer, 39, 32)
+    volume = np.array(session.heatmaps[layer].data)
+    window = reference_window(data)
+    np.testing.assert_allclose(
+        volume[1, 2], plane_map(data[1, 2], (39, 32), data[1, 2], window, window), atol=1e-5
+    )
+    assert np.isfinite(volume).any((2, 3)).sum() == 1
+
+
+def test_dask_is_read_plane_by_plane(session, viewer, rng):
+    data = rng.normal(size=(6, 40, 40)).astype(np.float32)
+    read = []
+
+    def block(x, block_info=None):
+        read.append(1)
+        return x
+
+    lazy = da.from_array(data, chunks=(1, 40, 40)).map_blocks(block, dtype=data.dtype)
+    layer = viewer.add_image(lazy, contrast_limits=(-1, 1))
+    session.add_query(layer, 5, 5)
+    window = reference_window(data)
+    got = np.array(session.heatmaps[layer].data)
+    at = next(iter(session._coordinator.targets.resolve().planes.values())).key.position[0][1]
+    np.testing.assert_allclose(
+        got[at], plane_map(data[at], (5, 5), data[at], window, window), atol=1e-5
+    )
+
+
+def test_multiscale_embeds_the_level_that_fits_and_says_so(session, viewer, rng, monkeypatch):
+    monkeypatch.setattr(levels, "MAX_LEVEL_PIXELS", 60 * 60)
+    full = rng.normal(size=(97, 101)).astype(np.float32)
+    half = full[::2, ::2].copy()
+    layer = viewer.add_image([full, half], multiscale=True, name="pyramid")
+    session.add_query(layer, 99, 90)
+    got = np.array(session.heatmaps[layer].data)
+    assert got.shape == full.shape
+    assert "pyramid is searched at level 1." in session.status
+    embeddings = reference_embeddings(half, *reference_window(half))
+    at = [(2 * 90 + 1) * 49 // (2 * 97) // PATCH, (2 * 99 + 1) * 51 // (2 * 101) // PATCH]
+    cosine = embeddings @ embeddings[tuple(at)]
+    rows = (2 * np.arange(97) + 1) * 49 // (2 * 97) // PATCH
+    columns = (2 * np.arange(101) + 1) * 51 // (2 * 101) // PATCH
+    np.testing.assert_allclose(got, cosine[np.ix_(rows, columns)], atol=1e-5)
+
+
+def test_units_that_differ_are_converted(session, viewer, rng):
+    nano = viewer.add_image(rng.normal(size=(60, 60)), scale=(500, 500), units="nm", name="nm")
+    micro = viewer.add_image(
+        rng.normal(size=(60, 60)), scale=(0.5, 0.5), translate=(0, 40), units="um", name="um"
+    )
+    points = session.queries
+    assert points.units == viewer.layers.units
+    # A click in the middle of pixel (20, 50) of `micro`, in the nanometres of the viewer.
+    world = (0.5 * 20 * 1000, (0.5 * 50 + 40) * 1000)
+    points.add(points.world_to_data(world))
+    window = reference_window(micro.data)
+    wanted = plane_map(micro.data, (50, 20), micro.data, window, window)
+    np.testing.assert_allclose(np.array(session.heatmaps[micro].data), wanted, atol=1e-5)
+    assert session.heatmaps[nano].units == nano.units
+    assert session.heatmaps[micro].units == micro.units
+
+
+def test_a_points_layer_made_first_follows_the_units_of_the_world(session, viewer, rng):
+    micro = viewer.add_image(rng.normal(size=(60, 60)), scale=(0.5, 0.5), units="um")
+    session.add_query(micro, 50, 20)
+    before = np.array(session.heatmaps[micro].data)
+    viewer.add_image(rng.normal(size=(60, 60)), scale=(500, 500), translate=(0, 90000), units="nm")
+    np.testing.assert_array_equal(np.array(session.heatmaps[micro].data), before)
+    assert session.queries.units == viewer.layers.units
+    assert len(session.heatmaps) == 2

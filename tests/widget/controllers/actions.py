@@ -1,0 +1,40 @@
+"""What a user does with the dock, and waits for."""
+
+from __future__ import annotations
+
+from napari.utils.key_bindings import KeymapHandler
+from qtpy.QtCore import QPoint, Qt
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def tick(qtbot, box):
+    """Click where the box is: a click beside its text does nothing."""
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+
+
+def choose(combo, text):
+    combo.setCurrentIndex(combo.findText(text))
+    combo.activated.emit(combo.currentIndex())
+
+
+def answer(qtbot, dock, image, *pixels):
+    for x, y in pixels:
+        dock.session.add_query(image, x, y)
+    # The first answer of a process imports what the mathematics needs.
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy)
+
+
+def classes(dock):
+    items = dock.views.classes.list
+    return [items.item(row).text() for row in range(items.count())]
+
+
+def press_key(dock, key):
+    handler = KeymapHandler()
+    handler.keymap_providers = [dock.session.queries]
+    used = handler.press_key(key)
+    handler.release_key(key)
+    return used

@@ -1,0 +1,61 @@
+"""How heatmaps are shown is chosen in the dock, and what they lack is said."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .actions import answer, tick
+
+
+def test_a_window_of_cosines(dock):
+    style = dock.views.style
+    style.limits.setValue((0.25, 0.75))
+    assert dock.session.limits == (0.25, 0.75)
+    assert style.scaling.currentData() == "fixed"
+    style.limits.setValue((0.5, 0.5))
+    assert dock.session.limits == (0.25, 0.75)
+
+
+def test_light_that_is_lost_on_a_bright_image_is_told_of(qtbot, dock, pair, viewer_model):
+    style = dock.views.style
+    answer(qtbot, dock, pair[0], (40, 20))
+    assert style.hint.isHidden()
+    white = viewer_model.add_image(np.full((96, 96, 3), 230, np.uint8), translate=(100, 0))
+    qtbot.waitUntil(lambda: not style.hint.isHidden())
+    style.blending.setCurrentIndex(style.blending.findData("translucent"))
+    assert style.hint.isHidden()
+    dock.session.style(blending="additive")
+    assert not style.hint.isHidden()
+    viewer_model.layers.remove(white)
+    qtbot.waitUntil(style.hint.isHidden)
+
+
+def test_class_maps_are_shown(qtbot, dock, pair):
+    tick(qtbot, dock.views.style.class_maps)
+    dock.session.add_query(pair[0], 40, 20, class_name="bright")
+    dock.session.add_query(pair[0], 4, 4, class_name="dark")
+    qtbot.waitUntil(lambda: len(dock.session.class_maps) == 2)
+    assert all(layer.visible for layer in dock.session.class_maps.values())
+    dock.session.show_class_maps = False
+    assert not dock.views.style.class_maps.isChecked()
+    assert not any(layer.visible for layer in dock.session.class_maps.values())
+
+
+def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
+    hint = dock.views.style.class_map_hint
+    answer(qtbot, dock, pair[0], (40, 20))
+    assert hint.isHidden()
+    tick(qtbot, dock.views.style.class_maps)
+    assert hint.text() == "Needs two classes that have a heatmap each."
+    assert hint.isVisible()
+    dock.session.add_query(pair[0], 4, 4, class_name="dark", positive=False)
+    qtbot.waitUntil(lambda: "dark has no positive point" in dock.views.status.text())
+    assert hint.isVisible()
+    dock.session.add_query(pair[0], 4, 4, class_name="dark")
+    qtbot.waitUntil(hint.isHidden)
+    qtbot.waitUntil(lambda: len(dock.session.class_maps) == 2)
+    tick(qtbot, dock.views.results.has_threshold)
+    dock.session.threshold = 0.61
+    qtbot.waitUntil(lambda: hint.text() == "No class below the threshold (0.61).")
+    dock.session.threshold = None
+    qtbot.waitUntil(hint.isHidden)

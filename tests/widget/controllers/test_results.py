@@ -1,0 +1,147 @@
+"""Results are made, saved and loaded from the dock, and mistakes are one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from napari_dinov3_sim.core.errors import SimilarityError
+
+from .actions import answer, choose, press, tick
+
+
+def test_the_histogram_follows_the_answers_and_its_line_is_dragged(qtbot, dock, pair):
+    panel = dock.views.results
+    answer(qtbot, dock, pair[0], (40, 20))
+    histogram = panel.histogram
+    low, high = histogram.range
+    assert -1 <= low < high == 1
+    place = QPoint(round(histogram.position((low + high) / 2)), 20)
+    qtbot.mousePress(histogram, Qt.MouseButton.LeftButton, pos=place)
+    assert dock.session.threshold == pytest.approx((low + high) / 2, abs=0.02)
+    assert panel.has_threshold.isChecked()
+    assert panel.threshold.value() == pytest.approx(dock.session.threshold)
+    panel.threshold.setValue(0.9)
+    assert dock.session.threshold == pytest.approx(0.9)
+    tick(qtbot, panel.has_threshold)
+    assert dock.session.threshold is None
+
+
+def test_otsu_is_where_to_start(qtbot, dock, pair, notified):
+    panel = dock.views.results
+    press(qtbot, panel.otsu_button)
+    assert dock.session.threshold is None
+    assert "no heatmap" in notified[-1].message
+    answer(qtbot, dock, pair[0], (40, 20))
+    press(qtbot, panel.otsu_button)
+    assert -1 < dock.session.threshold < 1
+
+
+@pytest.mark.parametrize("name", ["labels", "peaks", "colours"])
+def test_buttons_make_layers(qtbot, dock, pair, viewer_model, notified, name):
+    answer(qtbot, dock, pair[0], (40, 20))
+    before = len(viewer_model.layers)
+    press(qtbot, getattr(dock.views.results, f"{name}_button"))
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == before + 2)
+    qtbot.waitUntil(lambda: bool(notified))
+    assert notified[-1].type == "info"
+
+
+def test_two_images_are_matched(qtbot, dock, pair, viewer_model, notified):
+    answer(qtbot, dock, pair[0], (40, 20))
+    row = dock.views.matches
+    assert (row.first.currentText(), row.second.currentText()) == ("b", "a")
+    before = len(viewer_model.layers)
+    press(qtbot, row.button)
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == before + 2)
+    choose(row.second, "b")
+    press(qtbot, row.button)
+    assert "two different ones" in notified[-1].message
+
+
+class Answers:
+    """A user who answers every dialog."""
+
+    def __init__(self, folder):
+        self.folder, self.path = folder, None
+
+    def ask_for_new_file(self, title, name, filters):
+        self.path = self.folder / name
+        return str(self.path)
+
+    def ask_for_file(self, title, filters):
+        return str(self.path)
+
+
+def test_tables_and_queries_are_saved_and_loaded(qtbot, make_dock, pair, tmp_path):
+    dialogs = Answers(tmp_path)
+    dock = make_dock(dialogs=dialogs)
+    dock.session.new_queries()
+    answer(qtbot, dock, pair[0], (40, 20))
+    dock.views.results.csv_button.click()
+    qtbot.waitUntil(dialogs.path.exists)
+    dock.views.files.save_button.click()
+    qtbot.waitUntil(dialogs.path.exists)
+    dock.session.queries.data = np.empty((0, 2))
+    qtbot.waitUntil(lambda: dock.session.heatmaps == {})
+    files = dock.views.files
+    assert files.loaded.isHidden()
+    files.load_button.click()
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
+    assert not files.loaded.isHidden()
+    assert not dock.views.sections["Combination"].folded
+    assert files.file.text() == dialogs.path.name
+    assert files.classes.text() == "asks for class 1"
+    dock.session.rename_class("class 1", "nuclei")
+    qtbot.waitUntil(lambda: files.classes.text() == "asks for nuclei")
+    files.drop_button.click()
+    qtbot.waitUntil(lambda: dock.session.heatmaps == {})
+    assert files.loaded.isHidden()
+
+
+def test_a_query_that_the_model_cannot_ask_says_why(qtbot, make_dock, pair, tmp_path):
+    dialogs = Answers(tmp_path)
+    dock = make_dock(dialogs=dialogs)
+    dock.session.new_queries()
+    answer(qtbot, dock, pair[0], (40, 20))
+    dock.views.files.save_button.click()
+    qtbot.waitUntil(dialogs.path.exists)
+    dock.views.files.load_button.click()
+    dock.session.set_model("another")
+    files = dock.views.files
+    qtbot.waitUntil(lambda: "another" in files.classes.text())
+    assert files.file.text() == dialogs.path.name
+    assert files.classes.toolTip() == dock.session.results.problem
+
+
+def test_a_cancelled_dialog_does_nothing(make_dock, pair, notified):
+    class Cancels:
+        def ask_for_new_file(self, *args):
+            return ""
+
+        def ask_for_file(self, *args):
+            return ""
+
+    dock = make_dock(dialogs=Cancels())
+    for button in (
+        dock.views.results.csv_button,
+        dock.views.files.save_button,
+        dock.views.files.load_button,
+    ):
+        button.click()
+    assert notified == []
+
+
+def test_what_the_session_notices_is_told(dock, notified):
+    dock.session.noticed.emit("Something happened.")
+    assert [(n.message, n.type) for n in notified] == [("Something happened.", "info")]
+
+
+def test_a_mistake_is_one_sentence(qtbot, dock, notified, monkeypatch):
+    def refuse(*args):
+        raise SimilarityError("It cannot be; do otherwise.")
+
+    monkeypatch.setattr(type(dock.session.results), "colours", refuse)
+    press(qtbot, dock.views.results.colours_button)
+    assert [(n.message, n.type) for n in notified] == [("It cannot be; do otherwise.", "warning")]
