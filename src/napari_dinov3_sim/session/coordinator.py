@@ -367,7 +367,7 @@ class Coordinator:
 
     def _on_moved(self, image: Image, what: str) -> None:
         if what == "visible":
-            self.overlays.follow_visibility(image, self.scene.visible(image))
+            self.overlays.follow_visibility(image, self.scene.is_visible(image))
         else:
             self.overlays.follow(image)
 

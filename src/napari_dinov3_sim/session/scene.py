@@ -42,23 +42,23 @@ class Scene:
     embedder: Embedder
     answers: Answers
 
-    def shown(self) -> dict[Hashable, Plane]:
+    def shown_planes(self) -> dict[Hashable, Plane]:
         """Return the shown plane of each ticked image that shows one, by the image's id."""
         return {key.layer_id: plane for key, plane in self.targets.resolve().planes.items()}
 
     def plane(self, key: PlaneKey) -> Plane | None:
         """Return a plane of an image by its key; None if its pixels exist no more."""
-        shown = self.shown().get(key.layer_id)
+        shown = self.shown_planes().get(key.layer_id)
         if shown is None or shown.key.layer != key.layer:
             return None
         return replace(shown, key=key)
 
-    def image(self, image_id: Hashable) -> Image | None:
+    def image_of(self, image_id: Hashable) -> Image | None:
         """Return an image layer by its id."""
         record = self.targets.get(image_id)
         return None if record is None else record.layer
 
-    def layers(self, image_id: Hashable) -> tuple[Image, ...]:
+    def layers_of(self, image_id: Hashable) -> tuple[Image, ...]:
         """Return an image layer by its id, or all channels that are searched as one with it."""
         record = self.targets.get(image_id)
         return () if record is None else record.layers
@@ -66,21 +66,21 @@ class Scene:
     def top(self, image_id: Hashable) -> Image | None:
         """Return the layer that lies uppermost of those that are one image."""
         order = self.viewer.layers.index
-        return max(self.layers(image_id), key=order, default=None)
+        return max(self.layers_of(image_id), key=order, default=None)
 
-    def visible(self, image: Image) -> bool:
+    def is_visible(self, image: Image) -> bool:
         """Whether an image, or any channel that is searched as one with it, is shown."""
-        return any(layer.visible for layer in self.layers(image.unique_id))
+        return any(layer.visible for layer in self.layers_of(image.unique_id))
 
-    def maps(self, key: PlaneKey) -> PlaneMaps | None:
+    def maps_of(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the scores of a plane for the present question, if they are there."""
         return self.answers.maps_of(key)
 
-    def handle(self, key: PlaneKey) -> StateHandle | None:
+    def state_handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the embeddings of a plane, if it is embedded."""
         return self.embedder.handle(key)
 
-    def place(self, world: NDArray[np.float64]) -> PlanePixel | None:
+    def pixel_at(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel of the topmost visible target under a point of the world."""
         return self.targets.resolve().hits.hit(np.asarray(world, float), None)
 
@@ -152,7 +152,7 @@ class Scene:
         cell = self.embedder.recipe.cell_size(model.patch_size)
         return PatchGrid(plane.embedded_shape, cell)
 
-    def world(self, plane: Plane, x: float, y: float) -> NDArray[np.float64]:
+    def world_of(self, plane: Plane, x: float, y: float) -> NDArray[np.float64]:
         """Return where a point of an embedded plane lies in the world.
 
         Parameters
@@ -185,11 +185,11 @@ class Scene:
         right = min(left + side, grid.image_shape[1] - 0.5)
         bottom = min(top + side, grid.image_shape[0] - 0.5)
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        return np.array([self.world(plane, *corner) for corner in corners])
+        return np.array([self.world_of(plane, *corner) for corner in corners])
 
     def score(self, place: PlanePixel, class_name: str) -> float | None:
         """Return the score of a class at a pixel, in units of the cosine."""
-        maps = self.maps(place.plane.key)
+        maps = self.maps_of(place.plane.key)
         if maps is None or class_name not in maps.cosines:
             return None
         side = maps.grid.patch_size

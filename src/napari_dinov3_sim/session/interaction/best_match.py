@@ -79,7 +79,7 @@ class BestMatchFinder:
 
         The first one of a question is that after the image that was clicked.
         """
-        ids = list(self._scene.shown())
+        ids = list(self._scene.shown_planes())
         if self._last is None and self._question is not None:
             picks = [pick for pick in self._question.picks if isinstance(pick, Pick)]
             self._last = picks[-1].plane.layer_id if picks else None
@@ -97,7 +97,7 @@ class BestMatchFinder:
             return None
         _, key, peak = max(found, key=lambda each: each[0])
         plane = self._scene.plane(key)
-        maps = self._scene.maps(key)
+        maps = self._scene.maps_of(key)
         if plane is None or maps is None:
             return None
         side = maps.grid.patch_size
@@ -106,7 +106,7 @@ class BestMatchFinder:
         return BestMatch(plane, int(peak.x), int(peak.y), peak.score, plane.name)
 
     def _answered_planes(self, image_id: Hashable) -> list[PlaneKey]:
-        shown = self._scene.shown().get(image_id)
+        shown = self._scene.shown_planes().get(image_id)
         if shown is None:
             return []
         return [key for key in self._scene.answers.planes() if key.layer == shown.key.layer]
@@ -115,7 +115,7 @@ class BestMatchFinder:
         from napari_dinov3_sim.core.search.peaks import best_match
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
-        maps = self._scene.maps(key)
+        maps = self._scene.maps_of(key)
         if maps is None or class_name not in maps.cosines:
             return None
         grid = maps.grid

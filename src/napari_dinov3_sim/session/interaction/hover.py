@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Hover:
-    """Follows the mouse, and tells when it has come to another patch.
+    """Follows the mouse, and reports when it has come to another patch.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class Interaction:
         """Return the pixel under a point of the world, in the viewbox that the mouse is in."""
         image_id = self.image_under_mouse()
         if image_id is None:
-            return None if self.side_by_side else self._scene.place(world)
+            return None if self.side_by_side else self._scene.pixel_at(world)
         return self._scene.pixel_on(image_id, world)
 
     def image_under_mouse(self) -> Hashable | None:
@@ -82,7 +82,7 @@ class Interaction:
         if side is None:
             return None
         group = side.group_at(self._viewer.cursor.viewbox)
-        ids = list(self._scene.shown())
+        ids = list(self._scene.shown_planes())
         return ids[group] if group is not None and group < len(ids) else None
 
     def clicked(self, world: NDArray[np.float64], hits: HitTester) -> PlanePixel | None:
@@ -110,7 +110,7 @@ class Interaction:
 
     def _score_text(self) -> str:
         place = self._hover.place
-        maps = None if place is None else self._scene.maps(place.plane.key)
+        maps = None if place is None else self._scene.maps_of(place.plane.key)
         if place is None or maps is None:
             return ""
         scores = {class_name: self._scene.score(place, class_name) for class_name in maps.cosines}
@@ -127,7 +127,7 @@ class Interaction:
         match = self._navigator.next(class_name)
         if match is not None:
             self.match = match
-            look_at(self._viewer, self._scene.world(match.plane, match.x, match.y))
+            look_at(self._viewer, self._scene.world_of(match.plane, match.x, match.y))
             self._changed()
         return match
 
@@ -162,12 +162,12 @@ class Interaction:
         if queries is not None and queries is not side.queries:
             side.leave()
             self.viewboxes = side = SideBySide(self._viewer, queries, ended=self._on_ended)
-        ids = list(self._scene.shown())
+        ids = list(self._scene.shown_planes())
         side.arrange([self._group(image_id) for image_id in ids])
         side.show_points([ids.index(owner) if owner in ids else None for owner in owners])
 
     def _group(self, image_id: Hashable) -> list[Layer]:
-        images = self._scene.layers(image_id)
+        images = self._scene.layers_of(image_id)
         over = self._overlays.over(image_id)
         outlines = self._overlays.outlines.over(image_id).values()
         return sorted([*images, *over, *outlines], key=self._viewer.layers.index)

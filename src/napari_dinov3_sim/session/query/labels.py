@@ -197,7 +197,7 @@ class LabelRegions:
         self._changed()
 
     def _on_set_data(self, event: Any) -> None:
-        """Notice what is taken back or put in place: napari tells of it as of any redraw."""
+        """Notice what is taken back or put in place: napari reports it as any redraw."""
         del event
         if self._planes.changed():
             self._changed()
@@ -283,7 +283,7 @@ class LabelRegions:
         """Return where a pixel (y, x) of the image lies in the labels: a matrix and an offset."""
         found = []
         for y, x in ((0, 0), (1, 0), (0, 1)):
-            at = _with_plane(world, self._scene.world(plane, x, y), plane.key.axes)
+            at = _with_plane(world, self._scene.world_of(plane, x, y), plane.key.axes)
             data = placement.to_data(at)[list(axes)]
             found.append(coordinate_in_level(data, np.array(labels.ratio)))
         origin, down, right = found

@@ -179,7 +179,7 @@ class QueryPoints:
             found = find_query_layer(self._viewer)
             if found is not None:
                 self._listen(found)
-        if self._is_moved():  # by an assignment to `layer.data[0]`, of which no event tells
+        if self._is_moved():  # by an assignment to `layer.data[0]`, which sends no event
             self.changes += 1
 
     def _is_moved(self) -> bool:

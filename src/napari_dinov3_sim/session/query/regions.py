@@ -108,7 +108,7 @@ class ShapeRegions:
         self._changed()
 
     def _on_set_data(self, event: Any) -> None:
-        """Notice each step of a drag: napari tells of it as of any other redraw."""
+        """Notice each step of a drag: napari reports it as any other redraw."""
         del event
         if _state(self.layer) != self._seen:
             self._changed()
@@ -237,7 +237,7 @@ class Regions:
             The layer or the image cannot be used; the sentence says why.
         """
         self._check(layer, image)
-        self.remove(layer, tell=False)
+        self.remove(layer, notify=False)
         image_id = None if image is None else image.unique_id
         self._followed[layer.unique_id] = self._follow(layer, image_id)
         self._changed()
@@ -248,7 +248,7 @@ class Regions:
                 f"{layer.name} cannot be a query region; choose a Shapes or Labels layer of your "
                 "own that is in the viewer."
             )
-        if image is not None and self._scene.image(image.unique_id) is None:
+        if image is not None and self._scene.image_of(image.unique_id) is None:
             raise SimilarityError(
                 f"{image.name} is none of the images that can be searched; choose one of those."
             )
@@ -270,12 +270,12 @@ class Regions:
             )
         return labelled
 
-    def remove(self, layer: Shapes | Labels, *, tell: bool = True) -> None:
+    def remove(self, layer: Shapes | Labels, *, notify: bool = True) -> None:
         """Let the shapes or labels of a layer be no queries any more; the layer stays as it is."""
         regions = self._followed.pop(layer.unique_id, None)
         if regions is not None:
             regions.close()
-            if tell:
+            if notify:
                 self._changed()
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:

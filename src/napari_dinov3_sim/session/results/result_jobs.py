@@ -1,4 +1,4 @@
-"""Jobs whose results become layers or files; of each sort only the newest."""
+"""Jobs whose results become layers or files; of each result only the newest."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class _Request:
     """What has become of a job so far."""
 
     number: int
-    show: Callable[[Any], bool]
-    tell: Callable[[list[Any]], str]
+    apply: Callable[[Any], bool]
+    describe: Callable[[list[Any]], str]
     shown: list[Any] = field(default_factory=list)
     failed: bool = False
     in_progress: bool = False
@@ -66,7 +66,7 @@ class _Request:
 
 
 class ResultJobs:
-    """Runs at most one job of each sort; a newer one takes its place, and nothing queues up.
+    """Runs at most one job for each result; a newer one takes its place, and nothing queues up.
 
     Parameters
     ----------
@@ -98,54 +98,54 @@ class ResultJobs:
 
     def start(
         self,
-        sort: str,
+        name: str,
         compute: Callable[[], Iterator[object]],
-        show: Callable[[Any], bool],
-        tell: Callable[[list[Any]], str],
+        apply: Callable[[Any], bool],
+        describe: Callable[[list[Any]], str],
     ) -> None:
         """Compute results in the worker, and show them one by one.
 
         Parameters
         ----------
-        sort : str
-            An earlier job of the same sort is given up.
+        name : str
+            Of the result; an earlier job for the same one is given up.
         compute : callable
             Runs in the worker and returns an iterator of results.
-        show : callable
+        apply : callable
             Called on the main thread with each result; returns whether it was of use.
-        tell : callable
+        describe : callable
             Called with those that were; returns the sentence for the user.
         """
-        self.start_long(sort, "", lambda _check: compute(), show, tell)
+        self.start_long(name, "", lambda _check: compute(), apply, describe)
 
     def start_long(
         self,
-        sort: str,
+        name: str,
         what: str,
         compute: Callable[[Check], Iterator[object]],
-        show: Callable[[Any], bool],
-        tell: Callable[[list[Any]], str],
+        apply: Callable[[Any], bool],
+        describe: Callable[[list[Any]], str],
     ) -> None:
         """Compute what may take long enough to be shown, and to be stopped by the user.
 
         Parameters
         ----------
-        sort, show, tell
+        name, apply, describe
             As for `start`.
         what : str
             What is done, for the progress.
         compute : callable
             As for `start`; given a `Check` to call now and then.
         """
-        self.stop(sort)
-        request = _Request(next(self._numbers), show, tell)
-        self._requests[sort] = request
-        receive = partial(self._receive, sort, request.number)
+        self.stop(name)
+        request = _Request(next(self._numbers), apply, describe)
+        self._requests[name] = request
+        receive = partial(self._receive, name, request.number)
         request.token = self._runner.submit("answer", ResultJob(compute, what), receive)
 
-    def stop(self, sort: str) -> None:
+    def stop(self, name: str) -> None:
         """Give up a job; whatever is on its way is stale."""
-        request = self._requests.pop(sort, None)
+        request = self._requests.pop(name, None)
         if request is not None and request.token is not None:
             request.token.cancel()
         if request is not None:
@@ -153,8 +153,8 @@ class ResultJobs:
 
     def stop_long(self) -> None:
         """Give up what shows its progress; what does not is soon done."""
-        for sort in [sort for sort, request in self._requests.items() if request.in_progress]:
-            self.stop(sort)
+        for name in [name for name, request in self._requests.items() if request.in_progress]:
+            self.stop(name)
 
     def _end_progress(self, request: _Request) -> None:
         if request.in_progress:
@@ -162,15 +162,15 @@ class ResultJobs:
 
     def stop_all(self) -> None:
         """Give up everything."""
-        for sort in list(self._requests):
-            self.stop(sort)
+        for name in list(self._requests):
+            self.stop(name)
 
-    def _receive(self, sort: str, number: int, message: Message) -> None:
-        request = self._requests.get(sort)
+    def _receive(self, name: str, number: int, message: Message) -> None:
+        request = self._requests.get(name)
         if request is None or request.number != number:
             return
         if isinstance(message, Computed):
-            if request.show(message.value):
+            if request.apply(message.value):
                 request.shown.append(message.value)
         elif isinstance(message, Progress):
             request.in_progress = True
@@ -179,7 +179,7 @@ class ResultJobs:
             request.failed = True
             self._fail(message)
         elif isinstance(message, Finished):
-            del self._requests[sort]
+            del self._requests[name]
             self._end_progress(request)
             if request.shown and not request.failed:
-                self._done(request.tell(request.shown))
+                self._done(request.describe(request.shown))

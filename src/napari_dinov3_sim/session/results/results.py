@@ -23,13 +23,13 @@ from napari_dinov3_sim.session.results.result_layers import ResultLayers
 from napari_dinov3_sim.session.results.save_query import QuerySnapshot, thumbnail_sources
 from napari_dinov3_sim.session.results.summaries import (
     answered_images,
-    tell_colours,
-    tell_labels,
-    tell_loaded,
-    tell_matches,
-    tell_peaks,
-    tell_saved,
-    tell_table,
+    describe_colours,
+    describe_labels,
+    describe_loaded,
+    describe_matches,
+    describe_peaks,
+    describe_saved,
+    describe_table,
     without_embeddings,
     without_heatmap,
 )
@@ -163,7 +163,7 @@ class QueryResults:
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
         self._work.start(
-            "query", partial(query.save, target), always_shown, partial(tell_saved, target)
+            "query", partial(query.save, target), always_shown, partial(describe_saved, target)
         )
 
     def load_query(self, path: str | os.PathLike[str]) -> None:
@@ -191,7 +191,7 @@ class QueryResults:
         for saved_class in query.classes:
             self._palette.assign(saved_class.name, saved_class.colour)
         self._adopt(query)
-        self.done.emit(tell_loaded(Path(path), query, self.saved.remark, self._threshold()))
+        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, self._threshold()))
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay."""
@@ -273,8 +273,8 @@ class Results(QueryResults):
         classes = self._classes(images, class_name)
         level = self._level(threshold)
         compute = partial(find_labels, images, classes, level, min_area)
-        tell = partial(tell_labels, without_heatmap(self._scene))
-        self._work.start("labels", compute, self._layers.show_labels, tell)
+        describe = partial(describe_labels, without_heatmap(self._scene))
+        self._work.start("labels", compute, self._layers.show_labels, describe)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
         """Make a Points layer over each image, of the local maxima of all classes.
@@ -298,8 +298,8 @@ class Results(QueryResults):
         classes = self._classes(images, None)
         compute = partial(find_image_peaks, images, classes, self._level(threshold), min_distance)
         self._peak_settings = threshold, min_distance
-        tell = partial(tell_peaks, without_heatmap(self._scene))
-        self._work.start("peaks", compute, self._layers.show_peaks, tell)
+        describe = partial(describe_peaks, without_heatmap(self._scene))
+        self._work.start("peaks", compute, self._layers.show_peaks, describe)
 
     def save_csv(
         self,
@@ -338,8 +338,8 @@ class Results(QueryResults):
             {key.layer: self._scene.targets.transform(key) for key in keys},
         )
         target = Path(path).absolute()  # a script may go elsewhere before it is written
-        tell = partial(tell_table, target, without_heatmap(self._scene))
-        self._work.start("csv", partial(table.save, target), always_shown, tell)
+        describe = partial(describe_table, target, without_heatmap(self._scene))
+        self._work.start("csv", partial(table.save, target), always_shown, describe)
 
     def _classes(
         self, images: tuple[AnsweredImage, ...], class_name: str | None
@@ -386,13 +386,13 @@ class Results(QueryResults):
         first, second = self._pair(image_a, image_b)
         compute = partial(find_matches, first, second, count, self._store)
         names = (first[0].name, second[0].name)
-        tell = partial(tell_matches, names)
+        describe = partial(describe_matches, names)
         what = "Matching {} and {}".format(*names)
-        self._work.start_long("matches", what, compute, self._layers.show_matches, tell)
+        self._work.start_long("matches", what, compute, self._layers.show_matches, describe)
 
     def _pair(self, a: Image | None, b: Image | None) -> tuple[EmbeddedPlane, EmbeddedPlane]:
         given = [image.unique_id for image in (a, b) if image is not None]
-        shown = self._scene.shown()
+        shown = self._scene.shown_planes()
         chosen = given + [image_id for image_id in shown if image_id not in given]
         if len(set(chosen[:2])) < 2:
             raise SimilarityError(
@@ -404,7 +404,7 @@ class Results(QueryResults):
         plane = shown.get(image_id)
         if plane is None:
             raise SimilarityError("An image shows no plane that is searched; tick it and show it.")
-        handle = self._scene.handle(plane.key)
+        handle = self._scene.state_handle(plane.key)
         if handle is None:
             raise SimilarityError(f"{plane.name} is not embedded yet; press Embed first.")
         return plane, handle
@@ -420,11 +420,11 @@ class Results(QueryResults):
         SimilarityError
             No image is embedded.
         """
-        shown = self._scene.shown().values()
-        pairs = [(plane, self._scene.handle(plane.key)) for plane in shown]
+        shown = self._scene.shown_planes().values()
+        pairs = [(plane, self._scene.state_handle(plane.key)) for plane in shown]
         planes = [(plane, handle) for plane, handle in pairs if handle is not None]
         if not planes:
             raise SimilarityError("No image is embedded yet; press Embed first.")
         compute = partial(find_colours, planes, self._store)
-        tell = partial(tell_colours, without_embeddings(self._scene))
-        self._work.start("colours", compute, self._layers.show_colours, tell)
+        describe = partial(describe_colours, without_embeddings(self._scene))
+        self._work.start("colours", compute, self._layers.show_colours, describe)

@@ -51,9 +51,9 @@ def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
     SimilarityError
         There is none.
     """
-    known = {key: scene.maps(key) for key in scene.answers.planes()}
+    known = {key: scene.maps_of(key) for key in scene.answers.planes()}
     images = []
-    for plane in scene.shown().values():
+    for plane in scene.shown_planes().values():
         maps = {
             key: found
             for key, found in known.items()
@@ -71,7 +71,9 @@ def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
 
 def without_heatmap(scene: Scene) -> MissingImages:
     """Return the shown images that have no heatmap, and whether other planes have none yet."""
-    missing = [plane for plane in scene.shown().values() if scene.maps(plane.key) is None]
+    missing = [
+        plane for plane in scene.shown_planes().values() if scene.maps_of(plane.key) is None
+    ]
     left_out = _sort(scene, missing)
     working = scene.embedder.busy or scene.answers.pending
     return MissingImages(
@@ -81,7 +83,9 @@ def without_heatmap(scene: Scene) -> MissingImages:
 
 def without_embeddings(scene: Scene) -> MissingImages:
     """Return the shown images that are not embedded."""
-    return _sort(scene, [p for p in scene.shown().values() if scene.handle(p.key) is None])
+    return _sort(
+        scene, [p for p in scene.shown_planes().values() if scene.state_handle(p.key) is None]
+    )
 
 
 def _sort(scene: Scene, missing: list[Plane]) -> MissingImages:
@@ -94,7 +98,7 @@ def _sort(scene: Scene, missing: list[Plane]) -> MissingImages:
 
 
 def _is_coming(scene: Scene, plane: Plane) -> bool:
-    if scene.handle(plane.key) is not None:
+    if scene.state_handle(plane.key) is not None:
         return scene.answers.pending and not scene.answers.is_unanswerable(plane.key)
     return scene.embedder.busy and scene.embedder.is_coming(plane.key)
 
@@ -103,7 +107,7 @@ NAMED = 3
 """More images are counted: a sentence is no list."""
 
 
-def tell_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
+def describe_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
     """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
     objects = sum(one.objects for one in found)
     images = _images(len({one.layer for one in found}), left_out)
@@ -111,19 +115,19 @@ def tell_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
     return f"{plural(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
 
 
-def tell_peaks(left_out: MissingImages, found: Sequence[FoundPeaks]) -> str:
+def describe_peaks(left_out: MissingImages, found: Sequence[FoundPeaks]) -> str:
     """Say how many peaks there are."""
     peaks = sum(len(one.peaks) for one in found)
     images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
     return f"{plural(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
 
 
-def tell_table(path: Path, left_out: MissingImages, found: Sequence[int]) -> str:
+def describe_table(path: Path, left_out: MissingImages, found: Sequence[int]) -> str:
     """Say how many peaks were written."""
     return f"{plural(found[0], 'peak')} saved to {path}{_without(left_out)}."
 
 
-def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
+def describe_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
     """Say how many pairs there are, and how good."""
     cosine = found[0].cosine
     if not len(cosine):
@@ -134,18 +138,18 @@ def tell_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
     )
 
 
-def tell_colours(left_out: MissingImages, found: Sequence[FoundColours]) -> str:
+def describe_colours(left_out: MissingImages, found: Sequence[FoundColours]) -> str:
     """Say what has colours, and what is not embedded."""
     rest = _without(left_out, "is not embedded yet", "are not embedded yet")
     return f"Colours of the embeddings of {_images(len(found), left_out)}{rest}."
 
 
-def tell_saved(path: Path, found: Sequence[SavedQuery]) -> str:
+def describe_saved(path: Path, found: Sequence[SavedQuery]) -> str:
     """Say what was saved."""
     return f"The query of {plural(len(found[0].classes), 'class')} was saved to {path}."
 
 
-def tell_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
+def describe_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
     """Say what was loaded, if it was made at another resolution, and that a threshold stays."""
     names = ", ".join(class_name.name for class_name in query.classes)
     kept = "" if threshold is None else f"the threshold stays at {threshold:.2f}"
