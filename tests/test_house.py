@@ -102,7 +102,7 @@ ORDER = {
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
     """,
     "store": """
-        digest, safetensors_io < folder, peak_files, query_files, tile_cache < disk
+        digest, safetensors_io < folder, peak_csv, query_files, tile_cache < disk
         < embedding_store < cached_embedding, __init__
     """,
     "backbones": """
@@ -110,7 +110,7 @@ ORDER = {
         < loading, lazy_model < __init__ < loader
     """,
     "session": """
-        layer_metadata < images < messages < runner < embedding, answering < resolved
+        layer_metadata < images < worker_messages < runner < embedding, answering < resolved_state
         < layers, scene < interaction < query < results, status < coordinator < session < __init__
     """,
     "widget": """
@@ -174,7 +174,7 @@ def test_every_folder_that_holds_folders_has_an_order():
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("session.images.planes", "from napari_dinov3_sim.session.messages import Message"),
+        ("session.images.planes", "from napari_dinov3_sim.session.worker_messages import Message"),
         ("session.images.planes", "from napari_dinov3_sim.session.layers import style"),
         ("session.layers.style", "from napari_dinov3_sim.session.scene import Scene"),  # beside it
         ("session.scene", "def f():\n    from napari_dinov3_sim.session.query import points"),
@@ -183,7 +183,7 @@ def test_every_folder_that_holds_folders_has_an_order():
 )
 def test_an_import_of_a_folder_above_is_found(module, source):
     names = ["session", "session.layers", "session.query", "session.images"]
-    empty = ["session.messages", "session.layers.style", "session.query.points"]
+    empty = ["session.worker_messages", "session.layers.style", "session.query.points"]
     empty += ["session.scene", "session.coordinator"]
     sources = dict.fromkeys([*names, *empty], "") | {module: source}
     graph = import_graph(sources, names)

@@ -12,7 +12,7 @@ import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.errors import ImageError, PointError, StoreError
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.session.runner import InlineRunner
-from napari_dinov3_sim.store.peak_files import save_peaks
+from napari_dinov3_sim.store.peak_csv import save_peaks
 from napari_dinov3_sim.store.query_files import save_query
 
 

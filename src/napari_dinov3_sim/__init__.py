@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session import HeatmapStyle, SimilaritySession
     from napari_dinov3_sim.store import load_state, save_state
-    from napari_dinov3_sim.store.peak_files import PeakRow, save_peaks
+    from napari_dinov3_sim.store.peak_csv import PeakRow, save_peaks
     from napari_dinov3_sim.store.query_files import (
         LibraryEntry,
         list_queries,
@@ -64,7 +64,7 @@ _HOMES = {
     "Matches": "core.search.matches",
     "PatchImageState": "core.state",
     "Peak": "core.search.peaks",
-    "PeakRow": "store.peak_files",
+    "PeakRow": "store.peak_csv",
     "Recipe": "core.embedding.recipe",
     "SavedClass": "core.search.saved_query",
     "SavedQuery": "core.search.saved_query",
@@ -93,7 +93,7 @@ _HOMES = {
     "pca_colours": "core.search.pca",
     "query_vector": "core.search.similarity",
     "region_vector": "core.search.regions",
-    "save_peaks": "store.peak_files",
+    "save_peaks": "store.peak_csv",
     "save_query": "store.query_files",
     "save_state": "store",
     "score_classes": "core.search.combine",

@@ -6,9 +6,9 @@ import pytest
 
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
-from napari_dinov3_sim.session.messages import Failure
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.session.status import FailureLog
+from napari_dinov3_sim.session.worker_messages import Failure
 
 from .brute_force import PatchProjection
 

@@ -13,8 +13,8 @@ from napari.components import ViewerModel
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import BackboneError, ImageError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.worker_messages import Progress
 
 from .brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_dinov3_sim.session.messages import Failure, Finished, Progress
+from napari_dinov3_sim.session.worker_messages import Failure, Finished, Progress
 from napari_dinov3_sim.widget import qt_runner as module
 from napari_dinov3_sim.widget.qt_runner import QtRunner, runner_for_running_application
 

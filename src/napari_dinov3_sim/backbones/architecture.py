@@ -45,7 +45,7 @@ def infer_architecture(
     Parameters
     ----------
     state : mapping of str to torch.Tensor
-        From `naming.canonical`.
+        From `tensor_names.canonical`.
     config : mapping or None
         A `config.json` of transformers. It supplies what shapes do not show: heads, activation,
         epsilon and RoPE base. Without it heads are 64 wide (128 wide at width 4096), as in every
@@ -134,7 +134,7 @@ def build_model(
     Parameters
     ----------
     state : mapping of str to torch.Tensor
-        From `naming.canonical`.
+        From `tensor_names.canonical`.
     architecture : Architecture
         From `infer_architecture`.
     model : str

@@ -15,7 +15,7 @@ from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
 from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
 from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
 from napari_dinov3_sim.backbones.files.locate import ModelFiles, is_here, locate
-from napari_dinov3_sim.backbones.files.state_dict import canonical, detect_naming
+from napari_dinov3_sim.backbones.files.tensor_names import canonical, detect_naming
 from napari_dinov3_sim.backbones.files.weights import (
     check_hash,
     fingerprint_of,

@@ -14,7 +14,14 @@ from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
-from napari_dinov3_sim.session.messages import (
+from napari_dinov3_sim.session.query.point_features import PointRole
+from napari_dinov3_sim.session.query.points import QueryPoints
+from napari_dinov3_sim.session.query.question_builder import PickCollector, QuestionBuilder
+from napari_dinov3_sim.session.query.regions import Regions
+from napari_dinov3_sim.session.results.results import Results
+from napari_dinov3_sim.session.scene import Scene
+from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
     Finished,
@@ -27,13 +34,6 @@ from napari_dinov3_sim.session.messages import (
     Progress,
     StateGone,
 )
-from napari_dinov3_sim.session.query.point_features import PointRole
-from napari_dinov3_sim.session.query.points import QueryPoints
-from napari_dinov3_sim.session.query.question_builder import PickCollector, QuestionBuilder
-from napari_dinov3_sim.session.query.regions import Regions
-from napari_dinov3_sim.session.results.results import Results
-from napari_dinov3_sim.session.scene import Scene
-from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
-    from napari_dinov3_sim.session.resolved import ResolvedState
+    from napari_dinov3_sim.session.resolved_state import ResolvedState
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.store import EmbeddingStore
 

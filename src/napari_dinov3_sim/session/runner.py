@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
-from napari_dinov3_sim.session.messages import Failure, Finished, Message
+from napari_dinov3_sim.session.worker_messages import Failure, Finished, Message
 
 Lane = Literal["embed", "answer", "warm-up"]
 Receive = Callable[[Message], None]

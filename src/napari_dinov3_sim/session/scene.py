@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.hit_testing import PlanePixel
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
-    from napari_dinov3_sim.session.messages import PlaneMaps, StateHandle
+    from napari_dinov3_sim.session.worker_messages import PlaneMaps, StateHandle
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
-    from napari_dinov3_sim.session.messages import Progress
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.results.results import Results
+    from napari_dinov3_sim.session.worker_messages import Progress
 
 
 class SimilaritySession(SessionSignals):

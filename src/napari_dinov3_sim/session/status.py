@@ -6,14 +6,14 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import plural
-from napari_dinov3_sim.session.resolved import PickCounts
+from napari_dinov3_sim.session.resolved_state import PickCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable
 
     from napari_dinov3_sim.session.images.planes import WindowKey
-    from napari_dinov3_sim.session.messages import Failure
-    from napari_dinov3_sim.session.resolved import ResolvedState
+    from napari_dinov3_sim.session.resolved_state import ResolvedState
+    from napari_dinov3_sim.session.worker_messages import Failure
 
 
 KEPT = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils import progress as napari_progress
 
 if TYPE_CHECKING:
-    from napari_dinov3_sim.session.messages import Progress
+    from napari_dinov3_sim.session.worker_messages import Progress
 
 
 class Activity:

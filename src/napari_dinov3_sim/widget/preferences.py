@@ -1,4 +1,8 @@
-"""Preferences in napari's settings, checked, with a default for each value."""
+"""Reads the preferences from napari's settings and checks them.
+
+The dialog is defined in `napari.yaml` under ``configurations``: a new preference begins there. The
+defaults are repeated here, for where the plugin is not installed.
+"""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.messages import MapReady, PlaneEmbedded
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.session.worker_messages import MapReady, PlaneEmbedded
 
 from ..brute_force import (
     PATCH,

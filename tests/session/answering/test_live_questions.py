@@ -12,8 +12,8 @@ from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.answering.answer_job import TargetPlane
 from napari_dinov3_sim.session.answering.answers import Answers
-from napari_dinov3_sim.session.messages import LayerReady, MapReady
 from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
+from napari_dinov3_sim.session.worker_messages import LayerReady, MapReady
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window

@@ -18,9 +18,9 @@ from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.session.messages import Progress
 from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.session.worker_messages import Progress
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
-from napari_dinov3_sim.session.messages import Progress
+from napari_dinov3_sim.session.worker_messages import Progress
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.views import model as model_picker
 from napari_dinov3_sim.widget.views.heatmaps import COLORMAPS, SCALINGS, HeatmapControls

@@ -32,7 +32,7 @@ def fingerprint_of(state: Mapping[str, torch.Tensor], *facts: object) -> str:
     Parameters
     ----------
     state : mapping of str to torch.Tensor
-        Canonical float32 weights, see `naming.canonical`.
+        Canonical float32 weights, see `tensor_names.canonical`.
     *facts : object
         Arithmetic, statistics, patch size and so on; hashed by their `repr`.
 

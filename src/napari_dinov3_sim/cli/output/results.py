@@ -30,7 +30,7 @@ from napari_dinov3_sim.cli.output.files import (
 )
 from napari_dinov3_sim.cli.planes import level_lines
 from napari_dinov3_sim.cli.terminal import say, table
-from napari_dinov3_sim.store.peak_files import PeakRow, peaks_table
+from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.session.images.patch_array import create_layer_data
-from napari_dinov3_sim.session.messages import (
+from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
     LayerReady,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
-    from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Receive
+    from napari_dinov3_sim.session.worker_messages import StateHandle
     from napari_dinov3_sim.store import EmbeddingStore
 
 HISTOGRAM_BINS = 200

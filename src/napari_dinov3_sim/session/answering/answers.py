@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari_dinov3_sim.session.answering.answer_job import AnswerJob, TargetPlane
-from napari_dinov3_sim.session.messages import (
+from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Finished,
     LayerReady,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.planes import LayerAxes, PlaneKey
-    from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
+    from napari_dinov3_sim.session.worker_messages import StateHandle
     from napari_dinov3_sim.store import EmbeddingStore
 
 Targets = tuple[TargetPlane, ...]

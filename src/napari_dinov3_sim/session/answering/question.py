@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.images.planes import PlaneKey
-    from napari_dinov3_sim.session.messages import StateHandle
+    from napari_dinov3_sim.session.worker_messages import StateHandle
 
 
 MAX_LABEL_CLASSES = 50

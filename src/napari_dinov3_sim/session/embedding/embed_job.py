@@ -11,7 +11,7 @@ from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.core.errors import BackboneError, EmbeddingCancelled
 from napari_dinov3_sim.session.embedding.model_loading import job_model
 from napari_dinov3_sim.session.embedding.plane_reader import may_be_written_into, read_pixels
-from napari_dinov3_sim.session.messages import Failure, Notice, PlaneEmbedded, Progress
+from napari_dinov3_sim.session.worker_messages import Failure, Notice, PlaneEmbedded, Progress
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:

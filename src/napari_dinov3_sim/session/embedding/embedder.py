@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.session.embedding.embed_job import EmbedJob, PlaneQueue
 from napari_dinov3_sim.session.embedding.model_loading import CachingLoader, EncoderPreload
 from napari_dinov3_sim.session.embedding.plane_states import EmbeddingRequests, PlaneStates
-from napari_dinov3_sim.session.messages import (
+from napari_dinov3_sim.session.worker_messages import (
     Failure,
     Finished,
     Message,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         PlaneKey,
         WindowKey,
     )
-    from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.runner import CancelToken, Runner
+    from napari_dinov3_sim.session.worker_messages import StateHandle
     from napari_dinov3_sim.store import EmbeddingStore
 
 

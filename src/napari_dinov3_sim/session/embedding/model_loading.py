@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.backbones import background_import
 from napari_dinov3_sim.backbones.lazy_model import LazyModel
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
-from napari_dinov3_sim.session.messages import Failure, Finished, ModelKnown, ModelLoaded, Progress
+from napari_dinov3_sim.session.worker_messages import (
+    Failure,
+    Finished,
+    ModelKnown,
+    ModelLoaded,
+    Progress,
+)
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.protocols import Backbone
-    from napari_dinov3_sim.session.messages import Message
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+    from napari_dinov3_sim.session.worker_messages import Message
 
 
 LoadModel = Callable[[str, Callable[[str, int, int], None]], "Backbone"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.session.messages import StateHandle
+from napari_dinov3_sim.session.worker_messages import StateHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         PlaneKey,
         WindowKey,
     )
-    from napari_dinov3_sim.session.messages import PlaneEmbedded
+    from napari_dinov3_sim.session.worker_messages import PlaneEmbedded
     from napari_dinov3_sim.store import EmbeddingStore
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,28 +174,6 @@ def plane_at(
         return None
     key = PlaneKey(LayerAxes(layer.unique_id, version, axes), position)
     return Plane(key, layer.name, shape, (data,), bool(layer.rgb), level)
-
-
-def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
-    """Return all other planes of a stack along the same axes, the nearest ones first.
-
-    Returns
-    -------
-    list of (int, Plane)
-        With the distance: the greatest number of steps along any slider.
-    """
-    axes = [axis for axis, _ in plane.key.position]
-    here = np.array(plane.key.indices, int)
-    shape = [plane.shape[axis] for axis in axes]
-    grid = np.indices(shape).reshape(len(axes), int(np.prod(shape))).T
-    distances = np.abs(grid - here).max(axis=1, initial=0)
-    order = np.argsort(distances, stable=True)
-    found = []
-    for index in order[distances[order] > 0].tolist():
-        position = tuple(zip(axes, grid[index].tolist(), strict=True))
-        key = plane.key._replace(position=position)
-        found.append((int(distances[index]), replace(plane, key=key)))
-    return found
 
 
 def levels_of(layer: Image | Labels) -> list[Any]:

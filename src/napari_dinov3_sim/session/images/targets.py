@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from heapq import merge
 from itertools import count
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.session.images.channels import ChannelMerger
-from napari_dinov3_sim.session.images.hit_testing import (
-    ExtentCache,
-    HitTester,
-    ResolvedImages,
-)
-from napari_dinov3_sim.session.images.planes import neighbours, refusal
+from napari_dinov3_sim.session.images.hit_testing import ExtentCache, HitTester, ResolvedImages
+from napari_dinov3_sim.session.images.planes import refusal
+from napari_dinov3_sim.session.images.stack_order import StackOrder
 from napari_dinov3_sim.session.images.target import Target
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS
 from napari_dinov3_sim.session.layer_metadata import is_derived
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -27,36 +22,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.target import MergedChannels
     from napari_dinov3_sim.session.images.transforms import PlaneTransform
-
-
-class StackOrder:
-    """Ranks the planes of each stack once, as long as the same one is shown.
-
-    Parameters
-    ----------
-    images : container of hashable
-        Ids of all images, as they come and go.
-    """
-
-    def __init__(self, images: Container[Hashable]) -> None:
-        self._images = images
-        self._ranked: dict[PlaneKey, list[tuple[int, Plane]]] = {}
-
-    def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
-        """Yield the planes of the same stacks that are not shown, the nearest ones first."""
-        ranked = merge(*(self._neighbours(one) for one in shown), key=itemgetter(0))
-        return (plane for _, plane in ranked)
-
-    def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
-        """Return a stack's other planes with their distance in steps of the sliders."""
-        if plane.key not in self._ranked:
-            self._ranked = {
-                key: planes
-                for key, planes in self._ranked.items()
-                if key.layer_id in self._images and key.layer_id != plane.key.layer_id
-            }
-            self._ranked[plane.key] = neighbours(plane)
-        return self._ranked[plane.key]
 
 
 class Targets:

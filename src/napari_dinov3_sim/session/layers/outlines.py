@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.layers.style import Palette
-    from napari_dinov3_sim.session.resolved import ResolvedState
+    from napari_dinov3_sim.session.resolved_state import ResolvedState
 
 CORNERS = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], float)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
     from napari_dinov3_sim.session.layers.outlines import Marked
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
-    from napari_dinov3_sim.session.messages import LayerReady
-    from napari_dinov3_sim.session.resolved import ResolvedState
+    from napari_dinov3_sim.session.resolved_state import ResolvedState
+    from napari_dinov3_sim.session.worker_messages import LayerReady
 
 
 class Overlays:

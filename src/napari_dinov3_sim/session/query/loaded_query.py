@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import ImageError, StateError
 from napari_dinov3_sim.session.answering.question import VectorPick
-from napari_dinov3_sim.session.messages import Failure
+from napari_dinov3_sim.session.worker_messages import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ from napari_dinov3_sim.session.answering.question import (
     is_only_negative,
 )
 from napari_dinov3_sim.session.query.point_history import IGNORED, NEW
-from napari_dinov3_sim.session.resolved import PickCounts, Picked, ResolvedState
+from napari_dinov3_sim.session.resolved_state import PickCounts, Picked, ResolvedState
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.targets import Targets
     from napari_dinov3_sim.session.interaction.interaction import Interaction
-    from napari_dinov3_sim.session.messages import StateHandle
     from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
     from napari_dinov3_sim.session.query.points import QueryPoints
     from napari_dinov3_sim.session.query.regions import Regions
+    from napari_dinov3_sim.session.worker_messages import StateHandle
 
 
 AHEAD = 128

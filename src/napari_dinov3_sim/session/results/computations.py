@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
-    from napari_dinov3_sim.session.messages import PlaneMaps, StateHandle
     from napari_dinov3_sim.session.results.result_jobs import Check
+    from napari_dinov3_sim.session.worker_messages import PlaneMaps, StateHandle
     from napari_dinov3_sim.store import EmbeddingStore
 
 

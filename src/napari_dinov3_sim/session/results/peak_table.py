@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.session.results.computations import find_image_peaks
-from napari_dinov3_sim.store.peak_files import PeakRow, save_peaks
+from napari_dinov3_sim.store.peak_csv import PeakRow, save_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled
-from napari_dinov3_sim.session.messages import Computed, Failure, Finished, Message, Progress
+from napari_dinov3_sim.session.worker_messages import (
+    Computed,
+    Failure,
+    Finished,
+    Message,
+    Progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

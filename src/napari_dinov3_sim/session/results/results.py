@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.layers.style import Palette
-    from napari_dinov3_sim.session.messages import Failure
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
     from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
+    from napari_dinov3_sim.session.worker_messages import Failure
     from napari_dinov3_sim.store import EmbeddingStore
 
 

@@ -43,7 +43,7 @@ class SectionController:
         self._listening: list[tuple[SignalInstance, Callable[..., Any]]] = []
 
     def listen(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
-        """Connect a bound method, which psygnal holds weakly, until the room is closed."""
+        """Connect a bound method, which psygnal holds weakly, until the controller is closed."""
         signal.connect(slot)
         self._listening.append((signal, slot))
 

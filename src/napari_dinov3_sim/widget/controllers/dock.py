@@ -11,7 +11,7 @@ from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
-from napari_dinov3_sim.widget.controllers.keys import TITLES, KeysController
+from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.session.messages import Failure, Progress
+    from napari_dinov3_sim.session.worker_messages import Failure, Progress
     from napari_dinov3_sim.widget.views.views import Views
 
 
 class DockController(SectionController):
-    """The model, the embedding and the status line; everything else has a room of its own.
+    """The model, the embedding and the status line; everything else has its own controller.
 
     Parameters
     ----------
@@ -63,32 +63,11 @@ class DockController(SectionController):
         self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs or Dialogs())
-        self.keys = self._make_keys(viewer)
+        keys = dock_keys(self.queries, self.navigation, views)
+        self.keys = KeysController(viewer, session, views, keys)
         self._connect()
         self._on_model_changed()
         self._on_status(session.status)
-
-    def _make_keys(self, viewer: ViewerModel) -> KeysController:
-        queries, navigation, views = self.queries, self.navigation, self._views
-        calls: dict[str, Callable[[], object]] = {
-            "N": queries.flip_sign,
-            "K": queries.next_class,
-            "Shift-K": queries.new_class,
-            "Ctrl-Z": queries.undo,
-            "B": navigation.go_to_best_match,
-            "H": navigation.toggle_hovering,
-            "D": navigation.toggle_side_by_side,
-        }
-        commands = {key: (TITLES[key], call) for key, call in calls.items()}
-        buttons = {
-            "N": (views.classes.positive_button, views.classes.negative_button),
-            "Shift-K": (views.classes.new_button,),
-            "Ctrl-Z": (views.queries.undo_button,),
-            "B": (views.navigation.best_match,),
-            "H": (views.navigation.hovering,),
-            "D": (views.navigation.side_by_side,),
-        }
-        return KeysController(viewer, self._session, views, commands, buttons)
 
     def _connect(self) -> None:
         session, views = self._session, self._views
@@ -166,7 +145,7 @@ class DockController(SectionController):
 
     def close(self) -> None:
         """Stop working and listening; Qt calls this when the dock is destroyed."""
-        rooms = (
+        controllers = (
             self.images,
             self.queries,
             self.navigation,
@@ -174,8 +153,8 @@ class DockController(SectionController):
             self.results,
             self.keys,
         )
-        for room in rooms:
-            room.close()
+        for controller in controllers:
+            controller.close()
         super().close()
         self._session.close()
         self._activity.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari_dinov3_sim.widget.controllers.base import SectionController
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from qtpy.QtWidgets import QWidget
 
     from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+    from napari_dinov3_sim.widget.controllers.query import QueryController
     from napari_dinov3_sim.widget.views.views import Views
 
     Command = Callable[[], object]
@@ -35,7 +38,42 @@ TITLES = {
     "H": "Show the heatmaps of the patch under the mouse, live",
     "D": "Show all images side by side",
 }
-"""What each key of the dock does, for tooltips and for the tutorial."""
+"""What each key of the dock does, for tooltips and for the tutorial; see `dock_keys`."""
+
+
+@dataclass(frozen=True)
+class DockKey:
+    """A key of the dock.
+
+    Attributes
+    ----------
+    key : str
+        One of `TITLES`, such as 'N' or 'Shift-K'.
+    call : callable
+        What it calls, without arguments.
+    buttons : tuple of QWidget
+        What does the same in the dock; their tooltips name the key.
+    """
+
+    key: str
+    call: Command
+    buttons: tuple[QWidget, ...] = ()
+
+
+def dock_keys(
+    queries: QueryController, navigation: NavigationController, views: Views
+) -> tuple[DockKey, ...]:
+    """Return all keys of the dock: another one begins here, with its words in `TITLES`."""
+    classes = views.classes
+    return (
+        DockKey("N", queries.flip_sign, (classes.positive_button, classes.negative_button)),
+        DockKey("K", queries.next_class),
+        DockKey("Shift-K", queries.new_class, (classes.new_button,)),
+        DockKey("Ctrl-Z", queries.undo, (views.queries.undo_button,)),
+        DockKey("B", navigation.go_to_best_match, (views.navigation.best_match,)),
+        DockKey("H", navigation.toggle_hovering, (views.navigation.hovering,)),
+        DockKey("D", navigation.toggle_side_by_side, (views.navigation.side_by_side,)),
+    )
 
 
 class QueryKeys:
@@ -124,10 +162,7 @@ class KeysController(SectionController):
     viewer : napari.Viewer or napari.components.ViewerModel
     session : SimilaritySession
     views : Views
-    commands : mapping of str to (str, callable)
-        For each key, what it does in words, and a bound method.
-    buttons : mapping of str to tuple of QWidget
-        For each key, what does the same in the dock.
+    keys : sequence of DockKey
     """
 
     def __init__(
@@ -135,11 +170,11 @@ class KeysController(SectionController):
         viewer: ViewerModel,
         session: SimilaritySession,
         views: Views,
-        commands: Mapping[str, tuple[str, Callable[[], object]]],
-        buttons: Mapping[str, tuple[QWidget, ...]],
+        keys: Sequence[DockKey],
     ) -> None:
         super().__init__(viewer, session, views)
-        self._keys, self._buttons = QueryKeys(commands), buttons
+        self._keys = QueryKeys({key.key: (TITLES[key.key], key.call) for key in keys})
+        self._buttons = {key.key: key.buttons for key in keys}
         self.listen(session.queried, self._bind)
         self.listen(session.status_changed, self._bind)
         self._bind()

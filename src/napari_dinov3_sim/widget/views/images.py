@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from napari_dinov3_sim.core.images.resampling import Padding
-    from napari_dinov3_sim.session.messages import Progress
+    from napari_dinov3_sim.session.worker_messages import Progress
 
 
 class EmbedRow(QWidget):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.peak_files import PeakRow, peaks_table, save_peaks
+from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table, save_peaks
 
 
 def read(text):
