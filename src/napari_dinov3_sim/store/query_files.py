@@ -13,7 +13,15 @@ from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.core.text import does_not_exist
-from napari_dinov3_sim.store.safetensors_io import FORMAT, explained, write_atomically
+from napari_dinov3_sim.store.safetensors_io import (
+    CHECKSUM,
+    FORMAT,
+    check_sum,
+    explained,
+    family,
+    with_checksum,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 
 QUERY_FORMAT = "napari-dinov3-sim-query/2"
 FORMER_FORMAT = "napari-dinov3-sim-query/1"
-"""Its list of classes was called ``kinds``; such files go on being read."""
+"""Its list of classes was called ``kinds``, and it has no checksum; it goes on being read."""
 
 QUERY_SUFFIX = ".query.safetensors"
 
@@ -73,9 +81,10 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     arrays: dict[str, NDArray[Any]] = {}
     for number, saved_class in enumerate(query.classes):
-        arrays |= {f"{number}.{name}": array for name, array in _arrays_of(saved_class).items()}
+        for name, array in _arrays_of(saved_class).items():
+            arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
     metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
-    content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    content = save(arrays, with_checksum(metadata, arrays))
     with explained(target, "query"):
         write_atomically(target, content)
     return target
@@ -131,6 +140,8 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
             if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT):
                 raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["format"] != FORMER_FORMAT or CHECKSUM in metadata:
+            check_sum(metadata, arrays)
         return _query_of(json.loads(metadata["query"]), arrays)
     except FileNotFoundError as error:
         raise StoreError(does_not_exist(source)) from error
@@ -142,15 +153,11 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
 
 def _something_else(path: Path, metadata: Mapping[str, str]) -> StoreError:
     """Return the error for a file of this format that holds no query."""
-    is_embedded = _family(metadata.get("format", "")) == _family(FORMAT)
+    is_embedded = family(metadata.get("format", "")) == family(FORMAT)
     what = "holds embeddings, not a saved query"
     if not is_embedded:
         what = "is no saved query of this version"
     return StoreError(f"{path} {what}; {_CHOOSE}")
-
-
-def _family(file_format: str) -> str:
-    return file_format.partition("/")[0]
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
