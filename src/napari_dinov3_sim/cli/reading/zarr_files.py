@@ -10,10 +10,16 @@ from napari_dinov3_sim.cli.errors import InputError, UsageError
 from napari_dinov3_sim.core.images.levels import embedded_level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from napari_dinov3_sim.cli.reading.axes import ReadAs
+
+OBJECT_CODECS = (
+    *("pickle", "json", "json2", "msgpack", "msgpack2", "categorize"),
+    *("vlen-utf8", "vlen-bytes", "vlen-array"),
+)
+"""What makes Python objects of the bytes of a chunk; reading a pickle runs what is in it."""
 
 _MARKS = (".zarray", ".zgroup", "zarr.json")
 
@@ -112,6 +118,8 @@ def _open(path: Path, node: Any) -> tuple[ZarrLevel, int | None]:
         image = _multiscale(path, node.attrs)
         arrays = [node[dataset["path"]] for dataset in image["datasets"]]
         axis = _channel_axis(image, arrays[0].ndim)
+    for array in arrays:
+        _check_codecs(path, array)
     number = embedded_level([array.shape for array in arrays])
     shape = tuple(int(n) for n in arrays[0].shape)
     level = ZarrLevel(arrays[number], shape, number, len(arrays))
@@ -123,6 +131,33 @@ def _open(path: Path, node: Any) -> tuple[ZarrLevel, int | None]:
             "write them before rows and columns, as OME-Zarr wants it."
         )
     return level, axis
+
+
+def _check_codecs(path: Path, array: Any) -> None:
+    """Raise `InputError` for an array of Python objects, whatever dtype it declares.
+
+    Some versions of zarr and numcodecs refuse them by themselves, and some do not.
+    """
+    metadata = array.metadata.to_dict()
+    named = _codec_names([metadata.get(key) for key in ("filters", "compressor", "codecs")])
+    for name in named:
+        if name.removeprefix("numcodecs.") in OBJECT_CODECS:
+            raise InputError(
+                f"{path} is not read, because its codec {name} makes Python objects and may run "
+                "code; write it again as numbers."
+            )
+
+
+def _codec_names(config: Any) -> Iterator[str]:
+    """Yield the names of all codecs in a configuration, also of those within others."""
+    if hasattr(config, "codec_id"):  # what zarr before 3.1 has made of it already
+        yield str(config.codec_id)
+    elif isinstance(config, dict):
+        yield from (str(config[key]) for key in ("id", "name") if key in config)
+        yield from _codec_names(list(config.values()))
+    elif isinstance(config, list | tuple):
+        for part in config:
+            yield from _codec_names(part)
 
 
 def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
