@@ -64,7 +64,8 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     query : SavedQuery
     path : path-like
         The file to write; its folder must exist. Nothing is appended to its name, and
-        `list_queries` finds only files that end in ``.query.safetensors``.
+        `list_queries` finds only files that end in ``.query.safetensors``. A saved query that is
+        there is replaced, and nothing else.
 
     Returns
     -------
@@ -74,11 +75,12 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     StoreError
-        The file cannot be written (no permission, disk full).
+        The file cannot be written (no permission, disk full), or is there and no saved query.
     """
     from safetensors.numpy import save
 
     target = Path(path)
+    check_replaceable(target)
     arrays: dict[str, NDArray[Any]] = {}
     for number, saved_class in enumerate(query.classes):
         for name, array in _arrays_of(saved_class).items():
@@ -88,6 +90,32 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     with explained(target, "query"):
         write_atomically(target, content)
     return target
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `StoreError` if a file is there that is no saved query: it may be somebody's data.
+
+    An empty one has nothing to lose; what ends in ``.query.safetensors`` may be a damaged query.
+    """
+    try:
+        is_other = path.stat().st_size > 0 and not path.name.endswith(QUERY_SUFFIX)
+    except OSError:  # it is not there, or writing it says why it cannot be
+        return
+    if path.is_file() and is_other and not _is_query(path):
+        raise StoreError(
+            f"{path} is there and is no saved query, so it is not replaced; choose another name, "
+            f"such as {path.stem}{QUERY_SUFFIX}."
+        )
+
+
+def _is_query(path: Path) -> bool:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return family((file.metadata() or {}).get("format", "")) == family(QUERY_FORMAT)
+    except Exception:  # whatever it is, it is no file of ours
+        return False
 
 
 def _arrays_of(saved_class: SavedClass) -> dict[str, NDArray[Any]]:

@@ -87,14 +87,36 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def check_inputs_survive(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Raise `OutputError` if a result would replace an image that is read."""
-    read = {path.resolve(): path for path in inputs}
+    """Raise `OutputError` if a result would replace an image that is read, or lie within one."""
+    read = {key: path for path in inputs for key in _keys(path)}
     for output in outputs:
-        if output.resolve() in read:
+        found = [read[key] for key in (*_keys(output), *output.resolve().parents) if key in read]
+        if found:
             raise OutputError(
-                f"The results would replace {read[output.resolve()]}, which is read as an image; "
+                f"The results would replace {found[0]}, which is read as an image, or lie in it; "
                 "choose another folder with --out, or leave that image out."
             )
+
+
+def check_outputs_differ(query: Path, results: Iterable[Path]) -> None:
+    """Raise `OutputError` if a result would replace the query that is saved besides."""
+    keys = _keys(query)
+    for result in results:
+        if not keys.isdisjoint(_keys(result)):
+            raise OutputError(
+                f"The query would be replaced by the result {result}; give --save-query another "
+                "name, such as one that ends in .query.safetensors."
+            )
+
+
+def _keys(path: Path) -> set[object]:
+    """Return by what a file is known; case does not tell names apart on every file system."""
+    resolved = path.resolve()
+    try:
+        facts = resolved.stat()
+    except OSError:
+        return {resolved, resolved.with_name(resolved.name.casefold())}
+    return {resolved, (facts.st_dev, facts.st_ino)}
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
