@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -36,6 +37,15 @@ PART = ".part"
 
 DTYPES = ("float32", "float16")
 """What embeddings may be kept in."""
+
+_CURES = {
+    "free some space": (errno.ENOSPC, errno.EDQUOT),
+    "change its permissions": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "choose a shorter name": (errno.ENAMETOOLONG,),
+}
+
+MAX_PREFIX = 100
+"""Bytes of a name that its folder begins with while it is written; more is added behind them."""
 
 _KEY = "embeddings"
 
@@ -124,13 +134,17 @@ def explained(path: Path, what: str = "embeddings") -> Iterator[None]:
 
 def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
     """Return the error that a user is told when `what` did not get into its file."""
-    reason, cure = error.strerror or error, "free some space"
+    reason, cure = error.strerror or error, cure_of(error)
     # A folder that could not be made says why itself.
     if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
-        reason, cure = f"there is no folder {path.parent}", "make it"
-    return StoreError(
-        f"The {what} cannot be written to {path} ({reason}); {cure} or choose another folder."
-    )
+        reason, cure = f"there is no folder {path.parent}", "make it or choose another folder"
+    return StoreError(f"The {what} cannot be written to {path} ({reason}); {cure}.")
+
+
+def cure_of(error: OSError) -> str:
+    """Return what a user can do when a file cannot be written."""
+    found = [cure for cure, numbers in _CURES.items() if error.errno in numbers]
+    return " or ".join([*found, "choose another folder"])
 
 
 def load_state(path: str | os.PathLike[str]) -> PatchImageState:
@@ -311,8 +325,10 @@ def replacing(path: Path) -> Iterator[Path]:
     It lies in a folder of its own beside it, so that what writes there may need more than a file,
     and what a killed process leaves behind is known by its name.
     """
+    # Cut from the left, because embeddings are known by the end of their names.
+    prefix = os.fsencode(path.name)[-MAX_PREFIX:].decode(errors="ignore")
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=PART, ignore_cleanup_errors=True
+        dir=path.parent, prefix=f".{prefix}.", suffix=PART, ignore_cleanup_errors=True
     ) as folder:
         part = Path(folder) / path.name
         yield part

@@ -16,7 +16,8 @@ import numpy as np
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
-from napari_dinov3_sim.store.safetensors_io import replacing
+from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
 if TYPE_CHECKING:
     import argparse
@@ -81,8 +82,7 @@ def open_folder(path: Path) -> OutputFolder:
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{path} cannot be written ({error.strerror or error}); free some space or choose another "
-        "folder with --out."
+        f"{path} cannot be written ({error.strerror or error}); {cure_of(error)} with --out."
     )
 
 
@@ -176,7 +176,7 @@ ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
-"""Characters of a class's name in the name of a file."""
+"""Bytes of a class's name in the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,8 @@ def class_parts(classes: Sequence[str]) -> list[str]:
     if len(classes) == 1:
         return [""]
     plain = [
-        re.sub(r"\W+", "-", class_name)[:MAX_CLASS].strip("-") or "class" for class_name in classes
+        file_name_part(re.sub(r"\W+", "-", class_name), MAX_CLASS).strip("-") or "class"
+        for class_name in classes
     ]
     return [f".{stem}" for stem in unique_stems(plain)]
 
