@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.backbones.background_import import encoder_classes
 from napari_dinov3_sim.backbones.errors import WrongModelError
 from napari_dinov3_sim.backbones.registry import MODELS, ModelRecord
 
@@ -182,11 +183,11 @@ def build_model(
         A tensor is missing, left over or of another shape.
     """
     import torch
-    from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-    config = DINOv3ViTConfig(**asdict(architecture))
+    config_class, model_class = encoder_classes()
+    config = config_class(**asdict(architecture))
     with torch.device("meta"):
-        network = DINOv3ViTModel(config)
+        network = model_class(config)
     expected = network.state_dict()
     named = _named_as(expected, state)
     _check(expected, named, model)
