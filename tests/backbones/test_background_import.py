@@ -96,6 +96,7 @@ def test_what_others_have_frozen_stays_frozen():
 # --- several threads ----------------------------------------------------------------------------
 
 AT_ONCE = """
+import threading
 from napari_dinov3_sim.backbones import load_backbone
 from napari_dinov3_sim.backbones.background_import import import_encoder
 
