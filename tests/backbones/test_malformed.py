@@ -10,7 +10,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_dinov3_sim.backbones import ModelError, known_identity, load_backbone
+from napari_dinov3_sim.backbones import (
+    ModelError,
+    ModelNotFoundError,
+    is_available,
+    known_identity,
+    load_backbone,
+)
 from napari_dinov3_sim.cli.parser import main
 
 from .factories import official, save, tiny_model
@@ -137,3 +143,13 @@ def test_what_no_model_says(
 def test_tensors_of_any_shape(folder: Path, key: str, shape: tuple[int, ...]) -> None:
     save(official(tiny_model()) | {key: torch.zeros(shape)}, folder / "model.safetensors")
     assert load(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["a--b/c", "a/b.git", "a..b/c", "-a/b", f"{'x' * 200}/{'x' * 200}"]
+)
+def test_a_name_that_no_repository_can_have(name: str) -> None:
+    assert known_identity(name, "cpu") is None
+    assert not is_available(name)
+    with pytest.raises(ModelNotFoundError, match="has no public repository"):
+        load_backbone(name, device="cpu")
