@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 QUERY_FORMAT = "napari-dinov3-sim-query/2"
 FORMER_FORMAT = "napari-dinov3-sim-query/1"
-"""Its list of classes was called ``kinds``, and it has no checksum; it goes on being read."""
+"""Its list of classes was called ``kinds``; such files go on being read."""
 
 QUERY_SUFFIX = ".query.safetensors"
 
@@ -168,6 +168,7 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
             if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT):
                 raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # The former format has no checksum.
         if metadata["format"] != FORMER_FORMAT or CHECKSUM in metadata:
             check_sum(metadata, arrays)
         return _query_of(json.loads(metadata["query"]), arrays)
