@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -148,9 +149,9 @@ def test_everything_that_prints_is_plain(capsys, monkeypatch):
     say(hostile)
     note(hostile)
     say_table([("image", "class"), (hostile, hostile)])
-    with PlaneProgress(1, 1.0) as meter:
+    with closing(PlaneProgress(1, 1.0)) as meter:
         meter.start(hostile, 1.0)
-    with ProgressBars() as bars:
+    with closing(ProgressBars()) as bars:
         bars.download(hostile, 0, 9)
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 3
