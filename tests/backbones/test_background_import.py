@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from napari_dinov3_sim.backbones import background_import
 from napari_dinov3_sim.backbones.background_import import gc_paused
 
 BEFORE = """
@@ -88,3 +91,76 @@ def test_what_others_have_frozen_stays_frozen():
         assert gc.get_freeze_count() >= frozen > 0
     finally:
         gc.unfreeze()
+
+
+# --- several threads ----------------------------------------------------------------------------
+
+AT_ONCE = """
+import threading
+from napari_dinov3_sim.backbones import load_backbone
+from napari_dinov3_sim.backbones.background_import import import_encoder
+
+start, found = threading.Barrier(6), []
+
+def work(number):
+    start.wait()
+    try:
+        if number % 2:
+            import_encoder()
+        else:
+            load_backbone("builtin", device="cpu")
+        found.append("fine")
+    except BaseException as error:
+        found.append(repr(error))
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*found)
+"""
+
+
+def test_threads_that_need_the_model_at_once_all_get_it():
+    assert run(AT_ONCE) == ["fine"] * 6
+
+
+def test_one_thread_at_a_time_imports_the_model(monkeypatch):
+    background_import.import_encoder()  # is there now, so that what is found is true
+    held = []
+
+    def import_it(name):
+        held.append((name, background_import._one_at_a_time.locked()))
+
+    monkeypatch.setattr(background_import, "import_without_gc", import_it)
+    background_import.encoder_classes()
+    background_import.import_encoder()
+    assert held == [
+        (background_import.ENCODER, True),
+        ("torch", False),
+        (background_import.ENCODER, True),
+    ]
+
+
+def test_no_other_module_imports_transformers():
+    """At run time; for the sake of types they may."""
+    package = Path(background_import.__file__).parents[1]
+    found = set()
+    for path in package.rglob("*.py"):
+        for node in at_run_time(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in getattr(node, "names", ()) if alias]
+            names.append(getattr(node, "module", None) or "")
+            if isinstance(node, ast.Import | ast.ImportFrom) and any(
+                name.partition(".")[0] == "transformers" for name in names
+            ):
+                found.add(path.name)
+    assert found == set()  # the one place asks importlib
+
+
+def at_run_time(tree):
+    """Yield the nodes of a module, without what stands under ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
+            yield node
+            yield from at_run_time(node)

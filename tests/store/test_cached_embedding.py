@@ -35,7 +35,7 @@ class MeanColour:
 class Model:
     """Counts how often it is loaded."""
 
-    fingerprint = MeanColour.fingerprint
+    fingerprint, patch_size = MeanColour.fingerprint, MeanColour.patch_size
 
     def __init__(self):
         self.loaded = 0
@@ -74,7 +74,7 @@ def test_what_is_stored_is_found_without_the_model(store, pixels):
     assert (made.was_stored, made.path.name[:6], first.model.loaded) == (False, "cells-", 1)
     for again in (store, EmbeddingStore(MemoryStore(), DiskStore(store.disk.folder))):
         second = embedder(again)
-        found = second.find(scan_pixels(ArraySource(pixels)).digest, WINDOW)
+        found = second.find(scan_pixels(ArraySource(pixels)).digest, WINDOW, pixels.shape)
         assert (found.was_stored, found.digest, second.model.loaded) == (True, made.digest, 0)
         np.testing.assert_array_equal(found.state.vectors, made.state.vectors)
 
@@ -82,8 +82,9 @@ def test_what_is_stored_is_found_without_the_model(store, pixels):
 def test_other_pixels_are_not_found(store, pixels):
     one = embedder(store)
     compute(one, pixels)
-    assert one.find(scan_pixels(ArraySource(pixels.T)).digest, WINDOW) is None
-    assert one.find(scan_pixels(ArraySource(pixels)).digest, IntensityWindow(0, 9)) is None
+    assert one.find(scan_pixels(ArraySource(pixels.T)).digest, WINDOW, pixels.T.shape) is None
+    digest = scan_pixels(ArraySource(pixels)).digest
+    assert one.find(digest, IntensityWindow(0, 9), pixels.shape) is None
 
 
 def stopped_after(count):
@@ -117,7 +118,7 @@ def test_pixels_that_change_meanwhile_are_not_kept(store, pixels):
         compute(embedder(store), pixels, progress=change, name="the name")
     assert files(store) == []
     changed = scan_pixels(ArraySource(pixels)).digest
-    assert embedder(store).find(changed, WINDOW) is None
+    assert embedder(store).find(changed, WINDOW, pixels.shape) is None
 
 
 def test_the_second_reading_is_the_callers_choice_and_can_be_cancelled(store, pixels):
@@ -137,8 +138,8 @@ def test_what_another_arithmetic_made_is_kept_under_its_own_digest(store, pixels
     one, other = embedder(store), embedder(store)
     other.model.fingerprint = "mean:cpu"
     found, digest = compute(one, pixels), scan_pixels(ArraySource(pixels)).digest
-    assert one.find(digest, WINDOW) is None
-    assert other.find(digest, WINDOW).digest == found.digest
+    assert one.find(digest, WINDOW, pixels.shape) is None
+    assert other.find(digest, WINDOW, pixels.shape).digest == found.digest
 
 
 @pytest.mark.parametrize("must_write", [False, True])

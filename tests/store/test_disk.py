@@ -203,12 +203,21 @@ def test_a_disk_that_refuses_is_told_once_and_answers_go_on(store, warnings, mon
         DiskStore(store.folder, must_write=True).put(digest(1), STATE)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_folder_that_cannot_be_made_says_why(store, warnings, monkeypatch, number):
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "free some space or "),
+        (errno.EROFS, "change its permissions or "),
+        (errno.EACCES, "change its permissions or "),
+        (errno.ENAMETOOLONG, "choose a shorter name or "),
+        (errno.EIO, ""),
+    ],
+)
+def test_a_folder_that_cannot_be_made_says_why(store, warnings, monkeypatch, number, cure):
     monkeypatch.setattr(Path, "mkdir", refuse(number))
     store.tiles(digest(1)).put(0, np.ones((2, 2, 4), np.float32))
     assert len(warnings) == 1
-    assert f"({os.strerror(number)}); free some space or choose another folder" in warnings[0]
+    assert f"({os.strerror(number)}); {cure}choose another folder" in warnings[0]
 
 
 def test_a_file_in_the_place_of_the_folder(store, warnings):

@@ -20,6 +20,7 @@ from napari_dinov3_sim.core.search.combine import query_from_points, score_class
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery, make_thumbnail
 from napari_dinov3_sim.store import query_files, save_state
 from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
+from napari_dinov3_sim.store.safetensors_io import with_checksum
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
 
@@ -199,7 +200,7 @@ def changed(saved, arrays=(), **description):
     } | description
     held = {k: v for k, v in (load_file(saved) | dict(arrays)).items() if v is not None}
     metadata = {"format": query_files.QUERY_FORMAT, "query": json.dumps(about)}
-    save_file(held, saved, metadata)
+    save_file(held, saved, with_checksum(metadata, held))
     return saved
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -124,12 +125,17 @@ GOOD = {
 }
 
 
-def crc32(tensor):
-    return f"{zlib.crc32(tensor.view(torch.uint8).numpy().tobytes()):08x}"
+def crc32(tensor, metadata, name):
+    """Return the checksum of a file as its format has it, computed here once more."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    dtype = kind if kind == "bfloat16" else np.dtype(kind).str
+    about = [sorted(map(list, metadata.items())), [[name, dtype, list(tensor.shape)]]]
+    content = tensor.view(torch.uint8).numpy().tobytes()
+    return f"{zlib.crc32(json.dumps(about).encode() + content):08x}"
 
 
 def save(path, tensor, metadata, name="embeddings"):
-    save_file({name: tensor}, path, {"crc32": crc32(tensor), **metadata})
+    save_file({name: tensor}, path, {"crc32": crc32(tensor, metadata, name), **metadata})
 
 
 @pytest.mark.parametrize(

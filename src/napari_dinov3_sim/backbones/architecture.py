@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.backbones.background_import import encoder_classes
 from napari_dinov3_sim.backbones.errors import WrongModelError
 from napari_dinov3_sim.backbones.registry import MODELS, ModelRecord
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import DINOv3ViTModel
 
-_LAYER = re.compile(r"^layer\.(\d+)\.")
+ACTIVATIONS = ("gelu", "silu")
+"""Of the feed-forward parts of DINOv3."""
+
+_LAYER = re.compile(r"^layer\.(\d{1,6})\.")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,13 @@ def infer_architecture(
         if key not in state:
             raise WrongModelError(model, f"the weights lack {key}")
     inferred = _from_shapes(state)
-    return inferred if config is None else _completed(inferred, config, model)
+    if inferred.num_hidden_layers > len(state):  # before any of them is made
+        raise WrongModelError(
+            model, f"the weights lack most of {inferred.num_hidden_layers} layers"
+        )
+    found = inferred if config is None else _completed(inferred, config, model)
+    _check_possible(found, model)
+    return found
 
 
 _LANDMARKS = (
@@ -107,6 +117,29 @@ def _completed(inferred: Architecture, config: Mapping[str, Any], model: str) ->
             )
     invisible = ("num_attention_heads", "hidden_act", "layer_norm_eps", "rope_theta")
     return Architecture(**numbers | {key: config[key] for key in invisible if key in config})
+
+
+def _check_possible(found: Architecture, model: str) -> None:
+    """Raise `WrongModelError` for what no network is built with, whoever wrote it."""
+    heads, width = found.num_attention_heads, found.hidden_size
+    # A head has the sines and cosines of two axes.
+    has_heads = type(heads) is int and heads > 0 and width > 0 and width % (4 * heads) == 0
+    numbers = {"layer_norm_eps": found.layer_norm_eps, "rope_theta": found.rope_theta}
+    wrong = [] if has_heads else [f"num_attention_heads {heads}"]
+    wrong += [f"{k} {v}" for k, v in numbers.items() if not is_number(v) or v <= 0]
+    wrong += [] if found.patch_size > 0 else [f"patch_size {found.patch_size}"]
+    wrong += [] if found.hidden_act in ACTIVATIONS else [f"hidden_act {found.hidden_act}"]
+    if wrong:
+        raise WrongModelError(
+            model,
+            f"{wrong[0]} is not of a DINOv3 ViT of width {width}",
+            "put config.json and model.safetensors of one model into the folder",
+        )
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a finite number."""
+    return type(value) in (int, float) and -1e30 < value < 1e30  # type: ignore[operator]
 
 
 def matching_record(architecture: Architecture, *, satellite: bool) -> ModelRecord | None:
@@ -150,11 +183,11 @@ def build_model(
         A tensor is missing, left over or of another shape.
     """
     import torch
-    from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-    config = DINOv3ViTConfig(**asdict(architecture))
+    config_class, model_class = encoder_classes()
+    config = config_class(**asdict(architecture))
     with torch.device("meta"):
-        network = DINOv3ViTModel(config)
+        network = model_class(config)
     expected = network.state_dict()
     named = _named_as(expected, state)
     _check(expected, named, model)

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,11 +16,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
 LIBRARIES = ("libtorch_global_deps.so", "libtorch_python.so")
 """What ``import torch`` loads on Linux, in its order; the second brings all others."""
 
 ENCODER = "transformers.models.dinov3_vit.modeling_dinov3_vit"
 """The module of the model; what it imports is nearly all of what an import of it costs."""
+
+_one_at_a_time = threading.Lock()
 
 
 def import_torch() -> None:
@@ -39,7 +44,20 @@ def import_torch() -> None:
 def import_encoder() -> None:
     """Import PyTorch and what models are built with; for workers, as `import_torch`."""
     import_torch()
-    import_without_gc(ENCODER)
+    encoder_classes()
+
+
+def encoder_classes() -> tuple[type[DINOv3ViTConfig], type[DINOv3ViTModel]]:
+    """Import the classes of the model, and return them; the one place that imports transformers.
+
+    That package puts another module in its own place while it is imported. A thread that imports
+    it at the same time may get the former one, in which the classes are not found, and so only one
+    thread at a time is let in; and the module of the model is asked, which is none of that sort.
+    """
+    with _one_at_a_time:
+        import_without_gc(ENCODER)
+        module = sys.modules[ENCODER]
+    return module.DINOv3ViTConfig, module.DINOv3ViTModel
 
 
 def is_imported() -> bool:

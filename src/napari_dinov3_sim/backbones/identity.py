@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import zlib
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -93,10 +94,10 @@ def known_identity(
             return None
         facts = facts_of(request, material)
         content = json.loads(_place(request, facts).read_text(encoding="utf-8"))
-        if content["facts"] != facts:
+        if content["facts"] != facts or content["crc32"] != _checksum(content["identity"]):
             return None
         return _checked(content["identity"])
-    except (ModelError, OSError, ValueError, TypeError, LookupError):
+    except (ModelError, OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 
@@ -129,7 +130,9 @@ def remember(request: LoadRequest, facts: Facts, backbone: DINOv3Backbone) -> No
     backbone : DINOv3Backbone
     """
     identity = {field.name: getattr(backbone, field.name) for field in fields(ModelIdentity)}
-    content = json.dumps({"facts": facts, "identity": identity}, indent=1)
+    content = json.dumps(
+        {"facts": facts, "identity": identity, "crc32": _checksum(identity)}, indent=1
+    )
     place = _place(request, facts)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +169,10 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # not installed by a package manager
         return ""
+
+
+def _checksum(identity: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(identity, sort_keys=True).encode()):08x}"
 
 
 def _checked(content: dict[str, Any]) -> ModelIdentity:

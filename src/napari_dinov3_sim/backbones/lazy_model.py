@@ -47,6 +47,11 @@ class LazyModel(Generic[AnyBackbone]):
         """That of the model."""
         return self.identity.fingerprint
 
+    @property
+    def patch_size(self) -> int:
+        """That of the model."""
+        return self.identity.patch_size
+
     def load(self) -> AnyBackbone:
         """Return the model.
 

@@ -9,6 +9,7 @@ from napari_dinov3_sim.backbones.architecture import (
     Architecture,
     build_model,
     infer_architecture,
+    is_number,
     matching_record,
 )
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
@@ -138,9 +139,15 @@ def is_available(model: str | os.PathLike[str]) -> bool:
 
 def _read(material: ModelFiles) -> tuple[dict[str, torch.Tensor], Architecture]:
     raw = read_weights(material.paths, material.name, material.cure)
-    state = canonical(raw, detect_naming(raw, material.name), material.name)
     config = material.config if material.config.get("model_type") else None
-    return state, infer_architecture(state, config, material.name)
+    try:
+        state = canonical(raw, detect_naming(raw, material.name), material.name)
+        return state, infer_architecture(state, config, material.name)
+    except (IndexError, RuntimeError) as error:  # by number of axes, by number of values
+        raise WrongModelError(
+            material.name,
+            "the weights have tensors of another shape",
+        ) from error
 
 
 def _record_of_file(material: ModelFiles) -> ModelRecord | None:
@@ -178,18 +185,31 @@ def _statistics(material: ModelFiles, record: ModelRecord | None) -> tuple[Stati
     if record is not None:
         return record.mean, record.std
     own = material.preprocessor or {}
-    timm = material.config.get("pretrained_cfg") or {}
-    mean = _three(own.get("image_mean", timm.get("mean")))
-    std = _three(own.get("image_std", timm.get("std")))
+    timm = material.config.get("pretrained_cfg")
+    timm = timm if isinstance(timm, dict) else {}
+    mean = _three(material, own.get("image_mean", timm.get("mean")))
+    std = _three(material, own.get("image_std", timm.get("std")))
     if mean and std:
+        if min(std) <= 0:
+            raise _bad_statistics(material, std)
         return mean, std
     return (SAT_MEAN, SAT_STD) if _is_satellite(material) else (LVD_MEAN, LVD_STD)
 
 
-def _three(values: Any) -> Statistics | None:
+def _three(material: ModelFiles, values: Any) -> Statistics | None:
     if not isinstance(values, list | tuple) or len(values) != 3:
         return None
+    if not all(is_number(value) for value in values):
+        raise _bad_statistics(material, values)
     return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _bad_statistics(material: ModelFiles, values: Any) -> WrongModelError:
+    return WrongModelError(
+        material.name,
+        f"its statistics {list(values)} are no mean and standard deviation of three colours",
+        "download its config.json and preprocessor_config.json again, or delete the latter",
+    )
 
 
 def _label(material: ModelFiles, architecture: Architecture) -> str:

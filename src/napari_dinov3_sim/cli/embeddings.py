@@ -62,7 +62,7 @@ def find_embeddings(
     contrast = scan.contrast if window is None else has_contrast(window)
     disk = embedder.store.disk
     path = None if disk is None else disk.path_of(embedder.digest(scan.digest, window))
-    found = embedder.find(scan.digest, window)
+    found = embedder.find(scan.digest, window, source.shape)
     if found is not None:
         return replace(found, path=path), contrast
     if disk is not None and path is None and on_missing is not None:

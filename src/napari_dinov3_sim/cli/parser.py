@@ -250,9 +250,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted; files already written are whole.")
         return INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            return _unexpected(error)
+        why = error.strerror or type(error).__name__
+        note(f"error: {error.filename} cannot be used ({why}); check its name and its folder.")
+        return REFUSED
     except Exception as error:
-        note(f"error: unexpected {type(error).__name__}: {one_line(error)}")
-        return FAILED
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    note(f"error: unexpected {type(error).__name__}: {one_line(error)}")
+    return FAILED
 
 
 def _run(argv: list[str]) -> int:

@@ -14,6 +14,7 @@ from napari_dinov3_sim.cli.model import describe_model, say_model
 from napari_dinov3_sim.cli.output.files import (
     OutputOptions,
     check_inputs_survive,
+    check_outputs_differ,
     note_leftovers,
     open_folder,
     output_names,
@@ -24,6 +25,7 @@ from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
+from napari_dinov3_sim.store.query_files import check_replaceable
 
 if TYPE_CHECKING:
     import argparse
@@ -163,18 +165,24 @@ class Search:
         files = len(paths) + (first is not None)
         return cls(arguments, wanted, tuple(classes), name_planes(plans), files, failures)
 
-    def check(self, inputs: Sequence[Path] = (), outputs: Sequence[Path] = ()) -> None:
-        """Raise `OutputError` if something that is read would be replaced.
+    def check(self, inputs: Sequence[Path] = (), saved_query: Path | None = None) -> None:
+        """Raise an error if something that is read, written, or no saved query would be replaced.
 
         Parameters
         ----------
-        inputs, outputs : sequence of Path
-            What is read besides the images, and written besides the results.
+        inputs : sequence of Path
+            What is read besides the images.
+        saved_query : Path, optional
+            What is written besides the results.
         """
         names = output_names([place.stem for place in self.places], self.classes, self.wanted)
         results = [self.arguments.out / name for name in names]
-        images = [place.path for place in self.places]
-        check_inputs_survive([*inputs, *images], [*results, *outputs])
+        images = dict.fromkeys(place.path for place in self.places)
+        outputs = results if saved_query is None else [*results, saved_query]
+        check_inputs_survive([*inputs, *images], outputs)
+        if saved_query is not None:
+            check_outputs_differ(saved_query, results)
+            check_replaceable(saved_query)
 
     def open_folder(self) -> OutputFolder:
         """Make the folder of the results."""

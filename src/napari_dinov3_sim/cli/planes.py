@@ -17,6 +17,7 @@ from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
 from napari_dinov3_sim.cli.tasks import OpenFileCache, PlaneTask
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
+from napari_dinov3_sim.core.text import file_name_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.images.sources import ArraySource
     from napari_dinov3_sim.core.search.similarity import Point
+
+
+MAX_STEM = 100
+"""Bytes of the name of a file in those of its results; plane, class and suffix follow."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,14 @@ def name_planes(plans: Sequence[FilePlan]) -> list[SearchPlane]:
     """Return all planes of all files with names of their own; tell which files had to give way."""
     places = [planes_of_file(plan) for plan in plans]
     endings = [[place.ending for place in file] for file in places]
-    stems = unique_stems([plan.path.stem for plan in plans], endings)
-    for plan, stem in zip(plans, stems, strict=True):
+    names = [file_name_part(plan.path.stem, MAX_STEM) for plan in plans]
+    stems = unique_stems(names, endings)
+    for plan, name, stem in zip(plans, names, stems, strict=True):
         if plan.path.stem != stem:
-            note(
-                f"note: the results of {plan.path} are called {stem}, because "
-                f"{plan.path.stem} is taken."
-            )
+            why = f"{name} is taken"
+            if name != plan.path.stem:
+                why = "its own name is too long, or has characters that not every disk takes"
+            note(f"note: the results of {plan.path} are called {stem}, because {why}.")
     pairs = zip(places, stems, strict=True)
     return [replace(place, stem=f"{stem}{place.ending}") for file, stem in pairs for place in file]
 

@@ -6,6 +6,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_dinov3_sim.core.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -55,7 +57,7 @@ class PlaneProgress:
         self._show(f"{self._finished}/{self._planes} planes", 0.0)
 
     def _show(self, what: str, of_current: float) -> None:
-        self._bar.set_description_str(f"Embedding {self._name} ({what})", refresh=False)
+        self._bar.set_description_str(printable(f"Embedding {self._name} ({what})"), refresh=False)
         self._bar.n = min(self._done + of_current, self._megapixels)
         self._bar.refresh()
 
@@ -64,7 +66,7 @@ PROGRAM = "napari-dinov3-sim"
 
 
 def say(text: str) -> None:
-    """Write lines to standard output."""
+    """Write one line to standard output."""
     _write(text, sys.stdout)
 
 
@@ -74,26 +76,24 @@ def note(text: str) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    # File names may hold what the terminal cannot show; that must not stop the work.
+    # File names may hold what a terminal obeys, or cannot show; that must not stop the work.
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(f"{line}\n")
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Align the columns of a table.
+def say_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to standard output, with its columns aligned.
 
     Parameters
     ----------
     rows : sequence of sequence of str
         All of the same length, the headings first.
-
-    Returns
-    -------
-    str
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (zip(row, widths, strict=True) for row in rows)
-    return "\n".join("  ".join(cell.ljust(n) for cell, n in line).rstrip() for line in lines)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        say("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip())
 
 
 class ProgressBars:
@@ -115,7 +115,7 @@ class ProgressBars:
         if self._bar is None or description != self._description:
             self.close()
             self._description = description
-            self._bar = _bar(desc=description, unit=unit, unit_scale=unit == "B")
+            self._bar = _bar(desc=printable(description), unit=unit, unit_scale=unit == "B")
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 

@@ -1,11 +1,69 @@
-"""Words and sentences that several messages share."""
+"""Text of messages and of file names, also where it comes from outside and may be anything."""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_ACTED_ON = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that a terminal acts on, or that no encoding has."""
+
+_REFUSED = frozenset('/\\:*?"<>|')
+"""What not every file system takes in a name."""
+
+
+def printable(text: str) -> str:
+    r"""Return text with an escape in the place of each character that is not shown as itself.
+
+    Names of files may hold line breaks and the codes by which terminals are told what to do, and
+    on Linux bytes that are not UTF-8.
+
+    Examples
+    --------
+    >>> printable("caf\udce9 \x1b[2J é")
+    'caf\\udce9 \\x1b[2J é'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode() if _is_acted_on(one) else one for one in text
+    )
+
+
+def writable(text: str) -> str:
+    r"""Return text as UTF-8 can write it: what is not of UTF-8 in a file name is escaped.
+
+    Examples
+    --------
+    >>> writable("caf\udce9 é")
+    'caf\\udce9 é'
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
+def file_name_part(text: str, most: int) -> str:
+    """Return text as a part of a file name that every file system takes.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Bytes of it that are kept; file systems allow 255 for a whole name.
+
+    Examples
+    --------
+    >>> file_name_part("a/b: é", 6)
+    'a_b_ '
+    """
+    kept = ("_" if one in _REFUSED or _is_acted_on(one) else one for one in text)
+    return "".join(kept).encode()[:most].decode(errors="ignore")
+
+
+def _is_acted_on(one: str) -> bool:
+    return unicodedata.category(one) in _ACTED_ON
 
 
 def does_not_exist(path: Path) -> str:

@@ -17,7 +17,13 @@ from napari_dinov3_sim.store.embedding_store import (
     default_folder,
 )
 from napari_dinov3_sim.store.folder import SUFFIX
-from napari_dinov3_sim.store.safetensors_io import FORMAT, load_state, save_state, write_atomically
+from napari_dinov3_sim.store.safetensors_io import (
+    FORMAT,
+    Expected,
+    load_state,
+    save_state,
+    write_atomically,
+)
 from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "DiskStore",
     "DiskTileCache",
     "EmbeddingStore",
+    "Expected",
     "MemoryStore",
     "default_folder",
     "digest_of",

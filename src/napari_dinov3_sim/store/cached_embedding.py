@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.store.digest import digest_of
+from napari_dinov3_sim.store.safetensors_io import Expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,10 @@ class ModelOnDemand(Protocol):
 
     @property
     def fingerprint(self) -> str:
+        """That of the model."""
+
+    @property
+    def patch_size(self) -> int:
         """That of the model."""
 
     def load(self) -> Backbone:
@@ -77,7 +82,9 @@ class CachedEmbedder:
     notice: Notice | None = None
     keeps: bool = True
 
-    def find(self, pixels: str, window: IntensityWindow | None) -> FoundEmbeddings | None:
+    def find(
+        self, pixels: str, window: IntensityWindow | None, image_shape: tuple[int, int]
+    ) -> FoundEmbeddings | None:
         """Return the embeddings of a plane if they are stored.
 
         Parameters
@@ -85,9 +92,13 @@ class CachedEmbedder:
         pixels : str
             Digest of all pixels of the plane, from `scan_pixels`.
         window : IntensityWindow or None
+        image_shape : tuple of int
+            Height and width of the plane, in pixels.
         """
         digest = self.digest(pixels, window)
-        state = self.store.fetch(digest)
+        cell = self.recipe.cell_size(self.model.patch_size)
+        expected = Expected(image_shape, cell, self.model.fingerprint, window)
+        state = self.store.fetch(digest, expected)
         return None if state is None else FoundEmbeddings(digest, state, was_stored=True)
 
     def digest(self, pixels: str, window: IntensityWindow | None) -> str:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
-from napari_dinov3_sim.store.safetensors_io import cannot_write, read_state, write_state
+from napari_dinov3_sim.store.safetensors_io import (
+    OtherVersionError,
+    cannot_write,
+    read_state,
+    write_state,
+)
 from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.store.safetensors_io import Expected
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +44,8 @@ class DiskStore:
     budget : int, optional
         Bytes that the folder may hold; the least recently used goes first. None for no bound.
     warn : callable, optional
-        Called with a sentence on each damaged file, and once on a folder that cannot be written.
+        Called with a sentence on each damaged file, and once on a folder that cannot be written
+        or holds embeddings of another version of this package.
     must_write : bool, optional
         Whether `put` raises where embeddings cannot be written, instead of going on without.
     """
@@ -53,7 +60,7 @@ class DiskStore:
     ) -> None:
         self.budget, self._must_write = budget, must_write
         self._folder, self._warn = Folder(folder), warn
-        self._refused = self._cleared = False
+        self._refused = self._cleared = self._is_of_other_version = False
         self._used: int | None = None
         self._counted = 0.0
         self._lock = threading.Lock()
@@ -70,28 +77,47 @@ class DiskStore:
     def __contains__(self, digest: str) -> bool:
         return self.path_of(digest) is not None
 
-    def get(self, digest: str) -> PatchImageState | None:
+    def get(self, digest: str, expected: Expected | None = None) -> PatchImageState | None:
         """Return stored embeddings and mark them as used, or None.
 
-        What does not match its name is renamed to ``….damaged``, with a warning.
+        What does not match its name is renamed to ``….damaged``, with a warning. What another
+        version of this package wrote counts as not there, and `put` replaces it.
+
+        Parameters
+        ----------
+        digest : str
+            From `digest_of`.
+        expected : Expected, optional
+            Compared with what the file says of itself.
         """
         for path in self._folder.find(digest, SUFFIX):
-            state = self._read(path, digest)
+            state = self._read(path, digest, expected)
             if state is not None:
                 _touch(path)
                 return state
         return None
 
-    def _read(self, path: Path, digest: str) -> PatchImageState | None:
+    def _read(self, path: Path, digest: str, expected: Expected | None) -> PatchImageState | None:
         try:
-            return read_state(path, digest)
+            return read_state(path, digest, expected)
         except FileNotFoundError:  # another process made room
             return None
         except OSError as error:
             self._warn(f"{path} cannot be read and is not used ({error.strerror or error}).")
+        except OtherVersionError:
+            self._tell_of_other_version()
         except StoreError:
             self._set_aside(path)
         return None
+
+    def _tell_of_other_version(self) -> None:
+        with self._lock:
+            first, self._is_of_other_version = not self._is_of_other_version, True
+        if first:
+            self._warn(
+                f"{self.folder} holds embeddings of another version of napari-dinov3-sim, which "
+                "are not used; the images are embedded again."
+            )
 
     def _set_aside(self, path: Path) -> None:
         aside = path.with_name(f"{path.name}.damaged")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.store.disk import DiskStore
+    from napari_dinov3_sim.store.safetensors_io import Expected
     from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 
@@ -51,13 +52,23 @@ class EmbeddingStore:
         """Whether a state has been written to the disk or read from it; never waits for it."""
         return digest in self._on_disk
 
-    def fetch(self, digest: str) -> PatchImageState | None:
-        """Return a state from memory or from disk, or None; for worker threads."""
-        state = self.memory.get(digest)
-        return self._read(self.disk, digest) if state is None and self.disk else state
+    def fetch(self, digest: str, expected: Expected | None = None) -> PatchImageState | None:
+        """Return a state from memory or from disk, or None; for worker threads.
 
-    def _read(self, disk: DiskStore, digest: str) -> PatchImageState | None:
-        state = disk.get(digest)
+        Parameters
+        ----------
+        digest : str
+            From `digest_of`.
+        expected : Expected, optional
+            Compared with what a file says of itself.
+        """
+        state = self.memory.get(digest)
+        return self._read(self.disk, digest, expected) if state is None and self.disk else state
+
+    def _read(
+        self, disk: DiskStore, digest: str, expected: Expected | None
+    ) -> PatchImageState | None:
+        state = disk.get(digest, expected)
         if state is None:
             self._on_disk.discard(digest)
         else:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim.core.text import file_name_part
 from napari_dinov3_sim.store.safetensors_io import PART
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ class Folder:
 
     def place(self, digest: str, label: str, suffix: str) -> Path:
         """Return where something new goes, under a name that a person recognises."""
-        kept = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", label).encode("utf-8", "ignore")
-        prefix = kept[:MAX_LABEL].decode("utf-8", "ignore")
+        prefix = file_name_part(label, MAX_LABEL)
         return self.path / f"{prefix}{'-' if prefix else ''}{digest[:DIGITS]}{suffix}"
 
     def find(self, digest: str, suffix: str) -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_dinov3_sim.core.text import writable
 from napari_dinov3_sim.store.safetensors_io import explained, write_atomically
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def peaks_table(rows: Iterable[PeakRow], world_axes: Sequence[str] = ()) -> str:
 
 
 def _safe(text: str) -> str:
+    text = writable(text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

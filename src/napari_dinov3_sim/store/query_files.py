@@ -13,7 +13,15 @@ from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.core.text import does_not_exist
-from napari_dinov3_sim.store.safetensors_io import FORMAT, explained, write_atomically
+from napari_dinov3_sim.store.safetensors_io import (
+    CHECKSUM,
+    FORMAT,
+    check_sum,
+    explained,
+    family,
+    with_checksum,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     import os
@@ -56,7 +64,8 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     query : SavedQuery
     path : path-like
         The file to write; its folder must exist. Nothing is appended to its name, and
-        `list_queries` finds only files that end in ``.query.safetensors``.
+        `list_queries` finds only files that end in ``.query.safetensors``. A saved query that is
+        there is replaced, and nothing else.
 
     Returns
     -------
@@ -66,19 +75,47 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     StoreError
-        The file cannot be written (no permission, disk full).
+        The file cannot be written (no permission, disk full), or is there and no saved query.
     """
     from safetensors.numpy import save
 
     target = Path(path)
+    check_replaceable(target)
     arrays: dict[str, NDArray[Any]] = {}
     for number, saved_class in enumerate(query.classes):
-        arrays |= {f"{number}.{name}": array for name, array in _arrays_of(saved_class).items()}
+        for name, array in _arrays_of(saved_class).items():
+            arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
     metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
-    content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    content = save(arrays, with_checksum(metadata, arrays))
     with explained(target, "query"):
         write_atomically(target, content)
     return target
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `StoreError` if a file is there that is no saved query: it may be somebody's data.
+
+    An empty one has nothing to lose; what ends in ``.query.safetensors`` may be a damaged query.
+    """
+    try:
+        is_other = path.stat().st_size > 0 and not path.name.endswith(QUERY_SUFFIX)
+    except OSError:  # it is not there, or writing it says why it cannot be
+        return
+    if path.is_file() and is_other and not _is_query(path):
+        raise StoreError(
+            f"{path} is there and is no saved query, so it is not replaced; choose another name, "
+            f"such as {path.stem}{QUERY_SUFFIX}."
+        )
+
+
+def _is_query(path: Path) -> bool:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return family((file.metadata() or {}).get("format", "")) == family(QUERY_FORMAT)
+    except Exception:  # whatever it is, it is no file of ours
+        return False
 
 
 def _arrays_of(saved_class: SavedClass) -> dict[str, NDArray[Any]]:
@@ -131,6 +168,9 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
             if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT):
                 raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # The former format has no checksum.
+        if metadata["format"] != FORMER_FORMAT or CHECKSUM in metadata:
+            check_sum(metadata, arrays)
         return _query_of(json.loads(metadata["query"]), arrays)
     except FileNotFoundError as error:
         raise StoreError(does_not_exist(source)) from error
@@ -142,15 +182,11 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
 
 def _something_else(path: Path, metadata: Mapping[str, str]) -> StoreError:
     """Return the error for a file of this format that holds no query."""
-    is_embedded = _family(metadata.get("format", "")) == _family(FORMAT)
+    is_embedded = family(metadata.get("format", "")) == family(FORMAT)
     what = "holds embeddings, not a saved query"
     if not is_embedded:
         what = "is no saved query of this version"
     return StoreError(f"{path} {what}; {_CHOOSE}")
-
-
-def _family(file_format: str) -> str:
-    return file_format.partition("/")[0]
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:

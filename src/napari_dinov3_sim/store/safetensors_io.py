@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,14 +26,62 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.state import PatchImageState
 
-FORMAT = "napari-dinov3-sim/2"
+FORMAT = "napari-dinov3-sim/3"
+"""Its checksum covers the metadata, too; that of format 2 covered the vectors only."""
+
+CHECKSUM = "crc32"
+"""The entry of the metadata that holds the checksum of everything else."""
+
 PART = ".part"
 """End of the name of a folder in which a file is being written."""
 
 DTYPES = ("float32", "float16")
 """What embeddings may be kept in."""
 
+_CURES = {
+    "free some space": (errno.ENOSPC, errno.EDQUOT),
+    "change its permissions": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "choose a shorter name": (errno.ENAMETOOLONG,),
+}
+
+MAX_PREFIX = 100
+"""Bytes of a name that its folder begins with while it is written; more is added behind them."""
+
 _KEY = "embeddings"
+
+_MALFORMED = (LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What reading the parts of a file may raise if they are not what they must be."""
+
+
+class OtherVersionError(StoreError):
+    """A sound file of this package's, written by another version of it."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What stored embeddings must have been made from.
+
+    Attributes
+    ----------
+    image_shape : tuple of int
+        Height and width, in pixels.
+    patch_size : int
+        Side of the square of pixels that has a vector.
+    fingerprint : str
+        Of the model.
+    window : IntensityWindow or None
+    """
+
+    image_shape: tuple[int, int]
+    patch_size: int
+    fingerprint: str
+    window: IntensityWindow | None
+
+    def fits(self, state: PatchImageState) -> bool:
+        """Whether a state was made from this."""
+        return self == Expected(
+            state.image_shape, state.grid.patch_size, state.fingerprint, state.window
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +134,17 @@ def explained(path: Path, what: str = "embeddings") -> Iterator[None]:
 
 def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
     """Return the error that a user is told when `what` did not get into its file."""
-    reason, cure = error.strerror or error, "free some space"
+    reason, cure = error.strerror or error, cure_of(error)
     # A folder that could not be made says why itself.
     if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
-        reason, cure = f"there is no folder {path.parent}", "make it"
-    return StoreError(
-        f"The {what} cannot be written to {path} ({reason}); {cure} or choose another folder."
-    )
+        reason, cure = f"there is no folder {path.parent}", "make it or choose another folder"
+    return StoreError(f"The {what} cannot be written to {path} ({reason}); {cure}.")
+
+
+def cure_of(error: OSError) -> str:
+    """Return what a user can do when a file cannot be written."""
+    found = [cure for cure, numbers in _CURES.items() if error.errno in numbers]
+    return " or ".join([*found, "choose another folder"])
 
 
 def load_state(path: str | os.PathLike[str]) -> PatchImageState:
@@ -136,15 +189,24 @@ def write_state(state: PatchImageState, path: Path, digest: str = "") -> None:
     write_array(state.vectors, path, metadata)
 
 
-def read_state(path: Path, digest: str | None = None) -> PatchImageState:
+def read_state(
+    path: Path, digest: str | None = None, expected: Expected | None = None
+) -> PatchImageState:
     """Read a state; raises OSError, or StoreError where the file is not what it must be."""
     content = read_array(path)
     if digest is not None and content.metadata.get("digest") != digest:
-        raise StoreError(f"{path} holds the embeddings of something else.")
+        raise _something_else(path)
     try:
-        return _state_of(content.array, content.metadata)
-    except (KeyError, ValueError, TypeError) as error:
+        state = _state_of(content.array, content.metadata)
+    except _MALFORMED as error:
         raise _damaged(path, error) from error
+    if expected is not None and not expected.fits(state):
+        raise _something_else(path)
+    return state
+
+
+def _something_else(path: Path) -> StoreError:
+    return StoreError(f"{path} holds the embeddings of something else; embed the image again.")
 
 
 def _state_of(
@@ -168,13 +230,13 @@ def write_array(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    array = np.ascontiguousarray(array)
-    marks = {"format": FORMAT, "crc32": _checksum(array), **metadata}
+    arrays = {_KEY: np.ascontiguousarray(array)}
+    marks = with_checksum({"format": FORMAT, **metadata}, arrays)
     with replacing(path) as part:
         part.touch()  # safetensors makes files private; ours are as readable as any other
         mode = part.stat().st_mode
         try:
-            save_file({_KEY: array}, part, marks)
+            save_file(arrays, part, marks)
         except SafetensorError as error:
             raise _as_os_error(error) from error
         part.chmod(mode)
@@ -187,27 +249,58 @@ def read_array(path: Path) -> ArrayFile:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise StoreError(
-                    f"{path} holds no embeddings of this version; embed the image again."
-                )
+            _check_format(metadata.get("format", ""), path)
             array = file.get_tensor(_KEY)
-        _check(array, metadata)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        check_sum(metadata, {_KEY: array})
+        if array.dtype not in DTYPES:
+            raise ValueError(f"embeddings of {array.dtype}")
+    except (SafetensorError, *_MALFORMED) as error:
         raise _damaged(path, error) from error
     return ArrayFile(array, metadata)
 
 
-def _check(array: NDArray[np.float32 | np.float16], metadata: Mapping[str, str]) -> None:
-    if array.dtype not in DTYPES:
-        raise ValueError(f"embeddings of {array.dtype}")
-    if _checksum(array) != metadata["crc32"]:
+def _check_format(found: str, path: Path) -> None:
+    if found == FORMAT:
+        return
+    is_ours = re.fullmatch(rf"{re.escape(family(FORMAT))}/\d+", found)
+    raise (OtherVersionError if is_ours else StoreError)(
+        f"{path} holds no embeddings of this version; embed the image again."
+    )
+
+
+def family(file_format: str) -> str:
+    """Return the name of a format, without its version."""
+    return file_format.partition("/")[0]
+
+
+def with_checksum(
+    metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, str]:
+    """Return the metadata of a file with a checksum over them and over the arrays.
+
+    Parameters
+    ----------
+    metadata : mapping of str to str
+    arrays : mapping of str to ndarray
+        All of the file, contiguous.
+    """
+    return {**metadata, CHECKSUM: _checksum(metadata, arrays)}
+
+
+def check_sum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError, or KeyError, unless this is what `with_checksum` was given."""
+    if _checksum(metadata, arrays) != metadata[CHECKSUM]:
         raise ValueError("the content is not what was written")
 
 
-def _checksum(array: NDArray[np.float32 | np.float16]) -> str:
-    """Return the CRC-32 of the bytes: 4 GB/s, where a search for NaN has 0.5 GB/s."""
-    return f"{zlib.crc32(array.reshape(-1).view('u1').data):08x}"
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the CRC-32 of all that a file says: 4 GB/s, where a search for NaN has 0.5 GB/s."""
+    words = sorted(item for item in metadata.items() if item[0] != CHECKSUM)
+    shapes = [(name, array.dtype.str, array.shape) for name, array in sorted(arrays.items())]
+    found = zlib.crc32(json.dumps([words, shapes]).encode())
+    for _, array in sorted(arrays.items()):
+        found = zlib.crc32(array.reshape(-1).view("u1").data, found)
+    return f"{found:08x}"
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
@@ -232,8 +325,10 @@ def replacing(path: Path) -> Iterator[Path]:
     It lies in a folder of its own beside it, so that what writes there may need more than a file,
     and what a killed process leaves behind is known by its name.
     """
+    # Cut from the left, because embeddings are known by the end of their names.
+    prefix = os.fsencode(path.name)[-MAX_PREFIX:].decode(errors="ignore")
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=PART, ignore_cleanup_errors=True
+        dir=path.parent, prefix=f".{prefix}.", suffix=PART, ignore_cleanup_errors=True
     ) as folder:
         part = Path(folder) / path.name
         yield part

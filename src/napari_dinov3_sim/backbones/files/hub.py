@@ -149,9 +149,12 @@ class MissingFileError(ModelNotFoundError):
 
 def cached_file(repo: str, filename: str) -> Path | None:
     """Return a file of a repository from the local cache, without asking the network."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import errors, try_to_load_from_cache
 
-    path = try_to_load_from_cache(repo, filename)
+    try:
+        path = try_to_load_from_cache(repo, filename)
+    except errors.HFValidationError:  # no repository can have this name; asking for it says so
+        return None
     return Path(path) if isinstance(path, str) and Path(path).is_file() else None
 
 

@@ -64,7 +64,14 @@ def as_path(model: str | os.PathLike[str]) -> Path | None:
     if isinstance(model, os.PathLike) or _looks_like_path(text, path):
         return path
     has_separator = os.sep in text or "/" in text
-    return path if (has_separator or not lookup(text)) and text and path.exists() else None
+    return path if (has_separator or not lookup(text)) and text and _exists(path) else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False
 
 
 def _looks_like_path(text: str, path: Path) -> bool:
@@ -123,7 +130,7 @@ def is_here(model: str | os.PathLike[str]) -> bool:
     """Whether a model can be loaded without a network."""
     path = as_path(model)
     if path is not None:
-        return path.exists()
+        return _exists(path)
     record = lookup(os.fspath(model))
     if record is not None and record.is_builtin:
         return BUILTIN_FOLDER.is_dir()
@@ -132,7 +139,7 @@ def is_here(model: str | os.PathLike[str]) -> bool:
 
 
 def _from_path(path: Path) -> ModelFiles:
-    if not path.exists():
+    if not _exists(path):
         raise ModelNotFoundError(
             str(path),
             "there is no such file or folder",
@@ -234,7 +241,7 @@ def checked_config(config: dict[str, Any], model: str) -> dict[str, Any]:
         transformers' `model_type` or timm's `architecture` is that of another model.
     """
     model_type = config.get("model_type", "dinov3_vit")
-    timm = config.get("architecture", "vit_dinov3")
+    timm = str(config.get("architecture", "vit_dinov3"))
     if model_type == "dinov3_vit" and timm.startswith("vit") and "dinov3" in timm:
         return config
     found = f"model_type {model_type}" if model_type != "dinov3_vit" else f"architecture {timm}"

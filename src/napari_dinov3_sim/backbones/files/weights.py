@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones.errors import (
@@ -129,9 +130,15 @@ def shard_names(index: Path, model: str) -> tuple[str, ...]:
         The index is not one.
     """
     weight_map = read_json(index, model).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(map(_is_file_name, names)):
         raise CorruptWeightsError(model, f"{index} lists no weights", "download it again")
-    return tuple(sorted(set(weight_map.values())))
+    return tuple(sorted(set(names)))
+
+
+def _is_file_name(name: Any) -> bool:
+    """Whether a name is one of a file in the same folder."""
+    return isinstance(name, str) and bool(name) and PurePath(name).name == name != ".."
 
 
 def read_json(path: Path, model: str) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise CorruptWeightsError(model, f"{path} is not readable JSON", "download it again")

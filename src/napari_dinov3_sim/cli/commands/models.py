@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, is_available, list_models
-from napari_dinov3_sim.cli.terminal import say, table
+from napari_dinov3_sim.cli.terminal import say, say_table
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +20,9 @@ def run_models(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say(json.dumps({"default": DEFAULT_MODEL, "models": entries}))
         return 0
-    say(_table(entries))
-    say(f"\nDefault: {DEFAULT_MODEL}. A folder, a weights file or a hub id can be named as well.")
+    say_table(_rows(entries))
+    say("")
+    say(f"Default: {DEFAULT_MODEL}. A folder, a weights file or a hub id can be named as well.")
     for licence in dict.fromkeys(entry["licence"] for entry in entries):
         say(f"Licence: {licence}")
     return 0
@@ -41,11 +42,11 @@ def _entry(record: ModelRecord) -> dict[str, Any]:
     }
 
 
-def _table(entries: list[dict[str, Any]]) -> str:
-    rows = [("name", "parameters", "dim", "here", "licence", "note")]
+def _rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("name", "parameters", "dim", "here", "licence", "note")]
     for entry in entries:
         here = "yes" if entry["available"] else "no"
         licence = entry["licence"].partition(" (")[0]
         size = f"{entry['parameters'] / 1e6:,.1f} M"
         rows.append((entry["name"], size, str(entry["dim"]), here, licence, entry["note"]))
-    return table(rows)
+    return rows

@@ -158,7 +158,7 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     click, classes = Click.of(arguments, query), [_class_name(arguments)]
     search = Search.of(arguments, classes, targets, click.file)
     with closing(search.planes), closing(ProgressBars()) as bars:
-        search.check(outputs=[arguments.save_query] if arguments.save_query else [])
+        search.check(saved_query=arguments.save_query)
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
         class_query, results = _search(search, click, search.finder(model, bars))

@@ -16,7 +16,8 @@ import numpy as np
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
-from napari_dinov3_sim.store.safetensors_io import replacing
+from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
 if TYPE_CHECKING:
     import argparse
@@ -81,20 +82,41 @@ def open_folder(path: Path) -> OutputFolder:
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"{path} cannot be written ({error.strerror or error}); free some space or choose another "
-        "folder with --out."
+        f"{path} cannot be written ({error.strerror or error}); {cure_of(error)} with --out."
     )
 
 
 def check_inputs_survive(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Raise `OutputError` if a result would replace an image that is read."""
-    read = {path.resolve(): path for path in inputs}
+    """Raise `OutputError` if a result would replace an image that is read, or lie within one."""
+    read = {key: path for path in inputs for key in _keys(path)}
     for output in outputs:
-        if output.resolve() in read:
+        found = [read[key] for key in (*_keys(output), *output.resolve().parents) if key in read]
+        if found:
             raise OutputError(
-                f"The results would replace {read[output.resolve()]}, which is read as an image; "
+                f"The results would replace {found[0]}, which is read as an image, or lie in it; "
                 "choose another folder with --out, or leave that image out."
             )
+
+
+def check_outputs_differ(query: Path, results: Iterable[Path]) -> None:
+    """Raise `OutputError` if a result would replace the query that is saved besides."""
+    keys = _keys(query)
+    for result in results:
+        if not keys.isdisjoint(_keys(result)):
+            raise OutputError(
+                f"The query would be replaced by the result {result}; give --save-query another "
+                "name, such as one that ends in .query.safetensors."
+            )
+
+
+def _keys(path: Path) -> set[object]:
+    """Return by what a file is known; case does not tell names apart on every file system."""
+    resolved = path.resolve()
+    try:
+        facts = resolved.stat()
+    except OSError:
+        return {resolved, resolved.with_name(resolved.name.casefold())}
+    return {resolved, (facts.st_dev, facts.st_ino)}
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
@@ -154,7 +176,7 @@ ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
-"""Characters of a class's name in the name of a file."""
+"""Bytes of a class's name in the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +235,8 @@ def class_parts(classes: Sequence[str]) -> list[str]:
     if len(classes) == 1:
         return [""]
     plain = [
-        re.sub(r"\W+", "-", class_name)[:MAX_CLASS].strip("-") or "class" for class_name in classes
+        file_name_part(re.sub(r"\W+", "-", class_name), MAX_CLASS).strip("-") or "class"
+        for class_name in classes
     ]
     return [f".{stem}" for stem in unique_stems(plain)]
 

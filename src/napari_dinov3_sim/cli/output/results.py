@@ -29,7 +29,7 @@ from napari_dinov3_sim.cli.output.files import (
     write_map,
 )
 from napari_dinov3_sim.cli.planes import level_lines
-from napari_dinov3_sim.cli.terminal import say, table
+from napari_dinov3_sim.cli.terminal import say, say_table
 from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def summarise(similarity: SimilarityMap, place: SearchPlane) -> dict[str, Any]:
 
 def say_results(written: SearchReport, folder: OutputFolder) -> None:
     """Tell what was found and where it is."""
-    say(_table(written))
+    say_table(_rows(written))
     if written.threshold is not None:
         say(f"The threshold is {written.threshold:.3f}.")
     for line in level_lines(entry.place for entry in written.entries):
@@ -113,8 +113,10 @@ def say_results(written: SearchReport, folder: OutputFolder) -> None:
     say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
 
 
-def _table(written: SearchReport) -> str:
-    rows = [("image", "class", "size", "best match (x, y)", "cosine", "written")]
+def _rows(written: SearchReport) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("image", "class", "size", "best match (x, y)", "cosine", "written")
+    ]
     for entry in written.entries:
         height, width = entry.place.plan.full_shape
         for report in entry.classes:
@@ -125,7 +127,7 @@ def _table(written: SearchReport) -> str:
             row = (entry.place.name, report["class"], f"{width} × {height}", where)
             rows.append((*row, f"{best['cosine']:.3f}", files))
         rows += [("", "", "", "", "", Path(path).name) for path in entry.files.values()]
-    return table(rows)
+    return rows
 
 
 @dataclass(frozen=True, eq=False)

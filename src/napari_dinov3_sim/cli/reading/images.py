@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
 """Of files that may hold a stack."""
 
+MAX_RATIO = 2000
+"""How many times its size a TIFF of many bytes may have as pixels; deflate reaches 1032."""
+
+ALWAYS_READ = 2**28
+"""Bytes of pixels for which the size of a file does not matter: a blank plane takes no room."""
+
 _BEYOND = ("pickle", "imagecodecs")
 """Of errors about sound files that hold something else than is read here."""
 
@@ -146,6 +152,7 @@ def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
         with TiffFile(path) as tiff:
             if is_plain(tiff):
                 order = tiff_order(tiff, read_as)
+                check_size(tiff.series[0].nbytes, path)
                 pixels: NDArray[Any] = order.applied(tiff.series[0].asarray())
                 return pixels
     except ValueError as error:
@@ -154,6 +161,13 @@ def _read_tiff(path: Path, read_as: ReadAs) -> NDArray[Any]:
             raise
         return _read_pillow_instead(path, error)
     return _read_pillow(path)
+
+
+def check_size(nbytes: int, path: Path) -> None:
+    """Raise ValueError for a TIFF that promises more pixels than its bytes can hold."""
+    size = path.stat().st_size
+    if nbytes > max(ALWAYS_READ, MAX_RATIO * size):
+        raise ValueError(f"it promises {nbytes / 2**30:.1f} GiB of pixels in {size} bytes")
 
 
 def _read_pillow_instead(path: Path, error: ValueError) -> NDArray[Any]:

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.cli.errors import InputError
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.levels import Position, embedded_position
 from napari_dinov3_sim.core.images.scanning import stack_window
@@ -19,12 +20,25 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 
+MAX_PLANES = 2**18
+"""Planes of a file; a list of them, with their names and results, still takes little memory."""
+
+
 def ending(channel: int | None, position: Position, leading: tuple[int, ...]) -> str:
     """Return what tells the planes of a file apart in file names, such as ``-c1-07``."""
     channels = [] if channel is None else [f"c{channel}"]
     lengths = zip(position, leading, strict=True)
     digits = [f"{at:0{len(str(length - 1))}d}" for at, length in lengths]
     return "".join(f"-{part}" for part in (*channels, *digits))
+
+
+def check_plane_count(path: Path, leading: tuple[int, ...]) -> None:
+    """Raise `InputError` for more planes than are listed; the lengths of their axes are given."""
+    if math.prod(leading) > MAX_PLANES:
+        raise InputError(
+            f"{path} has {math.prod(leading)} planes, and at most {MAX_PLANES} of a file are "
+            "searched; write the planes you mean into a file of their own."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +104,10 @@ class Layer:
         return tuple(self.shape[axis] for axis in self._axes)
 
     def check(self) -> None:
-        """Raise `ImageError` if there is no plane, or none that can be embedded."""
+        """Raise `ImageError` if there is no plane, too many, or none that can be embedded."""
         if 0 in self.leading:
             raise ImageError(f"A stack of shape {self.shape} has no planes; write it again.")
+        check_plane_count(self.path, self.full_leading)
         self.plane((0,) * len(self.leading))
 
     def positions(self) -> Iterator[Position]:

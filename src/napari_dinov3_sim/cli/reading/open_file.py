@@ -14,6 +14,7 @@ from napari_dinov3_sim.cli.errors import InputError
 from napari_dinov3_sim.cli.reading.axes import npy_order, tiff_order
 from napari_dinov3_sim.cli.reading.images import (
     ARRAY_SUFFIXES,
+    check_size,
     is_plain,
     is_stack,
     naming,
@@ -186,6 +187,7 @@ class OpenFile:
             mapped = np.memmap(file, dtype, "r", series.dataoffset, series.shape)
             return order.applied(MappedArray.of(file, mapped)), colours
         if order.move is not None:
+            check_size(series.nbytes, path)
             return order.applied(series.asarray()), colours
         return (_Pages(path, series), colours) if is_stack(series.shape) else (None, False)
 
@@ -207,6 +209,7 @@ class _Pages:
         self._page_ndim = len(series.keyframe.shape)
         self._leading = series.shape[: len(series.shape) - self._page_ndim]
         single = math.prod(self._leading) == len(series.pages) and None not in series.pages
+        check_size(series.keyframe.nbytes if single else series.nbytes, path)
         self._whole = None if single else series.asarray()
 
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:

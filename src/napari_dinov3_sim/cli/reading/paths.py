@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 def matching(name: Path) -> list[Path]:
@@ -25,8 +26,9 @@ def matching(name: Path) -> list[Path]:
     InputError
         Nothing matches.
     """
-    if name.exists() or not glob.has_magic(str(name)):
-        return [name]
+    with _looking_for(name):
+        if name.exists() or not glob.has_magic(str(name)):
+            return [name]
     found = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
     matches = [match for match in found if match.is_file() or is_zarr(match)]
     if not matches:
@@ -36,10 +38,24 @@ def matching(name: Path) -> list[Path]:
 
 def check_there(path: Path) -> None:
     """Raise `InputError` unless there is a file, or a Zarr folder, of this name."""
-    if path.is_dir() and not is_zarr(path):
+    with _looking_for(path):
+        is_folder, exists = path.is_dir() and not is_zarr(path), path.exists()
+    if is_folder:
         raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")
-    if not path.exists():
+    if not exists:
         raise InputError(does_not_exist(path))
+
+
+@contextmanager
+def _looking_for(path: Path) -> Iterator[None]:
+    """Turn what the file system says of a name, such as that it is too long, into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be looked for ({error.strerror or error}); check the spelling and the "
+            "folder."
+        ) from error
 
 
 class InputPaths:

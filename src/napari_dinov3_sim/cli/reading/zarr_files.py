@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.cli.errors import InputError, UsageError
+from napari_dinov3_sim.cli.reading.layer import check_plane_count
 from napari_dinov3_sim.core.images.levels import embedded_level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from napari_dinov3_sim.cli.reading.axes import ReadAs
+
+MAX_AXES = 32
+"""Of an array; NumPy has no more than 64."""
+
+MAX_CHUNK_BYTES = 2**30
+"""Of a chunk, which is decompressed as a whole."""
+
+OBJECT_CODECS = (
+    *("pickle", "json", "json2", "msgpack", "msgpack2", "categorize"),
+    *("vlen-utf8", "vlen-bytes", "vlen-array"),
+)
+"""What makes Python objects of the bytes of a chunk; reading a pickle runs what is in it."""
 
 _MARKS = (".zarray", ".zgroup", "zarr.json")
 
@@ -112,17 +126,62 @@ def _open(path: Path, node: Any) -> tuple[ZarrLevel, int | None]:
         image = _multiscale(path, node.attrs)
         arrays = [node[dataset["path"]] for dataset in image["datasets"]]
         axis = _channel_axis(image, arrays[0].ndim)
+    for array in arrays:
+        _check_codecs(path, array)
+        if not 2 <= array.ndim <= MAX_AXES:
+            axes = "1 axis" if array.ndim == 1 else f"{array.ndim} axes"
+            raise InputError(f"{path} has {axes}; name an array of 2 to {MAX_AXES} axes.")
     number = embedded_level([array.shape for array in arrays])
     shape = tuple(int(n) for n in arrays[0].shape)
     level = ZarrLevel(arrays[number], shape, number, len(arrays))
-    if level.data.ndim < 2:
-        raise InputError(f"{path} has {level.data.ndim} axis; name an array of two or more.")
+    _check_size(path, level)
     if axis is not None and axis >= level.data.ndim - 2:
         raise InputError(
             f"{path} has its channels behind its rows, on axis {axis + 1} of {level.data.ndim}; "
             "write them before rows and columns, as OME-Zarr wants it."
         )
     return level, axis
+
+
+def _check_size(path: Path, level: ZarrLevel) -> None:
+    """Raise `InputError` for more than can be read: a Zarr says any size in a few bytes."""
+    for shape in (level.shape, level.data.shape):
+        check_plane_count(path, tuple(shape[:-2]))
+    if 0 in level.data.chunks:
+        raise InputError(f"{path} has chunks without pixels; write it again.")
+    chunk = math.prod(level.data.chunks) * level.data.dtype.itemsize
+    if chunk > MAX_CHUNK_BYTES:
+        raise InputError(
+            f"{path} has chunks of {chunk / 2**30:.1f} GiB, each of which must be read as a "
+            "whole; write it again in smaller chunks, such as 1024 × 1024 pixels."
+        )
+
+
+def _check_codecs(path: Path, array: Any) -> None:
+    """Raise `InputError` for an array of Python objects, whatever dtype it declares.
+
+    Some versions of zarr and numcodecs refuse them by themselves, and some do not.
+    """
+    metadata = array.metadata.to_dict()
+    named = _codec_names([metadata.get(key) for key in ("filters", "compressor", "codecs")])
+    for name in named:
+        if name.removeprefix("numcodecs.") in OBJECT_CODECS:
+            raise InputError(
+                f"{path} is not read, because its codec {name} makes Python objects and may run "
+                "code; write it again as numbers."
+            )
+
+
+def _codec_names(config: Any) -> Iterator[str]:
+    """Yield the names of all codecs in a configuration, also of those within others."""
+    if hasattr(config, "codec_id"):  # what zarr before 3.1 has made of it already
+        yield str(config.codec_id)
+    elif isinstance(config, dict):
+        yield from (str(config[key]) for key in ("id", "name") if key in config)
+        yield from _codec_names(list(config.values()))
+    elif isinstance(config, list | tuple):
+        for part in config:
+            yield from _codec_names(part)
 
 
 def _multiscale(path: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,8 @@ PERCENTILES = (0.1, 99.9)
 MAX_WINDOW_SAMPLES = 2**24
 """Above this many values the percentiles are taken from an evenly strided sample."""
 
+MAX_SIDE, MAX_PIXELS = 2**20, 2**36
+"""Of a plane: what is more has embeddings that no memory holds, as 262144² pixels barely have."""
 
 MAX_CHANNELS = 16
 """A last axis that is longer, and no shorter than another, is one of pixels."""
@@ -80,7 +82,11 @@ def check_image(image: ArrayLike) -> NDArray[Any]:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Raise `ImageError` unless `shape` is (H, W), (H, W, 3) or (H, W, 4) with pixels in it."""
+    """Raise `ImageError` unless `shape` is (H, W), (H, W, 3) or (H, W, 4) with pixels in it.
+
+    It must not have more of them than can be embedded: whatever is planned for rows, tiles and
+    chunks is planned after this.
+    """
     if len(shape) not in (2, 3):
         raise ImageError(
             f"An image of shape {shape} cannot be embedded; give one plane of shape (H, W), "
@@ -88,6 +94,12 @@ def check_shape(shape: tuple[int, ...]) -> None:
         )
     if 0 in shape:
         raise no_pixels(shape)
+    if max(shape[:2]) > MAX_SIDE or shape[0] * shape[1] > MAX_PIXELS:
+        raise ImageError(
+            f"The image has {shape[0]} rows and {shape[1]} columns, which is more than can be "
+            f"embedded (at most {MAX_SIDE} along a side, and {MAX_PIXELS} in all); crop it, or "
+            "open a coarser level of it."
+        )
     if len(shape) == 3 and shape[2] not in (3, 4):
         if shape[2] > MAX_CHANNELS and shape[2] >= min(shape[:2]):
             raise ImageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,7 @@ def _part(progress: Progress | None, number: int, count: int) -> Progress | None
 
 def sampled_positions(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return at most 32 evenly spaced positions along the leading axes of a stack."""
-    count = int(np.prod(shape))
+    count = math.prod(shape)
     flat = np.unique(np.linspace(0, count - 1, min(count, WINDOW_PLANES)).round().astype(int))
     return [tuple(int(n) for n in np.unravel_index(at, shape)) for at in flat] if shape else [()]
 
@@ -178,23 +179,35 @@ def _is_windowed(source: PixelSource) -> bool:
 
 
 class _Digest:
-    """A hash for every row, and a hash of these: blocks of any width may come in any order."""
+    """A hash for every row, and a hash of these: the same for blocks of any width.
+
+    Blocks come as `_blocks` has them, all of the same rows one after the other, so that only the
+    hashes of these rows are held.
+    """
 
     def __init__(self, source: PixelSource) -> None:
-        self._rows = [hashlib.sha256() for _ in range(source.shape[0])]
-        self._head = repr((source.shape, source.channels, source.dtype.str)).encode()
+        head = repr((source.shape, source.channels, source.dtype.str)).encode()
+        self._whole = hashlib.sha256(head)
+        self._at = slice(0, 0)
+        self._rows: list[Any] = []
 
     def add(self, block: Block, pixels: NDArray[Any]) -> None:
+        if block[0] != self._at:
+            self._finish_rows()
+            self._at, self._rows = block[0], [hashlib.sha256() for _ in pixels]
         # Booleans have no buffer of their own format; bytes always have.
         lines = np.ascontiguousarray(_packed(pixels)).reshape(len(pixels), -1).view(np.uint8)
-        for row, line in zip(self._rows[block[0]], lines, strict=True):
+        for row, line in zip(self._rows, lines, strict=True):
             row.update(line.data)
 
-    def hexdigest(self) -> str:
-        whole = hashlib.sha256(self._head)
+    def _finish_rows(self) -> None:
         for row in self._rows:
-            whole.update(row.digest())
-        return whole.hexdigest()
+            self._whole.update(row.digest())
+
+    def hexdigest(self) -> str:
+        self._finish_rows()
+        self._rows = []
+        return self._whole.hexdigest()
 
 
 def _packed(pixels: NDArray[Any]) -> NDArray[Any]:

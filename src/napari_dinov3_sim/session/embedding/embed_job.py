@@ -168,7 +168,7 @@ class EmbedJob:
     ) -> PlaneEmbedded:
         key = plane.key.window_key
         read = read_pixels(plane, windows.get(key), meter.check)
-        found = embedder.find(read.digest, read.window) or embedder.compute(
+        found = embedder.find(read.digest, read.window, read.source.shape) or embedder.compute(
             read.source,
             read.digest,
             read.window,

@@ -1,0 +1,136 @@
+"""A header says any size in a few bytes: it is refused before anything is made of that size."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.images import intensity
+from napari_dinov3_sim.core.images.intensity import check_shape
+from napari_dinov3_sim.core.images.scanning import scan_pixels
+from napari_dinov3_sim.core.images.sources import ArraySource
+
+MEBIBYTE = 2**20
+
+
+def write_zarr(folder, shape, chunks, name="a.zarr", **attributes):
+    metadata = {
+        **{"zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": "|u1", "order": "C"},
+        **{"fill_value": 0, "compressor": None, "filters": None},
+    }
+    (folder / name).mkdir()
+    (folder / name / ".zarray").write_text(json.dumps(metadata))
+    return name
+
+
+COMMANDS = {
+    "embed": ("--out", "o", "--model", "builtin"),
+    "similarity": ("--at", 5, 5, "--out", "o", "--model", "builtin"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("shape", "chunks", "reason"),
+    [
+        ([10**9, 64, 64], [1, 64, 64], "has 1000000000 planes, and at most"),
+        ([2**63, 64, 64], [1, 64, 64], "planes, and at most"),
+        ([1000, 1000, 64, 64], [1, 1, 64, 64], "has 1000000 planes, and at most"),
+        ([2**40, 2**40], [64, 64], "more than can be embedded"),
+        ([2**40, 64], [64, 64], "more than can be embedded"),
+        ([64, 2**40], [64, 64], "more than can be embedded"),
+        ([3, 10**30, 64], [1, 64, 64], "more than can be embedded"),
+        ([2**20, 2**20], [64, 64], "more than can be embedded"),
+        ([2**18, 2**18], [2**18, 2**18], "has chunks of 64.0 GiB"),
+        ([64, 64], [2**62, 64], "has chunks of"),
+        ([64, 64], [0, 64], "has chunks without pixels"),
+        ([1] * 100 + [64, 64], [1] * 100 + [64, 64], "has 102 axes"),
+        ([64], [64], "has 1 axis"),
+    ],
+    ids=str,
+)
+def test_a_zarr_of_an_absurd_size(cli, folder, command, shape, chunks, reason):
+    name = write_zarr(folder, shape, chunks)
+    tracemalloc.start()
+    try:
+        text = cli(command, name, *COMMANDS[command]).refusal
+        assert tracemalloc.get_traced_memory()[1] < 32 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert reason in text
+    assert f"error: {name}" in text
+
+
+def test_an_ome_zarr_of_an_absurd_number_of_channels(cli, folder):
+    write_zarr(folder, [1, 10**9, 64, 64], [1, 1, 64, 64], "0")
+    (folder / "b.zarr").mkdir()
+    (folder / "0").rename(folder / "b.zarr" / "0")
+    (folder / "b.zarr" / ".zgroup").write_text('{"zarr_format": 2}')
+    axes = [{"name": name} for name in "tcyx"]
+    image = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    (folder / "b.zarr" / ".zattrs").write_text(json.dumps(image))
+    assert "has 1000000000 planes" in cli("embed", "b.zarr", *COMMANDS["embed"]).refusal
+
+
+@pytest.mark.parametrize("side", [2**17, 2**20, 2**31 - 1])
+@pytest.mark.parametrize("planes", [1, 2, 3])
+def test_a_tiff_that_promises_more_than_it_has_bytes_for(cli, folder, side, planes):
+    tifffile.imwrite(
+        "a.tif", np.zeros((planes, 64, 64), np.uint8), compression="zlib", photometric="minisblack"
+    )
+    content = bytearray((folder / "a.tif").read_bytes())
+    with tifffile.TiffFile("a.tif") as tiff:
+        for page in tiff.pages:
+            for tag in (page.tags["ImageWidth"], page.tags["ImageLength"]):
+                content[tag.offset + 2 : tag.offset + 4] = struct.pack("<H", 4)
+                content[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", side)
+    (folder / "a.tif").write_bytes(content)
+    assert (
+        "seems damaged or cut short (it promises"
+        in cli("embed", "a.tif", *COMMANDS["embed"]).refusal
+    )
+
+
+# --- in the core --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2**20 + 1, 1), (1, 2**20 + 1), (2**19, 2**18), (2**70, 3, 3)])
+def test_a_plane_that_no_memory_can_hold_is_refused(shape):
+    with pytest.raises(ImageError, match=r"more than can be embedded .*; crop it, or"):
+        check_shape(shape)
+
+
+def test_a_plane_as_large_as_allowed_is_not():
+    check_shape((intensity.MAX_SIDE, intensity.MAX_PIXELS // intensity.MAX_SIDE))
+    check_shape((2**18, 2**18, 3))
+
+
+class _Zeros:
+    """An array of zeros that takes no memory."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, shape, chunks):
+        self.shape, self.chunks = shape, chunks
+
+    def __getitem__(self, index):
+        lengths = (len(range(*one.indices(n))) for one, n in zip(index, self.shape, strict=True))
+        return np.zeros(tuple(lengths), np.uint8)
+
+
+def test_a_scan_holds_no_more_than_the_rows_it_is_at():
+    source = ArraySource(_Zeros((2**16, 8), (2**10, 8)))
+    tracemalloc.start()
+    try:
+        found = scan_pixels(source)
+        # A hash for each of 65536 rows would be 10 MiB.
+        assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert found.digest == scan_pixels(ArraySource(np.zeros((2**16, 8), np.uint8))).digest
