@@ -102,7 +102,7 @@ ORDER = {
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
     """,
     "store": """
-        digest, safetensors_io < folder, peak_csv, query_files, tile_cache < disk
+        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk
         < embedding_store < cached_embedding, __init__
     """,
     "backbones": """

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari_dinov3_sim.store.peak_csv import PeakRow, save_peaks
 
 from napari_dinov3_sim.cli.output.files import class_parts, open_folder
 from napari_dinov3_sim.cli.terminal import PlaneProgress, ProgressBars, note, say, say_table
 from napari_dinov3_sim.core.text import file_name_part, printable, writable
 from napari_dinov3_sim.store import write_atomically
+from napari_dinov3_sim.store.peak_csv import PeakRow, save_peaks
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 NAMES = {

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
-from napari_dinov3_sim.store import folder as folder_module
+from napari_dinov3_sim.store import disk_folder as folder_module
 
 from .states import make_state, same
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from napari_dinov3_sim.store.digest import digest_of
 from napari_dinov3_sim.store.disk import DiskStore
+from napari_dinov3_sim.store.disk_folder import SUFFIX
 from napari_dinov3_sim.store.embedding_store import (
     DEFAULT_BUDGET,
     EmbeddingStore,
     MemoryStore,
     default_folder,
 )
-from napari_dinov3_sim.store.folder import SUFFIX
 from napari_dinov3_sim.store.safetensors_io import (
     FORMAT,
     Expected,

@@ -1,4 +1,8 @@
-"""A folder of embeddings on disk: found by digest, with names for people."""
+"""A folder of embeddings on disk: found by digest, with names for people.
+
+What is removed first stands in `disk_folder.py`; how much the dock keeps is a preference, in
+`napari.yaml` and `widget/preferences.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.folder import SUFFIX, TILES, Folder
+from napari_dinov3_sim.store.disk_folder import SUFFIX, TILES, Folder
 from napari_dinov3_sim.store.safetensors_io import (
     OtherVersionError,
     cannot_write,

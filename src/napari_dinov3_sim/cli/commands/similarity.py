@@ -1,4 +1,7 @@
-"""``napari-dinov3-sim similarity``: click in one plane, search all of them."""
+"""``napari-dinov3-sim similarity``: click in one plane, search all of them.
+
+Its options, as those of all commands, are in `cli/parser.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Computations of results from maps and embeddings, in the worker."""
+"""Computations of results from maps and embeddings, in the worker: a new result begins here.
+
+Its mathematics belongs in `core/search/`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The table of peaks: positions in pixels, in stacks and in the world."""
+"""The rows of the table of peaks: positions in pixels, in stacks and in the world.
+
+Its columns are in `store/peak_csv.py`.
+"""
 
 from __future__ import annotations
 
