@@ -190,7 +190,7 @@ class MessageHandler:
             self._signals.noticed.emit(self._notices.get())
 
     def _show(self, message: LayerReady) -> None:
-        images, question = self._targets.resolve(), self._answers.question
+        images, question = self._targets.last_resolved(), self._answers.question
         target = images.targets.get(message.layer.layer_id)
         # The pixels may have been replaced since, and the refresh may still be due.
         if target is None or question is None or target.version != message.layer.version:
