@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import plural
@@ -77,8 +77,6 @@ class StatusInfo:
     ----------
     images, targets, planes : int
         Image layers, ticked ones, and ticked ones that show a plane.
-    points, outside, ignored : int
-        Query points, those on no target, and those set where a click means nothing.
     embedded : int
         Shown planes that have a state.
     levels : tuple of str
@@ -88,18 +86,9 @@ class StatusInfo:
     three_d, grid, busy, model_failed : bool
         Whether the view is in 3-D, whether it is napari's grid, whether work is under way,
         whether the model could not be loaded.
-    answered : int
-        Heatmaps.
-    regions, regions_outside : int
-        Drawn or labelled regions that are asked about, and those on no target.
-    saved : int
-        Classes of a loaded query.
-    saved_remark : str
-        How that query differs from the present resolution, as a clause.
-    only_negative : bool
-        Whether everything that was picked says what is not meant.
-    without_positive : tuple of str
-        Classes of which that is so.
+    heatmaps : int
+    counts : PickCounts
+        What was picked.
     stacks : StackProgress or None
         Where all planes of stacks are asked for.
     """
@@ -107,9 +96,6 @@ class StatusInfo:
     images: int
     targets: int
     planes: int
-    points: int
-    outside: int
-    ignored: int
     embedded: int
     levels: tuple[str, ...]
     model: str
@@ -117,13 +103,8 @@ class StatusInfo:
     grid: bool
     busy: bool
     model_failed: bool
-    answered: int
-    regions: int = 0
-    regions_outside: int = 0
-    saved: int = 0
-    saved_remark: str = ""
-    only_negative: bool = False
-    without_positive: tuple[str, ...] = ()
+    heatmaps: int
+    counts: PickCounts = field(default_factory=PickCounts)
     stacks: StackProgress | None = None
 
 
@@ -132,7 +113,7 @@ def status_line(now: StatusInfo) -> str:
 
     Examples
     --------
-    >>> status_line(StatusInfo(0, 0, 0, 0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
+    >>> status_line(StatusInfo(0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
     'Open an image to begin.'
     """
     return " ".join([_main(now), *_remarks(now)])
@@ -150,13 +131,13 @@ def _main(now: StatusInfo) -> str:
         return "Click on a structure in an image."
     if now.busy:
         return f"Working: {_how_far(now)}."
-    if now.only_negative:
-        return "Nothing says what is meant; add a point that does (+ this)."
+    if now.counts.only_negative:
+        return "There are only negative points; add a positive one (+ this)."
     if now.model_failed:
         return f"{now.model} could not be loaded; choose another model."
-    if not now.answered:
+    if not now.heatmaps:
         return "Not every image that was clicked is embedded; press Embed."
-    return f"{plural(now.answered, 'heatmap')} for {' and '.join(asking)}."
+    return f"{plural(now.heatmaps, 'heatmap')} for {' and '.join(asking)}."
 
 
 def _how_far(now: StatusInfo) -> str:
@@ -169,29 +150,35 @@ def _how_far(now: StatusInfo) -> str:
 
 
 def _asking(now: StatusInfo) -> list[str]:
-    points = now.points - now.outside - now.ignored
-    counted = ((points, "point"), (now.regions, "region"), (now.saved, "saved class"))
+    points = now.counts.points - now.counts.outside - now.counts.ignored
+    counted = (
+        (points, "point"),
+        (now.counts.regions, "region"),
+        (now.counts.saved, "saved class"),
+    )
     return [plural(number, noun) for number, noun in counted if number]
 
 
 def _remarks(now: StatusInfo) -> list[str]:
     remarks = list(now.levels)
-    if now.without_positive and not now.only_negative:
-        remarks.append(_without_positive(now.without_positive))
-    if now.saved and now.saved_remark:
-        remarks.append(f"The saved query finds less: {now.saved_remark}.")
+    if now.counts.without_positive and not now.counts.only_negative:
+        remarks.append(_without_positive(now.counts.without_positive))
+    if now.counts.saved and now.counts.saved_remark:
+        remarks.append(f"The saved query finds less: {now.counts.saved_remark}.")
     if now.targets and now.planes < now.targets:
         remarks.append(f"{plural(now.targets - now.planes, 'image')} outside the shown plane.")
-    if now.outside:
-        remarks.append(f"{plural(now.outside, 'point')} outside all ticked images.")
-    if now.regions_outside:
-        remarks.append(f"{plural(now.regions_outside, 'region')} outside all ticked images.")
+    if now.counts.outside:
+        remarks.append(f"{plural(now.counts.outside, 'point')} outside all ticked images.")
+    if now.counts.regions_outside:
+        remarks.append(
+            f"{plural(now.counts.regions_outside, 'region')} outside all ticked images."
+        )
     if now.three_d:
         remarks.append("Clicks in the 3-D view are not queries; click in 2-D.")
     if now.grid:
         remarks.append("Clicks in the grid are not queries; leave the grid and click.")
-    if now.ignored:
-        remarks.append(_ignored(now.ignored))
+    if now.counts.ignored:
+        remarks.append(_ignored(now.counts.ignored))
     return remarks
 
 
@@ -204,9 +191,6 @@ def _ignored(number: int) -> str:
 def _without_positive(classes: tuple[str, ...]) -> str:
     has = "have" if len(classes) > 1 else "has"
     return f"{', '.join(classes)} {has} no positive point yet: click with + this."
-
-
-_COUNTS = tuple(field.name for field in fields(PickCounts))
 
 
 class StatusReporter:
@@ -254,7 +238,6 @@ class StatusReporter:
             Where all planes of stacks are asked for.
         """
         images = new.images
-        counts = {name: getattr(new.picked.counts, name) for name in _COUNTS}
         now = StatusInfo(
             images=images.count,
             targets=len(images.targets),
@@ -270,9 +253,9 @@ class StatusReporter:
             grid=new.in_napari_grid,
             busy=busy,
             model_failed=model_failed,
-            answered=heatmaps,
+            heatmaps=heatmaps,
+            counts=new.picked.counts,
             stacks=stacks,
-            **counts,
         )
         if now == self._last:
             return

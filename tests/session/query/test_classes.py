@@ -380,7 +380,7 @@ def test_nothing_of_an_earlier_recipe_is_used(session, image):
 def test_only_negative_points_say_what_to_do(session, image):
     session.add_query(image, 5, 5, positive=False)
     assert session.heatmaps == {}
-    assert session.status == "Nothing says what is meant; add a point that does (+ this)."
+    assert session.status == "There are only negative points; add a positive one (+ this)."
     session.add_query(image, 40, 40)
     assert session.status == "1 heatmap for 2 points."
 
