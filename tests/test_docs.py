@@ -408,7 +408,7 @@ LABELS = {
     "Combination, regions, files": "views/views.py",
     "Heatmaps": "views/views.py",
     "Results": "views/views.py",
-    "– not this": "views/query.py",
+    "– negative": "views/query.py",
     "New class": "views/query.py",
     "clicks on": "views/query.py",
     "Live under the mouse": "views/query.py",

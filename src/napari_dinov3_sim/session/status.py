@@ -132,7 +132,7 @@ def _main(now: StatusInfo) -> str:
     if now.busy:
         return f"Working: {_how_far(now)}."
     if now.counts.only_negative:
-        return "There are only negative points; add a positive one (+ this)."
+        return "There are only negative points; add a positive one."
     if now.model_failed:
         return f"{now.model} could not be loaded; choose another model."
     if not now.heatmaps:
@@ -190,7 +190,7 @@ def _ignored(number: int) -> str:
 
 def _without_positive(classes: tuple[str, ...]) -> str:
     has = "have" if len(classes) > 1 else "has"
-    return f"{', '.join(classes)} {has} no positive point yet: click with + this."
+    return f"{', '.join(classes)} {has} no positive point yet: click with + positive."
 
 
 class StatusReporter:

@@ -380,7 +380,7 @@ def test_nothing_of_an_earlier_recipe_is_used(session, image):
 def test_only_negative_points_say_what_to_do(session, image):
     session.add_query(image, 5, 5, positive=False)
     assert session.heatmaps == {}
-    assert session.status == "There are only negative points; add a positive one (+ this)."
+    assert session.status == "There are only negative points; add a positive one."
     session.add_query(image, 40, 40)
     assert session.status == "1 heatmap for 2 points."
 
@@ -389,10 +389,10 @@ def test_a_class_without_a_positive_point_is_named(session, image):
     session.add_query(image, 5, 5)
     session.add_query(image, 40, 40, class_name="rim", positive=False)
     assert session.status == (
-        "1 heatmap for 2 points. rim has no positive point yet: click with + this."
+        "1 heatmap for 2 points. rim has no positive point yet: click with + positive."
     )
     session.add_query(image, 40, 5, class_name="cell", positive=False)
-    assert session.status.endswith("rim, cell have no positive point yet: click with + this.")
+    assert session.status.endswith("rim, cell have no positive point yet: click with + positive.")
     session.add_query(image, 20, 20, class_name="rim")
     session.add_query(image, 20, 20, class_name="cell")
     assert session.status == "3 heatmaps for 5 points."

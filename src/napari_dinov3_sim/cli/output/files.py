@@ -93,8 +93,9 @@ def check_inputs_survive(inputs: Iterable[Path], outputs: Iterable[Path]) -> Non
         found = [read[key] for key in (*_keys(output), *output.resolve().parents) if key in read]
         if found:
             raise OutputError(
-                f"The results would replace {found[0]}, which is read as an image, or lie in it; "
-                "choose another folder with --out, or leave that image out."
+                f"{output} would replace {found[0]}, which is read as an image, or lie in it; "
+                "choose another folder with --out, another name for --save-query, or leave that "
+                "image out."
             )
 
 

@@ -52,8 +52,8 @@ class ClassList(QWidget):
         super().__init__(parent)
         self.list = QListWidget()
         self.new_button = QPushButton("New class")
-        self.positive_button = QPushButton("+ this")
-        self.negative_button = QPushButton("– not this")
+        self.positive_button = QPushButton("+ positive")
+        self.negative_button = QPushButton("– negative")
         self._signs = QButtonGroup(self)
         self._build()
         self.list.currentItemChanged.connect(self._on_current)
@@ -120,7 +120,9 @@ def _fill(item: QListWidgetItem, name: str, colour: str) -> None:
         item.setData(Qt.ItemDataRole.UserRole + 1, colour)
         swatch = QPixmap(12, 12)
         swatch.fill(QColor(colour))
-        item.setIcon(QIcon(swatch))
+        icon = QIcon(swatch)
+        icon.addPixmap(swatch, QIcon.Mode.Selected)  # else Qt tints it, and it is another colour
+        item.setIcon(icon)
 
 
 TOPMOST = "topmost under the click"
