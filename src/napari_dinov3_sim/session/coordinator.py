@@ -384,6 +384,32 @@ class Coordinator:
         self._picks.regions_changed()
         self.schedule()
 
+    def undo(self) -> bool:
+        """Take the last edit of the query points back; return whether there was one.
+
+        A class that was renamed has its former name again, and its layers and the next point go
+        with it.
+        """
+        before = self.palette.numbers
+        self._refreshing = True  # not before the layers have the former names
+        try:
+            done = self.queries.undo()
+        finally:
+            self._refreshing = False
+        names = {number: name for name, number in self.palette.numbers.items()}
+        for name, number in before.items():
+            if name not in self.palette and number in names:
+                self._rename_layers(name, names[number])
+        self.schedule()
+        return done
+
+    def _rename_layers(self, old: str, new: str) -> None:
+        self.overlays.heatmaps.rename_class(old, new)
+        self.results.rename_class(old, new)
+        if self.queries.role.class_name == old:
+            self.queries.set_role(PointRole(new, self.queries.role.positive))
+        self._picks.regions_changed()
+
     def schedule(self) -> None:
         """Ask for a refresh."""
         if not self.closed:

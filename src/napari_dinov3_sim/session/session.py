@@ -409,7 +409,7 @@ class SimilaritySession(SessionSignals):
 
     def undo(self) -> bool:
         """Take the last edit of the query points back; return whether there was one."""
-        return self._coordinator.queries.undo()
+        return self._coordinator.undo()
 
     @property
     def all_planes(self) -> bool:

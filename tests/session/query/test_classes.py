@@ -355,6 +355,24 @@ def test_undo_does_not_bring_back_an_image_that_a_point_had_left(session, viewer
     np.testing.assert_allclose(shown(session, second, "class 1"), wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("others", [(), ("stroma",)])
+def test_undo_of_a_new_name_leaves_no_false_class_and_keeps_the_layer(session, image, others):
+    for number, name in enumerate(("cell", *others)):
+        session.add_query(image, 5 + 16 * number, 5, class_name=name)
+    session.class_name = "cell"
+    layer = session.heatmaps_of("cell")[image]
+    layer.gamma = 0.5
+    colours = session.classes
+    session.rename_class("cell", "nucleus")
+    assert session.undo()
+    assert session.classes == colours
+    assert session.class_name == "cell"
+    assert session.heatmaps_of("cell")[image] == layer
+    assert session.heatmaps_of("nucleus") == {}
+    assert layer.name == "image similarity: cell"
+    assert layer.gamma == 0.5
+
+
 def test_undo_of_a_new_name_gives_back_name_and_colour(session, image):
     session.add_query(image, 5, 5, class_name="cell")
     session.add_query(image, 50, 60, class_name="debris")
