@@ -233,7 +233,13 @@ def test_commands_named_in_the_text_exist(path):
 
 def test_make_lists_every_target_in_a_line():
     phony = re.search(r"^\.PHONY: (.+)$", text_of("Makefile"), re.MULTILINE)
-    done = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert phony
     assert [line.split()[0] for line in done.stdout.splitlines()] == phony[1].split()
     assert all(len(line) <= 110 and len(line.split()) > 1 for line in done.stdout.splitlines())
