@@ -377,11 +377,9 @@ class Coordinator:
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
-        self.overlays.heatmaps.rename_class(old, new)
+        self._rename_layers(old, new)
         self.queries.rename_class(old, new)
-        self.results.rename_class(old, new)
         self.answers.forget()  # regions may still ask for the old one, whose layers are gone
-        self._picks.regions_changed()
         self.schedule()
 
     def undo(self) -> bool:
@@ -400,14 +398,14 @@ class Coordinator:
         for name, number in before.items():
             if name not in self.palette and number in names:
                 self._rename_layers(name, names[number])
+                if self.queries.role.class_name == name:
+                    self.queries.set_role(PointRole(names[number], self.queries.role.positive))
         self.schedule()
         return done
 
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.heatmaps.rename_class(old, new)
         self.results.rename_class(old, new)
-        if self.queries.role.class_name == old:
-            self.queries.set_role(PointRole(new, self.queries.role.positive))
         self._picks.regions_changed()
 
     def schedule(self) -> None:

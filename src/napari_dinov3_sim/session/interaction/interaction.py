@@ -66,8 +66,8 @@ class Interaction:
 
     @property
     def hovered(self) -> PlanePixel | None:
-        """The pixel whose map is shown without a click; None while that is off."""
-        return self._hover.place if self.hovering else None
+        """The pixel under the mouse, whose map is shown without a click while `hovering`."""
+        return self._hover.place
 
     def place_at(self, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the pixel under a point of the world, in the viewbox that the mouse is in."""

@@ -177,10 +177,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
         key = HeatmapKey(image.unique_id, class_name)
-        layer = self.layers.get(key)
-        if layer is not None and not content.data.fits(layer, image.ndim):
-            self.remove(key)
-            layer = None
+        layer = self._fitting(key, image, content.data)
         if layer is None:
             self._make(image, key, content, above)
             return

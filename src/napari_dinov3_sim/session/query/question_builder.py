@@ -85,7 +85,7 @@ class PickCollector:
     def collect(self, images: ResolvedImages) -> Picked:
         """Return what is picked now: the same value until something of it changes."""
         points, others = self._of_points(images), self._of_regions(images)
-        if self._all[0] != (id(points), id(others)):
+        if self._all[0] != (points, others):
             more = others.counts
             counts = replace(
                 points.counts,
@@ -101,8 +101,7 @@ class PickCollector:
                     only_negative=is_only_negative(picks),
                     without_positive=classes_without_positive(picks),
                 )
-            # Both are kept, so that no other value can have their ids.
-            self._all = (id(points), id(others)), Picked(picks, planes, points.owners, counts)
+            self._all = (points, others), Picked(picks, planes, points.owners, counts)
         hovered = self._interaction.hovered if self._interaction.hovering else None
         if hovered is None:
             return self._all[1]
