@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.resolved_state import ResolvedState
     from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.session.status import StepStatus
     from napari_dinov3_sim.store import EmbeddingStore
 
 
@@ -77,6 +78,8 @@ class SessionSignals:
         The style or the scaling of the heatmaps has changed.
     queried : psygnal.Signal
         What is asked may have changed.
+    steps_changed : psygnal.Signal
+        A sentence of `SimilaritySession.steps` has changed.
     """
 
     status_changed = Signal(str)
@@ -88,6 +91,7 @@ class SessionSignals:
     model_changed = Signal()
     restyled = Signal()
     queried = Signal()
+    steps_changed = Signal()
 
 
 class MessageHandler:
@@ -298,7 +302,7 @@ class Coordinator:
             notices=notices,
             changed=self.schedule,
         )
-        self._status = StatusReporter(signals.status_changed.emit)
+        self._status = StatusReporter(signals.status_changed.emit, signals.steps_changed.emit)
         self._preload = LibraryPreload(self.schedule)
         viewer.dims.events.connect(self._on_dims)
         for image in self.images:  # moved or hidden, maybe, since an earlier session
@@ -321,6 +325,11 @@ class Coordinator:
     def status(self) -> str:
         """One line that says what is going on and what to do next."""
         return self._status.status
+
+    @property
+    def steps(self) -> StepStatus:
+        """The same for each of the three steps: images, query, what was found."""
+        return self._status.steps
 
     def close(self) -> None:
         """Stop listening and working."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.results.results import Results
+    from napari_dinov3_sim.session.status import StepStatus
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -143,6 +144,11 @@ class SimilaritySession(SessionSignals):
     def status(self) -> str:
         """One line that says what is going on and what to do next."""
         return self._coordinator.status
+
+    @property
+    def steps(self) -> StepStatus:
+        """The same in three parts: of the images, of the query, of what was found."""
+        return self._coordinator.steps
 
     # -- images and model --------------------------------------------------------------------
 

@@ -108,6 +108,72 @@ class StatusInfo:
     stacks: StackProgress | None = None
 
 
+@dataclass(frozen=True)
+class StepStatus:
+    """What is to be said at each of the three steps of the dock.
+
+    Attributes
+    ----------
+    images : str
+        How many images are ready, or what is needed first.
+    query : str
+        What is asked, or what to do.
+    found : str
+        What there is, or what is waited for.
+    """
+
+    images: str = ""
+    query: str = ""
+    found: str = ""
+
+
+def step_status(now: StatusInfo) -> StepStatus:
+    """Return the sentences of the three steps.
+
+    Examples
+    --------
+    >>> step_status(StatusInfo(0, 0, 0, 0, (), "builtin", False, False, False, False, 0))
+    StepStatus(images='Open an image to begin.', query='', found='')
+    """
+    if not now.images:
+        return StepStatus(_main(now))
+    asked = _asking(now)
+    query = f"Asks for {' and '.join(asked)}." if asked else "Click on a structure in an image."
+    if now.counts.only_negative:
+        query = "There are only negative points; add a positive one."
+    remarks = " ".join(_query_remarks(now))
+    return StepStatus(
+        " ".join([_ready(now), *_image_remarks(now)]),
+        f"{query} {remarks}".strip(),
+        _found(now) if asked else "",
+    )
+
+
+def _ready(now: StatusInfo) -> str:
+    if not (now.targets and now.model):
+        return _main(now)
+    if now.model_failed:
+        return f"{now.model} could not be loaded; choose another model."
+    stacks = now.stacks
+    if stacks is None or stacks.planes == now.planes:
+        return f"{now.embedded} of {plural(now.planes, 'image')} ready."
+    return f"{stacks.embedded} of {stacks.planes} planes ready."
+
+
+def _found(now: StatusInfo) -> str:
+    if now.counts.only_negative:
+        return "Waits for a positive point."
+    if now.busy and now.stacks is not None and now.stacks.embedded == now.stacks.planes:
+        return f"{now.stacks.answered} of {now.stacks.planes} planes searched."
+    if now.busy and now.embedded < now.planes:
+        return f"Waits for {plural(now.planes - now.embedded, 'image')}."
+    if now.model_failed:
+        return "Waits for a model."
+    if not now.heatmaps:
+        return "Waits for the answer." if now.busy else _main(now)
+    return f"{plural(now.heatmaps, 'heatmap')}."
+
+
 def status_line(now: StatusInfo) -> str:
     """Return the status line.
 
@@ -160,13 +226,22 @@ def _asking(now: StatusInfo) -> list[str]:
 
 
 def _remarks(now: StatusInfo) -> list[str]:
+    return [*_image_remarks(now), *_query_remarks(now)]
+
+
+def _image_remarks(now: StatusInfo) -> list[str]:
     remarks = list(now.levels)
+    if now.targets and now.planes < now.targets:
+        remarks.append(f"{plural(now.targets - now.planes, 'image')} outside the shown plane.")
+    return remarks
+
+
+def _query_remarks(now: StatusInfo) -> list[str]:
+    remarks = []
     if now.counts.without_positive and not now.counts.only_negative:
         remarks.append(_without_positive(now.counts.without_positive))
     if now.counts.saved and now.counts.saved_remark:
         remarks.append(f"The saved query finds less: {now.counts.saved_remark}.")
-    if now.targets and now.planes < now.targets:
-        remarks.append(f"{plural(now.targets - now.planes, 'image')} outside the shown plane.")
     if now.counts.outside:
         remarks.append(f"{plural(now.counts.outside, 'point')} outside all ticked images.")
     if now.counts.regions_outside:
@@ -200,17 +275,22 @@ class StatusReporter:
     ----------
     emit : callable
         Called with the status line when it has changed.
+    emit_steps : callable
+        Called when a sentence of a step has changed.
 
     Attributes
     ----------
     status : str
         One line that says what is going on and what to do next.
+    steps : StepStatus
+        The same in three parts.
     """
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
-        self._emit = emit
+    def __init__(self, emit: Callable[[str], None], emit_steps: Callable[[], None]) -> None:
+        self._emit, self._emit_steps = emit, emit_steps
         self._last: StatusInfo | None = None
         self.status = ""
+        self.steps = StepStatus()
 
     def report(
         self,
@@ -259,7 +339,10 @@ class StatusReporter:
         )
         if now == self._last:
             return
-        self._last, status = now, status_line(now)
+        self._last, status, steps = now, status_line(now), step_status(now)
+        if steps != self.steps:
+            self.steps = steps
+            self._emit_steps()
         if status != self.status:
             self.status = status
             self._emit(status)

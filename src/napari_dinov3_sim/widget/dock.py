@@ -66,7 +66,7 @@ class SimilarityWidget(QWidget):
         self.views.lay_out(self)
         self.session = SimilaritySession(
             napari_viewer,
-            backbone=model or model_in_use(napari_viewer.layers) or preferences.model,
+            backbone=model or model_in_use(napari_viewer.layers) or preferences.first_model,
             runner=runner,
             store=make_store(preferences, notices.put),
             notices=notices,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.backbones import DEFAULT_MODEL, MODELS
+from napari_dinov3_sim.backbones import MODELS
+from napari_dinov3_sim.backbones.files.locate import first_choice
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 PLUGIN = "napari-dinov3-sim"
-DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda", "cuda:1", "mps")
 GIB = 2**30
 
 _logger = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ class Preferences:
     Attributes
     ----------
     model : str
-        Name in the registry.
+        Name in the registry; "auto" is a DINOv3 model whose weights are on this computer, else
+        the built-in one, so that the first click needs no download.
     device : str
         Where models run; "auto" takes the best there is.
     memory_gib : float
@@ -43,11 +46,16 @@ class Preferences:
         Where they are; empty for the user's cache.
     """
 
-    model: str = DEFAULT_MODEL
-    device: str = "auto"
+    model: str = AUTO
+    device: str = AUTO
     memory_gib: float = 2.0
     disk_gib: float = 10.0
     store_folder: str = ""
+
+    @property
+    def first_model(self) -> str:
+        """The model that a dock starts with."""
+        return first_choice() if self.model == AUTO else self.model
 
     @property
     def memory_budget(self) -> int:
@@ -70,7 +78,7 @@ def read_preferences() -> Preferences:
     disk = getattr(settings, "disk_gib", default.disk_gib)
     folder = getattr(settings, "store_folder", default.store_folder)
     return Preferences(
-        _checked("model", model, model in MODELS, default.model),
+        _checked("model", model, model in (AUTO, *MODELS), default.model),
         _checked("device", device, device in DEVICES, default.device),
         _checked("memory", memory, _is_size(memory, 1024), default.memory_gib),
         _checked("disk", disk, _is_size(disk, 2**20), default.disk_gib),

@@ -158,6 +158,19 @@ def cached_file(repo: str, filename: str) -> Path | None:
     return Path(path) if isinstance(path, str) and Path(path).is_file() else None
 
 
+def has_snapshot(repo: str) -> bool:
+    """Whether the local cache seems to hold weights of a repository.
+
+    Looked up by folder names (https://huggingface.co/docs/huggingface_hub/guides/manage-cache),
+    which takes no import of the hub's library: a window that opens does not wait for it.
+    `cached_weights` is exact.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
+    return any(any(folder.glob(f"*/{name}")) for name in (SINGLE, INDEX))
+
+
 def cached_weights(repo: str) -> tuple[Path, ...]:
     """Return the weights of a repository from the local cache, empty when not complete."""
     single = cached_file(repo, SINGLE)

@@ -19,7 +19,14 @@ from napari_dinov3_sim.backbones.errors import (
 )
 from napari_dinov3_sim.backbones.files import hub
 from napari_dinov3_sim.backbones.files.weights import CONFIG, PREPROCESSOR, find_weights, read_json
-from napari_dinov3_sim.backbones.registry import BUILTIN, ModelRecord, find_model, lookup
+from napari_dinov3_sim.backbones.registry import (
+    BUILTIN,
+    DEFAULT_MODEL,
+    MODELS,
+    ModelRecord,
+    find_model,
+    lookup,
+)
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones.files.hub import Progress
@@ -136,6 +143,19 @@ def is_here(model: str | os.PathLike[str]) -> bool:
         return BUILTIN_FOLDER.is_dir()
     repos = [source.repo for source in record.sources] if record else [os.fspath(model)]
     return any(_HUB_ID.match(repo) and hub.cached_weights(repo) for repo in repos)
+
+
+def first_choice() -> str:
+    """Return the name of a model to begin with that needs no download.
+
+    The default one if its weights are here, else the first other DINOv3 model that is, else the
+    built-in one.
+    """
+    names = (DEFAULT_MODEL, *(name for name in MODELS if name != DEFAULT_MODEL))
+    for name in names:
+        if any(hub.has_snapshot(source.repo) for source in MODELS[name].sources):
+            return name
+    return BUILTIN
 
 
 def _from_path(path: Path) -> ModelFiles:

@@ -1,10 +1,11 @@
-"""The controller of the dock: model, embedding, status line, all other controllers."""
+"""The controller of the dock: model, embedding, hints, all other controllers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.theme import get_theme
 
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DockController(SectionController):
-    """The model, the embedding and the status line; everything else has its own controller.
+    """The model, the embedding and the hints; everything else has its own controller.
 
     Parameters
     ----------
@@ -59,15 +60,18 @@ class DockController(SectionController):
         self._activity = Activity()
         self._embed_wanted = False
         self.images = ImagesController(viewer, session, views, call_soon)
-        self.queries = QueryController(viewer, session, views)
+        dialogs = dialogs or Dialogs()
+        self.queries = QueryController(viewer, session, views, dialogs)
         self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
-        self.results = ResultsController(viewer, session, views, dialogs or Dialogs())
+        self.results = ResultsController(viewer, session, views, dialogs)
         keys = dock_keys(self.queries, self.navigation, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
+        viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
         self._on_model_changed()
-        self._on_status(session.status)
+        self._on_steps()
 
     def _connect(self) -> None:
         session, views = self._session, self._views
@@ -75,7 +79,7 @@ class DockController(SectionController):
         views.offer.accepted.connect(self._on_offer_accepted)
         views.embed.embed_clicked.connect(self.embed)
         views.embed.cancel_clicked.connect(session.cancel)
-        self.listen(session.status_changed, self._on_status)
+        self.listen(session.steps_changed, self._on_steps)
         self.listen(session.progressed, self._on_progress)
         self.listen(session.failed, self._on_failed)
         self.listen(session.noticed, self._on_noticed)
@@ -102,7 +106,7 @@ class DockController(SectionController):
 
     def _on_model_picked(self, model: str) -> None:
         self._embed_wanted = False
-        self._views.offer.hide()
+        self._views.hide_offer()
         self._session.set_model(model)
 
     def _on_offer_accepted(self) -> None:
@@ -114,8 +118,13 @@ class DockController(SectionController):
 
     # -- what the session says ------------------------------------------------------------
 
-    def _on_status(self, status: str) -> None:
-        self._views.status.show_text(status)
+    def _on_theme(self, event: object = None) -> None:
+        del event
+        self._views.show_lists_on(get_theme(self._viewer.theme).foreground.as_hex())
+
+    def _on_steps(self) -> None:
+        self._views.embed.show_state(self._session.steps.images)
+        self._views.hint.show_text(self._session.steps.query)
 
     def _on_progress(self, progress: Progress | None) -> None:
         self._views.embed.show_progress(progress)
@@ -133,8 +142,7 @@ class DockController(SectionController):
             return
         show_error(failure.message)
         if failure.subject == "model" and self._session.model != BUILTIN:
-            self._views.offer.offer(failure.message)
-            self._views.sections["Model"].unfold()
+            self._views.show_offer(failure.message)
 
     def _on_model_changed(self) -> None:
         backbone = self._session.backbone
@@ -156,6 +164,7 @@ class DockController(SectionController):
         for controller in controllers:
             controller.close()
         super().close()
+        self._viewer.events.theme.disconnect(self._on_theme)
         self._session.close()
         self._activity.close()
 

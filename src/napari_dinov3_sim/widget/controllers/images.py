@@ -47,6 +47,7 @@ class ImagesController(SectionController):
         self._images = len(session.images)
         options = views.options
         views.images.ticked.connect(self._on_ticked)
+        views.images.split_clicked.connect(self._on_split)
         options.all_planes_changed.connect(self.set_all_planes)
         options.factor_picked.connect(self._on_factor)
         options.shifts_picked.connect(self._on_shifts)
@@ -72,7 +73,10 @@ class ImagesController(SectionController):
     def _entry(self, image: Image) -> ImageEntry:
         ticked = any(image.unique_id == target.unique_id for target in self._session.targets)
         refused = self._session.refusal(image)
-        return ImageEntry(image.unique_id, self._session.name_of(image), ticked, refused)
+        merged = self._session.merged.get(image, ())
+        channels = tuple(channel.name for channel in merged if channel is not None)
+        name = image.name if channels else self._session.name_of(image)
+        return ImageEntry(image.unique_id, name, ticked, refused, channels)
 
     # -- how fine -------------------------------------------------------------------------
 
@@ -120,6 +124,11 @@ class ImagesController(SectionController):
             return
         with shown_errors():
             self._session.merge_channels(selected)
+
+    def _on_split(self, layer_id: Hashable) -> None:
+        for image in self._session.images:
+            if image.unique_id == layer_id:
+                self._session.split_channels(image)
 
     def split(self) -> None:
         """Search the channels of the selected merged images one by one again.

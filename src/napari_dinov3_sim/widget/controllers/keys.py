@@ -64,13 +64,13 @@ def dock_keys(
     queries: QueryController, navigation: NavigationController, views: Views
 ) -> tuple[DockKey, ...]:
     """Return all keys of the dock: another one begins here, with its words in `TITLES`."""
-    classes = views.classes
+    signs = views.signs
     return (
-        DockKey("N", queries.flip_sign, (classes.positive_button, classes.negative_button)),
+        DockKey("N", queries.flip_sign, (signs.positive_button, signs.negative_button)),
         DockKey("K", queries.next_class),
-        DockKey("Shift-K", queries.new_class, (classes.new_button,)),
-        DockKey("Ctrl-Z", queries.undo, (views.queries.undo_button,)),
-        DockKey("B", navigation.go_to_best_match, (views.navigation.best_match,)),
+        DockKey("Shift-K", queries.new_class, (signs.new_button,)),
+        DockKey("Ctrl-Z", queries.undo, (signs.undo_button,)),
+        DockKey("B", navigation.go_to_best_match, (views.results.best_match,)),
         DockKey("H", navigation.toggle_hovering, (views.navigation.hovering,)),
         DockKey("D", navigation.toggle_side_by_side, (views.navigation.side_by_side,)),
     )

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class NavigationController(SectionController):
-    """The switches below the classes."""
+    """The switches of what is seen, and where."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
         navigation = views.navigation
-        navigation.source_picked.connect(self._on_source)
+        views.source.source_picked.connect(self._on_source)
         navigation.hovering_changed.connect(self.set_hovering)
-        navigation.outlines_changed.connect(self.set_outlines)
+        views.outlines.toggled.connect(self.set_outlines)
         navigation.side_by_side_changed.connect(self.set_side_by_side)
-        navigation.best_match_clicked.connect(self.go_to_best_match)
+        views.results.best_match_clicked.connect(self.go_to_best_match)
         self.listen(session.listed, self._show_sources)
         # Side by side ends by itself with napari's own grid button, say.
         self.listen(session.status_changed, self._show)
@@ -38,14 +38,13 @@ class NavigationController(SectionController):
     def _show(self) -> None:
         session = self._session
         self._views.navigation.show_switches(
-            hovering=session.hovering,
-            outlines=session.outlines,
-            side_by_side=session.side_by_side,
+            hovering=session.hovering, side_by_side=session.side_by_side
         )
+        self._views.show_outlines(session.outlines)
 
     def _show_sources(self) -> None:
         source, images = self._session.source, self._session.images
-        self._views.navigation.source.show_layers(
+        self._views.source.source.show_layers(
             {image.unique_id: self._session.name_of(image) for image in reversed(images)},
             None if source is None else source.unique_id,
         )

@@ -7,43 +7,75 @@ from typing import TYPE_CHECKING, cast
 from napari.utils.notifications import show_info
 
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
+from napari_dinov3_sim.widget.views.query import ClassEntry
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari.components import ViewerModel
-    from napari.layers import Labels, Shapes
+    from napari.layers import Labels, Points, Shapes
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.dialogs import Dialogs
     from napari_dinov3_sim.widget.views.views import Views
 
 
 class QueryController(SectionController):
     """The points and their classes, and layers whose regions are queries."""
 
-    def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
+    def __init__(
+        self, viewer: ViewerModel, session: SimilaritySession, views: Views, dialogs: Dialogs
+    ) -> None:
         super().__init__(viewer, session, views)
-        views.queries.clicked.connect(self.start_clicking)
-        views.queries.undo_clicked.connect(self.undo)
-        views.classes.picked.connect(self._on_class)
-        views.classes.renamed.connect(self._on_renamed)
-        views.classes.new_clicked.connect(self.new_class)
-        views.classes.sign_picked.connect(self._on_sign)
+        self._dialogs = dialogs
+        classes, signs = views.classes, views.signs
+        classes.picked.connect(self._on_class)
+        classes.renamed.connect(self._on_renamed)
+        signs.new_clicked.connect(self.new_class)
+        signs.sign_picked.connect(self._on_sign)
+        signs.undo_clicked.connect(self.undo)
         views.combination.picked.connect(self._on_combination)
         views.regions.opened.connect(self._show_regions)
         views.regions.added.connect(self._on_region_added)
         views.regions.removed.connect(self._on_region_removed)
         self.listen(session.status_changed, self._show)
         self.listen(session.queried, self._show)
+        viewer.layers.selection.events.active.connect(self._show_mode)
+        self._listened: Points | None = None
         self._show()
 
     def _show(self) -> None:
         session, views = self._session, self._views
-        queries = session.queries
-        views.queries.show_layer(None if queries is None else queries.name)
-        views.classes.show_classes(session.classes, session.class_name, session.positive)
+        entries = [ClassEntry(name, colour) for name, colour in session.classes.items()]
+        views.classes.show_classes(entries, session.class_name)
         views.combination.show_combination(session.combination)
+        self._show_mode()
+
+    def _show_mode(self, event: object = None) -> None:
+        """Show what the next click does, which another layer may have taken."""
+        del event
+        queries = self._session.queries
+        self._follow_mode_of(queries)
+        active = self._viewer.layers.selection.active
+        clicking = queries is not None and active == queries and queries.mode == "add"
+        self._views.signs.show_mode(clicking=clicking, positive=self._session.positive, box=False)
+
+    def _follow_mode_of(self, layer: Points | None) -> None:
+        """Hear of it when the user takes another tool of the Points layer."""
+        if layer == self._listened:
+            return
+        if self._listened is not None:
+            self._listened.events.mode.disconnect(self._show_mode)
+        if layer is not None:
+            layer.events.mode.connect(self._show_mode)
+        self._listened = layer
+
+    def close(self) -> None:
+        """Listen to nothing any more."""
+        super().close()
+        self._follow_mode_of(None)
+        self._viewer.layers.selection.events.active.disconnect(self._show_mode)
 
     # -- points and classes -----------------------------------------------------------------
 
@@ -68,6 +100,7 @@ class QueryController(SectionController):
 
     def _on_sign(self, positive: bool) -> None:
         self._session.positive = positive
+        self.start_clicking()
 
     def flip_sign(self) -> None:
         """Let the next point say what is not meant if it was to say what is, and back."""

@@ -33,13 +33,13 @@ class ResultsController(SectionController):
     ) -> None:
         super().__init__(viewer, session, views)
         self._dialogs = dialogs
-        panel, files = views.results, views.files
+        panel, options, files = views.results, views.result_options, views.files
         panel.threshold_changed.connect(self._on_threshold)
-        panel.otsu_clicked.connect(self.start_from_otsu)
+        panel.automatic_clicked.connect(self.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
-        panel.peaks_clicked.connect(self.make_peaks)
-        panel.colours_clicked.connect(self.make_colours)
         panel.csv_clicked.connect(self.save_csv)
+        options.peaks_clicked.connect(self.make_peaks)
+        options.colours_clicked.connect(self.make_colours)
         views.matches.clicked.connect(self.match)
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
@@ -47,6 +47,7 @@ class ResultsController(SectionController):
         self.listen(session.answered, self._show)
         self.listen(session.queried, self._show)
         self.listen(session.queried, self._show_loaded)
+        self.listen(session.steps_changed, self._show_state)
         self.listen(session.listed, self._show_images)
         self.listen(session.results.done, self._on_done)
         self._show()
@@ -56,7 +57,11 @@ class ResultsController(SectionController):
     def _show(self) -> None:
         panel = self._views.results
         panel.show_histograms(self._session.histograms, self._session.classes)
-        panel.show_threshold(self._session.threshold)
+        panel.show_threshold(self._session.threshold, automatic=False)
+        self._show_state()
+
+    def _show_state(self) -> None:
+        self._views.state.show_state(self._session.steps.found, ())
 
     def _show_images(self) -> None:
         session = self._session
@@ -69,15 +74,14 @@ class ResultsController(SectionController):
 
     def _on_done(self, sentence: str) -> None:
         show_info(sentence)
-        self._views.status.show_text(sentence)
 
     # -- the threshold --------------------------------------------------------------------
 
-    def _on_threshold(self, threshold: float | None) -> None:
+    def _on_threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
         self._show()
 
-    def start_from_otsu(self) -> None:
+    def use_automatic_threshold(self) -> None:
         """Set the threshold that parts the patches of the current class best."""
         with shown_errors():
             self._session.threshold = self._session.results.otsu(self._session.class_name)
@@ -87,13 +91,13 @@ class ResultsController(SectionController):
 
     def make_labels(self) -> None:
         """Make what lies above the threshold objects of Labels layers."""
-        area = self._views.results.min_area.value()
+        area = self._views.result_options.min_area.value()
         with shown_errors():
             self._session.results.labels(self._session.threshold, area, None)
 
     def make_peaks(self) -> None:
         """Make the peaks of the heatmaps points, with their scores."""
-        distance = self._views.results.min_distance.value()
+        distance = self._views.result_options.min_distance.value()
         with shown_errors():
             self._session.results.peaks(self._session.threshold, distance)
 
@@ -136,7 +140,7 @@ class ResultsController(SectionController):
         if path:
             with shown_errors():
                 self._session.results.load_query(path)
-                self._views.sections["Combination"].unfold()  # it says which one is loaded
+                self._views.steps[1].open()  # it says which one is loaded
 
     def drop_query(self) -> None:
         """Search without the query that was loaded."""

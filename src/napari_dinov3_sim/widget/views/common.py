@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from napari.resources import get_colorized_svg, get_icon_path
+from qtpy.QtCore import QByteArray, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
 from superqt import QElidingLabel
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+
+    from qtpy.QtGui import QColor
 
 
 def keep_narrow(combo: QComboBox) -> None:
@@ -93,6 +97,50 @@ class ElidedLabel(QElidingLabel):
         """Show a text, as much of it as fits; `tip` says more than it."""
         self.setText(text)
         self.setToolTip(tip or text)
+
+
+class Message(QElidingLabel):
+    """A sentence in a fixed number of lines, so that nothing moves when another one is shown.
+
+    Parameters
+    ----------
+    lines : int
+    """
+
+    def __init__(self, lines: int = 2, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._lines = lines
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the height of its lines in the present font."""
+        return QSize(0, self._lines * self.fontMetrics().lineSpacing() + 2)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the same height: it is always there."""
+        return self.sizeHint()
+
+    def show_text(self, text: str) -> None:
+        """Show a sentence, and all of it in the tooltip where it does not fit."""
+        self.setText(text)
+        self.setToolTip(text)
+
+
+def tinted_icon(name: str, colour: QColor) -> QIcon:
+    """Return an icon of napari's in a colour.
+
+    Parameters
+    ----------
+    name : str
+        Such as 'visibility'.
+    colour : QColor
+    """
+    drawing = get_colorized_svg(get_icon_path(name), colour.name())
+    pixels = QPixmap()
+    pixels.loadFromData(QByteArray(drawing.encode()), "svg")
+    return QIcon(pixels)
 
 
 class WrappedLabel(QLabel):

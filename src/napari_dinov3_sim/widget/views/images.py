@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -11,27 +12,33 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
+    QMenu,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
+    QStackedLayout,
+    QTreeWidget,
+    QTreeWidgetItem,
     QWidget,
 )
 
 from napari_dinov3_sim.core.embedding.recipe import FACTORS, SHIFTS, Recipe
 from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
-from napari_dinov3_sim.widget.views.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
+
+    from qtpy.QtCore import QPoint
 
     from napari_dinov3_sim.core.images.resampling import Padding
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
+LIST_HEIGHT = 66
+"""Of the list of images, in screen pixels: four lines; more are scrolled to."""
+
+
 class EmbedRow(QWidget):
-    """Two buttons, a bar and a line of text.
+    """One line that never changes its height: what is ready and *Embed*, or a bar and *Cancel*.
 
     Attributes
     ----------
@@ -43,10 +50,12 @@ class EmbedRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.state = ElidedLabel()
         self.embed_button = QPushButton("Embed")
-        self.cancel_button = QPushButton("Cancel")
-        self.bar = QProgressBar()
         self.task = ElidedLabel()
+        self.bar = QProgressBar()
+        self.cancel_button = QPushButton("Cancel")
+        self._line = QStackedLayout()
         self._build()
         self.show_progress(None)
         self.embed_button.clicked.connect(self.embed_clicked)
@@ -57,19 +66,21 @@ class EmbedRow(QWidget):
             "Compute the patch embeddings of all ticked images now; a click does so too"
         )
         self.cancel_button.setToolTip("Stop; images that are finished are kept")
-        row = QHBoxLayout()
-        for widget in (self.embed_button, self.bar, self.cancel_button):
-            row.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(row)
-        layout.addWidget(self.task)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress of embedding")
+        self._line.setContentsMargins(0, 0, 0, 0)
+        self._line.addWidget(_row((self.state, 1), (self.embed_button, 0)))
+        self._line.addWidget(_row((self.task, 3), (self.bar, 2), (self.cancel_button, 0)))
+        self.setLayout(self._line)
+
+    def show_state(self, sentence: str) -> None:
+        """Say how many images are ready."""
+        self.state.show_text(sentence)
 
     def show_progress(self, progress: Progress | None) -> None:
         """Show a progress; None when nothing runs."""
         self.cancel_button.setEnabled(progress is not None)
-        self.task.setVisible(progress is not None)
+        self._line.setCurrentIndex(0 if progress is None else 1)
         if progress is None:
             self.bar.setRange(0, 1)
             self.bar.reset()
@@ -78,6 +89,16 @@ class EmbedRow(QWidget):
         self.bar.setRange(0, 1000 if progress.total else 0)
         self.bar.setValue(round(1000 * progress.done / progress.total) if progress.total else 0)
         self.task.show_text(progress.description)
+
+
+def _row(*widgets: tuple[QWidget, int]) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for widget, stretch in widgets:
+        layout.addWidget(widget, stretch)
+    return row
 
 
 _ID = Qt.ItemDataRole.UserRole
@@ -98,34 +119,44 @@ class ImageEntry:
     ticked : bool
     refused : str or None
         Why the image cannot be searched.
+    channels : tuple of str
+        The names of the layers that are searched as this one image; empty for a layer alone.
     """
 
     layer_id: Hashable
     name: str
     ticked: bool
     refused: str | None = None
+    channels: tuple[str, ...] = ()
 
 
-class ImageList(QListWidget):
-    """Shows entries, and says which one was ticked or unticked.
+class ImageList(QTreeWidget):
+    """Shows entries, and says which one was ticked, unticked or split.
 
     Attributes
     ----------
     ticked : Signal(object, bool)
         Layer id and whether it is to be searched.
+    split_clicked : Signal(object)
+        Layer id of an image whose channels are to be searched one by one.
     """
 
     ticked = Signal(object, bool)
+    split_clicked = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMinimumHeight(60)
-        self.setMaximumHeight(110)
+        self.setAccessibleName("Images to search")
+        self.setHeaderHidden(True)
+        self.setColumnCount(1)
+        self.setFixedHeight(LIST_HEIGHT)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.setToolTip("Ticked images are searched")
-        self._ids: list[Hashable] = []
+        self._ids: list[tuple[Hashable, int]] = []
         self.itemChanged.connect(self._on_item_changed)
+        self.customContextMenuRequested.connect(self._show_menu)
 
     def show_entries(self, entries: Sequence[ImageEntry]) -> None:
         """Show these images.
@@ -133,25 +164,54 @@ class ImageList(QListWidget):
         Lines are changed in place where the images are the same: this is also called while
         Qt handles a tick, when no item may be deleted.
         """
-        ids = [entry.layer_id for entry in entries]
+        ids = [(entry.layer_id, len(entry.channels)) for entry in entries]
         with QSignalBlocker(self):
             if ids != self._ids:
                 self._ids = ids
                 self.clear()
-                self.addItems([entry.name for entry in entries])
+                self.addTopLevelItems([_item(len(entry.channels)) for entry in entries])
             for row, entry in enumerate(entries):
-                self._fill(self.item(row), entry)
+                item = self.topLevelItem(row)
+                if item is not None:
+                    _fill(item, entry)
+            self.setRootIsDecorated(any(entry.channels for entry in entries))
 
-    def _fill(self, item: QListWidgetItem, entry: ImageEntry) -> None:
-        checked = Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked
-        item.setData(_ID, entry.layer_id)
-        item.setText(entry.name)
-        item.setToolTip(entry.refused or entry.name)
-        item.setFlags(Qt.ItemFlag.NoItemFlags if entry.refused else _SEARCHABLE)
-        item.setCheckState(checked)
+    def menu_of(self, item: QTreeWidgetItem) -> QMenu:
+        """Return what can be done with a line."""
+        menu = QMenu(self)
+        split = menu.addAction("Split channels")
+        split.setEnabled(item.childCount() > 0)
+        split.triggered.connect(partial(self.split_clicked.emit, item.data(0, _ID)))
+        return menu
 
-    def _on_item_changed(self, item: QListWidgetItem) -> None:
-        self.ticked.emit(item.data(_ID), item.checkState() == Qt.CheckState.Checked)
+    def _show_menu(self, place: QPoint) -> None:
+        item = self.itemAt(place)
+        if item is not None:
+            self.menu_of(item.parent() or item).popup(self.viewport().mapToGlobal(place))
+
+    def _on_item_changed(self, item: QTreeWidgetItem) -> None:
+        self.ticked.emit(item.data(0, _ID), item.checkState(0) == Qt.CheckState.Checked)
+
+
+def _item(channels: int) -> QTreeWidgetItem:
+    item = QTreeWidgetItem()
+    for _ in range(channels):
+        child = QTreeWidgetItem(item)
+        child.setFlags(Qt.ItemFlag.ItemIsEnabled)
+    return item
+
+
+def _fill(item: QTreeWidgetItem, entry: ImageEntry) -> None:
+    item.setData(0, _ID, entry.layer_id)
+    number = f" ({len(entry.channels)} channels)" if entry.channels else ""
+    item.setText(0, entry.name + number)
+    item.setToolTip(0, entry.refused or " + ".join(entry.channels) or entry.name)
+    item.setFlags(Qt.ItemFlag.NoItemFlags if entry.refused else _SEARCHABLE)
+    item.setCheckState(0, Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked)
+    for row, channel in enumerate(entry.channels):
+        child = item.child(row)
+        if child is not None:
+            child.setText(0, channel)
 
 
 FACTOR_LABELS = {0.5: "½ (fast, coarse)", 1.0: "1", 2.0: "2", 4.0: "4 (slow, fine)"}
@@ -200,20 +260,14 @@ class ImageOptions(QWidget):
         channels.setSpacing(4)
         channels.addWidget(self.merge_button, 2)
         channels.addWidget(self.split_button, 1)
-        advanced = QWidget()
-        form = QFormLayout(advanced)
+        form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
+        form.addRow(self.all_planes)
         form.addRow("resolution", self.factor)
         form.addRow("sharper", self.shifts)
         form.addRow("borders", self.padding)
         form.addRow(channels)
-        self.advanced = Section("Resolution and channels", advanced, folded=True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.all_planes)
-        layout.addWidget(self.advanced)
 
     def _explain(self) -> None:
         self.factor.setToolTip(

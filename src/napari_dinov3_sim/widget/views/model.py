@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.backbones import MODELS, ModelRecord, list_models
 from napari_dinov3_sim.widget.views.common import ElidedLabel, WrappedLabel
@@ -24,6 +24,8 @@ class ModelPicker(QWidget):
     ----------
     picked : Signal(str)
         The name or path that the user chose.
+    details : QWidget
+        What else is known of the model, to be shown elsewhere.
     """
 
     picked = Signal(str)
@@ -31,6 +33,7 @@ class ModelPicker(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.combo = QComboBox()
+        self.details = QWidget()
         self.note = ElidedLabel()
         self.device = ElidedLabel()
         self.licence = ElidedLabel()
@@ -44,10 +47,14 @@ class ModelPicker(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.combo.setMinimumContentsLength(24)
-        layout = QVBoxLayout(self)
+        self.combo.setAccessibleName("Model")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.combo)
+        layout = QVBoxLayout(self.details)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        for widget in (self.combo, self.note, self.device, self.licence):
+        for widget in (self.note, self.device, self.licence):
             layout.addWidget(widget)
 
     def _load(self) -> None:
@@ -148,7 +155,7 @@ LOSS = (
 
 
 class BuiltinOffer(QWidget):
-    """Says why the model failed, what the built-in one is, and offers it.
+    """Says why the model failed, and offers the built-in one; in the place of the images.
 
     Attributes
     ----------
@@ -160,17 +167,15 @@ class BuiltinOffer(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.reason = WrappedLabel()
-        self.loss = WrappedLabel(LOSS)
         self.button = QPushButton("Use the built-in model")
+        self.button.setToolTip(LOSS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.reason)
-        layout.addWidget(self.loss)
+        layout.setSpacing(2)
+        layout.addWidget(self.reason, 1)
         layout.addWidget(self.button)
         self.button.clicked.connect(self.accepted)
-        self.hide()
 
     def offer(self, reason: str) -> None:
-        """Show the offer."""
-        self.reason.setText(reason)
-        self.show()
+        """Say why it is offered."""
+        self.reason.show_text(reason)

@@ -1,12 +1,12 @@
-"""The view of results: the threshold, and the buttons of the results."""
+"""Views of what was found: the threshold, and buttons for results."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
+    QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -15,13 +15,12 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QLabeledDoubleSlider
 
-from napari_dinov3_sim.widget.views.common import LayerCombo
+from napari_dinov3_sim.widget.views.common import ElidedLabel, LayerCombo
 from napari_dinov3_sim.widget.views.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,7 +75,44 @@ class MatchRow(QWidget):
         self.button.setEnabled(len(names) > 1)
 
 
-MOST_PIXELS = 10**9
+class StateRow(QWidget):
+    """What was found, in one line, and a button where a result is older than the query.
+
+    Attributes
+    ----------
+    renew_clicked : Signal()
+    """
+
+    renew_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.state = ElidedLabel()
+        self.renew_button = QPushButton("Renew")
+        policy = self.renew_button.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # so that nothing moves
+        self.renew_button.setSizePolicy(policy)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.state, 1)
+        row.addWidget(self.renew_button)
+        self.show_state("", ())
+        self.renew_button.clicked.connect(self.renew_clicked)
+
+    def show_state(self, sentence: str, outdated: Sequence[str]) -> None:
+        """Say what was found, or which results are older than what is asked now.
+
+        Parameters
+        ----------
+        sentence : str
+        outdated : sequence of str
+            Results, such as 'Labels'.
+        """
+        names = " and ".join(outdated)
+        self.state.show_text(f"Out of date: {names}" if outdated else sentence, sentence)
+        self.renew_button.setVisible(bool(outdated))
+        self.renew_button.setToolTip(f"Make {names} again, as the query is now")
 
 
 class ResultsPanel(QWidget):
@@ -84,29 +120,26 @@ class ResultsPanel(QWidget):
 
     Attributes
     ----------
-    threshold_changed : Signal(object)
-        A cosine, or None.
-    otsu_clicked, labels_clicked, peaks_clicked, colours_clicked, csv_clicked : Signal()
+    threshold_changed : Signal(float)
+        A score.
+    automatic_clicked, gallery_clicked, best_match_clicked, labels_clicked, csv_clicked : Signal()
     """
 
-    threshold_changed = Signal(object)
-    otsu_clicked = Signal()
+    threshold_changed = Signal(float)
+    automatic_clicked = Signal()
+    gallery_clicked = Signal()
+    best_match_clicked = Signal()
     labels_clicked = Signal()
-    peaks_clicked = Signal()
-    colours_clicked = Signal()
     csv_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.histogram = Histogram()
-        self.has_threshold = QCheckBox("threshold")
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.otsu_button = QPushButton("Otsu")
-        self.min_area = _pixels()
-        self.min_distance = _pixels()
-        self.labels_button = QPushButton("Objects to Labels")
-        self.peaks_button = QPushButton("Peaks to Points")
-        self.colours_button = QPushButton("PCA colours")
+        self.threshold = QDoubleSpinBox()
+        self.automatic_button = QPushButton("Automatic")
+        self.gallery_button = QPushButton("Gallery…")
+        self.best_match = QPushButton("Best match")
+        self.labels_button = QPushButton("Make Labels")
         self.csv_button = QPushButton("Save CSV…")
         self._build()
         self._explain()
@@ -115,76 +148,115 @@ class ResultsPanel(QWidget):
     def _build(self) -> None:
         self.threshold.setRange(-1.0, 1.0)
         self.threshold.setDecimals(2)
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.has_threshold)
-        row.addWidget(self.threshold, 1)
-        row.addWidget(self.otsu_button)
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(4)
-        form.addRow("least area", self.min_area)
-        form.addRow("peaks apart", self.min_distance)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setPrefix("≥ ")
+        self.threshold.setKeyboardTracking(False)
+        self.automatic_button.setCheckable(True)
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        grid.addWidget(self.labels_button, 0, 0)
-        grid.addWidget(self.peaks_button, 0, 1)
-        grid.addWidget(self.colours_button, 1, 0)
-        grid.addWidget(self.csv_button, 1, 1)
+        buttons = (
+            (self.threshold, self.automatic_button),
+            (self.gallery_button, self.best_match),
+            (self.labels_button, self.csv_button),
+        )
+        for line, pair in enumerate(buttons):
+            for column, widget in enumerate(pair):
+                grid.addWidget(widget, line, column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.histogram)
-        for part in (row, form, grid):
-            layout.addLayout(part)
+        layout.addLayout(grid)
 
     def _explain(self) -> None:
-        self.has_threshold.setToolTip(
-            "Patches below this cosine count as nothing found, and no class wins them"
+        self.threshold.setAccessibleName("Threshold")
+        self.threshold.setToolTip("Patches of this score and more count as found")
+        self.automatic_button.setToolTip(
+            "Let the threshold follow from your points, and from Otsu's method without them"
         )
-        self.threshold.setToolTip("In units of the cosine")
-        self.otsu_button.setToolTip(
-            "Start from the threshold that parts the patches best into two groups"
+        self.gallery_button.setToolTip(
+            "Look at the matches of all images, and say which are right"
         )
-        self.min_area.setToolTip("Smaller objects are left out")
-        self.min_distance.setToolTip("Of peaks that are closer together, the best one is kept")
+        self.labels_button.setToolTip(
+            "Make the objects inside the contours Labels layers, one for each image and class"
+        )
         self.csv_button.setToolTip("Save the peaks as a table, in pixels and in world units")
 
     def _connect(self) -> None:
-        self.histogram.threshold_dragged.connect(self._on_threshold)
-        self.threshold.valueChanged.connect(self._on_threshold)
-        self.has_threshold.toggled.connect(self._on_switch)
-        self.otsu_button.clicked.connect(self.otsu_clicked)
+        self.histogram.threshold_dragged.connect(self.threshold_changed)
+        self.threshold.valueChanged.connect(self.threshold_changed)
+        self.automatic_button.clicked.connect(self.automatic_clicked)
+        self.gallery_button.clicked.connect(self.gallery_clicked)
+        self.best_match.clicked.connect(self.best_match_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
-        self.peaks_button.clicked.connect(self.peaks_clicked)
-        self.colours_button.clicked.connect(self.colours_clicked)
         self.csv_button.clicked.connect(self.csv_clicked)
 
     def show_histograms(
         self, counts: Mapping[str, NDArray[np.intp]], colours: Mapping[str, str]
     ) -> None:
-        """Show how many patches have which cosine."""
+        """Show how many patches have which score."""
         self.histogram.show_histograms(counts, colours)
 
-    def show_threshold(self, threshold: float | None) -> None:
-        """Show the threshold, without reporting it as a choice."""
-        with QSignalBlocker(self.threshold), QSignalBlocker(self.has_threshold):
-            self.has_threshold.setChecked(threshold is not None)
+    def show_threshold(self, threshold: float | None, *, automatic: bool) -> None:
+        """Show the threshold, without reporting it as a choice.
+
+        Parameters
+        ----------
+        threshold : float or None
+            None before anything is found.
+        automatic : bool
+            Whether it follows from the points, and was not chosen.
+        """
+        with QSignalBlocker(self.threshold):
             self.threshold.setEnabled(threshold is not None)
             if threshold is not None:
                 self.threshold.setValue(threshold)
+        self.automatic_button.setChecked(automatic)
         self.histogram.show_threshold(threshold)
 
-    def _on_threshold(self, threshold: float) -> None:
-        self.threshold_changed.emit(threshold)
 
-    def _on_switch(self, on: bool) -> None:
-        self.threshold_changed.emit(self.threshold.value() if on else None)
+MOST_PIXELS = 10**9
 
 
-def _pixels() -> QSpinBox:
+class ResultOptions(QWidget):
+    """Sizes, and buttons for results that are needed rarely.
+
+    Attributes
+    ----------
+    peaks_clicked, colours_clicked : Signal()
+    """
+
+    peaks_clicked = Signal()
+    colours_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.min_area = _pixels("Smaller objects are left out")
+        self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
+        self.peaks_button = QPushButton("Peaks to Points")
+        self.colours_button = QPushButton("PCA colours")
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.peaks_button)
+        row.addWidget(self.colours_button)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.addRow("minimum area", self.min_area)
+        form.addRow("peaks apart", self.min_distance)
+        form.addRow(row)
+        self.peaks_button.setToolTip("Make the best places of each image a Points layer")
+        self.colours_button.setToolTip(
+            "Show the embeddings of all images as colours: alike is of like colour"
+        )
+        self.peaks_button.clicked.connect(self.peaks_clicked)
+        self.colours_button.clicked.connect(self.colours_clicked)
+
+
+def _pixels(tip: str) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, MOST_PIXELS)
     box.setSuffix(" px")
+    box.setToolTip(tip)
     return box
