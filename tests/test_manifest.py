@@ -14,7 +14,7 @@ from npe2 import PluginManifest
 import napari_dinov3_sim
 from napari_dinov3_sim import sample_data
 from napari_dinov3_sim.backbones import MODELS
-from napari_dinov3_sim.widget.preferences import DEVICES, Preferences
+from napari_dinov3_sim.widget.preferences import AUTO, DEVICES, Preferences
 
 INSIDE = Path(napari_dinov3_sim.__file__).parent / "napari.yaml"
 TOP = Path(__file__).parents[1] / "napari.yaml"
@@ -85,7 +85,7 @@ def test_every_sample_is_offered(manifest):
 
 def test_preferences_offer_what_there_is(manifest):
     properties = manifest.contributions.configurations["start"].properties
-    assert properties["model"].enum == list(MODELS)
+    assert properties["model"].enum == [AUTO, *MODELS]
     assert properties["model"].default == Preferences().model
     assert properties["device"].enum == list(DEVICES)
     assert properties["device"].default == Preferences().device

@@ -46,11 +46,11 @@ def query(dock, pixel, layer):
 
 def lines(dock):
     images = dock.views.images
-    return [images.item(row).text() for row in range(images.count())]
+    return [images.topLevelItem(row).text(0) for row in range(images.topLevelItemCount())]
 
 
 def line_of(dock, name):
-    return dock.views.images.item(lines(dock).index(name))
+    return dock.views.images.topLevelItem(lines(dock).index(name))
 
 
 def process_deletions():
@@ -67,8 +67,8 @@ def test_a_point_lights_up_every_image(qtbot, make_dock, pair):
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     assert best_patch(dock.session.heatmaps[pair[0]]) == (1, 2)
     assert best_patch(dock.session.heatmaps[pair[1]]) == (4, 3)
-    qtbot.waitUntil(lambda: dock.views.status.text() == "2 heatmaps for 1 point.")
-    assert not dock.session.busy
+    qtbot.waitUntil(lambda: not dock.session.busy)
+    assert dock.views.state.state.text() == "2 heatmaps."
 
 
 def test_the_model_is_loaded_in_a_worker_and_not_before_it_is_needed(qtbot, make_dock, pair):
@@ -148,7 +148,7 @@ def test_progress_is_shown_here_and_in_the_activity_dock(qtbot, make_dock, pair)
     gate.set()
     qtbot.waitUntil(lambda: not dock.session.busy)
     assert not row.cancel_button.isEnabled()
-    assert row.task.isHidden()
+    assert row.state.text() == "2 of 2 images ready."
     assert set(napari_progress._all_instances) == bars
 
 
@@ -180,7 +180,7 @@ def test_a_model_that_fails_is_reported_and_the_builtin_one_offered(
     query(dock, (20, 40), pair[0])
     qtbot.waitUntil(lambda: not dock.views.offer.isHidden())
     assert [n.message for n in notified] == ["The model dinov3-vits16plus is not here; get it."]
-    assert dock.views.offer.loss.text() == LOSS
+    assert dock.views.offer.button.toolTip() == LOSS
     assert "not a DINOv3 checkpoint" in LOSS
     qtbot.mouseClick(dock.views.offer.button, Qt.MouseButton.LeftButton)
     assert dock.views.offer.isHidden()
@@ -257,11 +257,11 @@ def test_unticking_leaves_an_image_out(qtbot, make_dock, pair):
     dock.session.new_queries()
     query(dock, (20, 40), pair[0])
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
-    line_of(dock, "b").setCheckState(Qt.CheckState.Unchecked)
+    line_of(dock, "b").setCheckState(0, Qt.CheckState.Unchecked)
     assert dock.session.targets == [pair[0]]
     qtbot.waitUntil(lambda: list(dock.session.heatmaps) == [pair[0]])
     dock.session.set_target(pair[1], True)
-    assert line_of(dock, "b").checkState() == Qt.CheckState.Checked
+    assert line_of(dock, "b").checkState(0) == Qt.CheckState.Checked
 
 
 def test_a_refused_image_is_grey_and_says_why(make_dock, viewer_model, monkeypatch):
@@ -273,8 +273,8 @@ def test_a_refused_image_is_grey_and_says_why(make_dock, viewer_model, monkeypat
     dock = make_dock()
     line = line_of(dock, "phase")
     assert not line.flags() & Qt.ItemFlag.ItemIsEnabled
-    assert line.checkState() == Qt.CheckState.Unchecked
-    assert line.toolTip() == "phase: is complex."
+    assert line.checkState(0) == Qt.CheckState.Unchecked
+    assert line.toolTip(0) == "phase: is complex."
 
 
 # -- heatmaps ---------------------------------------------------------------------------------
@@ -365,9 +365,11 @@ def test_cancel_and_a_click_while_the_model_loads_load_it_once(qtbot, make_dock,
 
 def test_click_to_query_makes_the_points_layer(qtbot, make_dock, pair, viewer_model):
     dock = make_dock()
-    qtbot.mouseClick(dock.views.queries.button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.views.signs.positive_button, Qt.MouseButton.LeftButton)
     assert viewer_model.layers.selection.active == dock.session.queries
-    assert dock.views.queries.label.text() == dock.session.queries.name
+    assert dock.views.signs.positive_button.isChecked()
+    viewer_model.layers.selection.active = pair[0]
+    assert not dock.views.signs.positive_button.isChecked()
 
 
 # -- the end ----------------------------------------------------------------------------------
@@ -416,7 +418,7 @@ def test_closing_its_dock_ends_it(qtbot, viewer_model, pair):
     window.removeDockWidget(container)
     container.deleteLater()
     qtbot.waitUntil(lambda: ended == [True])
-    assert workers() == []
+    qtbot.waitUntil(lambda: workers() == [])
 
 
 def test_moving_to_another_dock_does_not(qtbot, viewer_model, pair):

@@ -155,7 +155,7 @@ def test_keys_act_while_the_query_layer_is_active_and_the_dock_open(open_viewer,
     qtbot.waitUntil(answered(dock, 1))
     qtbot.keyClick(canvas, Qt.Key.Key_N)
     assert not session.positive
-    assert dock.views.classes.negative_button.isChecked()
+    assert dock.views.signs.negative_button.isChecked()
     qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert len(session.queries.data) == 0
     viewer.layers.selection.active = session.images[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import QPoint, Qt
 
+from napari_dinov3_sim.widget.views.query import NAME
+
 
 def press(qtbot, button):
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -28,8 +30,13 @@ def answer(qtbot, dock, image, *pixels):
 
 
 def classes(dock):
-    items = dock.views.classes.list
-    return [items.item(row).text() for row in range(items.count())]
+    items = dock.views.classes
+    return [items.topLevelItem(row).text(NAME) for row in range(items.topLevelItemCount())]
+
+
+def show(dock, number):
+    """Show the rarer choices of a step of the dock."""
+    dock.views.steps[number - 1].open()
 
 
 def press_key(dock, key):

@@ -19,6 +19,4 @@ def dock(make_dock, pair, qtbot):
     dock = make_dock()
     dock.session.new_queries()
     dock.show()
-    for section in dock.views.sections.values():
-        section.unfold()
     return dock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .actions import answer, tick
+from .actions import answer, show, tick
 
 
 def test_a_window_of_cosines(dock):
@@ -43,13 +43,14 @@ def test_class_maps_are_shown(qtbot, dock, pair):
 
 def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
     hint = dock.views.style.class_map_hint
+    show(dock, 3)
     answer(qtbot, dock, pair[0], (40, 20))
     assert hint.isHidden()
     tick(qtbot, dock.views.style.class_maps)
     assert hint.text() == "Needs two classes that have a heatmap each."
     assert hint.isVisible()
     dock.session.add_query(pair[0], 4, 4, class_name="dark", positive=False)
-    qtbot.waitUntil(lambda: "dark has no positive point" in dock.views.status.text())
+    qtbot.waitUntil(lambda: "dark has no positive point" in dock.views.hint.text())
     assert hint.isVisible()
     dock.session.add_query(pair[0], 4, 4, class_name="dark")
     qtbot.waitUntil(hint.isHidden)

@@ -31,11 +31,29 @@ def test_selected_layers_become_one_image_and_come_apart(qtbot, make_dock, viewe
     assert "1 image selected" in notified[-1].message
     viewer_model.layers.selection = set(layers)
     options.merge_button.click()
-    assert "r + g + b" in [images.item(row).text() for row in range(images.count())]
+    assert lines(images) == ["r + g + b"]
+    merged = images.topLevelItem(0)
+    assert [merged.child(row).text(0) for row in range(3)] == ["r", "g", "b"]
     options.split_button.click()
-    assert [images.item(row).text() for row in range(images.count())] == ["b", "g", "r"]
+    assert lines(images) == ["b", "g", "r"]
     options.split_button.click()
     assert "No image is merged" in notified[-1].message
+
+
+def test_a_merged_image_is_split_from_its_line(make_dock, viewer_model):
+    layers = [viewer_model.add_image(squares()[..., 0], name=name) for name in "rg"]
+    dock = make_dock()
+    dock.session.merge_channels(layers)
+    images = dock.views.images
+    assert lines(images) == ["r + g"]
+    images.menu_of(images.topLevelItem(0)).actions()[0].trigger()
+    assert dock.session.merged == {}
+    assert lines(images) == ["g", "r"]
+    assert not images.menu_of(images.topLevelItem(0)).actions()[0].isEnabled()
+
+
+def lines(images):
+    return [images.topLevelItem(row).text(0) for row in range(images.topLevelItemCount())]
 
 
 def test_the_only_merged_image_is_split_whatever_is_selected(make_dock, viewer_model, notified):

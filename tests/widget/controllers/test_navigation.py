@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .actions import answer, choose, press, tick
+from .actions import answer, choose, press, show, tick
 
 
 def test_the_image_that_is_clicked_can_be_chosen(dock, pair, viewer_model):
-    source = dock.views.navigation.source
+    source = dock.views.source.source
     choose(source, "a")
     assert dock.session.source == pair[0]
     viewer_model.layers.remove(pair[0])
@@ -20,7 +20,8 @@ def test_the_image_that_is_clicked_can_be_chosen(dock, pair, viewer_model):
 @pytest.mark.parametrize("name", ["hovering", "outlines", "side_by_side"])
 def test_switches_follow_both_ways(qtbot, dock, pair, name):
     answer(qtbot, dock, pair[0], (40, 20))
-    box = getattr(dock.views.navigation, name)
+    show(dock, 3)
+    box = dock.views.outlines if name == "outlines" else getattr(dock.views.navigation, name)
     before = getattr(dock.session, name)
     assert box.isChecked() == before
     tick(qtbot, box)
@@ -30,8 +31,8 @@ def test_switches_follow_both_ways(qtbot, dock, pair, name):
 
 
 def test_best_match_without_a_query_says_so(qtbot, dock, pair, notified):
-    press(qtbot, dock.views.navigation.best_match)
+    press(qtbot, dock.views.results.best_match)
     assert "no match" in notified[-1].message
     answer(qtbot, dock, pair[0], (40, 20))
-    press(qtbot, dock.views.navigation.best_match)
+    press(qtbot, dock.views.results.best_match)
     assert [n.message for n in notified if "no match" in n.message] == [notified[0].message]

@@ -7,40 +7,48 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemDelegate, QLineEdit
 
 from napari_dinov3_sim.core.search.combine import EXPLANATIONS
+from napari_dinov3_sim.widget.views.query import NAME
 
 from .actions import answer, choose, classes, press
+
+
+def cell(items, row, column):
+    """The middle of a cell of the list of classes."""
+    item = items.topLevelItem(row)
+    return items.visualRect(items.indexFromItem(item, column)).center()
+
 
 # -- classes and signs ----------------------------------------------------------------------------
 
 
 def test_a_new_class_is_the_next_one(qtbot, dock, pair):
-    press(qtbot, dock.views.classes.new_button)
+    press(qtbot, dock.views.signs.new_button)
     assert dock.session.class_name == "class 2"
     assert classes(dock) == ["class 1", "class 2"]
-    assert dock.views.classes.list.currentItem().text() == "class 2"
+    assert dock.views.classes.currentItem().text(NAME) == "class 2"
     answer(qtbot, dock, pair[0], (40, 20))
     assert list(dock.session.heatmaps_of("class 2")) == list(pair)
 
 
 def test_a_new_class_begins_with_what_is_meant(qtbot, dock):
-    press(qtbot, dock.views.classes.negative_button)
-    press(qtbot, dock.views.classes.new_button)
+    press(qtbot, dock.views.signs.negative_button)
+    press(qtbot, dock.views.signs.new_button)
     assert dock.session.positive
-    assert dock.views.classes.positive_button.isChecked()
+    assert dock.views.signs.positive_button.isChecked()
 
 
 def test_a_click_on_a_class_chooses_it(qtbot, dock):
-    press(qtbot, dock.views.classes.new_button)
-    items = dock.views.classes.list
-    place = items.visualItemRect(items.item(0)).center()
+    press(qtbot, dock.views.signs.new_button)
+    items = dock.views.classes
+    place = cell(items, 0, NAME)
     qtbot.mouseClick(items.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert dock.session.class_name == "class 1"
 
 
 def test_a_double_click_renames_a_class_with_its_points(qtbot, dock, pair):
     answer(qtbot, dock, pair[0], (40, 20))
-    items = dock.views.classes.list
-    items.editItem(items.item(0))
+    items = dock.views.classes
+    items.editItem(items.topLevelItem(0), NAME)
     editor = items.findChild(QLineEdit)
     editor.setText("gland")
     items.commitData(editor)
@@ -50,18 +58,18 @@ def test_a_double_click_renames_a_class_with_its_points(qtbot, dock, pair):
 
 
 def test_a_class_without_a_name_is_refused_in_one_sentence(qtbot, dock, notified):
-    dock.views.classes.list.item(0).setText("  ")
+    dock.views.classes.topLevelItem(0).setText(NAME, "  ")
     assert [n.message for n in notified] == ["A class needs a name; give at least one letter."]
     assert classes(dock) == ["class 1"]
 
 
 def test_the_sign_of_the_next_point(qtbot, dock, pair):
-    press(qtbot, dock.views.classes.negative_button)
+    press(qtbot, dock.views.signs.negative_button)
     assert not dock.session.positive
     dock.session.add_query(pair[0], 40, 20)
     assert list(dock.session.queries.features["sign"]) == ["negative"]
     dock.session.positive = True
-    assert dock.views.classes.positive_button.isChecked()
+    assert dock.views.signs.positive_button.isChecked()
 
 
 def test_a_combination_is_chosen_and_explained(dock):
@@ -77,10 +85,10 @@ def test_undo_takes_the_last_point_back(qtbot, dock, pair, notified):
     answer(qtbot, dock, pair[0], (40, 20))
     dock.session.add_query(pair[0], 8, 8)
     qtbot.waitUntil(lambda: not dock.session.busy)
-    press(qtbot, dock.views.queries.undo_button)
+    press(qtbot, dock.views.signs.undo_button)
     assert len(dock.session.queries.data) == 1
-    press(qtbot, dock.views.queries.undo_button)
-    press(qtbot, dock.views.queries.undo_button)
+    press(qtbot, dock.views.signs.undo_button)
+    press(qtbot, dock.views.signs.undo_button)
     assert "no edit" in notified[-1].message
 
 

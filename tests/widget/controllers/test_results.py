@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.core.errors import SimilarityError
 
-from .actions import answer, choose, press, tick
+from .actions import answer, choose, press, show, tick
 
 
 def test_the_histogram_follows_the_answers_and_its_line_is_dragged(qtbot, dock, pair):
@@ -42,7 +42,9 @@ def test_otsu_is_where_to_start(qtbot, dock, pair, notified):
 def test_buttons_make_layers(qtbot, dock, pair, viewer_model, notified, name):
     answer(qtbot, dock, pair[0], (40, 20))
     before = len(viewer_model.layers)
-    press(qtbot, getattr(dock.views.results, f"{name}_button"))
+    show(dock, 3)
+    panel = dock.views.results if name == "labels" else dock.views.result_options
+    press(qtbot, getattr(panel, f"{name}_button"))
     qtbot.waitUntil(lambda: len(viewer_model.layers) == before + 2)
     qtbot.waitUntil(lambda: bool(notified))
     assert notified[-1].type == "info"
@@ -90,7 +92,7 @@ def test_tables_and_queries_are_saved_and_loaded(qtbot, make_dock, pair, tmp_pat
     files.load_button.click()
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     assert not files.loaded.isHidden()
-    assert not dock.views.sections["Combination"].folded
+    assert dock.views.steps[1].is_open
     assert files.file.text() == dialogs.path.name
     assert files.classes.text() == "asks for class 1"
     dock.session.rename_class("class 1", "nuclei")
@@ -143,5 +145,6 @@ def test_a_mistake_is_one_sentence(qtbot, dock, notified, monkeypatch):
         raise SimilarityError("It cannot be; do otherwise.")
 
     monkeypatch.setattr(type(dock.session.results), "colours", refuse)
-    press(qtbot, dock.views.results.colours_button)
+    show(dock, 3)
+    press(qtbot, dock.views.result_options.colours_button)
     assert [(n.message, n.type) for n in notified] == [("It cannot be; do otherwise.", "warning")]

@@ -100,9 +100,9 @@ def test_a_tick_may_change_the_list_while_qt_handles_it(qtbot):
         images.show_entries([replace(e, ticked=e.layer_id != layer_id) for e in entries])
 
     images.ticked.connect(again)
-    images.item(1).setCheckState(Qt.CheckState.Unchecked)
+    images.topLevelItem(1).setCheckState(0, Qt.CheckState.Unchecked)
     assert seen == [(1, False)]
-    assert images.item(1).checkState() == Qt.CheckState.Unchecked
+    assert images.topLevelItem(1).checkState(0) == Qt.CheckState.Unchecked
 
 
 def test_colormaps_exist_and_start_dark():
@@ -145,8 +145,8 @@ def test_the_activity_has_one_bar_and_none_at_the_end(qapp):
 
 def test_the_dock_is_no_wider_than_a_dock(make_dock):
     dock = make_dock(model="dinov3-vitl16-sat493m")
-    dock.views.status.show_text("A status " * 40)
-    dock.views.offer.offer("A reason " * 40)
+    dock.views.hint.show_text("A hint " * 40)
+    dock.views.show_offer("A reason " * 40)
     assert dock.minimumSizeHint().width() < 400
     assert dock.sizeHint().width() < 450
 

@@ -65,7 +65,14 @@ class ImagesController(SectionController):
 
     def _on_listed(self) -> None:
         images = self._session.images
-        self._views.images.show_entries([self._entry(image) for image in reversed(images)])
+        parts = {
+            channel.unique_id
+            for lead, channels in self._session.merged.items()
+            for channel in channels
+            if channel is not None and channel != lead
+        }
+        listed = [image for image in reversed(images) if image.unique_id not in parts]
+        self._views.images.show_entries([self._entry(image) for image in listed])
         if len(images) > self._images:
             self._call_soon(self._focus.restore)
         self._images = len(images)
@@ -75,7 +82,7 @@ class ImagesController(SectionController):
         refused = self._session.refusal(image)
         merged = self._session.merged.get(image, ())
         channels = tuple(channel.name for channel in merged if channel is not None)
-        name = image.name if channels else self._session.name_of(image)
+        name = self._session.name_of(image)
         return ImageEntry(image.unique_id, name, ticked, refused, channels)
 
     # -- how fine -------------------------------------------------------------------------

@@ -122,6 +122,11 @@ class Message(QElidingLabel):
         """Return the same height: it is always there."""
         return self.sizeHint()
 
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """Return the same height, whatever the text."""
+        del width
+        return self.sizeHint().height()
+
     def show_text(self, text: str) -> None:
         """Show a sentence, and all of it in the tooltip where it does not fit."""
         self.setText(text)

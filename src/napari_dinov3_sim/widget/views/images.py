@@ -203,9 +203,8 @@ def _item(channels: int) -> QTreeWidgetItem:
 
 def _fill(item: QTreeWidgetItem, entry: ImageEntry) -> None:
     item.setData(0, _ID, entry.layer_id)
-    number = f" ({len(entry.channels)} channels)" if entry.channels else ""
-    item.setText(0, entry.name + number)
-    item.setToolTip(0, entry.refused or " + ".join(entry.channels) or entry.name)
+    item.setText(0, entry.name)
+    item.setToolTip(0, entry.refused or entry.name)
     item.setFlags(Qt.ItemFlag.NoItemFlags if entry.refused else _SEARCHABLE)
     item.setCheckState(0, Qt.CheckState.Checked if entry.ticked else Qt.CheckState.Unchecked)
     for row, channel in enumerate(entry.channels):

@@ -244,7 +244,7 @@ class ClassList(QTreeWidget):
                         self._fill(item, entry)
 
 
-def _call(call: Callable[[], None], _checked: bool) -> None:
+def _call(call: Callable[[], None], *_checked: bool) -> None:
     call()
 
 
@@ -281,8 +281,8 @@ class SignRow(QWidget):
         self.undo_button = QPushButton("Undo")
         self.redo_button = QPushButton("Redo")
         self._build()
-        self.positive_button.clicked.connect(partial(self._on_sign, True))
-        self.negative_button.clicked.connect(partial(self._on_sign, False))
+        self.positive_button.clicked.connect(self._on_positive)
+        self.negative_button.clicked.connect(self._on_negative)
         self.box_button.clicked.connect(self._on_box)
         self.new_button.clicked.connect(self.new_clicked)
         self.undo_button.clicked.connect(self.undo_clicked)
@@ -320,9 +320,13 @@ class SignRow(QWidget):
         self.undo_button.setEnabled(can_undo)
         self.redo_button.setEnabled(can_redo)
 
-    def _on_sign(self, positive: bool, _checked: bool) -> None:
-        (self.positive_button if positive else self.negative_button).setChecked(True)
-        self.sign_picked.emit(positive)
+    def _on_positive(self) -> None:
+        self.positive_button.setChecked(True)
+        self.sign_picked.emit(True)
+
+    def _on_negative(self) -> None:
+        self.negative_button.setChecked(True)
+        self.sign_picked.emit(False)
 
     def _on_box(self) -> None:
         self.box_button.setChecked(True)

@@ -52,6 +52,7 @@ class MatchRow(QWidget):
         self.count.setRange(1, 10_000)
         self.count.setValue(COUNT)
         self.count.setToolTip("How many matches, the best ones")
+        self.count.setAccessibleName("Number of matches")
         self.button.setToolTip(
             "Patches of two images that are each other's most similar, as two linked Points layers"
         )
