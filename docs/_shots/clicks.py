@@ -11,6 +11,7 @@ from qtpy.QtTest import QTest
 from _shots.desk import Desk, spin
 from _shots.pictures import beside, write
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
+from napari_dinov3_sim.widget.views.query import NAME
 
 GLAND = (200, 100)
 COINS = ((51, 101), (117, 150), (51, 331))
@@ -20,7 +21,6 @@ COLOURS = 200
 def first_click() -> None:
     """Click once in the left field, and write the whole window."""
     with Desk("histology_pair") as desk:
-        desk.cover()
         desk.click(desk.session.images[0], GLAND)
         write("dock", desk.window(), colours=COLOURS)
 
@@ -28,7 +28,6 @@ def first_click() -> None:
 def across_views(name: str, sample: str, pixel: tuple[int, int]) -> None:
     """Open a sample, click once, and write the images."""
     with Desk(sample, wide=True) as desk:
-        desk.cover()
         desk.click(desk.session.images[0], pixel)
         write(name, desk.images(), colours=COLOURS)
 
@@ -36,7 +35,6 @@ def across_views(name: str, sample: str, pixel: tuple[int, int]) -> None:
 def offer() -> None:
     """Write the dock after a model could not be had."""
     with Desk("coin_pair", model="no-such-model") as desk:
-        desk.open_sections("Model", "Images")
         desk.press(desk.views.embed.embed_button)
         spin(60, lambda: not desk.views.offer.isHidden())
         spin(1.0)
@@ -73,7 +71,6 @@ def _drag_to(desk: Desk, layer: Any, target: tuple[int, int]) -> None:
 def hover() -> None:
     """Show the map of what is under the mouse, without a point."""
     with Desk("coin_pair", wide=True) as desk:
-        desk.open_sections("Query", "Heatmaps")
         desk.fade(50)
         desk.press(desk.views.embed.embed_button)
         desk.settle()
@@ -93,35 +90,31 @@ def classes() -> None:
     """Two classes, each with a negative point; their heatmaps, and the class map."""
     with Desk("histology_pair") as desk:
         left = desk.session.images[0]
-        desk.cover()
-        desk.open_sections("Query", "Heatmaps")
         desk.click(left, GLAND, (90, 60))
-        desk.press(desk.views.classes.negative_button)
+        desk.press(desk.views.signs.negative_button)
         desk.click(left, (330, 220))
-        desk.press(desk.views.classes.new_button)
-        desk.press(desk.views.classes.positive_button)
+        desk.press(desk.views.signs.new_button)
+        desk.press(desk.views.signs.positive_button)
         desk.click(left, (330, 220), (430, 230))
-        desk.press(desk.views.classes.negative_button)
+        desk.press(desk.views.signs.negative_button)
         desk.click(left, (140, 128))
-        desk.press(desk.views.classes.positive_button)
+        desk.press(desk.views.signs.positive_button)
         _rename(desk, DEFAULT_CLASS, "gland")
         _rename(desk, "class 2", "stroma")
         desk.settle()
         write("classes", desk.window(), colours=COLOURS)
+        desk.advanced(3)
         desk.press(desk.views.style.class_maps)
-        for class_name in ("gland", "stroma"):
-            for layer in desk.session.heatmaps_of(class_name).values():
-                layer.visible = False
         spin(1.0)
         write("class-maps", desk.images(), width=800, colours=COLOURS)
 
 
 def _rename(desk: Desk, old: str, new: str) -> None:
     """Type a new name into the list of classes."""
-    rows = desk.views.classes.list
-    for row in range(rows.count()):
-        if rows.item(row).text() == old:
-            rows.item(row).setText(new)
+    rows = desk.views.classes
+    for item in map(rows.topLevelItem, range(rows.topLevelItemCount())):
+        if item.text(NAME) == old:
+            item.setText(NAME, new)
             return
     raise ValueError(f"There is no class {old!r}.")
 
@@ -130,8 +123,7 @@ def combinations() -> None:
     """The same points, combined as a mean, by the best, and as a contrast."""
     with Desk("histology_pair", wide=True) as desk:
         left = desk.session.images[0]
-        desk.cover()
-        desk.open_sections("Combination")
+        desk.advanced(2)
         desk.click(left, GLAND, (90, 60))
         desk.session.positive = False
         desk.click(left, (330, 220))
@@ -148,8 +140,7 @@ def regions() -> None:
     """A polygon as a query; then the labels of a Labels layer, each of them a class."""
     with Desk("histology_pair") as desk:
         left = desk.session.images[0]
-        desk.cover()
-        desk.open_sections("Combination")
+        desk.advanced(2)
         polygon = np.array([(170, 80), (180, 125), (225, 135), (245, 105), (215, 75)])
         shapes = desk.viewer.add_shapes(
             polygon, shape_type="polygon", face_color="#00000000", edge_color="cyan", edge_width=3
@@ -164,10 +155,8 @@ def regions() -> None:
         labels = np.zeros(left.data.shape[:2], np.uint8)
         labels[165:240, 80:130], labels[310:350, 190:240] = 1, 2
         _use(desk, desk.viewer.add_labels(labels, opacity=0.6))
+        desk.advanced(3)
         desk.press(desk.views.style.class_maps)
-        for heatmap in desk.viewer.layers:
-            if "similarity" in heatmap.name:
-                heatmap.visible = False
         spin(0.6)
         write("labels", desk.images(), width=800, colours=COLOURS)
 
@@ -186,10 +175,9 @@ def looking() -> None:
     """The outlined patch, the score in the status bar, and the best match."""
     with Desk("histology_pair", wide=True) as desk:
         left, right = desk.session.images
-        desk.cover()
         desk.click(left, GLAND)
         desk.viewer.scene.camera.zoom *= 2
-        desk.press(desk.views.navigation.best_match)
+        desk.press(desk.views.results.best_match)
         desk.settle()
         middle = right.world_to_data(desk.viewer.scene.camera.center[-2:])
         mouse = desk.point_at(right, middle + 10)
@@ -205,7 +193,6 @@ def side_by_side() -> None:
         left, right = desk.session.images
         right.translate = (0, 0)
         desk.home()
-        desk.cover()
         desk.press(desk.views.navigation.side_by_side)
         spin(1.0)
         desk.session.add_query(left, GLAND[1], GLAND[0])

@@ -131,21 +131,17 @@ class Desk:
         combo.activated.emit(index)
         spin(0.3)
 
-    def cover(self) -> None:
-        """Let heatmaps cover bright images."""
-        self.choose(self.views.style.blending, "translucent")
-
     def fade(self, percent: int) -> None:
         """Let less of the heatmaps be seen, and more of the images."""
         self.views.style.opacity.setValue(percent)
         spin(0.2)
 
-    def open_sections(self, *names: str) -> None:
-        """Unfold these sections of the dock, and fold the others."""
-        for name, section in self.views.sections.items():
-            if section.folded == (name in names):
-                self.press(section.heading)
-        spin(0.3)
+    def advanced(self, number: int) -> QWidget:
+        """Show the rarer choices of a step of the dock, and return what holds them."""
+        step = self.views.steps[number - 1]
+        step.open()
+        spin(0.4)
+        return step.advanced
 
     def settle(self) -> None:
         """Wait until every heatmap is up to date, and has been for a while."""

@@ -27,7 +27,6 @@ COLOURS = 200
 def stack() -> None:
     """One click on one plane of the sample stack."""
     with Desk("stack") as desk:
-        desk.cover()
         desk.click(desk.session.images[0], (2, 48, 72))
         write("stack", desk.window(), colours=COLOURS)
 
@@ -89,8 +88,7 @@ def resolution() -> None:
         with Desk(wide=True) as desk:
             image = desk.viewer.add_image(field, name="spots")
             desk.home()
-            desk.cover()
-            options = desk.views.options
+                options = desk.views.options
             desk.press(options.advanced.heading)
             desk.choose(options.factor, factor)
             desk.choose(options.shifts, shifts)
@@ -124,18 +122,14 @@ def channels() -> None:
         for name, colormap, picture in stains():
             desk.viewer.add_image(picture, name=name, colormap=colormap, blending="additive")
         desk.home()
-        desk.cover()
         before = desk.images()
-        desk.open_sections("Images")
-        desk.press(desk.views.options.advanced.heading)
-        desk.viewer.layers.selection = set(desk.session.images)
-        desk.press(desk.views.options.merge_button)
-        desk.press(desk.views.queries.button)
+        desk.press(desk.views.signs.positive_button)
         desk.click(desk.session.images[1], (200, 100))
-        section = desk.views.sections["Images"]
+        desk.views.images.expandAll()
+        spin(0.3)
         write(
             "channels",
-            beside(before, desk.images(), desk.parts(section)),
+            beside(before, desk.images(), desk.parts(desk.views.steps[0])),
             width=1000,
             colours=COLOURS,
         )

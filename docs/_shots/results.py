@@ -18,8 +18,7 @@ COLOURS = 200
 def scale() -> None:
     """One window of cosines for all maps."""
     with Desk("histology_pair", wide=True) as desk:
-        desk.cover()
-        desk.open_sections("Heatmaps")
+        desk.advanced(3)
         desk.click(desk.session.images[0], *GLANDS)
         desk.choose(desk.views.style.scaling, "fixed")
         desk.views.style.limits.setValue((0.3, 0.8))
@@ -30,20 +29,18 @@ def scale() -> None:
 def threshold() -> None:
     """The threshold, put with the mouse into the histogram; objects and peaks from there."""
     with Desk("histology_pair", wide=True) as desk:
-        desk.cover()
-        desk.open_sections("Results")
         desk.click(desk.session.images[0], *GLANDS)
-        desk.press(desk.views.results.otsu_button)
         _put_threshold(desk, desk.session.threshold + 0.05)
-        desk.views.results.min_area.setValue(1000)
-        desk.views.results.min_distance.setValue(32)
-        write("threshold", desk.parts(desk.views.sections["Results"]))
+        desk.views.result_options.min_area.setValue(1000)
+        desk.views.result_options.min_distance.setValue(32)
+        write("threshold", desk.parts(desk.views.steps[2]))
         desk.press(desk.views.results.labels_button)
         desk.settle()
         _hide(desk, "similarity", "patches")
         objects = desk.images()
         _hide(desk, "objects")
-        desk.press(desk.views.results.peaks_button)
+        desk.advanced(3)
+        desk.press(desk.views.result_options.peaks_button)
         desk.settle()
         write("objects", beside(objects, desk.images()), width=1080, colours=96)
 
@@ -71,7 +68,7 @@ def matches() -> None:
         desk.choose(desk.views.options.padding, "reflect")
         desk.press(desk.views.embed.embed_button)
         desk.settle()
-        desk.open_sections("Results")
+        desk.advanced(3)
         desk.views.matches.count.setValue(100)
         desk.press(desk.views.matches.button)
         desk.settle()
@@ -83,8 +80,8 @@ def colours() -> None:
     with Desk("histology_pair", wide=True) as desk:
         desk.press(desk.views.embed.embed_button)
         desk.settle()
-        desk.open_sections("Results")
-        desk.press(desk.views.results.colours_button)
+        desk.advanced(3)
+        desk.press(desk.views.result_options.colours_button)
         desk.settle()
         write("pca", desk.images(), width=700, colours=COLOURS)
 
@@ -101,10 +98,8 @@ def saved_query() -> None:
         with Desk("histology_pair") as desk:
             desk.viewer.layers.remove(desk.session.images[0])
             desk.home()
-            desk.cover()
-            desk.open_sections("Query", "Combination")
+                desk.advanced(2)
             desk.session.results.load_query(path)
             desk.settle()
             dock = desk.parts(desk.views.files, desk.views.combination)
-            status = desk.parts(desk.views.status)
-            write("saved", beside(desk.images(), beside(dock, status, columns=1)))
+            write("saved", beside(desk.images(), dock))
