@@ -88,8 +88,8 @@ def resolution() -> None:
         with Desk(wide=True) as desk:
             image = desk.viewer.add_image(field, name="spots")
             desk.home()
-                options = desk.views.options
-            desk.press(options.advanced.heading)
+            desk.advanced(1)
+            options = desk.views.options
             desk.choose(options.factor, factor)
             desk.choose(options.shifts, shifts)
             if not seen:

@@ -98,7 +98,7 @@ def saved_query() -> None:
         with Desk("histology_pair") as desk:
             desk.viewer.layers.remove(desk.session.images[0])
             desk.home()
-                desk.advanced(2)
+            desk.advanced(2)
             desk.session.results.load_query(path)
             desk.settle()
             dock = desk.parts(desk.views.files, desk.views.combination)
