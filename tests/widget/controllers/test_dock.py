@@ -33,6 +33,11 @@ def test_keys_do_what_the_buttons_do(qtbot, dock, pair):
     assert dock.session.class_name == "class 2"
     press_key(dock, "K")
     assert dock.session.class_name == "class 1"
+    press_key(dock, "Alt-2")
+    assert dock.session.class_name == "class 2"
+    press_key(dock, "Alt-9")
+    press_key(dock, "Alt-1")
+    assert dock.session.class_name == "class 1"
     press_key(dock, "H")
     assert dock.session.hovering
     assert dock.views.navigation.hovering.isChecked()

@@ -77,6 +77,7 @@ def test_a_click_on_a_cell(qtbot, classes, row, column, signal, values):
         (Qt.Key.Key_Delete, "delete_clicked", ["gland"]),
         (Qt.Key.Key_Space, "visible_changed", ["gland", False]),
         (Qt.Key.Key_Down, "picked", ["stroma"]),
+        (Qt.Key.Key_2, "picked", ["stroma"]),
     ],
 )
 def test_the_keyboard_does_the_same(qtbot, classes, key, signal, values):

@@ -40,6 +40,10 @@ TITLES = {
 }
 """What each key of the dock does, for tooltips and for the tutorial; see `dock_keys`."""
 
+CLASS_KEYS = {f"Alt-{number}": number for number in range(1, 10)}
+"""Keys for the first nine classes. Digits alone are napari's: 1 deletes points, 2 to 5 are tools;
+they choose a class where the list of classes has the focus."""
+
 
 @dataclass(frozen=True)
 class DockKey:
@@ -48,7 +52,7 @@ class DockKey:
     Attributes
     ----------
     key : str
-        One of `TITLES`, such as 'N' or 'Shift-K'.
+        One of `TITLES`, such as 'N' or 'Shift-K', or of `CLASS_KEYS`.
     call : callable
         What it calls, without arguments.
     buttons : tuple of QWidget
@@ -73,7 +77,15 @@ def dock_keys(
         DockKey("B", navigation.go_to_best_match, (views.results.best_match,)),
         DockKey("H", navigation.toggle_hovering, (views.navigation.hovering,)),
         DockKey("D", navigation.toggle_side_by_side, (views.navigation.side_by_side,)),
+        *(DockKey(k, partial(queries.choose_class, n)) for k, n in CLASS_KEYS.items()),
     )
+
+
+def title_of(key: str) -> str:
+    """Return what a key of the dock does."""
+    if key in CLASS_KEYS:
+        return f"Continue with class {CLASS_KEYS[key]} of the list"
+    return TITLES[key]
 
 
 class QueryKeys:
@@ -139,18 +151,19 @@ def _binding(call: Command) -> Binding:
 
     It returns nothing: napari would call a result when the key is released.
     """
-    find = WeakMethod(call) if isinstance(call, MethodType) else partial(_same, call)
+    function, values = (call.func, call.args) if isinstance(call, partial) else (call, ())
+    find = WeakMethod(function) if isinstance(function, MethodType) else partial(_same, function)
 
     def press(layer: Points) -> None:
         del layer
         found = find()
         if found is not None:
-            found()
+            found(*values)
 
     return press
 
 
-def _same(call: Command) -> Command:
+def _same(call: Callable[..., object]) -> Callable[..., object]:
     return call
 
 
@@ -173,7 +186,7 @@ class KeysController(SectionController):
         keys: Sequence[DockKey],
     ) -> None:
         super().__init__(viewer, session, views)
-        self._keys = QueryKeys({key.key: (TITLES[key.key], key.call) for key in keys})
+        self._keys = QueryKeys({key.key: (title_of(key.key), key.call) for key in keys})
         self._buttons = {key.key: key.buttons for key in keys}
         self.listen(session.queried, self._bind)
         self.listen(session.status_changed, self._bind)

@@ -119,6 +119,12 @@ class QueryController(SectionController):
         names = list(self._session.classes)
         self._session.class_name = names[(names.index(self._session.class_name) + 1) % len(names)]
 
+    def choose_class(self, number: int) -> None:
+        """Let the next points belong to a class by its place in the list, from 1 on."""
+        names = list(self._session.classes)
+        if number <= len(names):
+            self._session.class_name = names[number - 1]
+
     def _on_combination(self, combination: str) -> None:
         with shown_errors():
             self._session.combination = cast("Combination", combination)

@@ -199,7 +199,7 @@ class ClassList(QTreeWidget):
         self.visible_changed.emit(name, not self._entries[name].visible)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Delete and hide the current class by keyboard; F2 renames it."""
+        """Delete, hide or rename (F2) the current class by keyboard; digits choose another."""
         item = self.currentItem()
         if item is None:
             super().keyPressEvent(event)
@@ -209,6 +209,8 @@ class ClassList(QTreeWidget):
             self._toggle(item.data(NAME, _NAME))
         elif event.key() == Qt.Key.Key_F2:
             self.editItem(item, NAME)
+        elif "1" <= event.text() <= str(min(9, self.topLevelItemCount())):
+            self.setCurrentIndex(self.model().index(int(event.text()) - 1, NAME))
         else:
             super().keyPressEvent(event)
 
