@@ -138,6 +138,11 @@ class ResultLayers:
             self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
 
+    def has(self, what: str) -> bool:
+        """Whether a result of a sort, such as 'labels', is in the viewer."""
+        marks = (mark_of(layer, "result") for layer in self._scene.viewer.layers)
+        return any(found is not None and found["what"][0] == what for found in marks)
+
     def rename_class(self, old: str, new: str) -> None:
         """Make objects of a class those of the other, in the names of the layers too."""
         for layer in self._scene.viewer.layers:

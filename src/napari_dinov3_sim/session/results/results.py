@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
@@ -49,6 +51,29 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.session.worker_messages import Failure
     from napari_dinov3_sim.store import EmbeddingStore
+
+
+Basis = tuple["Question | None", float | None]
+"""What a result answers: the question, and the threshold where it was set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """How a result was made.
+
+    Attributes
+    ----------
+    basis : tuple
+        The question and the threshold that it answers.
+    threshold : float or None
+        As it was given.
+    again : callable
+        Makes it again.
+    """
+
+    basis: Basis
+    threshold: float | None
+    again: Callable[[], None]
 
 
 class QueryResults:
@@ -95,6 +120,7 @@ class QueryResults:
         self._layers = ResultLayers(scene, palette)
         self._work = ResultJobs(runner, fail, self.done.emit, self.progressed.emit)
         self.saved = LoadedQuery(scene.embedder, fail)
+        self._made: dict[str, Made] = {}
 
     @property
     def pending(self) -> bool:
@@ -221,6 +247,23 @@ class Results(QueryResults):
     # The last call of `peaks`.
     _peak_settings: tuple[float | None, float] = (None, 0.0)
 
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Results in the viewer that answer an older query or threshold: 'labels', 'peaks'."""
+        return tuple(
+            name
+            for name, made in self._made.items()
+            if made.basis != self._basis(made.threshold) and self._layers.has(name)
+        )
+
+    def renew(self) -> None:
+        """Make what is `outdated` again, with the sizes and classes that were chosen then."""
+        for name in self.outdated:
+            self._made[name].again()
+
+    def _basis(self, threshold: float | None) -> Basis:
+        return self._scene.answers.asked, self._level(threshold)
+
     # -- from heatmaps -------------------------------------------------------------------------
 
     def otsu(self, class_name: str | None = None) -> float:
@@ -274,6 +317,8 @@ class Results(QueryResults):
         level = self._level(threshold)
         compute = partial(find_labels, images, classes, level, min_area)
         describe = partial(describe_labels, without_heatmap(self._scene))
+        again = partial(self.labels, threshold, min_area, class_name)
+        self._made["labels"] = Made(self._basis(threshold), threshold, again)
         self._work.start("labels", compute, self._layers.show_labels, describe)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
@@ -299,6 +344,8 @@ class Results(QueryResults):
         compute = partial(find_image_peaks, images, classes, self._level(threshold), min_distance)
         self._peak_settings = threshold, min_distance
         describe = partial(describe_peaks, without_heatmap(self._scene))
+        again = partial(self.peaks, threshold, min_distance)
+        self._made["peaks"] = Made(self._basis(threshold), threshold, again)
         self._work.start("peaks", compute, self._layers.show_peaks, describe)
 
     def save_csv(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 
+RESULT_NAMES = {"labels": "Labels", "peaks": "Peaks"}
+
+
 class ResultsController(SectionController):
     """The threshold and the buttons around it.
 
@@ -33,6 +36,7 @@ class ResultsController(SectionController):
     ) -> None:
         super().__init__(viewer, session, views)
         self._dialogs = dialogs
+        views.state.renew_clicked.connect(self.renew)
         panel, options, files = views.results, views.result_options, views.files
         panel.threshold_changed.connect(self._on_threshold)
         panel.automatic_clicked.connect(self.use_automatic_threshold)
@@ -50,6 +54,7 @@ class ResultsController(SectionController):
         self.listen(session.steps_changed, self._show_state)
         self.listen(session.listed, self._show_images)
         self.listen(session.results.done, self._on_done)
+        viewer.layers.events.removed.connect(self._on_removed)
         self._show()
         self._show_images()
         self._show_loaded()
@@ -61,7 +66,8 @@ class ResultsController(SectionController):
         self._show_state()
 
     def _show_state(self) -> None:
-        self._views.state.show_state(self._session.steps.found, ())
+        outdated = tuple(RESULT_NAMES[name] for name in self._session.results.outdated)
+        self._views.state.show_state(self._session.steps.found, outdated)
 
     def _show_images(self) -> None:
         session = self._session
@@ -71,6 +77,15 @@ class ResultsController(SectionController):
     def _show_loaded(self) -> None:
         saved = self._session.results.saved
         self._views.files.show_loaded(saved.name, saved.classes, saved.problem)
+
+    def _on_removed(self, event: object) -> None:
+        del event
+        self._show_state()
+
+    def close(self) -> None:
+        """Listen to nothing any more."""
+        super().close()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_done(self, sentence: str) -> None:
         show_info(sentence)
@@ -94,6 +109,12 @@ class ResultsController(SectionController):
         area = self._views.result_options.min_area.value()
         with shown_errors():
             self._session.results.labels(self._session.threshold, area, None)
+
+    def renew(self) -> None:
+        """Make the results that are older than the query again."""
+        with shown_errors():
+            self._session.results.renew()
+        self._show_state()
 
     def make_peaks(self) -> None:
         """Make the peaks of the heatmaps points, with their scores."""
