@@ -121,7 +121,7 @@ def test_the_readme_runs_in_a_real_viewer(make_napari_viewer, run_python, monkey
     monkeypatch.setattr(napari, "run", lambda: None)
     ran = run_python(ROOT / "README.md")
     assert ran["session"].heatmaps[ran["right"]] in ran["viewer"].layers
-    assert ran["session"].heatmaps[ran["right"]].name == "right similarity"
+    assert ran["session"].heatmaps[ran["right"]].name == "right · class 1"
 
 
 MODULES = sorted(

@@ -114,7 +114,7 @@ ORDER = {
         < layers, scene < interaction < query < results, status < coordinator < session < __init__
     """,
     "widget": """
-        activity, dialogs, focus, preferences, qt_runner, views < controllers < dock
+        activity, dialogs, focus, layer_list, preferences, qt_runner, views < controllers < dock
         < commands, __init__
     """,
     "cli": """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +24,52 @@ VIEW_TURN, VIEW_ZOOM = 20.0, 1.5
 """Degrees and magnification of the second view of the cat."""
 
 
+def _opened_whole(make: Callable[[], list[LayerData]]) -> Callable[[], list[LayerData]]:
+    """Return the maker of a sample of several images, all of which napari's view then shows.
+
+    napari fits the view to the first of them only.
+    """
+
+    @wraps(make)
+    def make_and_show() -> list[LayerData]:
+        made = make()
+        if "napari" in sys.modules:
+            from napari import current_viewer
+
+            viewer = current_viewer()
+            if viewer is not None:
+                _fit_when_opened(viewer.layers, viewer.fit_to_view, [data for data, _, _ in made])
+        return made
+
+    return make_and_show
+
+
+def _fit_when_opened(layers: Any, fit: Callable[[], None], images: list[Any]) -> None:
+    """Fit the view once, when images have been added to a list of layers one after the other."""
+    from napari.layers import Image
+
+    waiting = list(images)
+
+    def on_inserted(event: Any) -> None:
+        if not isinstance(event.value, Image):
+            return
+        expected = event.value.data is waiting.pop(0)
+        if not expected or not waiting:
+            layers.events.inserted.disconnect(on_inserted)
+        if expected and not waiting:
+            fit()
+
+    layers.events.inserted.connect(on_inserted)
+
+
+@_opened_whole
 def make_histology_pair() -> list[LayerData]:
     """Return two fields of colonic glands (DAB for FHL2, hematoxylin); pixel size unknown."""
     image = _picture("immunohistochemistry")
     return _pair(image[:, :256], image[:, 256:], "histology field 1", "histology field 2")
 
 
+@_opened_whole
 def make_retina_pair() -> list[LayerData]:
     """Return the nasal and the temporal half of a fundus photograph, binned 2 × 2."""
     image = (
@@ -36,18 +78,21 @@ def make_retina_pair() -> list[LayerData]:
     return _pair(image[:, :352], image[:, 352:], "retina, optic disc", "retina, macula")
 
 
+@_opened_whole
 def make_coin_pair() -> list[LayerData]:
     """Return two trays of Greek coins, grayscale."""
     image = _picture("coins")
     return _pair(image[:150], image[150:], "coins, tray 1", "coins, tray 2")
 
 
+@_opened_whole
 def make_stereo_pair() -> list[LayerData]:
     """Return the left and the right view of a motorcycle (Middlebury 2014)."""
     left, right, _ = _picture("stereo_motorcycle")
     return _pair(left, right, "motorcycle, left eye", "motorcycle, right eye")
 
 
+@_opened_whole
 def make_turned_pair() -> list[LayerData]:
     """Return a cat, and a turned and enlarged view of it whose layer undoes both."""
     from skimage.transform import rescale, rotate

@@ -345,16 +345,16 @@ def test_a_broken_stack_is_reported_once(session, viewer, rng):
 @pytest.mark.parametrize(
     ("style", "message"),
     [
-        ({"colormap": "nope"}, "There is no colormap 'nope'; choose one of napari's"),
+        ({"colormap": "nope"}, "There is no colormap 'nope'; choose class, or one of"),
         ({"opacity": 3}, "Opacity goes from 0 to 1, not 3."),
-        ({"blending": "nope"}, "There is no blending 'nope'; choose one of additive"),
+        ({"blending": "nope"}, "There is no blending 'nope'; choose one of translucent"),
     ],
 )
 def test_a_style_that_does_not_exist_is_refused_and_harms_nothing(session, image, style, message):
     with pytest.raises(SimilarityError, match=message):
         session.style(**style)
     session.add_query(image, 5, 5)
-    assert session.heatmaps[image].colormap.name == "magma"
+    assert session.heatmaps[image].colormap.name == "class #00ffff"
 
 
 def test_a_points_layer_that_comes_back_is_listened_to(session, viewer, image):

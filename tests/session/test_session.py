@@ -270,7 +270,7 @@ def test_style_reaches_present_and_later_heatmaps(session, three, viewer, rng):
     session.style(colormap="viridis", opacity=0.3)
     viewer.add_image(rng.normal(size=(40, 40)), translate=(900, 0))
     assert len(session.heatmaps) == 4
-    assert {layer.colormap.name for layer in session.heatmaps.values()} == {"viridis"}
+    assert {layer.colormap.name for layer in session.heatmaps.values()} == {"viridis with alpha"}
     assert {layer.opacity for layer in session.heatmaps.values()} == {0.3}
 
 

@@ -360,7 +360,7 @@ class Coordinator:
         """Ask a saved query as it was asked when it was saved; points to come refine it."""
         if query is not None:
             self.combination = query.combination
-            self.overlays.heatmaps.recolour()
+            self.overlays.recolour()
             self.queries.draw()
             if not len(self.queries):
                 role = PointRole(query.classes[0].name, self.queries.role.positive)
@@ -383,6 +383,26 @@ class Coordinator:
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
             self.schedule()
+
+    @property
+    def hit_name(self) -> str:
+        """Name of the image that the last point is on, if others lie under it; else empty."""
+        state = self.state
+        owners = () if state is None else state.picked.owners
+        if state is None or not owners or owners[-1] not in state.images.names:
+            return ""
+        world = self.queries.last_world
+        if world is None or self.interaction.side_by_side:
+            return ""
+        return state.images.names[owners[-1]] if state.images.hits.count(world) > 1 else ""
+
+    def set_class_colour(self, class_name: str, colour: str) -> None:
+        """Draw a class in another colour, wherever it is drawn."""
+        self.palette.assign(class_name, colour)
+        self.overlays.recolour()
+        self.queries.draw()
+        self.queries.set_role(self.queries.role)  # the next point is drawn in it, too
+        self.schedule()
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
@@ -413,7 +433,7 @@ class Coordinator:
         return done
 
     def _rename_layers(self, old: str, new: str) -> None:
-        self.overlays.heatmaps.rename_class(old, new)
+        self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
         self._picks.regions_changed()
 

@@ -10,7 +10,7 @@ from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from napari.layers import Layer
 
@@ -19,6 +19,9 @@ MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
 LayerRole = Literal["query", "heatmap", "class map", "result", "outline", "mirror"]
+
+HELPERS: tuple[LayerRole, ...] = ("outline", "mirror")
+"""Roles of layers that are drawn for another layer; nobody looks for them in a list."""
 
 
 def mark(layer: Layer, role: LayerRole, **details: Any) -> None:
@@ -39,6 +42,23 @@ def is_derived(layer: Layer) -> bool:
     return MARKER in layer.metadata
 
 
+def is_helper(layer: Layer) -> bool:
+    """Whether a layer belongs in no list of layers: it is drawn for another one.
+
+    Heatmaps do not either while the class map takes their place, and the class map while it does
+    not.
+    """
+    roles = (*HELPERS, "heatmap", "class map")
+    found = next((found for role in roles if (found := mark_of(layer, role))), None)
+    return found is not None and (found["role"] in HELPERS or found.get("replaced", False))
+
+
+def image_under(layer: Layer) -> Hashable:
+    """Return the id of the image that a layer of ours, or a copy of one, lies over; or None."""
+    found = layer.metadata.get(MARKER)
+    return found.get("image") if isinstance(found, dict) else None
+
+
 def model_in_use(layers: Iterable[Layer]) -> str | None:
     """Return the model of the heatmaps that an earlier session left, if it can be had by name."""
     for layer in layers:
@@ -47,6 +67,17 @@ def model_in_use(layers: Iterable[Layer]) -> str | None:
         if model is not None and (model in MODELS or Path(model).exists()):
             return str(model)
     return None
+
+
+def overlay_name(image: str, what: str) -> str:
+    """Return the name of what is shown over an image: of a class, or of a class map.
+
+    Examples
+    --------
+    >>> overlay_name("left", "nuclei")
+    'left · nuclei'
+    """
+    return f"{image} · {what}"
 
 
 def layer_name(

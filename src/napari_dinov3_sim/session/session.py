@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, get_args
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
-    from napari_dinov3_sim.session.layers.heatmaps import Scaling
+    from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.status import StepStatus
@@ -461,13 +462,70 @@ class SimilaritySession(SessionSignals):
 
     @property
     def show_class_maps(self) -> bool:
-        """Whether class maps are shown, also those still to come."""
+        """Whether class maps are shown in place of heatmaps, also those still to come.
+
+        Images that have heatmaps of fewer than two classes keep their heatmap.
+        """
         return self._coordinator.overlays.class_maps.visible
 
     @show_class_maps.setter
     def show_class_maps(self, show: bool) -> None:
         self._coordinator.overlays.class_maps.visible = show
         self.restyled.emit()
+
+    @property
+    def hidden_classes(self) -> frozenset[str]:
+        """The classes whose heatmaps are not shown, also those still to come."""
+        return self._coordinator.overlays.heatmaps.hidden_classes
+
+    def set_class_visible(self, class_name: str, visible: bool) -> None:
+        """Show or hide the heatmaps of a class, and its patches of class maps.
+
+        A heatmap that the user has hidden in the list of layers stays hidden.
+        """
+        hidden = self.hidden_classes - {class_name}
+        self._coordinator.overlays.hide_classes(hidden if visible else hidden | {class_name})
+        self.restyled.emit()
+
+    def set_class_colour(self, class_name: str, colour: str) -> None:
+        """Draw a class in another colour: its heatmaps, points, outlines and class maps.
+
+        Parameters
+        ----------
+        class_name : str
+        colour : str
+            As ``#rrggbb``.
+        """
+        if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise SimilarityError(f"There is no colour {colour!r}; give one as #rrggbb.")
+        self._coordinator.set_class_colour(class_name, colour.lower())
+        self.restyled.emit()
+
+    @property
+    def colour_scale(self) -> ColourScale:
+        """What the colours of the heatmaps mean; for a colour bar."""
+        return self._coordinator.overlays.heatmaps.colour_scale
+
+    @property
+    def smooth(self) -> bool:
+        """Whether heatmaps change gradually between the centres of patches.
+
+        In the centres the scores are the same either way.
+        """
+        return self._coordinator.answers.smooth
+
+    @smooth.setter
+    def smooth(self, smooth: bool) -> None:
+        if smooth != self.smooth:
+            self._coordinator.answers.smooth = smooth
+            self._coordinator.answers.forget()  # their layers are made by the job that answers
+            self._coordinator.schedule()
+            self.restyled.emit()
+
+    @property
+    def hit_name(self) -> str:
+        """Name of the image that the last point is on, if others lie under it too; else empty."""
+        return self._coordinator.hit_name
 
     @property
     def hovering(self) -> bool:

@@ -107,11 +107,11 @@ def test_all_that_is_shown_over_them_keeps_its_order(session, viewer, three, rng
 
 def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three, tmp_path):
     session.add_query(three[0], 50, 20)
-    assert session.heatmaps[three[0]].name == "dapi similarity"
+    assert session.heatmaps[three[0]].name == "dapi · class 1"
     session.merge_channels(three[:2])
     both = f"dapi + {three[1].name}"
     assert [session.name_of(layer) for layer in three[:2]] == [both, three[1].name]
-    assert session.heatmaps[three[0]].name == f"{both} similarity"
+    assert session.heatmaps[three[0]].name == f"{both} · class 1"
     session.add_query(three[0], 20, 50, class_name="b")
     assert session.class_maps[three[0]].name == f"{both} class map"
     for make in (session.results.labels, session.results.peaks, session.results.colours):
@@ -124,7 +124,7 @@ def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three,
     assert set(viewer.layers[f"{both} peaks"].features["image"]) == {both}
     assert f"\n{both}," in (tmp_path / "peaks.csv").read_text()
     session.split_channels(three[1])
-    assert session.heatmaps[three[0]].name == "dapi similarity: class 1"
+    assert session.heatmaps[three[0]].name == "dapi · class 1"
     assert session.class_maps[three[0]].name == "dapi class map"
 
 

@@ -229,37 +229,43 @@ def names(session, image, *classes):
     return [session.heatmaps_of(class_name)[image].name for class_name in classes]
 
 
-def test_a_heatmap_is_named_after_its_class_as_long_as_there_are_several(session, image):
+def test_a_heatmap_is_named_after_its_image_and_its_class(session, image):
     session.add_query(image, 5, 5)
-    assert names(session, image, "class 1") == ["image similarity"]
     session.add_query(image, 50, 60, class_name="class 2")
-    both = ["image similarity: class 1", "image similarity: class 2"]
-    assert names(session, image, "class 1", "class 2") == both
+    assert names(session, image, "class 1", "class 2") == ["image · class 1", "image · class 2"]
     session.rename_class("class 2", "cell")
-    assert names(session, image, "cell") == ["image similarity: cell"]
-    session.queries.selected_data = {1}
-    session.queries.remove_selected()
-    assert names(session, image, "class 1") == ["image similarity"]
+    assert names(session, image, "cell") == ["image · cell"]
 
 
 def test_a_name_that_the_user_has_given_stays_also_in_a_later_session(
     session, viewer, image, other, backbone
 ):
     session.add_query(image, 5, 5)
-    session.heatmaps[image].name = "mine similarity"
+    session.heatmaps[image].name = "mine"
     session.close()
     with closing(SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())) as later:
         later.add_query(image, 50, 60, class_name="class 2")
-        assert names(later, image, "class 1") == ["mine similarity"]
-        assert names(later, other, "class 1") == ["other similarity: class 1"]
+        assert names(later, image, "class 1") == ["mine"]
+        assert names(later, other, "class 1") == ["other · class 1"]
+
+
+def test_names_of_an_earlier_version_follow(session, viewer, image, backbone):
+    session.add_query(image, 5, 5)
+    layer = session.heatmaps[image]
+    session.close()
+    layer.name = layer.metadata["napari_dinov3_sim"]["name"] = "image similarity"
+    with closing(SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())) as later:
+        later.add_query(image, 50, 60)
+        assert later.heatmaps[image] == layer
+        assert layer.name == "image · class 1"
 
 
 def test_a_number_that_napari_has_added_is_no_name_of_the_users(session, viewer, image):
-    viewer.add_labels(np.zeros((5, 5), int), name="image similarity")
+    viewer.add_labels(np.zeros((5, 5), int), name="image · class 1")
     session.add_query(image, 5, 5)
-    assert names(session, image, "class 1") == ["image similarity [1]"]
-    session.add_query(image, 50, 60, class_name="class 2")
-    assert names(session, image, "class 1") == ["image similarity: class 1"]
+    assert names(session, image, "class 1") == ["image · class 1 [1]"]
+    session.rename_class("class 1", "cell")
+    assert names(session, image, "cell") == ["image · cell"]
 
 
 # -- undo -------------------------------------------------------------------------------------
@@ -369,7 +375,7 @@ def test_undo_of_a_new_name_leaves_no_false_class_and_keeps_the_layer(session, i
     assert session.class_name == "cell"
     assert session.heatmaps_of("cell")[image] == layer
     assert session.heatmaps_of("nucleus") == {}
-    assert layer.name == "image similarity: cell"
+    assert layer.name == "image · cell"
     assert layer.gamma == 0.5
 
 

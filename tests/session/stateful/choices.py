@@ -14,7 +14,7 @@ SIGN = st.sampled_from([True, True, False])
 STEP = st.floats(-80, 80)
 MOVE = st.tuples(st.floats(-30, 30), st.floats(-30, 30))
 SUBSET = st.sets(st.integers(0, 6), min_size=1, max_size=4)
-NAME = st.sampled_from(["a", "b", "DINOv3 query", "a similarity"])
+NAME = st.sampled_from(["a", "b", "DINOv3 query", "a · class 1"])
 RECIPES = [Recipe(), Recipe(factor=2.0), Recipe(padding="reflect")]
 
 with_images = precondition(lambda self: self.naive.images)

@@ -73,6 +73,8 @@ class AnswerJob:
     store : EmbeddingStore
     backgrounds : mutable mapping of PatchImageState to ndarray
         Kept from one question to the next.
+    smooth : bool
+        Whether heatmaps change gradually from patch to patch.
     """
 
     question: Question
@@ -80,6 +82,7 @@ class AnswerJob:
     known: Mapping[PlaneKey, PlaneMaps] = field(repr=False)
     store: EmbeddingStore
     backgrounds: Backgrounds = field(repr=False)
+    smooth: bool = False
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `MapReady` for each plane, `LayerReady` for each layer, then `Answered`."""
@@ -165,13 +168,15 @@ class _AnswerRun:
                 grid,
                 layer,
                 shape,
+                smooth=self._job.smooth,
             )
             for class_query in self._classes
         }
         if len(self._classes) < 2:
             return LayerReady(layer, heatmaps, None)
         class_maps = {at: self._class_map(maps) for at, maps in planes.items()}
-        return LayerReady(layer, heatmaps, create_layer_data(class_maps, grid, layer, shape, 0))
+        class_map = create_layer_data(class_maps, grid, layer, shape, fill=0)
+        return LayerReady(layer, heatmaps, class_map)
 
     def _class_map(self, maps: PlaneMaps) -> NDArray[np.uint8 | np.uint16]:
         from napari_dinov3_sim.core.search.combine import best_class

@@ -57,7 +57,7 @@ class Answers:
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._in_flight: dict[PlaneKey, StateHandle] = {}
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
-        self._visible_pending = self._lost = False
+        self._visible_pending = self._lost = self.smooth = False
         self._next: tuple[Question, Targets] | None = None
         self._unshown: set[PlaneKey] = set()
         self._layers: Collection[LayerAxes] = ()
@@ -164,7 +164,9 @@ class Answers:
         self._job += 1
         self._in_flight, self._visible_pending, self._lost = asked, True, False
         self._visible_in_flight = frozenset(target.key for target in missing if target.visible)
-        job = AnswerJob(self._question, missing, known, self._store, self._backgrounds)
+        job = AnswerJob(
+            self._question, missing, known, self._store, self._backgrounds, self.smooth
+        )
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
         if number == self._job and self._in_flight:

@@ -111,6 +111,10 @@ class HitTester:
             found = self.pixel_at(target, world)
         return found
 
+    def count(self, world: NDArray[np.float64]) -> int:
+        """Return how many visible images that are searched lie under a point."""
+        return sum(self.pixel_at(target, world) is not None for target in self._preferred)
+
     def pixel_at(self, target: Target, world: NDArray[np.float64]) -> PlanePixel | None:
         """Return the embedded pixel of an image under a point, or None outside."""
         if target not in self._extents:

@@ -1,8 +1,9 @@
-"""An array of the image's shape that repeats the value of each patch over its pixels."""
+"""An array of the image's shape that spreads the value of each patch over its pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from napari_dinov3_sim.core.images.levels import pixel_in_level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari.layers import Layer
     from numpy.typing import DTypeLike, NDArray
@@ -33,7 +34,9 @@ MAX_LEVEL_ELEMENTS = 2**26
 class PatchwiseArray:
     """A read-only array in which each pixel has the value of the patch over it.
 
-    Implements what napari asks of layer data. Pixels of planes without values have `fill`.
+    Smooth, it has the values of the patches in their centres, and between four of them the
+    bilinear interpolation; beyond the outermost ones their values go on. Implements what napari
+    asks of layer data. Pixels of planes without values have `fill`.
 
     Attributes
     ----------
@@ -48,6 +51,7 @@ class PatchwiseArray:
     values : mapping of tuple of int to ndarray, shape (rows, columns)
         Values per patch of the planes that have some, by position.
     fill : float or int
+    smooth : bool
     """
 
     shape: tuple[int, ...]
@@ -56,6 +60,7 @@ class PatchwiseArray:
     grid: PatchGrid
     values: Mapping[Position, NDArray[Any]] = field(repr=False)
     fill: float = NOT_COMPUTED
+    smooth: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -89,29 +94,54 @@ class PatchwiseArray:
 
     def _at(self, pixels: list[NDArray[np.intp]]) -> NDArray[Any]:
         """Evaluate at the outer product of level-0 pixel indices, one array per axis."""
-        rows, columns = self._patches(pixels)
+        spread_over = self._spreading(pixels)
         others = [axis for axis in range(self.ndim) if axis not in self.axes]
         if not others:
-            return _gather(self.values[()], rows, columns)
+            return spread_over(self.values[()])
         out = np.full([len(axis) for axis in pixels], self.fill, self.dtype)
         spread = [1] * self.ndim
-        for axis, patches in zip(self.axes, (rows, columns), strict=True):
-            spread[axis] = len(patches)
+        for axis in self.axes:
+            spread[axis] = len(pixels[axis])
         for position, values in self.values.items():
             where = [np.arange(len(axis)) for axis in pixels]
             for axis, index in zip(others, position, strict=True):
                 where[axis] = np.flatnonzero(pixels[axis] == index)
             if all(len(where[axis]) for axis in others):
-                out[np.ix_(*where)] = _gather(values, rows, columns).reshape(spread)
+                out[np.ix_(*where)] = spread_over(values).reshape(spread)
         return out
 
-    def _patches(self, pixels: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
-        """Return the patch row and the patch column over pixels of the plane's two axes."""
-        patches = []
-        for axis, embedded in zip(self.axes, self.grid.image_shape, strict=True):
-            pixel = pixel_in_level(pixels[axis], self.full_shape[axis], embedded)
-            patches.append(pixel // self.grid.patch_size)
-        return patches
+    def _spreading(self, pixels: list[NDArray[np.intp]]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """Return what turns values per patch into values at the pixels of the two axes."""
+        if self.smooth:
+            return partial(_interpolate, tuple(self._centres(pixels)))
+        rows, columns = (
+            pixel_in_level(pixels[axis], self.full_shape[axis], embedded) // self.grid.patch_size
+            for axis, embedded in zip(self.axes, self.grid.image_shape, strict=True)
+        )
+        return partial(_gather, rows=rows, columns=columns)
+
+    def _centres(self, pixels: list[NDArray[np.intp]]) -> Iterator[_Between]:
+        """Yield for each of the two axes which centres of patches pixels lie between."""
+        counts = (self.grid.rows, self.grid.columns)
+        for axis, embedded, count in zip(self.axes, self.grid.image_shape, counts, strict=True):
+            scale = embedded / self.full_shape[axis] / self.grid.patch_size
+            place = np.clip((pixels[axis] + 0.5) * scale - 0.5, 0, count - 1)
+            before = np.minimum(place.astype(np.intp), max(count - 2, 0))
+            after = np.minimum(before + 1, count - 1)
+            yield before, after, (place - before).astype(np.float32)
+
+
+_Between = tuple["NDArray[np.intp]", "NDArray[np.intp]", "NDArray[np.float32]"]
+"""Of each pixel along an axis: the patch before, the patch after, and the weight of that."""
+
+
+def _interpolate(centres: tuple[_Between, ...], values: NDArray[Any]) -> NDArray[Any]:
+    before, after, weight = centres[0]
+    between = values[before] + (values[after] - values[before]) * weight[:, np.newaxis]
+    before, after, weight = centres[1]
+    out: NDArray[Any] = (between[:, after] - between[:, before]) * weight
+    out += between[:, before]
+    return out
 
 
 def _gather(
@@ -174,7 +204,9 @@ def create_layer_data(
     grid: PatchGrid,
     layer: LayerAxes,
     shape: tuple[int, ...],
+    *,
     fill: float = NOT_COMPUTED,
+    smooth: bool = False,
 ) -> LayerData:
     """Return the data of a layer that shows values per patch over an image.
 
@@ -189,13 +221,15 @@ def create_layer_data(
         Shape of the image at level 0, without channels.
     fill : float, optional
         Value of planes that have none.
+    smooth : bool, optional
+        See `PatchwiseArray`.
 
     Returns
     -------
     LayerData
     """
     levels = [
-        PatchwiseArray(level, shape, layer.axes, grid, values, fill)
+        PatchwiseArray(level, shape, layer.axes, grid, values, fill, smooth)
         for level in pyramid_shapes(shape, layer.axes)
     ]
     limits = (

@@ -9,6 +9,7 @@ import numpy as np
 from napari_dinov3_sim.session.interaction.best_match import BestMatch, BestMatchFinder, look_at
 from napari_dinov3_sim.session.interaction.hover import Hover
 from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
+from napari_dinov3_sim.session.layer_metadata import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -170,7 +171,12 @@ class Interaction:
         images = self._scene.layers_of(image_id)
         over = self._overlays.over(image_id)
         outlines = self._overlays.outlines.over(image_id).values()
-        return sorted([*images, *over, *outlines], key=self._viewer.layers.index)
+        results = (
+            layer
+            for layer in self._viewer.layers
+            if (mark_of(layer, "result") or {}).get("image") == image_id
+        )
+        return sorted([*images, *over, *outlines, *results], key=self._viewer.layers.index)
 
     def _on_ended(self) -> None:
         self.viewboxes = None

@@ -273,16 +273,25 @@ class SideBySide:
         if self._before is None:
             self._before = ViewerState.of(self._viewer, self._queries)
             self._viewer.canvas.grid.events.enabled.connect(self._on_enabled)
+            self._viewer.events.reset_view.connect(self._on_reset_view)
         if first or not self._in_place(groups):
             self._build_quietly(groups, self._before)
         self._mirror_layers.show(any(layer.visible for layer in group) for group in groups)
         if refit:
-            self._fit([layer for group in groups for layer in group])
+            self._fit()
 
-    def _fit(self, layers: Sequence[Layer]) -> None:
-        """Fit the view to some layers; to all, where those lack an axis that napari looks up."""
+    def _fit(self) -> None:
+        """Fit the view to the groups; to all, where those lack an axis that napari looks up."""
+        ids = {layer_id for group in self._groups for layer_id in group}
+        layers = [layer for layer in self._viewer.layers if layer.unique_id in ids]
         complete = max(layer.ndim for layer in layers) == self._viewer.dims.ndim
-        self._viewer.fit_to_view(layers=layers if complete else None)
+        with self._viewer.events.reset_view.blocker(self._on_reset_view):
+            self._viewer.fit_to_view(layers=layers if complete else None)
+
+    def _on_reset_view(self) -> None:
+        """Show what is side by side, also after napari's Home, which fits hidden layers too."""
+        if not self._arranging:
+            self._fit()
 
     def _in_place(self, groups: Sequence[Sequence[Layer]]) -> bool:
         """Whether nothing has changed; even to build nothing costs 0.3 s in a large process."""
@@ -386,6 +395,7 @@ class SideBySide:
         if before is None:
             return
         self._viewer.canvas.grid.events.enabled.disconnect(self._on_enabled)
+        self._viewer.events.reset_view.disconnect(self._on_reset_view)
         self._arranging = True
         try:
             with self._viewer.layers.batched_update():

@@ -40,6 +40,7 @@ class OverlayLayers(Generic[Key, Over]):
     def __init__(self, viewer: ViewerModel, role: LayerRole) -> None:
         self._viewer, self._role = viewer, role
         self.layers: dict[Key, Over] = {}
+        self._hidden_images: set[Hashable] = set()
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
@@ -74,13 +75,13 @@ class OverlayLayers(Generic[Key, Over]):
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it, and show it again with it."""
+        (self._hidden_images.discard if visible else self._hidden_images.add)(image.unique_id)
         for key, layer in self.over(image.unique_id).items():
-            self._set_visible(key, layer, visible)
+            self._update_visibility(key, layer)
 
-    def _set_visible(self, key: Key, layer: Over, visible: bool) -> None:
-        """Hide or show a layer together with its image."""
-        del key
-        layer.visible = visible
+    def _update_visibility(self, key: Key, layer: Over) -> None:
+        """Hide or show a layer as its image is by now."""
+        layer.visible = self._image_of(key) not in self._hidden_images
 
     def keep_only(self, keys: Iterable[Key]) -> None:
         """Remove all other layers."""

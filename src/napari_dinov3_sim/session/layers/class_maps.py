@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
-from napari_dinov3_sim.session.layer_metadata import layer_name, mark
+from napari_dinov3_sim.session.layer_metadata import mark, overlay_name
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -23,17 +23,30 @@ if TYPE_CHECKING:
 class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     """One Labels layer per image: 1 where the first class wins, 2 where the second does.
 
+    It is another view of the heatmaps: while it is shown, they are not.
+
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
     palette : Palette
         Colours of the classes.
+    replaced : callable
+        Bound method, called when other images than before are shown as class maps.
+
+    Attributes
+    ----------
+    hidden_classes : frozenset of str
+        Their patches are not coloured.
     """
 
-    def __init__(self, viewer: ViewerModel, palette: Palette) -> None:
+    def __init__(
+        self, viewer: ViewerModel, palette: Palette, replaced: Callable[[], None]
+    ) -> None:
         super().__init__(viewer, "class map")
-        self._palette = palette
+        self._palette, self._replaced = palette, replaced
+        self._classes: dict[Hashable, tuple[str, ...]] = {}
         self._visible = False
+        self.hidden_classes: frozenset[str] = frozenset()
         for found, layer in self._from_earlier_session():
             self.layers[found["image"]] = layer
             self._visible |= layer.visible  # hidden, too, are those of hidden images
@@ -46,8 +59,15 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     @visible.setter
     def visible(self, visible: bool) -> None:
         self._visible = visible
-        for layer in self.layers.values():
-            layer.visible = visible
+        for image_id, layer in self.layers.items():
+            self._mark(image_id, layer)
+            self._update_visibility(image_id, layer)
+        self._replaced()
+
+    @property
+    def shown_over(self) -> frozenset[Hashable]:
+        """Ids of the images that are shown as class maps."""
+        return frozenset(self.layers) if self._visible else frozenset()
 
     def show(
         self, target: Target, data: LayerData, classes: Sequence[str], over: Sequence[Image]
@@ -64,12 +84,32 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         over : sequence of Image
             What a new layer is to lie above, the lowest first.
         """
-        layer = self._fitting(target.layer.unique_id, target.layer, data)
+        image_id = target.layer.unique_id
+        layer = self._fitting(image_id, target.layer, data)
+        self._classes[image_id] = tuple(classes)
         if layer is None:
             self._make(target, data, classes, over)
+            self._replaced()
         else:
             data.show_in(layer)
             layer.colormap = self._colormap(classes)
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Know a class by another name."""
+        for image_id, classes in self._classes.items():
+            self._classes[image_id] = tuple(new if name == old else name for name in classes)
+
+    def recolour(self) -> None:
+        """Draw each class in the colour it has now, and those that are hidden not at all."""
+        for image_id, classes in self._classes.items():
+            self.layers[image_id].colormap = self._colormap(classes)
+
+    def _drop(self, key: Hashable) -> Labels | None:
+        self._classes.pop(key, None)
+        layer = super()._drop(key)
+        if layer is not None:
+            self._replaced()
+        return layer
 
     def _make(
         self, target: Target, data: LayerData, classes: Sequence[str], over: Sequence[Image]
@@ -80,7 +120,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         layer = Labels(
             data.data,
             multiscale=data.multiscale,
-            name=layer_name(target.name, "class map"),
+            name=overlay_name(target.name, "class map"),
             colormap=self._colormap(classes),
             opacity=0.6,
             visible=self._visible and image.visible,
@@ -88,16 +128,20 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         copy_transform(image, layer)
         layer.editable = False
         self.layers[image.unique_id] = layer
-        mark(layer, "class map", image=image.unique_id)
+        self._mark(image.unique_id, layer)
         insert_above(self._viewer, layer, over)
 
-    def _set_visible(self, key: Hashable, layer: Labels, visible: bool) -> None:
-        super()._set_visible(key, layer, self._visible and visible)
+    def _mark(self, image_id: Hashable, layer: Labels) -> None:
+        mark(layer, "class map", image=image_id, replaced=not self._visible)
+
+    def _update_visibility(self, key: Hashable, layer: Labels) -> None:
+        layer.visible = self._visible and key not in self._hidden_images
 
     def _colormap(self, classes: Sequence[str]) -> DirectLabelColormap:
         from napari.utils import DirectLabelColormap
 
         colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
         for number, class_name in enumerate(classes, start=1):
-            colours[number] = self._palette[class_name]
+            hidden = class_name in self.hidden_classes
+            colours[number] = "transparent" if hidden else self._palette[class_name]
         return DirectLabelColormap(color_dict=colours)

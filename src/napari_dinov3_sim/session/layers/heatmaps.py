@@ -10,15 +10,22 @@ import numpy as np
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.images.transforms import copy_transform
-from napari_dinov3_sim.session.layer_metadata import follow_name, layer_name, mark
+from napari_dinov3_sim.session.layer_metadata import follow_name, mark, overlay_name
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
-from napari_dinov3_sim.session.layers.style import HeatmapStyle, class_colormap
+from napari_dinov3_sim.session.layers.style import (
+    CLASS_COLOUR,
+    STEPS,
+    HeatmapStyle,
+    colormap_of_style,
+    heatmap_colormap,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.patch_array import LayerData
@@ -100,9 +107,33 @@ class Contrast:
         return (low, high) if high - low > 1e-6 else (high - 1e-3, high)
 
 
+@dataclass(frozen=True, eq=False)
+class ColourScale:
+    """What the colours of the heatmaps mean.
+
+    Attributes
+    ----------
+    limits : tuple of float or None
+        The scores at the two ends; None where each map has ends of its own.
+    colours : mapping of str to ndarray of float, shape (N, 4)
+        By class: red, green, blue and alpha from the lower end to the upper one.
+    """
+
+    limits: tuple[float, float] | None
+    colours: Mapping[str, NDArray[np.float64]]
+
+
 @dataclass(eq=False)
 class _HeatmapRecord:
-    """What we made of a layer; where it is otherwise by now, the user has made it so."""
+    """What we made of a layer; where it is otherwise by now, the user has made it so.
+
+    Attributes
+    ----------
+    hidden : bool
+        Whether it is we who have hidden it, and will show it again.
+    concealed : bool
+        Whether there is a reason to hide it.
+    """
 
     model: str
     name: str
@@ -110,7 +141,8 @@ class _HeatmapRecord:
     content: HeatmapContent | None = None
     limits: tuple[float, float] | None = None
     hidden: bool = False
-    label: tuple[str, str, bool] | None = None
+    concealed: bool = False
+    label: tuple[str, str] | None = None
 
 
 class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
@@ -123,10 +155,19 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         How new layers are drawn; layers of an earlier session keep theirs and pass it on.
     palette : Palette
         Colours of the classes.
+
+    Attributes
+    ----------
+    replaced : frozenset of hashable
+        Ids of the images that are shown as class maps instead.
+    hidden_classes : frozenset of str
+        Those whose heatmaps are not shown.
     """
 
     def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
         super().__init__(viewer, "heatmap")
+        self.replaced: frozenset[Hashable] = frozenset()
+        self.hidden_classes: frozenset[str] = frozenset()
         self._palette, self._style = palette, heatmap_style
         self._records: dict[HeatmapKey, _HeatmapRecord] = {}
         self._classes: tuple[str, ...] = ()
@@ -141,12 +182,12 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
                 key = HeatmapKey(found["image"], found.get("class_name", DEFAULT_CLASS))
                 model, name = found.get("model", ""), found.get("name", layer.name)
                 self.layers[key] = layer
+                hidden = found.get("hidden", False)
                 record = _HeatmapRecord(
-                    model, name, layer.colormap.name, hidden=found.get("hidden", False)
+                    model, name, layer.colormap.name, hidden=hidden, concealed=hidden
                 )
                 self._records[key] = record
-                of_class = layer.colormap.name.startswith("class #")
-                colormap = self._style.colormap if of_class else layer.colormap.name
+                colormap = colormap_of_style(layer.colormap.name)
                 self._style = HeatmapStyle(colormap, layer.opacity, str(layer.blending))
 
     def contents(self) -> dict[HeatmapKey, HeatmapContent | None]:
@@ -160,14 +201,24 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     def _image_of(self, key: HeatmapKey) -> Hashable:
         return key.image
 
-    def _set_visible(self, key: HeatmapKey, layer: Image, visible: bool) -> None:
-        """Show again only what was hidden with the image, and not by the user."""
-        record = self._records[key]
-        if not visible and layer.visible:
+    def _update_visibility(self, key: HeatmapKey, layer: Image) -> None:
+        """Hide a layer for as long as there is a reason; what the user has hidden stays so."""
+        record, concealed = self._records[key], self._is_concealed(key)
+        if concealed and not record.concealed and layer.visible:
             record.hidden, layer.visible = True, False
-        elif visible and record.hidden:
+        elif not concealed and record.hidden:
             record.hidden, layer.visible = False, True
+        record.concealed = concealed
         self._mark(key)
+
+    def _is_concealed(self, key: HeatmapKey) -> bool:
+        hidden = key.image in self._hidden_images or key.class_name in self.hidden_classes
+        return hidden or key.image in self.replaced
+
+    def update_visibility(self) -> None:
+        """Show and hide after `replaced` or `hidden_classes` have changed."""
+        for key, layer in self.layers.items():
+            self._update_visibility(key, layer)
 
     # -- showing -----------------------------------------------------------------------------
 
@@ -184,34 +235,38 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         record = self._records[key]
         before, record.content = record.content, content
         content.data.show_in(layer)
-        label = content.name, class_name, self._has_several
+        label = content.name, class_name
         if record.label != label or before is None or before.model != content.model:
             record.label, record.model = label, content.model
-            record.name = follow_name(layer, record.name, self._name(content, class_name))
+            wanted = overlay_name(content.name, class_name)
+            record.name = follow_name(layer, record.name, wanted)
             self._mark(key)
 
     def _make(self, image: Image, key: HeatmapKey, content: HeatmapContent, above: Image) -> None:
         from napari.layers import Image as ImageLayer
 
         limits, over = self._contrast.limits_of(content.data), self.over(image.unique_id)
+        if not image.visible:
+            self._hidden_images.add(image.unique_id)
+        concealed = self._is_concealed(key)
         layer = ImageLayer(
             content.data.data,
             multiscale=content.data.multiscale,
-            name=self._name(content, key.class_name),
+            name=overlay_name(content.name, key.class_name),
             colormap=self._colormap(key.class_name),
             opacity=self._style.opacity,
             blending=self._style.blending,
             contrast_limits=limits,
             interpolation2d="nearest",
             interpolation3d="nearest",
-            visible=image.visible,
+            visible=not concealed,
         )
         copy_transform(image, layer)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
         record = _HeatmapRecord(content.model, layer.name, layer.colormap.name, content, limits)
-        record.hidden = not image.visible
-        record.label = content.name, key.class_name, self._has_several
+        record.hidden = record.concealed = concealed
+        record.label = content.name, key.class_name
         self.layers[key], self._records[key] = layer, record
         # Marked before it is inserted: an unmarked image would be searched.
         self._mark(key)
@@ -220,7 +275,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     def _mark(self, key: HeatmapKey) -> None:
         layer, record = self.layers[key], self._records[key]
         kept = {"model": record.model, "name": record.name, "hidden": record.hidden}
-        mark(layer, "heatmap", **key._asdict(), **kept)
+        mark(layer, "heatmap", **key._asdict(), **kept, replaced=key.image in self.replaced)
 
     # -- classes and names ---------------------------------------------------------------------
 
@@ -251,19 +306,13 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
                 self._records[renamed] = self._records.pop(key)
                 self._mark(renamed)
 
-    @property
-    def _has_several(self) -> bool:
-        return len(self._classes) > 1
-
-    def _name(self, content: HeatmapContent, class_name: str) -> str:
-        return layer_name(content.name, "similarity", class_name, several=self._has_several)
-
     # -- colours and style -------------------------------------------------------------------
 
     def recolour(self) -> None:
         """Draw each class in the colour it has now, unless the user has given it another."""
         for key, layer in self.layers.items():
-            if self._records[key].colormap == layer.colormap.name:
+            ours = self._records[key].colormap == layer.colormap.name
+            if ours and key.class_name in self._palette:
                 self._set_colormap(key, layer)
 
     def _set_colormap(self, key: HeatmapKey, layer: Image) -> None:
@@ -271,9 +320,23 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         self._records[key].colormap = layer.colormap.name
 
     def _colormap(self, class_name: str) -> Any:
-        if len(self._classes) < 2 or class_name not in self._classes:
-            return self._style.colormap
-        return class_colormap(self._palette[class_name])
+        one_of_several = len(self._classes) > 1 and class_name in self._classes
+        if one_of_several or self._style.colormap == CLASS_COLOUR:
+            return heatmap_colormap(self._palette[class_name], self._style.blending)
+        return heatmap_colormap(self._style.colormap, self._style.blending)
+
+    @property
+    def colour_scale(self) -> ColourScale:
+        """What the colours of the heatmaps mean that are not hidden."""
+        colours = {}
+        present = {key.class_name for key in self.layers} - self.hidden_classes
+        for class_name in self._classes:
+            if class_name in present:
+                rgba = np.array(self._colormap(class_name).map(STEPS), float)
+                rgba[:, 3] *= self._style.opacity
+                colours[class_name] = rgba
+        each = self._contrast.scaling == "each"
+        return ColourScale(None if each else self._contrast.limits, colours)
 
     @property
     def heatmap_style(self) -> HeatmapStyle:
@@ -286,11 +349,12 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         heatmap_style.check()
         self._style = heatmap_style
         for key, layer in self.layers.items():
-            for name, value in changes.items():
-                if name == "colormap":
-                    self._set_colormap(key, layer)
-                else:
-                    setattr(layer, name, value)
+            for name in changes.keys() - {"colormap"}:
+                setattr(layer, name, changes[name])
+            if "colormap" in changes:
+                self._set_colormap(key, layer)
+        if "blending" in changes:  # by which the colours rise, too
+            self.recolour()
 
     # -- contrast ----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.answering.question import Pick
 from napari_dinov3_sim.session.images.transforms import copy_transform
-from napari_dinov3_sim.session.layer_metadata import layer_name, mark
+from napari_dinov3_sim.session.layer_metadata import mark, overlay_name
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
         layer = Vectors(
             data,
             ndim=image.ndim,
-            name=layer_name(name, "queried patches"),
+            name=overlay_name(name, "outlines"),
             edge_width=width,
             vector_style="line",
             visible=image.visible,

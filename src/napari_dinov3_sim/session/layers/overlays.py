@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.layers.class_maps import ClassMapLayers
+from napari_dinov3_sim.session.layers.empty_points import EmptyPoints
 from napari_dinov3_sim.session.layers.heatmaps import HeatmapContent, HeatmapLayers
 from napari_dinov3_sim.session.layers.outlines import OutlineLayers
 
@@ -41,10 +42,38 @@ class Overlays:
     def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
         self._viewer = viewer
         self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
-        self.class_maps = ClassMapLayers(viewer, palette)
+        self.class_maps = ClassMapLayers(viewer, palette, self._on_replaced)
         self.outlines = OutlineLayers(viewer, palette)
+        self._empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
+        self._on_replaced()
+
+    def _on_replaced(self) -> None:
+        """Show heatmaps where there is no class map in their place."""
+        replaced = self.class_maps.shown_over
+        if replaced != self.heatmaps.replaced:
+            self.heatmaps.replaced = replaced
+            self.heatmaps.update_visibility()
+
+    def hide_classes(self, classes: frozenset[str]) -> None:
+        """Show the heatmaps of all classes but some."""
+        self.heatmaps.hidden_classes = self.class_maps.hidden_classes = classes
+        self.heatmaps.update_visibility()
+        self.class_maps.recolour()
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Give what is shown of a class to another; one that was hidden stays so."""
+        self.heatmaps.rename_class(old, new)
+        self.class_maps.rename_class(old, new)
+        hidden = self.heatmaps.hidden_classes
+        if old in hidden:
+            self.hide_classes(hidden - {old} | {new})
+
+    def recolour(self) -> None:
+        """Draw each class in the colour it has now."""
+        self.heatmaps.recolour()
+        self.class_maps.recolour()
 
     def show(
         self, images: ResolvedImages, ready: LayerReady, question: Question, model: str
@@ -98,6 +127,7 @@ class Overlays:
         if old is None or old.images is not new.images:
             self._restack(new.images.tops)
         self.outlines.apply(new, match, self.over)
+        self._empty_points.update()
 
     def _remove_stale(self, new: ResolvedState, asked: Question | None, *, busy: bool) -> None:
         versions = {i: target.version for i, target in new.images.targets.items()}
@@ -128,6 +158,7 @@ class Overlays:
         self.heatmaps.close()
         self.class_maps.close()
         self.outlines.close()
+        self._empty_points.close()
 
     def clear(self) -> None:
         """Remove everything."""

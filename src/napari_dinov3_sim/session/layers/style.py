@@ -38,7 +38,10 @@ def _without_padding(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return thumbnail[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-BLENDINGS = ("additive", "translucent", "translucent_no_depth", "minimum", "opaque")
+BLENDINGS = ("translucent_no_depth", "translucent", "additive", "opaque", "minimum")
+
+CLASS_COLOUR = "class"
+"""In place of a colormap: each heatmap in the colour of its class."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +51,30 @@ class HeatmapStyle:
     Attributes
     ----------
     colormap : str
-        Of the heatmaps of a single class; with several, each has its class's colour.
+        'class' for the colour of the class, or one of napari's colormaps, which holds as long as
+        there is a single class.
     opacity : float
-        In [0, 1].
+        In [0, 1], of the highest scores.
     blending : str
-        'additive' adds light, which shows on dark images; 'translucent' covers, which also shows
-        on bright ones.
+        'translucent_no_depth' shows on bright and on dark images; 'additive' adds light, which
+        shows on dark ones; 'opaque' hides the image.
     """
 
-    colormap: str = "magma"
+    colormap: str = CLASS_COLOUR
     opacity: float = 0.7
-    blending: str = "additive"
+    blending: str = "translucent_no_depth"
 
     def check(self) -> None:
         """Raise `SimilarityError` unless napari can draw like this."""
         from napari.utils.colormaps import ensure_colormap
 
         try:
-            ensure_colormap(self.colormap)
+            if self.colormap != CLASS_COLOUR:
+                ensure_colormap(self.colormap)
         except (KeyError, TypeError) as error:
             raise SimilarityError(
-                f"There is no colormap {self.colormap!r}; choose one of napari's, such as magma."
+                f"There is no colormap {self.colormap!r}; choose class, or one of napari's, such "
+                "as magma."
             ) from error
         if not 0 <= self.opacity <= 1:
             raise SimilarityError(f"Opacity goes from 0 to 1, not {self.opacity}.")
@@ -78,14 +84,57 @@ class HeatmapStyle:
             )
 
 
-def class_colormap(colour: str) -> Colormap:
-    """Return a colormap from transparent to a colour, which shows under any blending."""
+STEPS = np.linspace(0.0, 1.0, 65)
+"""Scores, in parts of the scale, at which the colours of a heatmap are given."""
+
+WITHOUT_ALPHA = {"opaque": 0.0, "minimum": 1.0}
+"""Blendings that take no notice of alpha, and the gray that means *nothing* under each."""
+
+_PREFIX, _SUFFIX = "class ", " with alpha"
+
+
+def heatmap_colormap(colours: str, blending: str) -> Colormap:
+    """Return the colormap of a heatmap: the higher the score, the less transparent.
+
+    Alpha is the square of the score in parts of the scale. So the many patches in the middle of
+    the scale leave the image as it is, and what is found stands out.
+
+    Parameters
+    ----------
+    colours : str
+        A colour as ``#rrggbb``, or the name of one of napari's colormaps.
+    blending : str
+        Under blendings without alpha, a colour rises from black or white instead.
+    """
     from napari.utils import Colormap
+    from napari.utils.colormaps import ensure_colormap
     from napari.utils.colormaps.standardize_color import transform_color
 
-    rgba = transform_color(colour)[0]
-    clear = (*rgba[:3], 0.0)
-    return Colormap([clear, tuple(rgba)], name=f"class {colour}")
+    one_colour = colours.startswith("#")
+    if one_colour:
+        rgba = np.repeat(transform_color(colours), len(STEPS), axis=0)
+    else:
+        rgba = np.array(ensure_colormap(colours).map(STEPS))
+    nothing = WITHOUT_ALPHA.get(blending)
+    if nothing is None:
+        rgba[:, 3] = STEPS**2
+    elif one_colour:
+        rgba[:, :3] = nothing + STEPS[:, np.newaxis] * (rgba[:, :3] - nothing)
+    name = f"{_PREFIX}{colours}" if one_colour else colours
+    if nothing is not None:
+        name = f"{name} {blending}"
+    elif not one_colour:
+        name += _SUFFIX
+    return Colormap(rgba, name=name)
+
+
+def colormap_of_style(name: str) -> str:
+    """Return which `HeatmapStyle.colormap` a layer was drawn in, by the name of its colormap."""
+    if name.startswith(f"{_PREFIX}#"):
+        return CLASS_COLOUR
+    for end in (_SUFFIX, *(f" {blending}" for blending in WITHOUT_ALPHA)):
+        name = name.removesuffix(end)
+    return name
 
 
 CLASS_COLOURS = (
@@ -96,7 +145,7 @@ CLASS_COLOURS = (
     "#009e73",
     "#d55e00",
     "#56b4e9",
-    "#ffffff",
+    "#0072b2",
 )
 """In the order in which classes appear; after cyan those of Okabe and Ito (2008), which people
 with every sort of colour vision tell apart."""

@@ -305,6 +305,14 @@ class QueryPoints:
         memory.keep(layer, [PointOrigin(i, lead) for i, lead in zip(images, leads, strict=True)])
         return memory.roles
 
+    @property
+    def last_world(self) -> NDArray[np.float64] | None:
+        """Where the last point lies in the viewer's world; None if there is none."""
+        layer, sources = self.layer, self._memory.sources
+        if layer is None or not sources or len(sources) != len(layer.data):
+            return None
+        return worlds_of_points(self._viewer, layer, [source.lead for source in sources])[-1]
+
     # -- classes and signs ----------------------------------------------------------------------
 
     @property

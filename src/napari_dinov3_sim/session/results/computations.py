@@ -76,8 +76,8 @@ def create_label_data(
     small = {position: part.astype(dtype) for position, part in values.items()}
     sides = [shape[axis] for axis in layer.axes]
     if int(np.prod(shape)) > MAX_EDITABLE or max(sides) > MAX_SIDE:
-        return create_layer_data(small, grid, layer, shape, 0)
-    whole = PatchwiseArray(shape, shape, layer.axes, grid, small, 0)
+        return create_layer_data(small, grid, layer, shape, fill=0)
+    whole = PatchwiseArray(shape, shape, layer.axes, grid, small, fill=0)
     # A gather leaves columns first, which napari draws and checksums read ten times as slowly.
     return LayerData(np.ascontiguousarray(whole), False, (0.0, float(highest)))
 
@@ -110,7 +110,7 @@ def create_colour_data(
     shapes = [shape] if small else pyramid_shapes(shape, layer.axes)
     levels = []
     for level in shapes:
-        parts = [PatchwiseArray(level, shape, layer.axes, grid, part, 0) for part in channels]
+        parts = [PatchwiseArray(level, shape, layer.axes, grid, part, fill=0) for part in channels]
         levels.append(_plain(parts) if small else _lazy(parts))
     return LayerData(levels if len(levels) > 1 else levels[0], len(levels) > 1, (0.0, 255.0))
 

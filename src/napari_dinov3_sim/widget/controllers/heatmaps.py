@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from napari_dinov3_sim.session.layers.style import is_bright
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
+from napari_dinov3_sim.widget.layer_list import LayerListRows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,16 +19,18 @@ NO_RIVALS = "Needs two classes that have a heatmap each."
 
 
 class HeatmapsController(SectionController):
-    """Style, scale and class maps."""
+    """Style, scale, colour bar and class maps, and which layers napari lists."""
 
     def __init__(self, viewer: ViewerModel, session: SimilaritySession, views: Views) -> None:
         super().__init__(viewer, session, views)
         style = views.style
+        self._rows = LayerListRows(style)
         style.opacity_changed.connect(self._on_opacity)
         style.colormap_changed.connect(self._on_colormap)
         style.blending_changed.connect(self._on_blending)
         style.scaling_changed.connect(self._on_scaling)
         style.limits_changed.connect(self._on_limits)
+        style.smooth_changed.connect(self._on_smooth)
         style.class_maps_changed.connect(self._on_class_maps)
         self.listen(session.restyled, self._show)
         # A common scale follows the answers.
@@ -40,9 +43,16 @@ class HeatmapsController(SectionController):
         session = self._session
         self._views.style.hint.setVisible(self._is_lost())
         self._views.style.show_style(
-            session.heatmap_style, session.scaling, session.limits, session.show_class_maps
+            session.heatmap_style,
+            session.scaling,
+            session.limits,
+            session.show_class_maps,
+            smooth=session.smooth,
         )
+        scale = session.colour_scale
+        self._views.style.colour_bar.show_scale(scale.colours, scale.limits)
         self._show_class_map_hint()
+        self._rows.update()
 
     def _show_class_map_hint(self) -> None:
         if not self._session.busy:  # what is shown while a point is dragged does not flicker
@@ -87,5 +97,13 @@ class HeatmapsController(SectionController):
         if low < high:
             self._session.limits = (low, high)
 
+    def _on_smooth(self, smooth: bool) -> None:
+        self._session.smooth = smooth
+
     def _on_class_maps(self, show: bool) -> None:
         self._session.show_class_maps = show
+
+    def close(self) -> None:
+        """Hear nothing any more; napari lists all layers again."""
+        super().close()
+        self._rows.close()

@@ -1,29 +1,37 @@
-"""The view of heatmaps: opacity, colormap, blending, scale, class maps."""
+"""The view of heatmaps: colour bar, opacity, colormap, blending, scale, class maps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QRadioButton,
+    QWidget,
+)
 from superqt import QLabeledDoubleRangeSlider, QLabeledSlider
 
+from napari_dinov3_sim.widget.views.colour_bar import ColourBar
 from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 
 if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
 
+CLASS_COLOUR = "Colour of the class"
+
 COLORMAPS = ("magma", "inferno", "viridis", "turbo", "gray", "green", "cyan", "magenta")
-"""Their low end is dark: heatmaps are added to the image under them."""
+"""napari's names; the lower the score, the more transparent each of them is drawn."""
 
 HALF_LABEL = 14
 """Screen pixels."""
 
-BLENDINGS = {
-    "additive": "Add light (dark images)",
-    "translucent": "Cover (bright images)",
-}
+BLENDINGS = ("translucent_no_depth", "additive", "opaque")
+"""napari's names."""
 
 SCALINGS: dict[Scaling, str] = {
     "shared": "One scale for all images",
@@ -32,22 +40,25 @@ SCALINGS: dict[Scaling, str] = {
 }
 
 
-HINT = "Too bright for added light: choose Cover."
+HINT = "Additive light is lost on bright images."
 
 
 class HeatmapControls(QWidget):
-    """Six controls, and hints: where the blending does not suit the images, and on class maps.
+    """Controls, and hints: where the blending does not suit the images, and on class maps.
 
     Attributes
     ----------
     opacity_changed : Signal(float)
     colormap_changed : Signal(str)
+        One of `COLORMAPS`, or 'class'.
     blending_changed : Signal(str)
-        A key of `BLENDINGS`.
+        One of `BLENDINGS`.
     scaling_changed : Signal(str)
         A key of `SCALINGS`.
     limits_changed : Signal(float, float)
         Cosines drawn darkest and brightest.
+    smooth_changed : Signal(bool)
+        Whether scores change gradually from patch to patch.
     class_maps_changed : Signal(bool)
         Whether to show which class wins.
     """
@@ -57,37 +68,48 @@ class HeatmapControls(QWidget):
     blending_changed = Signal(str)
     scaling_changed = Signal(str)
     limits_changed = Signal(float, float)
+    smooth_changed = Signal(bool)
     class_maps_changed = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.colour_bar = ColourBar()
         self.opacity = QLabeledSlider(Qt.Orientation.Horizontal)
         self.colormap = QComboBox()
         self.blending = QComboBox()
         self.hint = ElidedLabel(HINT)
         self.scaling = QComboBox()
         self.limits = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.patches = QRadioButton("Patches")
+        self.smooth = QRadioButton("Smooth")
         self.class_maps = QCheckBox("Show the class map")
         self.class_map_hint = ElidedLabel()
         self._build()
         self._load()
         self.opacity.valueChanged.connect(self._on_opacity)
-        self.colormap.currentTextChanged.connect(self.colormap_changed)
+        self.colormap.currentIndexChanged.connect(self._on_colormap)
         self.blending.currentIndexChanged.connect(self._on_blending)
         self.scaling.currentIndexChanged.connect(self._on_scaling)
         self.limits.valueChanged.connect(self._on_limits)
+        self.smooth.toggled.connect(self.smooth_changed)
         self.class_maps.toggled.connect(self.class_maps_changed)
 
     def _build(self) -> None:
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        layout.addRow(self.colour_bar)
         layout.addRow("opacity", self.opacity)
         layout.addRow("colormap", self.colormap)
         layout.addRow("blending", self.blending)
         layout.addRow(self.hint)
         layout.addRow("scale", self.scaling)
         layout.addRow("cosines", self.limits)
+        shown_as = QHBoxLayout()
+        shown_as.addWidget(self.patches)
+        shown_as.addWidget(self.smooth)
+        shown_as.addStretch(1)
+        layout.addRow("display", shown_as)
         layout.addRow(self.class_maps)
         layout.addRow(self.class_map_hint)
 
@@ -102,15 +124,25 @@ class HeatmapControls(QWidget):
             around = layout.contentsMargins()
             layout.setContentsMargins(HALF_LABEL, around.top(), HALF_LABEL, around.bottom())
         self.limits.setToolTip("The cosines that are drawn darkest and brightest")
-        self.class_maps.setToolTip("With two classes or more: a Labels layer over each image")
+        self.patches.setToolTip("Every patch in one colour, as it was scored")
+        self.smooth.setToolTip(
+            "Colours change gradually between the centres of patches, where the scores stay"
+        )
+        self.patches.setChecked(True)
+        self.class_maps.setToolTip(
+            "In place of heatmaps: for each patch the class with the highest score"
+        )
         self.hint.hide()
         self.class_map_hint.hide()
-        self.colormap.addItems(COLORMAPS)
-        for blending, label in BLENDINGS.items():
-            self.blending.addItem(label, blending)
+        self.colormap.addItem(CLASS_COLOUR, "class")
+        for colormap in COLORMAPS:
+            self.colormap.addItem(colormap, colormap)
+        self.colormap.setToolTip("A colormap holds as long as there is one class")
+        for blending in BLENDINGS:
+            self.blending.addItem(blending, blending)
         self.blending.setToolTip(
-            "Added light shows on dark images and washes out on bright ones,\n"
-            "such as stained sections: let the heatmap cover those."
+            "How napari lays the heatmap over the image: translucent shows on all images,\n"
+            "additive on dark ones, opaque hides the image."
         )
         for scaling, label in SCALINGS.items():
             self.scaling.addItem(label, scaling)
@@ -127,15 +159,19 @@ class HeatmapControls(QWidget):
         scaling: Scaling,
         limits: tuple[float, float],
         class_maps: bool,
+        *,
+        smooth: bool = False,
     ) -> None:
         """Show what is set, without reporting it as a choice."""
         with QSignalBlocker(self.limits), QSignalBlocker(self.class_maps):
             self.limits.setValue(limits)
             self.class_maps.setChecked(class_maps)
+        with QSignalBlocker(self.smooth):
+            (self.smooth if smooth else self.patches).setChecked(True)
         with QSignalBlocker(self.opacity):
             self.opacity.setValue(round(100 * heatmap_style.opacity))
         _show(
-            self.colormap, self.colormap.findText(heatmap_style.colormap), heatmap_style.colormap
+            self.colormap, self.colormap.findData(heatmap_style.colormap), heatmap_style.colormap
         )
         _show(
             self.blending, self.blending.findData(heatmap_style.blending), heatmap_style.blending
@@ -149,6 +185,9 @@ class HeatmapControls(QWidget):
 
     def _on_opacity(self, percent: int) -> None:
         self.opacity_changed.emit(percent / 100)
+
+    def _on_colormap(self, index: int) -> None:
+        self.colormap_changed.emit(self.colormap.itemData(index))
 
     def _on_blending(self, index: int) -> None:
         self.blending_changed.emit(self.blending.itemData(index))
