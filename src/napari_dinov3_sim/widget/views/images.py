@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
-LIST_HEIGHT = 66
+LIST_HEIGHT = 64
 """Of the list of images, in screen pixels: four lines; more are scrolled to."""
 
 
