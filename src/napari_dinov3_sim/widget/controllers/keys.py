@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 TITLES = {
-    "N": "Switch between positive and negative points",
-    "K": "Continue with the next class",
-    "Shift-K": "Start a new class",
-    "Ctrl-Z": "Undo the last edit of the query points",
-    "B": "Go to the next best match, in the next image",
-    "H": "Show the heatmaps of the patch under the mouse, live",
-    "D": "Show all images side by side",
+    "N": "Switch between + positive and – negative",
+    "K": "Next class",
+    "Shift-K": "New class",
+    "Ctrl-Z": "Undo the last step of the query",
+    "B": "Best match: go to the next one, in the next image",
+    "H": "Live under the mouse: show the heatmaps of the patch that is there",
+    "D": "Side by side: show every image in a cell of its own",
 }
 """What each key of the dock does, for tooltips and for the tutorial; see `dock_keys`."""
 
