@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CLASS, SIGN = "class", "sign"
 """Columns of ``layer.features``."""
 
+ID = "point id"
+"""The column of numbers by which points are known again: napari keeps the rows with the points."""
+
 FORMER_CLASS = "kind"
 """The column of classes before 0.2, read where the other says nothing."""
 
@@ -66,9 +69,36 @@ def _is_positive(value: Any) -> bool:
     return not (text.startswith(("neg", "-", "−")) or text in ("false", "0"))
 
 
+def read_ids(layer: Points) -> list[int]:
+    """Return the number of each point, 0 where the column holds none."""
+    features = layer.features
+    return [_number(value) for value in features[ID]] if ID in features else [0] * len(features)
+
+
+def _number(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def write_ids(layer: Points, ids: Sequence[int], before: int) -> None:
+    """Number the points, of which some were there before.
+
+    Where those keep their numbers it is done in place, for nothing that anybody listens for has
+    changed. Else the table is replaced: a program that sorts points holds on to the former one.
+    """
+    if ID in layer.features and read_ids(layer)[:before] == list(ids[:before]):
+        layer.features[ID] = np.array(ids, int)
+    else:
+        set_features(layer, layer.features.assign(**{ID: np.array(ids, int)}))
+
+
 def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
     """Set class and sign of every point; other columns stay."""
     features = layer.features.copy()
+    if ID not in features:
+        features[ID] = np.zeros(len(roles), int)
     # Of no points at all, pandas would make columns of floats, which take no name later.
     features[CLASS] = np.array([role.class_name for role in roles], object)
     features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
@@ -76,12 +106,12 @@ def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
 
 
 def add_missing_columns(layer: Points) -> bool:
-    """Give a layer both columns; return whether it lacked one.
+    """Give a layer our columns; return whether it lacked one.
 
     The user may have set features without them, and napari takes no default for the next point
     in a column that is not there.
     """
-    if CLASS in layer.features and SIGN in layer.features:
+    if all(name in layer.features for name in (CLASS, SIGN, ID)):
         return False
     write_roles(layer, read_roles(layer))
     return True
@@ -96,12 +126,15 @@ def rename_class(layer: Points, old: str, new: str) -> None:
 def set_features(layer: Points, features: Any) -> None:
     """Set the columns of a DataFrame; others stay, without values where points are new.
 
-    What the next point will be stays too, which napari would forget.
+    What the next point will be stays too, which napari would forget; of a column of the user's
+    that holds something else by now, say texts for numbers, it could not be set.
     """
     others = [name for name in layer.features if name not in features]
-    defaults = layer.feature_defaults.copy()
+    defaults, types = layer.feature_defaults.copy(), dict(layer.features.dtypes)
     layer.features = features.reindex(columns=[*features, *others])
-    layer.feature_defaults = {**layer.feature_defaults, **defaults}
+    present = layer.features
+    kept = [n for n in defaults if n in (CLASS, SIGN) or present[n].dtype == types.get(n)]
+    layer.feature_defaults = {**layer.feature_defaults, **defaults[kept]}
 
 
 def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> Any:
@@ -116,7 +149,7 @@ def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> A
     """
     found = before.copy()
     rows = [-1 if row is None else row for row in former]
-    for name in (name for name in now if name not in (CLASS, SIGN)):
+    for name in (name for name in now if name not in (CLASS, SIGN, ID)):
         values = now[name].reindex(rows).set_axis(found.index)
         if name in found:
             values = values.where(np.array(rows, int) >= 0, found[name])

@@ -10,6 +10,7 @@ import numpy as np
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, world_points
 from napari_dinov3_sim.session.layer_metadata import mark, mark_of
 from napari_dinov3_sim.session.query.point_features import (
+    ID,
     PointRole,
     add_missing_columns,
     current_role,
@@ -105,8 +106,8 @@ def make_query_layer(
         symbol="disc",
         face_color="#00000000",
         border_color=palette[role.class_name],
-        features={"class": np.empty(0, object), "sign": np.empty(0, object)},
-        feature_defaults={"class": role.class_name, "sign": "positive"},
+        features={"class": np.empty(0, object), "sign": np.empty(0, object), ID: np.empty(0, int)},
+        feature_defaults={"class": role.class_name, "sign": "positive", ID: 0},
         border_width=0.2,
         canvas_size_limits=(9, 18),
     )
@@ -252,6 +253,7 @@ class QueryPoints:
         if layer is None or action not in ("added", "removed", "changed") or self._restoring:
             return
         self._memory.edited = True
+        self._memory.identify(layer)
         # Most edits were noticed with `set_data`, and are only to be completed.
         if self._is_moved() or self._memory.notices_roles(layer):
             self._changed()
@@ -260,8 +262,10 @@ class QueryPoints:
         """Notice what comes without a data event: every step of a drag, and a paste."""
         del event
         # napari fires this at every redraw as well; only new coordinates are news.
-        if self._is_moved():
-            self._memory.note_count(self.layer)
+        layer = self.layer
+        if layer is not None and self._is_moved():
+            self._memory.identify(layer)
+            self._memory.note_count(layer)
             self._changed()
 
     def _on_features(self, event: Any) -> None:
@@ -271,7 +275,9 @@ class QueryPoints:
             return
         if add_missing_columns(layer):  # which has called this again
             return
-        if self._memory.notices_roles(layer):
+        # A program that sorts the points has changed the coordinates before.
+        self._memory.edited |= (sorted_anew := self._memory.identify(layer))
+        if self._memory.notices_roles(layer) or sorted_anew:
             self._changed()
 
     def _on_moved(self, event: Any) -> None:

@@ -12,10 +12,10 @@ from napari_dinov3_sim.session.images.transforms import TRANSFORMS, world_points
 from napari_dinov3_sim.session.layer_metadata import is_derived
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import PointRole, read_roles
-from napari_dinov3_sim.session.query.point_history import NEW, PointOrigin, match_origins
+from napari_dinov3_sim.session.query.point_history import NEW, PointOrigin, former_rows, moved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from napari.layers import Image, Labels, Layer, Shapes
     from numpy.typing import NDArray
@@ -62,6 +62,35 @@ def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centre + np.cos(angles) * right + np.sin(angles) * down)
 
 
+def follow_shapes(
+    old: NDArray[np.float64], sources: Sequence[PointOrigin], new: NDArray[np.float64]
+) -> list[PointOrigin]:
+    """Return what is remembered of each shape after an edit in which none was deleted.
+
+    A shape stays in its row, and new ones come last. Only where the centres are some of those
+    that there were has a program put them in another order, or left some out: to drag shapes
+    moves at least one of them to another place.
+
+    Parameters
+    ----------
+    old, new : ndarray, shape (N, D) and (M, D)
+        Centres before and after the edit.
+    sources : sequence of PointOrigin
+        One for each old shape.
+    """
+    former = former_rows(old, new)
+    if None in former:
+        former = [row if row < len(old) else None for row in range(len(new))]
+    found = []
+    for row, centre in zip(former, new, strict=True):
+        if row is None:
+            found.append(PointOrigin())
+        else:
+            in_place = np.array_equal(old[row], centre, equal_nan=True)
+            found.append(sources[row] if in_place else moved(sources[row]))
+    return found
+
+
 FOLLOWED = ("data", "set_data", "features", "name", *TRANSFORMS)
 
 
@@ -91,17 +120,40 @@ class ShapeRegions:
         self._scene, self._palette, self._changed = scene, palette, changed
         self._centres: NDArray[np.float64] = np.empty((0, layer.ndim))
         self._sources: list[PointOrigin] = []
+        self._leaving: list[int] = []
         self._seen = _state(layer)
         self.count = self.outside = 0
-        for name in FOLLOWED:
-            handler = self._on_set_data if name == "set_data" else self._on_changed
+        for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of the layer."""
+        edits = {"data": self._on_data, "set_data": self._on_set_data}
+        return {**dict.fromkeys(FOLLOWED, self._on_changed), **edits}
 
     def close(self) -> None:
         """Stop listening."""
-        for name in FOLLOWED:
-            handler = self._on_set_data if name == "set_data" else self._on_changed
+        for name, handler in self._handlers().items():
             getattr(self.layer.events, name).disconnect(handler)
+
+    def _on_data(self, event: Any) -> None:
+        """Take note of which shapes are deleted: of two at one place nothing else tells."""
+        self._follow(self._centres_of(outlines_of(self.layer)))
+        if str(getattr(event.action, "value", event.action)) == "removing":
+            self._leaving = sorted({index % len(self._sources) for index in event.data_indices})
+        self._changed()
+
+    def _centres_of(self, drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, self.layer.ndim)
+
+    def _follow(self, centres: NDArray[np.float64]) -> None:
+        """Know the shapes again that were there before."""
+        if self._leaving and len(centres) == len(self._sources) - len(self._leaving):
+            kept = [row for row in range(len(self._sources)) if row not in self._leaving]
+            self._sources = [self._sources[row] for row in kept]
+            self._centres, self._leaving = self._centres[kept], []
+        self._sources = follow_shapes(self._centres, self._sources, centres)
+        self._centres = centres
 
     def _on_changed(self, event: Any) -> None:
         del event
@@ -111,6 +163,7 @@ class ShapeRegions:
         """Notice each step of a drag: napari reports it as any other redraw."""
         del event
         if _state(self.layer) != self._seen:
+            self._follow(self._centres_of(outlines_of(self.layer)))
             self._changed()
 
     def picks(self) -> tuple[list[PolygonPick], dict[PlaneKey, Plane]]:
@@ -118,12 +171,8 @@ class ShapeRegions:
         layer = self.layer
         self._seen = _state(layer)
         drawn = outlines_of(layer)
-        centres = np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, layer.ndim)
-        self._sources = [
-            self._on_its_plane(source)
-            for source in match_origins(self._centres, self._sources, centres)
-        ]
-        self._centres = centres
+        self._follow(self._centres_of(drawn))
+        self._sources = [self._on_its_plane(source) for source in self._sources]
         found: list[PolygonPick] = []
         planes: dict[PlaneKey, Plane] = {}
         for number, (corners, role) in enumerate(zip(drawn, self._roles(len(drawn)), strict=True)):
