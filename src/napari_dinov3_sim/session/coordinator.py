@@ -223,6 +223,8 @@ class Coordinator:
     load_model : callable
         Loads a backbone by name, in the worker.
     heatmap_style : HeatmapStyle
+    auto_merge : bool
+        Whether channels of one image are merged when they are opened.
 
     Attributes
     ----------
@@ -253,6 +255,7 @@ class Coordinator:
         recipe: Recipe,
         load_model: LoadModel,
         heatmap_style: HeatmapStyle,
+        auto_merge: bool,
     ) -> None:
         self._viewer, self._signals, self._runner = viewer, signals, runner
         self.closed = self.is_due = self._refreshing = False
@@ -270,6 +273,7 @@ class Coordinator:
         self.answers = Answers(runner, store, self._on_answer_message)
         self.queries = QueryPoints(viewer, self._on_points, self.palette)
         self.targets = Targets(viewer, self._on_listed, self._on_moved, self.schedule)
+        self.targets.merging.automatic = auto_merge
         self.scene = Scene(viewer, self.targets, self.embedder, self.answers)
         self.regions = Regions(self.scene, self.palette, self._on_regions)
         self.results = Results(
@@ -485,7 +489,7 @@ class Coordinator:
     def _resolve(self) -> ResolvedState:
         images = self.targets.resolve()
         if self.state is None or images is not self.state.images:
-            for sentence in self.targets.split_diverged():
+            for sentence in self.targets.regroup():
                 self._signals.noticed.emit(sentence)
             images = self.targets.resolve()
         return self._builder.build(

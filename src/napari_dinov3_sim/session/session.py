@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, Combination
 from napari_dinov3_sim.session.coordinator import Coordinator, SessionSignals
 from napari_dinov3_sim.session.images.planes import levels_of
-from napari_dinov3_sim.session.images.target import MergedChannels
+from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.query.point_features import PointRole
@@ -62,6 +62,8 @@ class SimilaritySession(SessionSignals):
         Replaces `load_backbone`; see `embed_job.LoadModel`.
     heatmap_style : HeatmapStyle, optional
         Colormap, opacity and blending of the heatmaps.
+    auto_merge : bool, optional
+        Whether channels of one image are searched as one, see `auto_merge`.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class SimilaritySession(SessionSignals):
         recipe: Recipe | None = None,
         load_model: LoadModel | None = None,
         heatmap_style: HeatmapStyle | None = None,
+        auto_merge: bool = True,
     ) -> None:
         self.store = EmbeddingStore(MemoryStore(memory_budget)) if store is None else store
         self._viewer = viewer
@@ -96,6 +99,7 @@ class SimilaritySession(SessionSignals):
             recipe=recipe or Recipe(),
             load_model=load_model or ModelLoader(),
             heatmap_style=heatmap_style or HeatmapStyle(),
+            auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._choose(backbone)
@@ -198,6 +202,29 @@ class SimilaritySession(SessionSignals):
             Whether it was merged with others.
         """
         return self._coordinator.targets.split(image)
+
+    @property
+    def auto_merge(self) -> bool:
+        """Whether two or three layers that are opened as channels of one image are merged.
+
+        They are grayscale, have the same shape and place, and come in colours of their own (red,
+        green, blue, cyan, magenta, yellow), or with names that number channels. What the user has
+        merged or split stays as it is, and so does what is merged when this is turned off.
+        """
+        return self._coordinator.targets.merging.automatic
+
+    @auto_merge.setter
+    def auto_merge(self, wanted: bool) -> None:
+        self._coordinator.targets.set_automatic(wanted)
+
+    @property
+    def channel_groups(self) -> dict[Image, ChannelGroup]:
+        """What was merged, by the layer that stands for all, with a name for lists."""
+        merging = self._coordinator.targets.merging
+        return {
+            merged.lead: ChannelGroup(merged.name, merged.members, merging.is_automatic(merged))
+            for merged in merging.merged()
+        }
 
     @property
     def merged(self) -> dict[Image, tuple[Image | None, Image | None, Image | None]]:
