@@ -181,9 +181,22 @@ class Targets:
         self._forget()
         self._changed()
 
-    def restore_channels(self, grouping: Grouping) -> None:
-        """Merge and split as it was before or after a step of the history."""
-        if self.merging.restore(grouping):
+    @property
+    def edited(self) -> bool:
+        """Whether layers have been merged or split since `snapshot`."""
+        return self.merging.edited
+
+    @edited.setter
+    def edited(self, edited: bool) -> None:
+        self.merging.edited = edited
+
+    def snapshot(self) -> Grouping:
+        """Return which layers are one image."""
+        return self.merging.snapshot()
+
+    def restore(self, snapshot: Grouping) -> None:
+        """Merge and split as it was, as far as the layers are there."""
+        if self.merging.restore(snapshot):
             self._regrouped()
 
     def _regrouped(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
+from napari_dinov3_sim.session.layers.style import darkened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,9 @@ class PointRole:
     positive: bool = True
 
 
-def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[PointRole]:
+def read_roles(
+    layer: Points | Shapes, default: str = DEFAULT_CLASS, *, positive: bool = True
+) -> list[PointRole]:
     """Return the role of each point or shape; what is in the columns is read as far as it can be.
 
     Parameters
@@ -45,6 +48,8 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[Poi
     layer : napari.layers.Points or napari.layers.Shapes
     default : str
         The class of those that have none.
+    positive : bool
+        The sign of those that have none.
     """
     features, count = layer.features, len(layer.data)
     classes = [default] * count
@@ -52,16 +57,20 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[Poi
         if name in features:
             rows = zip(features[name], classes, strict=True)
             classes = [_class_name(value, otherwise) for value, otherwise in rows]
-    signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
+    signs = list(features[SIGN]) if SIGN in features else [None] * count
     return [
-        PointRole(class_name, _is_positive(sign))
+        PointRole(class_name, positive if _is_missing(sign) else _is_positive(sign))
         for class_name, sign in zip(classes, signs, strict=True)
     ]
 
 
 def _class_name(value: Any, default: str = DEFAULT_CLASS) -> str:
-    missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
-    return default if missing or not str(value).strip() else str(value).strip()
+    return default if _is_missing(value) else str(value).strip()
+
+
+def _is_missing(value: Any) -> bool:
+    nothing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
+    return bool(nothing or not str(value).strip())
 
 
 def _is_positive(value: Any) -> bool:
@@ -117,12 +126,6 @@ def add_missing_columns(layer: Points) -> bool:
     return True
 
 
-def rename_class(layer: Points, old: str, new: str) -> None:
-    """Give all points of a class another name."""
-    roles = read_roles(layer)
-    write_roles(layer, [replace(r, class_name=new) if r.class_name == old else r for r in roles])
-
-
 def set_features(layer: Points, features: Any) -> None:
     """Set the columns of a DataFrame; others stay, without values where points are new.
 
@@ -174,16 +177,22 @@ def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     layer.feature_defaults = defaults
     with layer.block_update_properties():
         layer.current_symbol = SYMBOLS[role.positive]
-        layer.current_border_color = palette[role.class_name]
+        layer.current_border_color = colour_of(role, palette)
+
+
+def colour_of(role: PointRole, palette: Palette) -> str:
+    """Return what is drawn in which colour: that of its class, darker if it is negative."""
+    colour = palette[role.class_name]
+    return colour if role.positive else darkened(colour)
 
 
 def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> None:
-    """Colour points by class, and mark negative ones with a cross; nothing is set in vain."""
+    """Colour points by class, negative ones darker and with a cross; nothing is set in vain."""
     from napari.utils.colormaps.standardize_color import transform_color
 
     if not roles:
         return
-    colours = transform_color([palette[role.class_name] for role in roles])
+    colours = transform_color([colour_of(role, palette) for role in roles])
     if not np.array_equal(layer.border_color, colours):
         layer.border_color = colours
     symbols = [SYMBOLS[role.positive] for role in roles]

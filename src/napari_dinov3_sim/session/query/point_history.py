@@ -1,4 +1,4 @@
-"""The history of the query points: the image of each point, and undo."""
+"""The memory of the query points: the image of each point, and all that they were."""
 
 from __future__ import annotations
 
@@ -16,20 +16,14 @@ from napari_dinov3_sim.session.query.point_features import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.layers import Points
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.layers.style import Palette
-
-
-DEPTH = 100
-"""Edits that can be undone."""
-
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class PointsSnapshot:
     """All that the points were.
 
     Attributes
@@ -40,63 +34,21 @@ class Snapshot:
     roles : tuple of PointRole
     sources : tuple of PointOrigin
         The images that they were set on.
-    classes : mapping of str to int
-        All that had a colour, see `Palette.numbers`.
-    features : DataFrame
-        The layer's, with the columns that are the user's.
+    features : DataFrame or None
+        The layer's, with the columns that are the user's; None without a layer.
     """
 
-    ids: tuple[int, ...]
-    coordinates: np.ndarray
-    roles: tuple[PointRole, ...]
-    sources: tuple[PointOrigin, ...]
-    classes: Mapping[str, int]
-    features: Any = field(repr=False)
+    ids: tuple[int, ...] = ()
+    coordinates: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    roles: tuple[PointRole, ...] = ()
+    sources: tuple[PointOrigin, ...] = ()
+    features: Any = field(default=None, repr=False)
 
-    def same_as(self, other: Snapshot) -> bool:
+    def same_as(self, other: PointsSnapshot) -> bool:
         """Whether the points are the same, whatever images they are on by now."""
         return self.roles == other.roles and np.array_equal(
             self.coordinates, other.coordinates, equal_nan=True
         )
-
-
-class UndoHistory:
-    """The states of the points before each edit, the last `DEPTH` of them."""
-
-    def __init__(self) -> None:
-        self._past: list[Snapshot] = []
-        self._present: Snapshot | None = None
-
-    def __len__(self) -> int:
-        return len(self._past)
-
-    def take(self, now: Snapshot, *, edited: bool) -> None:
-        """Take note of the present; what was before an edit can be had back.
-
-        Parameters
-        ----------
-        now : Snapshot
-        edited : bool
-            Whether an edit is complete. In the middle of one, as during a drag, what was before
-            it stays; where nothing has moved, the images that the points are on are followed.
-        """
-        before = self._present
-        if before is None or before.same_as(now):
-            self._present = now
-        elif edited:
-            self._past = [*self._past[-DEPTH + 1 :], before]
-            self._present = now
-
-    def undo(self) -> Snapshot | None:
-        """Return what was before the last edit, or None."""
-        if not self._past:
-            return None
-        self._present = self._past.pop()
-        return self._present
-
-    def clear(self) -> None:
-        """Forget everything: the layer is another one."""
-        self._past, self._present = [], None
 
 
 class _Sentinel:
@@ -158,11 +110,6 @@ class PointMemory:
     with the points, whatever is deleted, pasted or dragged. Neither its place nor its row would
     do: two points may lie at one place, on an image each.
 
-    Parameters
-    ----------
-    palette : Palette
-        Goes back with the points to the classes that there were.
-
     Attributes
     ----------
     ids : list of int
@@ -175,8 +122,8 @@ class PointMemory:
         Whether an edit is complete that has not been remembered yet.
     """
 
-    def __init__(self, palette: Palette) -> None:
-        self._palette, self._history = palette, UndoHistory()
+    def __init__(self) -> None:
+        self._last: PointsSnapshot | None = None
         self.ids: list[int] = []
         self._last_id = 0
         self._places: NDArray[np.float64] = np.empty((0, 0))
@@ -195,7 +142,7 @@ class PointMemory:
         self.coordinates, self.roles, self.sources = np.empty((0, 0)), [], []
         self.ids = []
         self._origins.clear()
-        self._history.clear()
+        self._last, self.edited = None, False
 
     def identify(self, layer: Points) -> bool:
         """Find out which point is in each row, and number the new ones.
@@ -228,19 +175,11 @@ class PointMemory:
         self.edited |= layer is not None and len(layer.data) != len(self.coordinates)
 
     def notices_roles(self, layer: Points) -> bool:
-        """Return whether points say something else by now: that is an edit.
-
-        Columns that are the user's alone are remembered without one.
-        """
+        """Return whether points say something else by now: that is an edit."""
         if read_roles(layer) != self.roles:
             self.edited = True
             return True
-        if not self._is_moved(layer):
-            self._take_note(layer)
         return False
-
-    def _is_moved(self, layer: Points) -> bool:
-        return not np.array_equal(layer.data, self.coordinates, equal_nan=True)
 
     def sources_of(self, layer: Points) -> list[PointOrigin]:
         """Return the image of each point there is now, by what it was before."""
@@ -264,7 +203,6 @@ class PointMemory:
         self.coordinates, self.roles = np.array(layer.data, float), read_roles(layer)
         self.sources = list(sources)
         self._note_origins()
-        self._take_note(layer)
 
     def _ids_by_row(self, places: NDArray[np.float64]) -> list[int]:
         """Return who is in each row if the column does not say: those who were, if in order."""
@@ -278,18 +216,20 @@ class PointMemory:
         known = zip(self.coordinates, self.sources, strict=True)
         self._origins |= dict(zip(self.ids, known, strict=True))
 
-    def _take_note(self, layer: Points) -> None:
-        """Make what was before an edit part of the history, if one is complete."""
-        now = Snapshot(
+    def snapshot(self, layer: Points) -> PointsSnapshot:
+        """Return what the points are; in the middle of a drag, what they were before it."""
+        if self.edited:  # no refresh has seen it yet, maybe
+            self.keep(layer, self.sources_of(layer))
+        now = PointsSnapshot(
             tuple(self.ids),
-            self.coordinates,
-            tuple(self.roles),
+            np.array(layer.data, float),
+            tuple(read_roles(layer)),
             tuple(self.sources),
-            self._palette.numbers,
             layer.features.copy(),
         )
-        self._history.take(now, edited=self.edited)
-        self.edited = False
+        if self._last is None or self.edited or self._last.same_as(now):
+            self._last = now
+        return self._last
 
     def append(self, place: NDArray[np.float64], source: PointOrigin) -> None:
         """Remember a point that is about to be added."""
@@ -297,13 +237,9 @@ class PointMemory:
         self.sources.append(source)
         self._origins[self._last_id + 1] = (place, source)
 
-    def undo(self, layer: Points) -> Snapshot | None:
-        """Go back to what was before the last edit and return it; None if there was none."""
-        if self.edited:  # no refresh has seen it yet
-            self.keep(layer, self.sources_of(layer))
-        before = self._history.undo()
-        if before is None:
-            return None
+    def restore(self, layer: Points, before: PointsSnapshot) -> Any:
+        """Go back to what the points were; return the features that they have by then."""
+        self.identify(layer)
         rows = {number: row for row, number in enumerate(self.ids)}
         former = [rows.get(number) for number in before.ids]
         features = with_users_columns(before.features, layer.features, former)
@@ -311,5 +247,5 @@ class PointMemory:
         self._places = before.coordinates
         self.sources, self.roles = list(before.sources), list(before.roles)
         self._note_origins()
-        self._palette.restore(before.classes)
-        return replace(before, features=features)
+        self._last, self.edited = replace(before, features=features), False
+        return features

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.question import MAX_LABEL_CLASSES, PolygonPick
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, world_points
 from napari_dinov3_sim.session.layer_metadata import is_derived
@@ -106,6 +109,17 @@ class ShapeRegions:
     palette : Palette
     changed : callable
         A bound method.
+    class_name : str, optional
+        The class of shapes whose columns name none; by default, the name of the layer.
+    positive : bool, optional
+        Whether shapes without a sign are on what is meant.
+
+    Attributes
+    ----------
+    left_out : frozenset of str
+        Classes that are not asked.
+    count, outside : int
+        Shapes on a ticked image, and others, as of the last `picks`.
     """
 
     def __init__(
@@ -115,7 +129,12 @@ class ShapeRegions:
         scene: Scene,
         palette: Palette,
         changed: Callable[[], None],
+        *,
+        class_name: str | None = None,
+        positive: bool = True,
     ) -> None:
+        self._class_name, self._positive = class_name, positive
+        self.left_out: frozenset[str] = frozenset()
         self.layer, self._image = layer, image
         self._scene, self._palette, self._changed = scene, palette, changed
         self._centres: NDArray[np.float64] = np.empty((0, layer.ndim))
@@ -175,21 +194,45 @@ class ShapeRegions:
         self._sources = [self._on_its_plane(source) for source in self._sources]
         found: list[PolygonPick] = []
         planes: dict[PlaneKey, Plane] = {}
-        for number, (corners, role) in enumerate(zip(drawn, self._roles(len(drawn)), strict=True)):
+        asked = 0
+        for number, (corners, role) in enumerate(zip(drawn, self.roles(), strict=True)):
+            if role.class_name in self.left_out:
+                continue
+            asked += 1
+            self._palette.add(role.class_name)
             plane, pick = self._pick(number, corners, role)
             if plane is not None and pick is not None:
                 planes[plane.key] = plane
                 found.append(pick)
-        self.count, self.outside = len(found), len(drawn) - len(found)
+        self.count, self.outside = len(found), asked - len(found)
         return found, planes
 
-    def _roles(self, count: int) -> list[PointRole]:
-        roles = []
-        if len(self.layer.features) == count:  # while shapes come and go, it may not be
-            roles = read_roles(self.layer, self.layer.name)
-        for role in roles:
-            self._palette.add(role.class_name)
-        return roles or [PointRole(self.layer.name)] * count
+    def roles(self) -> list[PointRole]:
+        """Return what each shape says."""
+        default = PointRole(self._class_name or self.layer.name, self._positive)
+        if len(self.layer.features) != len(self.layer.data):  # while shapes come and go
+            return [default] * len(self.layer.data)
+        return read_roles(self.layer, default.class_name, positive=default.positive)
+
+    def count_classes(self) -> Counter[str]:
+        """Return how many shapes are of which class."""
+        names = (role.class_name for role in self.roles())
+        return Counter(name for name in names if name not in self.left_out)
+
+    def asks(self, class_name: str) -> bool:
+        """Whether any shape is of a class."""
+        return class_name in self.count_classes()
+
+    @property
+    def origins(self) -> tuple[PointOrigin, ...]:
+        """What is remembered of each shape, as of the last `picks`."""
+        return tuple(self._sources)
+
+    def adopt(self, origins: Sequence[PointOrigin]) -> None:
+        """Take shapes for those that had these origins: they have been put back."""
+        drawn = outlines_of(self.layer)
+        self._centres = np.array([c.mean(axis=0) for c in drawn]).reshape(-1, self.layer.ndim)
+        self._sources = list(origins)
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""
@@ -225,13 +268,29 @@ def _state(layer: Shapes) -> tuple[Any, ...]:
     return tuple(map(str, layer.shape_type)), tuple((c.shape, c.tobytes()) for c in corners)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """The classes that are not asked, by the id of the layer of their regions."""
+
+    classes: Mapping[Hashable, frozenset[str]]
+
+    def same_as(self, other: LeftOut) -> bool:
+        """Whether the same is asked of the layers that both know."""
+        common = self.classes.keys() & other.classes.keys()
+        return all(self.classes[layer_id] == other.classes[layer_id] for layer_id in common)
+
+
 class Regions:
     """The layers whose shapes and labels are queries.
 
     Each polygon, rectangle and ellipse is the mean of the patches below it, weighted by how much
     of each it covers; of lines and paths, the patches they run over. Class and sign are those of
-    the columns ``class`` and ``sign`` of ``layer.features``; without, the class is the name of
-    the layer. Each label above 0 is a class of its own, ``<name of the layer> <label>``.
+    the columns ``class`` and ``sign`` of ``layer.features``; without, those that were given when
+    the layer was added, and else the class is the name of the layer. Each label above 0 is a class
+    of its own, ``<name of the layer> <label>``, unless all are given one.
+
+    The user's layers are never changed. A class that is removed is not asked any more, and the
+    shapes and labels stay; it is asked again when the layer is added again.
 
     Parameters
     ----------
@@ -240,17 +299,24 @@ class Regions:
         Colours of the classes.
     changed : callable
         A bound method, called after every change that matters.
+
+    Attributes
+    ----------
+    edited : bool
+        See `Recorded`; classes are left out together with those of points.
     """
 
     def __init__(self, scene: Scene, palette: Palette, changed: Callable[[], None]) -> None:
         self._scene, self._palette, self._changed = scene, palette, changed
         self._followed: dict[Hashable, ShapeRegions | LabelRegions] = {}
+        self.edited = False
         scene.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that are queries, in the order in which they were added."""
-        return [regions.layer for regions in self._followed.values()]
+        """The user's layers that are queries, in the order in which they were added."""
+        layers = [regions.layer for regions in self._followed.values()]
+        return [layer for layer in layers if not is_derived(layer)]
 
     @property
     def count(self) -> int:
@@ -270,7 +336,13 @@ class Regions:
         layers = self._scene.viewer.layers
         return [layer for layer in layers if _is_drawn(layer) and not is_derived(layer)]
 
-    def add(self, layer: Shapes | Labels, image: Image | None = None) -> None:
+    def add(
+        self,
+        layer: Shapes | Labels,
+        image: Image | None = None,
+        class_name: str | None = None,
+        positive: bool = True,
+    ) -> None:
         """Make the shapes or labels of a layer queries, and follow every change of them.
 
         Parameters
@@ -279,6 +351,10 @@ class Regions:
         image : napari.layers.Image, optional
             The image they lie on; by default, and where they do not lie on it, the topmost
             visible one that is searched. It is remembered for as long as they lie on it.
+        class_name : str, optional
+            The class of all labels, or of the shapes whose columns name none.
+        positive : bool, optional
+            Whether they are on what is meant; for shapes whose columns do not say.
 
         Raises
         ------
@@ -288,8 +364,17 @@ class Regions:
         self._check(layer, image)
         self.remove(layer, notify=False)
         image_id = None if image is None else image.unique_id
-        self._followed[layer.unique_id] = self._follow(layer, image_id)
+        role = None if class_name is None else class_name.strip() or None
+        self._followed[layer.unique_id] = self._follow(layer, image_id, role, positive=positive)
         self._changed()
+
+    def follow_drawn(self, layer: Shapes) -> ShapeRegions:
+        """Make the shapes of our own layer queries."""
+        found = ShapeRegions(
+            layer, None, self._scene, self._palette, self._changed, class_name=DEFAULT_CLASS
+        )
+        self._followed[layer.unique_id] = found
+        return found
 
     def _check(self, layer: Layer, image: Image | None) -> None:
         if layer not in self.candidates():
@@ -303,14 +388,30 @@ class Regions:
             )
 
     def _follow(
-        self, layer: Shapes | Labels, image_id: Hashable | None
+        self,
+        layer: Shapes | Labels,
+        image_id: Hashable | None,
+        class_name: str | None,
+        *,
+        positive: bool,
     ) -> ShapeRegions | LabelRegions:
         from napari.layers import Labels
 
+        scene, changed = self._scene, self._changed
         if not isinstance(layer, Labels):
-            return ShapeRegions(layer, image_id, self._scene, self._palette, self._changed)
-        labelled = LabelRegions(layer, image_id, self._scene, self._changed)
-        found = labelled.classes_in_memory()
+            return ShapeRegions(
+                layer,
+                image_id,
+                scene,
+                self._palette,
+                changed,
+                class_name=class_name,
+                positive=positive,
+            )
+        labelled = LabelRegions(
+            layer, image_id, scene, changed, class_name=class_name, positive=positive
+        )
+        found = len(labelled.count_classes())
         if found > MAX_LABEL_CLASSES:
             labelled.close()
             raise SimilarityError(
@@ -326,6 +427,29 @@ class Regions:
             regions.close()
             if notify:
                 self._changed()
+
+    # -- classes ----------------------------------------------------------------------------
+
+    def count_classes(self) -> Counter[str]:
+        """Return how many shapes and labels are of which class."""
+        return sum((regions.count_classes() for regions in self._followed.values()), Counter())
+
+    def leave_out(self, class_name: str) -> None:
+        """Ask a class no more, in the layers that ask it now."""
+        for regions in self._followed.values():
+            if regions.asks(class_name):
+                regions.left_out |= {class_name}
+                self._changed()
+
+    def snapshot(self) -> LeftOut:
+        """Return which classes are left out."""
+        return LeftOut({i: regions.left_out for i, regions in self._followed.items()})
+
+    def restore(self, snapshot: LeftOut) -> None:
+        """Leave out what was left out, in the layers that are still queries."""
+        for layer_id, regions in self._followed.items():
+            regions.left_out = snapshot.classes.get(layer_id, regions.left_out)
+        self._changed()
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
         """Return the picks of all regions, and the planes that they lie on."""
