@@ -488,6 +488,7 @@ class Coordinator:
         before = self.palette.snapshot()
         with self._held():  # not before the layers have the former names
             done = go()
+        self._picks.regions_changed()
         names = {number: name for name, number in self.palette.numbers.items()}
         for name, number in before.numbers.items():
             if name not in self.palette and number in names:
