@@ -139,18 +139,18 @@ def test_what_is_done_after_undo_takes_the_place_of_what_was_undone(session, ima
 
 
 def test_a_shape_that_is_dragged_is_one_step_and_where_it_was_is_remembered(session, image, box):
-    layer = box()
+    layer, moved = box(), SQUARE + np.array([12, 8])
     for _ in range(4):  # as napari does it: no data event before the button is released
         layer._data_view.shift(0, np.array([3, 2]))
         layer.refresh()
     layer.events.data(
         value=layer.data, action=ActionType.CHANGED, data_indices=(0,), vertex_indices=((),)
     )
-    np.testing.assert_array_equal(layer.data[0], SQUARE + [12, 8])
+    np.testing.assert_array_equal(layer.data[0], moved)
     assert session.undo()
     np.testing.assert_array_equal(layer.data[0], SQUARE)
     assert session.redo()
-    np.testing.assert_array_equal(layer.data[0], SQUARE + [12, 8])
+    np.testing.assert_array_equal(layer.data[0], moved)
     session.undo()
     assert session.undo()
     assert len(layer.data) == 0
