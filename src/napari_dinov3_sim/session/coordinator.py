@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
@@ -14,10 +19,13 @@ from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
+from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
+from napari_dinov3_sim.session.query.history import History
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.query.points import QueryPoints
 from napari_dinov3_sim.session.query.question_builder import PickCollector, QuestionBuilder
 from napari_dinov3_sim.session.query.regions import Regions
+from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
@@ -36,7 +44,7 @@ from napari_dinov3_sim.session.worker_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from queue import SimpleQueue
 
     import numpy as np
@@ -223,10 +231,13 @@ class Coordinator:
     load_model : callable
         Loads a backbone by name, in the worker.
     heatmap_style : HeatmapStyle
+    auto_merge : bool
+        Whether channels of one image are merged when they are opened.
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, results, interaction, overlays, scene, palette
+    targets, embedder, answers, queries, regions, drawn, results, interaction, overlays, scene,
+    palette
         The parts of a session.
     combination : str
         How the picks of a class are combined.
@@ -253,6 +264,7 @@ class Coordinator:
         recipe: Recipe,
         load_model: LoadModel,
         heatmap_style: HeatmapStyle,
+        auto_merge: bool,
     ) -> None:
         self._viewer, self._signals, self._runner = viewer, signals, runner
         self.closed = self.is_due = self._refreshing = False
@@ -268,10 +280,14 @@ class Coordinator:
         self.overlays = Overlays(viewer, heatmap_style, self.palette)
         self.embedder = Embedder(runner, load_model, store, recipe, self._on_embed_message)
         self.answers = Answers(runner, store, self._on_answer_message)
-        self.queries = QueryPoints(viewer, self._on_points, self.palette)
+        self.queries = QueryPoints(viewer, self._on_points, self.palette, self._on_noted)
         self.targets = Targets(viewer, self._on_listed, self._on_moved, self.schedule)
+        self.targets.merging.automatic = auto_merge
         self.scene = Scene(viewer, self.targets, self.embedder, self.answers)
         self.regions = Regions(self.scene, self.palette, self._on_regions)
+        self.drawn = DrawnRegions(
+            self.scene, self.regions, self.palette, lambda: self.queries.role, self._on_regions
+        )
         self.results = Results(
             self.scene,
             runner,
@@ -301,6 +317,16 @@ class Coordinator:
             failures=self.failures,
             notices=notices,
             changed=self.schedule,
+        )
+        self._history = History(
+            (
+                self.palette,
+                self.targets,
+                self.results.saved,
+                self.regions,
+                self.drawn,
+                self.queries,
+            )
         )
         self._status = StatusReporter(signals.status_changed.emit, signals.steps_changed.emit)
         self._preload = LibraryPreload(self.schedule)
@@ -340,6 +366,7 @@ class Coordinator:
         self.interaction.close()
         self.overlays.close()
         self.queries.forget()
+        self.drawn.forget()
         self.regions.close()
         self.results.close()
         self.targets.close()
@@ -360,8 +387,7 @@ class Coordinator:
         """Ask a saved query as it was asked when it was saved; points to come refine it."""
         if query is not None:
             self.combination = query.combination
-            self.overlays.recolour()
-            self.queries.draw()
+            self._recolour()
             if not len(self.queries):
                 role = PointRole(query.classes[0].name, self.queries.role.positive)
                 self.queries.set_role(role)
@@ -398,39 +424,160 @@ class Coordinator:
 
     def set_class_colour(self, class_name: str, colour: str) -> None:
         """Draw a class in another colour, wherever it is drawn."""
-        self.palette.assign(class_name, colour)
-        self.overlays.recolour()
-        self.queries.draw()
-        self.queries.set_role(self.queries.role)  # the next point is drawn in it, too
+        with self.edit():
+            self.palette.assign(class_name, colour)
+            self._recolour()
+
+    # -- edits and their history -----------------------------------------------------------
+
+    @contextmanager
+    def edit(self) -> Iterator[None]:
+        """Make all that is done in a ``with`` block one step, and look at it afterwards only."""
+        self.note()
+        with self._held():
+            yield
+        self.note(edited=True)
         self.schedule()
 
-    def rename_class(self, old: str, new: str) -> None:
-        """Give a class another name; it keeps its points and its colour."""
-        self._rename_layers(old, new)
-        self.queries.rename_class(old, new)
-        self.answers.forget()  # regions may still ask for the old one, whose layers are gone
-        self.schedule()
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Refresh nothing before a change of several parts is complete."""
+        before, self._refreshing = self._refreshing, True
+        try:
+            yield
+        finally:
+            self._refreshing = before
+
+    def note(self, *, edited: bool = False) -> None:
+        """Take note of the present; see `History.note`."""
+        if self.queries.lost:
+            self.queries.lost = False
+            self._history.clear()
+        self._history.note(edited=edited)
+
+    def _on_noted(self) -> None:
+        if not self._refreshing:
+            self.note()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to undo."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an edit that was undone can be had again."""
+        return self._history.can_redo
 
     def undo(self) -> bool:
-        """Take the last edit of the query points back; return whether there was one.
+        """Take the last edit back; return whether there was one."""
+        self.note()
+        return self._travel(self._history.undo)
+
+    def redo(self) -> bool:
+        """Take back what was undone last; return whether there was such a thing."""
+        self.note()
+        return self._travel(self._history.redo)
+
+    def _travel(self, go: Callable[[], bool]) -> bool:
+        """Go one step through the history.
 
         A class that was renamed has its former name again, and its layers and the next point go
         with it.
         """
-        before = self.palette.numbers
-        self._refreshing = True  # not before the layers have the former names
-        try:
-            done = self.queries.undo()
-        finally:
-            self._refreshing = False
+        before = self.palette.snapshot()
+        with self._held():  # not before the layers have the former names
+            done = go()
+        self._picks.regions_changed()
         names = {number: name for name, number in self.palette.numbers.items()}
-        for name, number in before.items():
+        for name, number in before.numbers.items():
             if name not in self.palette and number in names:
                 self._rename_layers(name, names[number])
-                if self.queries.role.class_name == name:
-                    self.queries.set_role(PointRole(names[number], self.queries.role.positive))
+                self._follow_role(name, names[number])
+        if self.queries.role.class_name not in self.palette:
+            self._leave_class(self.queries.role.class_name)
+        if self.palette.snapshot() != before:
+            self._recolour()
         self.schedule()
         return done
+
+    def _follow_role(self, old: str, new: str) -> None:
+        """Let the next point belong to a class under its new name."""
+        role = self.queries.role
+        if role.class_name == old:
+            self.queries.set_role(replace(role, class_name=new))
+
+    def _leave_class(self, class_name: str) -> None:
+        """Let the next point belong to another class than one that there is no more."""
+        self._follow_role(class_name, next(iter(self.palette.names), DEFAULT_CLASS))
+
+    def _recolour(self) -> None:
+        self.overlays.recolour()
+        self.queries.draw()
+        self.drawn.draw()
+        self.queries.set_role(self.queries.role)  # the next point is drawn in it, too
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class another name; it keeps its points and its colour."""
+        with self.edit():
+            self._rename_layers(old, new)
+            role = self.queries.role
+            self.palette.rename(old, new)
+            self.queries.rename_class(old, new)
+            self.drawn.rename_class(old, new)
+            if role.class_name == old:
+                self.queries.set_role(replace(role, class_name=new))
+            self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+
+    def remove_class(self, class_name: str) -> None:
+        """Delete the points and the drawn regions of a class, and ask it no more."""
+        with self.edit():
+            self.queries.remove_class(class_name)
+            self.drawn.remove_class(class_name)
+            self.regions.leave_out(class_name)
+            self.results.saved.remove_class(class_name)
+            self.palette.remove(class_name)
+            self._leave_class(class_name)
+            self._picks.regions_changed()
+
+    def move_selected(self, class_name: str | None, positive: bool | None) -> int:
+        """Let selected points and drawn regions say something else; return how many did.
+
+        Those of the layer that is active, if it is one of ours.
+        """
+        active = self._viewer.layers.selection.active
+        parts = [part for part in (self.queries, self.drawn) if part.layer is not None]
+        moved = 0
+        with self.edit():
+            for part in [part for part in parts if part.layer == active] or parts:
+                roles, before = part.roles(), part.roles()
+                for row in part.selected():
+                    role = roles[row]
+                    roles[row] = PointRole(
+                        role.class_name if class_name is None else class_name,
+                        role.positive if positive is None else positive,
+                    )
+                moved += sum(one != other for one, other in zip(roles, before, strict=True))
+                part.set_roles(roles)
+        return moved
+
+    def class_counts(self) -> dict[str, ClassCounts]:
+        """Return how many points and regions say what a class is."""
+        points, regions = Counter(self.queries.roles()), self.regions.count_classes()
+        names = dict.fromkeys((*self.palette.names, *(role.class_name for role in points)))
+        return {
+            name: ClassCounts(
+                points[PointRole(name)], points[PointRole(name, positive=False)], regions[name]
+            )
+            for name in (*names, *(name for name in regions if name not in names))
+        }
+
+    def start_box(self) -> None:
+        """Make ready for a box to be drawn around something, by one drag."""
+        if self.interaction.viewboxes is not None:
+            raise SimilarityError("A box is drawn in one view; turn side by side off first.")
+        self.drawn.start_box()
+        self.queries.raise_to_top()
 
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.rename_class(old, new)
@@ -463,12 +610,17 @@ class Coordinator:
 
     def _refresh_once(self) -> None:
         self.queries.check_layer()
+        self.drawn.check_layer()
         if self.queries_due and self._preload.is_ready:
             self.make_queries()
         old, new = self.state, self._resolve()
         self.state = new
         if old is None or old.picked is not new.picked:
             self.queries.draw()
+            self.drawn.draw()
+        self.note()
+        if self.drawn.take_box():
+            self.queries.activate()
         self._work(new)
         busy = self.busy
         if old is not None and old.picked.picks != new.picked.picks:
@@ -485,7 +637,7 @@ class Coordinator:
     def _resolve(self) -> ResolvedState:
         images = self.targets.resolve()
         if self.state is None or images is not self.state.images:
-            for sentence in self.targets.split_diverged():
+            for sentence in self.targets.regroup():
                 self._signals.noticed.emit(sentence)
             images = self.targets.resolve()
         return self._builder.build(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
-LayerRole = Literal["query", "heatmap", "class map", "result", "outline", "mirror"]
+LayerRole = Literal["query", "regions", "heatmap", "class map", "result", "outline", "mirror"]
 
 HELPERS: tuple[LayerRole, ...] = ("outline", "mirror")
 """Roles of layers that are drawn for another layer; nobody looks for them in a list."""

@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ClassCounts:
+    """How much says what a class is.
+
+    Attributes
+    ----------
+    positive, negative : int
+        Query points.
+    regions : int
+        Shapes and labels of both signs; of labels in a file, only those that were read.
+    """
+
+    positive: int = 0
+    negative: int = 0
+    regions: int = 0
+
+
+@dataclass(frozen=True)
 class PickCounts:
     """What the status line says of picks.
 

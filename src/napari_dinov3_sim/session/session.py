@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, Combination
 from napari_dinov3_sim.session.coordinator import Coordinator, SessionSignals
 from napari_dinov3_sim.session.images.planes import levels_of
-from napari_dinov3_sim.session.images.target import MergedChannels
+from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.query.point_features import PointRole
@@ -23,16 +23,17 @@ from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Points
+    from napari.layers import Image, Labels, Points, Shapes
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.query.regions import Regions
+    from napari_dinov3_sim.session.resolved_state import ClassCounts
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.status import StepStatus
     from napari_dinov3_sim.session.worker_messages import Progress
@@ -62,6 +63,8 @@ class SimilaritySession(SessionSignals):
         Replaces `load_backbone`; see `embed_job.LoadModel`.
     heatmap_style : HeatmapStyle, optional
         Colormap, opacity and blending of the heatmaps.
+    auto_merge : bool, optional
+        Whether channels of one image are searched as one, see `auto_merge`.
 
     Attributes
     ----------
@@ -83,6 +86,7 @@ class SimilaritySession(SessionSignals):
         recipe: Recipe | None = None,
         load_model: LoadModel | None = None,
         heatmap_style: HeatmapStyle | None = None,
+        auto_merge: bool = True,
     ) -> None:
         self.store = EmbeddingStore(MemoryStore(memory_budget)) if store is None else store
         self._viewer = viewer
@@ -96,6 +100,7 @@ class SimilaritySession(SessionSignals):
             recipe=recipe or Recipe(),
             load_model=load_model or ModelLoader(),
             heatmap_style=heatmap_style or HeatmapStyle(),
+            auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._choose(backbone)
@@ -182,7 +187,9 @@ class SimilaritySession(SessionSignals):
         ImageError
             They cannot be one image; the sentence says why.
         """
-        self._coordinator.targets.merge(MergedChannels.of(channels))
+        merged = MergedChannels.of(channels)
+        with self._coordinator.edit():
+            self._coordinator.targets.merge(merged)
 
     def split_channels(self, image: Image) -> bool:
         """Search layers one by one again.
@@ -197,7 +204,31 @@ class SimilaritySession(SessionSignals):
         bool
             Whether it was merged with others.
         """
-        return self._coordinator.targets.split(image)
+        with self._coordinator.edit():
+            return self._coordinator.targets.split(image)
+
+    @property
+    def auto_merge(self) -> bool:
+        """Whether two or three layers that are opened as channels of one image are merged.
+
+        They are grayscale, have the same shape and place, and come in colours of their own (red,
+        green, blue, cyan, magenta, yellow), or with names that number channels. What the user has
+        merged or split stays as it is, and so does what is merged when this is turned off.
+        """
+        return self._coordinator.targets.merging.automatic
+
+    @auto_merge.setter
+    def auto_merge(self, wanted: bool) -> None:
+        self._coordinator.targets.set_automatic(wanted)
+
+    @property
+    def channel_groups(self) -> dict[Image, ChannelGroup]:
+        """What was merged, by the layer that stands for all, with a name for lists."""
+        merging = self._coordinator.targets.merging
+        return {
+            merged.lead: ChannelGroup(merged.name, merged.members, merging.is_automatic(merged))
+            for merged in merging.merged()
+        }
 
     @property
     def merged(self) -> dict[Image, tuple[Image | None, Image | None, Image | None]]:
@@ -335,6 +366,7 @@ class SimilaritySession(SessionSignals):
                 f"pixels; choose x from 0 to {width - 1} and y from 0 to {height - 1}."
             )
         queries.ensure(layer)
+        self._coordinator.note()
         role = queries.role
         chosen = PointRole(
             class_name or role.class_name, role.positive if positive is None else positive
@@ -344,6 +376,7 @@ class SimilaritySession(SessionSignals):
     def new_queries(self) -> None:
         """Make the Points layer active and ready for clicks, and make it if it is gone."""
         self._coordinator.make_queries()
+        self._coordinator.drawn.awaiting_box = False
         self._coordinator.queries.activate()
         self._coordinator.schedule()
 
@@ -354,9 +387,7 @@ class SimilaritySession(SessionSignals):
 
     @class_name.setter
     def class_name(self, class_name: str) -> None:
-        name = class_name.strip()
-        if not name:
-            raise SimilarityError("A class needs a name; give at least one letter.")
+        name = self._checked(class_name)
         self._coordinator.palette.add(name)
         self._coordinator.queries.set_role(PointRole(name, self.positive))
         self.queried.emit()
@@ -380,10 +411,71 @@ class SimilaritySession(SessionSignals):
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
-        name = new.strip()
+        self._coordinator.rename_class(old, self._checked(new))
+
+    def remove_class(self, name: str) -> None:
+        """Ask a class no more: its points and the regions drawn in our layer are deleted.
+
+        Shapes and labels of the user's own layers stay, and are not asked under this name until
+        their layer is added again. A loaded query goes on without the class; its file keeps it.
+        All of it can be undone.
+        """
+        self._coordinator.remove_class(name)
+
+    def move_selected(self, class_name: str | None = None, positive: bool | None = None) -> int:
+        """Give the selected points, or regions drawn in our layer, another class or sign.
+
+        Parameters
+        ----------
+        class_name : str, optional
+            By default each keeps its class.
+        positive : bool, optional
+            By default each keeps its sign.
+
+        Returns
+        -------
+        int
+            How many say something else than before.
+        """
+        name = None if class_name is None else self._checked(class_name)
+        return self._coordinator.move_selected(name, positive)
+
+    @property
+    def class_counts(self) -> Mapping[str, ClassCounts]:
+        """How many positive and negative points, and how many regions, each class has."""
+        self._coordinator.palette.add(self.class_name)
+        return self._coordinator.class_counts()
+
+    def start_box(self) -> None:
+        """Make ready for one box: the next drag draws it, and asks what is in it.
+
+        It belongs to the present class, as a positive or a negative region. Then the Points layer
+        is active again. Boxes, and all other shapes that are drawn in this layer, are in the
+        Shapes layer *DINOv3 regions*.
+
+        Raises
+        ------
+        SimilarityError
+            There is no image, or more than one plane is shown at once.
+        """
+        self._coordinator.start_box()
+
+    @property
+    def awaiting_box(self) -> bool:
+        """Whether the next drag draws a box; see `start_box`."""
+        return self._coordinator.drawn.awaiting_box
+
+    @property
+    def drawn_regions(self) -> Shapes | None:
+        """The Shapes layer of `start_box`; None before the first."""
+        return self._coordinator.drawn.layer
+
+    @staticmethod
+    def _checked(class_name: str) -> str:
+        name = class_name.strip()
         if not name:
             raise SimilarityError("A class needs a name; give at least one letter.")
-        self._coordinator.rename_class(old, name)
+        return name
 
     @property
     def combination(self) -> Combination:
@@ -415,8 +507,27 @@ class SimilaritySession(SessionSignals):
         return dict(self._coordinator.handler.histograms)
 
     def undo(self) -> bool:
-        """Take the last edit of the query points back; return whether there was one."""
+        """Take the last edit back; return whether there was one.
+
+        Edits are: points and regions in our layers that come, go, are moved, or get another class
+        or sign; classes that are renamed, removed or get another colour; channels that are merged
+        or split. The Points layer is where it begins: when it is thrown away, so is the history.
+        """
         return self._coordinator.undo()
+
+    def redo(self) -> bool:
+        """Do again what was undone last; return whether there was such an edit."""
+        return self._coordinator.redo()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has something to take back."""
+        return self._coordinator.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has something to do again: nothing was edited since `undo`."""
+        return self._coordinator.can_redo
 
     @property
     def all_planes(self) -> bool:

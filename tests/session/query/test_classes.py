@@ -225,6 +225,20 @@ def test_undo_leaves_what_was_noted_since_of_the_points_that_stay(session, image
     assert list(points.features["note"]) == ["a", "b again"]
 
 
+def test_undo_takes_a_column_that_holds_something_else_by_now(session, image):
+    session.add_query(image, 5, 5)
+    points = session.queries
+    points.features = points.features.assign(note=[1.5])
+    points.selected_data = {0}
+    points.remove_selected()
+    points.features = points.features.assign(note=np.empty(0, object))
+    session.add_query(image, 15, 15)
+    points.features = points.features.assign(note=["text"])
+    assert session.undo()
+    assert session.undo()
+    assert list(points.features["note"]) == [1.5]
+
+
 def names(session, image, *classes):
     return [session.heatmaps_of(class_name)[image].name for class_name in classes]
 

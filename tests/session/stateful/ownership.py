@@ -86,9 +86,9 @@ class Ownership(Record):
         points = self.session.queries
         before, next_note = self.points_now(), self.next_note()
         yield points
+        new = len(self.said) - len(self.ids)
         self.notes += [next_note] * (len(self.said) - len(self.notes))
-        if len({tuple(point) for point in points.data}) < len(points.data):
-            self.believe_the_session()
+        self.ids += [next(self.numbers) for _ in range(new)]
         self.settle()
         same = np.array_equal(before.coordinates, points.data) and before.said == self.said
         if not same:
@@ -102,31 +102,34 @@ class Ownership(Record):
 
     def points_now(self) -> Before:
         data = self.session.queries.data.copy()
-        said, owner, notes = list(self.said), list(self.owner), list(self.notes)
-        return Before(data, said, owner, notes, self.session.classes)
+        rows = (list(rows) for rows in (self.ids, self.said, self.owner, self.notes))
+        return Before(data, *rows, self.session.classes)
 
     def take_back(self, before: Before, now: Before) -> None:
         """Let the points be what they were; what was noted of those that stay is kept."""
-        self.said, self.owner = list(before.said), list(before.owner)
-        self.notes = [
-            before.notes[number] if at is None else now.notes[at]
-            for number, at in enumerate(former_selves(before.coordinates, now.coordinates))
-        ]
+        kept = dict(zip(now.ids, now.notes, strict=True))
+        noted = dict(zip(before.ids, before.notes, strict=True))
+        self.ids, self.said, self.owner = list(before.ids), list(before.said), list(before.owner)
+        self.notes = [kept.get(number, noted[number]) for number in self.ids]
 
+    def sort_by_place(self, places) -> None:
+        """Let points be known by their places after a program has put those in another order.
 
-def former_selves(new, old) -> list:
-    """For each point, the number of what it was before an edit; None if it was not there."""
-    found = [None] * len(new)
-    left = set(range(len(old)))
-    for rule in (lambda i, j: i == j and same(new[i], old[j]), lambda i, j: same(new[i], old[j])):
-        for i in range(len(new)):
-            at = next((j for j in sorted(left) if rule(i, j)), None)
-            if found[i] is None and at is not None:
-                found[i] = at
-                left.discard(at)
-    if len(new) == len(old):
-        found = [i if at is None and i in left else at for i, at in enumerate(found)]
-    return found
+        What they say stays with the rows.
+        """
+        before = self.session.queries.data
+        left = list(range(len(before)))
+        rows: list = [None] * len(places)
+        for row, place in enumerate(places):
+            if same(before[row], place):
+                rows[row] = row
+                left.remove(row)
+        for row, place in enumerate(places):
+            if rows[row] is None:
+                rows[row] = next(at for at in left if same(before[at], place))
+                left.remove(rows[row])
+        self.ids = [self.ids[row] for row in rows]
+        self.owner = [self.owner[row] for row in rows]
 
 
 def same(one, other) -> bool:

@@ -71,7 +71,7 @@ class PointRules:
         with naive.edit() as points:
             points.selected_data = gone
             kept = [i for i in range(len(naive.said)) if i not in gone]
-            for name in ("owner", "said", "notes"):
+            for name in ("ids", "owner", "said", "notes"):
                 setattr(naive, name, [getattr(naive, name)[i] for i in kept])
             points.remove_selected()
 
@@ -120,9 +120,26 @@ class PointRules:
     @precondition(lambda self: len(self.naive.said) > 1)
     @rule()
     def reverse_points(self):
+        self.reverse_places()
+
+    def reverse_places(self):
+        """As a program may; what the points say stays with the rows."""
         with self.naive.edit() as points:
-            self.naive.owner.reverse()
-            points.data = points.data[::-1].copy()
+            places = points.data[::-1].copy()
+            self.naive.sort_by_place(places)
+            points.data = places
+
+    @precondition(lambda self: len(self.naive.said) > 1)
+    @rule()
+    def sort_points(self):
+        """The other way round, with all that they say; a program sets one after the other."""
+        naive, names = self.naive, ("ids", "owner", "said", "notes")
+        wanted = {name: getattr(naive, name)[::-1] for name in names}
+        features = self.session.queries.features[::-1]
+        self.reverse_places()
+        with naive.edit() as points:
+            vars(naive).update(wanted)
+            points.features = features
 
     @with_points
     @rule(move=MOVE)
@@ -203,7 +220,7 @@ class PointRules:
     def throw_the_points_away(self):
         naive = self.naive
         naive.viewer.layers.remove(self.session.queries)
-        naive.owner, naive.said, naive.notes, naive.past = [], [], [], []
+        naive.ids, naive.owner, naive.said, naive.notes, naive.past = [], [], [], [], []
         naive.noted = False
         naive.check_all()
         self.session.new_queries()

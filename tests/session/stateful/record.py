@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ class Before(NamedTuple):
     """What the points were before an edit."""
 
     coordinates: np.ndarray
+    ids: list
     said: list
     owner: list
     notes: list
@@ -67,6 +69,8 @@ class Record:
         self.ticked: set = set()
         self.merges: list[tuple] = []
         self.model = MODELS[0]
+        self.numbers = count()
+        self.ids: list[int] = []
         self.owner: list = []
         self.said: list[Said] = []
         self.notes: list = []

@@ -103,8 +103,7 @@ def build_class_queries(
 def _gather(
     question: Question, states: Mapping[PlaneKey, PatchImageState]
 ) -> dict[str, _Gathered]:
-    named = (pick for pick in question.picks if not isinstance(pick, LabelsPick))
-    gathered = {pick.class_name: _Gathered() for pick in named}  # those of labels come last
+    gathered = {name: _Gathered() for name in question.classes}  # those of labels come last
     for pick in question.picks:
         for class_name, positive, vector in _vectors(pick, states):
             found = gathered.setdefault(class_name, _Gathered())
@@ -161,7 +160,7 @@ def _region_vectors(
 
     if isinstance(pick, LabelsPick):
         for class_name, vector in _label_vectors(pick, state):
-            yield class_name, True, vector
+            yield class_name, pick.positive, vector
         return
     coverage = coverage_of_polygon(np.asarray(pick.vertices), state.grid)
     if coverage.any():
@@ -187,12 +186,14 @@ def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[s
     labels = labels_over_image(pick, state)
     _check_number(pick, labels)
     for number, coverage in label_coverages(labels, state.grid).items():
-        yield f"{pick.name} {number}", region_vector(state, coverage)
+        class_name = pick.class_of(number)
+        if class_name not in pick.left_out:
+            yield class_name, region_vector(state, coverage)
 
 
 def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:
     """Raise `PointError` for more labels than can be classes."""
-    found = len(_ids(labels))
+    found = len(_ids(labels)) if pick.class_name is None else 0
     if found > MAX_LABEL_CLASSES:
         raise PointError(
             f"{pick.name} has {found} labels, and each would be a class with heatmaps of its own; "

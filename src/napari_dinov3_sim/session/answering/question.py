@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class PolygonPick:
 
 @dataclass(frozen=True)
 class LabelsPick:
-    """The regions of a Labels layer; each id above 0 is a class.
+    """The regions of a Labels layer; each id above 0 is a class, or one region of a class.
 
     Attributes
     ----------
@@ -70,6 +70,11 @@ class LabelsPick:
         ``matrix @ (y, x) + offset``, row by row.
     labels : array_like, shape (H, W)
         Not compared; `source` says which it is.
+    class_name : str or None
+        The class of all of them; None where each is a class of its own.
+    positive : bool
+    left_out : frozenset of str
+        Classes that are not asked.
     """
 
     plane: PlaneKey
@@ -78,6 +83,18 @@ class LabelsPick:
     matrix: tuple[float, ...]
     offset: tuple[float, ...]
     labels: Any = field(compare=False, repr=False)
+    class_name: str | None = None
+    positive: bool = True
+    left_out: frozenset[str] = frozenset()
+
+    def class_of(self, number: int) -> str:
+        """Return the class of a label."""
+        return class_of_label(self.name, number, self.class_name)
+
+
+def class_of_label(name: str, number: int, class_name: str | None) -> str:
+    """Return the class of a label of a layer: its own, or that of all of them."""
+    return f"{name} {number}" if class_name is None else class_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +142,21 @@ class Question:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes of points and polygons, in the order of their first pick."""
-        named = (pick.class_name for pick in self.picks if not isinstance(pick, LabelsPick))
-        return tuple(dict.fromkeys(named))
+        """Names of the classes that are known before labels are read, by their first pick."""
+        return tuple(dict.fromkeys(named_classes(self.picks)))
+
+
+def named_classes(picks: Iterable[AnyPick]) -> Iterator[str]:
+    """Yield the class of each pick, but for labels that are a class each: a worker reads them."""
+    for pick in picks:
+        if pick.class_name is not None:
+            yield pick.class_name
 
 
 def has_rivals(picks: Iterable[AnyPick]) -> bool:
     """Whether there may be several classes, of which one wins each patch."""
-    picks = tuple(picks)
-    labelled = any(isinstance(pick, LabelsPick) for pick in picks)
-    return labelled or len({getattr(pick, "class_name", pick) for pick in picks}) > 1
+    found = {pick.class_name for pick in picks}
+    return None in found or len(found) > 1
 
 
 def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
@@ -144,10 +166,9 @@ def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
 
 def classes_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
     """Return the classes of which only what is not meant is picked: they get no heatmap."""
-    named = [pick for pick in picks if not isinstance(pick, LabelsPick)]
-    meant = {pick.class_name for pick in named if _is_positive(pick)}
-    return tuple(dict.fromkeys(pick.class_name for pick in named if pick.class_name not in meant))
+    meant = set(named_classes(pick for pick in picks if _is_positive(pick)))
+    return tuple(dict.fromkeys(name for name in named_classes(picks) if name not in meant))
 
 
 def _is_positive(pick: AnyPick) -> bool:
-    return not isinstance(pick, Pick | PolygonPick) or pick.positive
+    return isinstance(pick, VectorPick) or pick.positive

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.session.images.channel_groups import common_name
 from napari_dinov3_sim.session.images.planes import levels_of, refusal
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class MergedChannels:
 
     @property
     def name(self) -> str:
-        """What the image is called: after all of its channels."""
-        return " + ".join(layer.name for layer in self.members)
+        """What the image is called: what the names of its channels share, else all of them."""
+        return common_name([str(layer.name) for layer in self.members])
 
     def role(self, layer: Image) -> str:
         """Say which channel a layer is, as a reason not to search it by itself."""
@@ -79,6 +80,30 @@ class MergedChannels:
             np.broadcast_to(black, shape) if layer is None else levels_of(layer)[level]
             for layer in self.channels
         )
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that are one image, for a list of images.
+
+    Attributes
+    ----------
+    name : str
+        What the image is called.
+    channels : tuple of Image
+    automatic : bool
+        Whether they were merged when they were opened, and not by the user.
+    """
+
+    name: str
+    channels: tuple[Image, ...]
+    automatic: bool
+
+    @property
+    def label(self) -> str:
+        """The name and how many there are, as in ``cells (3 channels)``."""
+        count = len(self.channels)
+        return f"{self.name} ({count} channel{'s' if count > 1 else ''})"
 
 
 @dataclass(eq=False)
@@ -111,7 +136,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What it is called; the first of several channels is called after all of them."""
+        """What it is called; the first of several channels stands for all of them."""
         if self.merged is None or self.merged.lead != self.layer:
             return str(self.layer.name)
         return self.merged.name

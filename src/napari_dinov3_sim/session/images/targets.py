@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from napari_dinov3_sim.session.images.channels import Grouping
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.images.target import MergedChannels
     from napari_dinov3_sim.session.images.transforms import PlaneTransform
@@ -102,6 +103,7 @@ class Targets:
         reason = refusal(layer)
         record = Target(layer, reason is None, reason, next(self._versions))
         self._records[layer.unique_id] = record
+        self.merging.note_opened(layer)
         for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
         return True
@@ -149,9 +151,7 @@ class Targets:
     def merge(self, merged: MergedChannels) -> None:
         """Search layers as one image; see `Merging.merge`."""
         self.merging.merge(merged)
-        self._forget()
-        self._listed()
-        self._changed()
+        self._regrouped()
 
     def split(self, layer: Image) -> bool:
         """Search layers one by one again; return whether the layer was one of several."""
@@ -159,19 +159,50 @@ class Targets:
         if record is None or record.merged is None:
             return False
         self.merging.part(record.merged)
+        self._regrouped()
+        return True
+
+    def regroup(self) -> list[str]:
+        """Merge channels that have been opened, and split those that do not go together any more.
+
+        Returns
+        -------
+        list of str
+            A sentence for each that were split.
+        """
+        merged, parted = self.merging.merge_opened(), self.merging.split_diverged()
+        if merged or parted:
+            self._regrouped()
+        return parted
+
+    def set_automatic(self, wanted: bool) -> None:
+        """Merge channels when they are opened, or leave that to the user."""
+        self.merging.automatic = wanted
+        self._forget()
+        self._changed()
+
+    @property
+    def edited(self) -> bool:
+        """Whether layers have been merged or split since `snapshot`."""
+        return self.merging.edited
+
+    @edited.setter
+    def edited(self, edited: bool) -> None:
+        self.merging.edited = edited
+
+    def snapshot(self) -> Grouping:
+        """Return which layers are one image."""
+        return self.merging.snapshot()
+
+    def restore(self, snapshot: Grouping) -> None:
+        """Merge and split as it was, as far as the layers are there."""
+        if self.merging.restore(snapshot):
+            self._regrouped()
+
+    def _regrouped(self) -> None:
         self._forget()
         self._listed()
         self._changed()
-        return True
-
-    def split_diverged(self) -> list[str]:
-        """Split channels that do not go together any more; return a sentence for each case."""
-        parted = self.merging.split_diverged()
-        if parted:
-            self._forget()
-            self._listed()
-            self._changed()
-        return parted
 
     def records(self) -> list[Target]:
         """Return the records in the order of the layer list, the bottom one first."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -151,6 +151,34 @@ CLASS_COLOURS = (
 with every sort of colour vision tell apart."""
 
 
+DARK = 0.55
+"""How bright what is negative is drawn, of the brightness of its class: a difference at a glance,
+and still the same colour."""
+
+
+@dataclass(frozen=True)
+class PaletteState:
+    """All that a palette is, to be restored.
+
+    Attributes
+    ----------
+    numbers : mapping of str to int
+        The number of each class.
+    assigned : mapping of int to str
+        The colours of classes that have not the one of their number.
+    dropped : frozenset of int
+        Numbers of classes that were removed, or joined with another.
+    """
+
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    assigned: Mapping[int, str] = field(default_factory=dict)
+    dropped: frozenset[int] = frozenset()
+
+    def same_as(self, other: PaletteState) -> bool:
+        """Whether the classes have the same names and colours."""
+        return self == other
+
+
 class Palette(dict[str, str]):
     """The colour of each class, as ``#rrggbb``; a class that is new gets the next one.
 
@@ -159,15 +187,15 @@ class Palette(dict[str, str]):
 
     Attributes
     ----------
-    numbers : mapping of str to int
-        The number of each class, to `restore`; replaced and never changed.
+    edited : bool
+        See `Recorded`; an edit of the palette is always part of another one.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.numbers: Mapping[str, int] = {}
+        self._state = PaletteState()
         self._next = count()
-        self._assigned: dict[int, str] = {}
+        self.edited = False
 
     def __missing__(self, class_name: str) -> str:
         self.add(class_name)
@@ -176,7 +204,12 @@ class Palette(dict[str, str]):
     def add(self, class_name: str) -> None:
         """Give a class a number and a colour, if it has none yet."""
         if class_name not in self:
-            self._renumber({**self.numbers, class_name: next(self._next)})
+            self._change(numbers={**self.numbers, class_name: next(self._next)})
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of each class; replaced and never changed."""
+        return self._state.numbers
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,26 +219,54 @@ class Palette(dict[str, str]):
     def assign(self, class_name: str, colour: str) -> None:
         """Give a class the colour it had elsewhere, as ``#rrggbb``."""
         self.add(class_name)
-        self._assigned[self.numbers[class_name]] = colour
-        self._renumber(self.numbers)
+        self._change(assigned={**self._state.assigned, self.numbers[class_name]: colour})
 
-    def restore(self, numbers: Mapping[str, int]) -> None:
-        """Go back to the names that classes had; those that are new since stay."""
-        taken = set(numbers.values())
+    def snapshot(self) -> PaletteState:
+        """Return all that it is now."""
+        return self._state
+
+    def restore(self, snapshot: PaletteState) -> None:
+        """Go back to the names and colours that classes had; those that are new since stay."""
+        taken = {*snapshot.numbers.values(), *snapshot.dropped}
         new = {name: number for name, number in self.numbers.items() if number not in taken}
-        self._renumber({**new, **numbers})
+        colours = {n: c for n, c in self._state.assigned.items() if n in new.values()}
+        self._change(
+            numbers={**new, **snapshot.numbers},
+            assigned={**colours, **snapshot.assigned},
+            dropped=snapshot.dropped,
+        )
+
+    def remove(self, class_name: str) -> None:
+        """Let a class be none any more; if it comes again, it is a new one."""
+        if class_name in self.numbers:
+            numbers = dict(self.numbers)
+            number = numbers.pop(class_name)
+            self._change(numbers=numbers, dropped=self._state.dropped | {number})
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name and leave it its colour; one that exists already is joined."""
         if old != new and old in self.numbers:
             numbers = dict(self.numbers)
             number = numbers.pop(old)
+            joined = {number} if new in numbers else set()
             numbers.setdefault(new, number)
-            self._renumber(numbers)
+            self._change(numbers=numbers, dropped=self._state.dropped | joined)
 
-    def _renumber(self, numbers: Mapping[str, int]) -> None:
-        self.numbers = numbers
+    def _change(self, **parts: Any) -> None:
+        self._state = replace(self._state, **parts)
         self.clear()
-        for name, number in numbers.items():
+        for name, number in self.numbers.items():
             plain = CLASS_COLOURS[number % len(CLASS_COLOURS)]
-            self[name] = self._assigned.get(number, plain)
+            self[name] = self._state.assigned.get(number, plain)
+
+
+def darkened(colour: str) -> str:
+    """Return the darker shade of a class's colour in which its negative points are drawn.
+
+    Examples
+    --------
+    >>> darkened("#00ffff")
+    '#008c8c'
+    """
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(DARK * part):02x}" for part in parts)

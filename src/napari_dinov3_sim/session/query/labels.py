@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
-from napari_dinov3_sim.session.answering.question import LabelsPick
+from napari_dinov3_sim.session.answering.question import LabelsPick, class_of_label
 from napari_dinov3_sim.session.images.planes import choose_level, shown_axes
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, plane_transform
 
@@ -161,13 +162,34 @@ class LabelRegions:
     scene : Scene
     changed : callable
         A bound method.
+    class_name : str, optional
+        The class of all labels; by default each label is a class of its own.
+    positive : bool, optional
+        Whether the labels are on what is meant.
+
+    Attributes
+    ----------
+    left_out : frozenset of str
+        Classes that are not asked.
+    count, outside : int
+        Labelled planes on a ticked image, and others, as of the last `picks`.
     """
 
     def __init__(
-        self, layer: Labels, image: Hashable | None, scene: Scene, changed: Callable[[], None]
+        self,
+        layer: Labels,
+        image: Hashable | None,
+        scene: Scene,
+        changed: Callable[[], None],
+        *,
+        class_name: str | None = None,
+        positive: bool = True,
     ) -> None:
         self.layer, self._image = layer, image
         self._scene, self._changed = scene, changed
+        self._class_name, self._positive = class_name, positive
+        self._counted: tuple[object, Counter[str]] = None, Counter()
+        self.left_out: frozenset[str] = frozenset()
         self._planes = LabelPlanes(layer)
         self._sliders: dict[tuple[float, ...], tuple[float, ...]] = {}
         self._note_slider()
@@ -206,12 +228,28 @@ class LabelRegions:
         del event
         self._changed()
 
-    def classes_in_memory(self) -> int:
-        """Return how many labels there are, as far as that can be told without reading a file."""
+    def count_classes(self) -> Counter[str]:
+        """Return how many labels are of which class, as far as that can be told from memory."""
         planes = [labels for _, _, _, labels in self._labelled()]
-        known = [plane.labels for plane in planes if isinstance(plane.labels, np.ndarray)]
-        ids = np.unique(np.concatenate([labels.ravel() for labels in known])) if known else ()
-        return int(np.count_nonzero(np.asarray(ids) > 0))
+        known = [plane for plane in planes if isinstance(plane.labels, np.ndarray)]
+        now = (tuple(plane.version for plane in known), self.layer.name, self.left_out)
+        if self._counted[0] != now:
+            found = [np.unique(plane.labels) for plane in known]
+            ids = np.unique(np.concatenate(found)) if found else np.empty(0, int)
+            names = Counter(self._class_of(int(number)) for number in ids[ids > 0])
+            asked = {name: n for name, n in names.items() if name not in self.left_out}
+            self._counted = now, Counter(asked)
+        return self._counted[1]
+
+    def _class_of(self, number: int) -> str:
+        return class_of_label(self.layer.name, number, self._class_name)
+
+    def asks(self, class_name: str) -> bool:
+        """Whether a class is asked; of labels that are a class each, whether one can be it."""
+        if class_name in self.left_out or self._class_name is not None:
+            return class_name == self._class_name and class_name not in self.left_out
+        number = class_name.removeprefix(f"{self.layer.name} ")
+        return number != class_name and number.isdecimal()
 
     def picks(self) -> tuple[list[LabelsPick], dict[PlaneKey, Plane]]:
         """Return a pick for each labelled plane that lies on an image, and the planes of those."""
@@ -228,8 +266,18 @@ class LabelRegions:
             planes[plane.key] = plane
             matrix, offset = self._affine(plane, world, axes, placement, labels)
             source = (self.layer.unique_id, labels.version)
+            if self._class_name in self.left_out:
+                continue
             found[plane.key, labels.version] = LabelsPick(
-                plane.key, source, self.layer.name, matrix, offset, labels.labels
+                plane.key,
+                source,
+                self.layer.name,
+                matrix,
+                offset,
+                labels.labels,
+                self._class_name,
+                self._positive,
+                self.left_out,
             )
         self.count = len(found)
         return list(found.values()), planes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import ImageError, StateError
@@ -23,6 +23,26 @@ if TYPE_CHECKING:
 Thumbnails = tuple["NDArray[np.uint8]", ...]
 
 
+@dataclass(frozen=True, eq=False)
+class LoadedClasses:
+    """The classes of a loaded query as they are called now, to be restored.
+
+    Attributes
+    ----------
+    query : SavedQuery or None
+    picks : tuple of VectorPick
+    thumbnails : mapping of str to tuple of ndarray
+    """
+
+    query: SavedQuery | None
+    picks: tuple[VectorPick, ...]
+    thumbnails: Mapping[str, Thumbnails]
+
+    def same_as(self, other: LoadedClasses) -> bool:
+        """Whether the same classes are asked under the same names."""
+        return self.query is other.query and self.picks == other.picks
+
+
 class LoadedQuery:
     """The classes of a loaded query: picks that lie in none of the open images.
 
@@ -34,6 +54,11 @@ class LoadedQuery:
         Knows the model.
     fail : callable
         Bound method, called with a `Failure` when the query cannot be used.
+
+    Attributes
+    ----------
+    edited : bool
+        See `Recorded`; classes are renamed and removed together with those of points.
     """
 
     def __init__(self, embedder: Embedder, fail: Callable[[Failure], None]) -> None:
@@ -42,7 +67,7 @@ class LoadedQuery:
         self._name = ""
         self._picks: tuple[VectorPick, ...] = ()
         self._thumbnails: dict[str, Thumbnails] = {}
-        self._told = False
+        self._told = self.edited = False
 
     @property
     def query(self) -> SavedQuery | None:
@@ -141,6 +166,20 @@ class LoadedQuery:
         )
         pictures = self._thumbnails.pop(old)
         self._thumbnails[new] = (*self._thumbnails.get(new, ()), *pictures)
+
+    def remove_class(self, class_name: str) -> None:
+        """Ask a class no more; the file keeps it."""
+        self._picks = tuple(pick for pick in self._picks if pick.class_name != class_name)
+        self._thumbnails.pop(class_name, None)
+
+    def snapshot(self) -> LoadedClasses:
+        """Return the classes as they are called now."""
+        return LoadedClasses(self._query, self._picks, dict(self._thumbnails))
+
+    def restore(self, snapshot: LoadedClasses) -> None:
+        """Ask the classes that there were, unless another query has been loaded since."""
+        if self._query is snapshot.query:
+            self._picks, self._thumbnails = snapshot.picks, dict(snapshot.thumbnails)
 
     @property
     def count(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
+from napari_dinov3_sim.session.layers.style import darkened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 CLASS, SIGN = "class", "sign"
 """Columns of ``layer.features``."""
+
+ID = "point id"
+"""The column of numbers by which points are known again: napari keeps the rows with the points."""
 
 FORMER_CLASS = "kind"
 """The column of classes before 0.2, read where the other says nothing."""
@@ -34,7 +38,9 @@ class PointRole:
     positive: bool = True
 
 
-def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[PointRole]:
+def read_roles(
+    layer: Points | Shapes, default: str = DEFAULT_CLASS, *, positive: bool = True
+) -> list[PointRole]:
     """Return the role of each point or shape; what is in the columns is read as far as it can be.
 
     Parameters
@@ -42,6 +48,8 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[Poi
     layer : napari.layers.Points or napari.layers.Shapes
     default : str
         The class of those that have none.
+    positive : bool
+        The sign of those that have none.
     """
     features, count = layer.features, len(layer.data)
     classes = [default] * count
@@ -49,16 +57,20 @@ def read_roles(layer: Points | Shapes, default: str = DEFAULT_CLASS) -> list[Poi
         if name in features:
             rows = zip(features[name], classes, strict=True)
             classes = [_class_name(value, otherwise) for value, otherwise in rows]
-    signs = list(features[SIGN]) if SIGN in features else [POSITIVE] * count
+    signs = list(features[SIGN]) if SIGN in features else [None] * count
     return [
-        PointRole(class_name, _is_positive(sign))
+        PointRole(class_name, positive if _is_missing(sign) else _is_positive(sign))
         for class_name, sign in zip(classes, signs, strict=True)
     ]
 
 
 def _class_name(value: Any, default: str = DEFAULT_CLASS) -> str:
-    missing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
-    return default if missing or not str(value).strip() else str(value).strip()
+    return default if _is_missing(value) else str(value).strip()
+
+
+def _is_missing(value: Any) -> bool:
+    nothing = value is None or value != value  # noqa: PLR0124 - NaN differs from itself
+    return bool(nothing or not str(value).strip())
 
 
 def _is_positive(value: Any) -> bool:
@@ -66,9 +78,36 @@ def _is_positive(value: Any) -> bool:
     return not (text.startswith(("neg", "-", "−")) or text in ("false", "0"))
 
 
+def read_ids(layer: Points) -> list[int]:
+    """Return the number of each point, 0 where the column holds none."""
+    features = layer.features
+    return [_number(value) for value in features[ID]] if ID in features else [0] * len(features)
+
+
+def _number(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def write_ids(layer: Points, ids: Sequence[int], before: int) -> None:
+    """Number the points, of which some were there before.
+
+    Where those keep their numbers it is done in place, for nothing that anybody listens for has
+    changed. Else the table is replaced: a program that sorts points holds on to the former one.
+    """
+    if ID in layer.features and read_ids(layer)[:before] == list(ids[:before]):
+        layer.features[ID] = np.array(ids, int)
+    else:
+        set_features(layer, layer.features.assign(**{ID: np.array(ids, int)}))
+
+
 def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
     """Set class and sign of every point; other columns stay."""
     features = layer.features.copy()
+    if ID not in features:
+        features[ID] = np.zeros(len(roles), int)
     # Of no points at all, pandas would make columns of floats, which take no name later.
     features[CLASS] = np.array([role.class_name for role in roles], object)
     features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
@@ -76,32 +115,29 @@ def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
 
 
 def add_missing_columns(layer: Points) -> bool:
-    """Give a layer both columns; return whether it lacked one.
+    """Give a layer our columns; return whether it lacked one.
 
     The user may have set features without them, and napari takes no default for the next point
     in a column that is not there.
     """
-    if CLASS in layer.features and SIGN in layer.features:
+    if all(name in layer.features for name in (CLASS, SIGN, ID)):
         return False
     write_roles(layer, read_roles(layer))
     return True
 
 
-def rename_class(layer: Points, old: str, new: str) -> None:
-    """Give all points of a class another name."""
-    roles = read_roles(layer)
-    write_roles(layer, [replace(r, class_name=new) if r.class_name == old else r for r in roles])
-
-
 def set_features(layer: Points, features: Any) -> None:
     """Set the columns of a DataFrame; others stay, without values where points are new.
 
-    What the next point will be stays too, which napari would forget.
+    What the next point will be stays too, which napari would forget; of a column of the user's
+    that holds something else by now, say texts for numbers, it could not be set.
     """
     others = [name for name in layer.features if name not in features]
-    defaults = layer.feature_defaults.copy()
+    defaults, types = layer.feature_defaults.copy(), dict(layer.features.dtypes)
     layer.features = features.reindex(columns=[*features, *others])
-    layer.feature_defaults = {**layer.feature_defaults, **defaults}
+    present = layer.features
+    kept = [n for n in defaults if n in (CLASS, SIGN) or present[n].dtype == types.get(n)]
+    layer.feature_defaults = {**layer.feature_defaults, **defaults[kept]}
 
 
 def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> Any:
@@ -116,7 +152,7 @@ def with_users_columns(before: Any, now: Any, former: Sequence[int | None]) -> A
     """
     found = before.copy()
     rows = [-1 if row is None else row for row in former]
-    for name in (name for name in now if name not in (CLASS, SIGN)):
+    for name in (name for name in now if name not in (CLASS, SIGN, ID)):
         values = now[name].reindex(rows).set_axis(found.index)
         if name in found:
             values = values.where(np.array(rows, int) >= 0, found[name])
@@ -141,16 +177,22 @@ def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     layer.feature_defaults = defaults
     with layer.block_update_properties():
         layer.current_symbol = SYMBOLS[role.positive]
-        layer.current_border_color = palette[role.class_name]
+        layer.current_border_color = colour_of(role, palette)
+
+
+def colour_of(role: PointRole, palette: Palette) -> str:
+    """Return what is drawn in which colour: that of its class, darker if it is negative."""
+    colour = palette[role.class_name]
+    return colour if role.positive else darkened(colour)
 
 
 def draw_roles(layer: Points, roles: Sequence[PointRole], palette: Palette) -> None:
-    """Colour points by class, and mark negative ones with a cross; nothing is set in vain."""
+    """Colour points by class, negative ones darker and with a cross; nothing is set in vain."""
     from napari.utils.colormaps.standardize_color import transform_color
 
     if not roles:
         return
-    colours = transform_color([palette[role.class_name] for role in roles])
+    colours = transform_color([colour_of(role, palette) for role in roles])
     if not np.array_equal(layer.border_color, colours):
         layer.border_color = colours
     symbols = [SYMBOLS[role.positive] for role in roles]

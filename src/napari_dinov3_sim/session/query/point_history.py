@@ -1,4 +1,4 @@
-"""The history of the query points: the image of each point, and undo."""
+"""The memory of the query points: the image of each point, and all that they were."""
 
 from __future__ import annotations
 
@@ -9,89 +9,46 @@ import numpy as np
 
 from napari_dinov3_sim.session.query.point_features import (
     PointRole,
+    read_ids,
     read_roles,
     with_users_columns,
+    write_ids,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari.layers import Points
     from numpy.typing import NDArray
 
-    from napari_dinov3_sim.session.layers.style import Palette
-
-
-DEPTH = 100
-"""Edits that can be undone."""
-
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class PointsSnapshot:
     """All that the points were.
 
     Attributes
     ----------
+    ids : tuple of int
+        By which each is known again.
     coordinates : ndarray, shape (N, D)
     roles : tuple of PointRole
     sources : tuple of PointOrigin
         The images that they were set on.
-    classes : mapping of str to int
-        All that had a colour, see `Palette.numbers`.
-    features : DataFrame
-        The layer's, with the columns that are the user's.
+    features : DataFrame or None
+        The layer's, with the columns that are the user's; None without a layer.
     """
 
-    coordinates: np.ndarray
-    roles: tuple[PointRole, ...]
-    sources: tuple[PointOrigin, ...]
-    classes: Mapping[str, int]
-    features: Any = field(repr=False)
+    ids: tuple[int, ...] = ()
+    coordinates: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    roles: tuple[PointRole, ...] = ()
+    sources: tuple[PointOrigin, ...] = ()
+    features: Any = field(default=None, repr=False)
 
-    def same_as(self, other: Snapshot) -> bool:
+    def same_as(self, other: PointsSnapshot) -> bool:
         """Whether the points are the same, whatever images they are on by now."""
         return self.roles == other.roles and np.array_equal(
             self.coordinates, other.coordinates, equal_nan=True
         )
-
-
-class UndoHistory:
-    """The states of the points before each edit, the last `DEPTH` of them."""
-
-    def __init__(self) -> None:
-        self._past: list[Snapshot] = []
-        self._present: Snapshot | None = None
-
-    def __len__(self) -> int:
-        return len(self._past)
-
-    def take(self, now: Snapshot, *, edited: bool) -> None:
-        """Take note of the present; what was before an edit can be had back.
-
-        Parameters
-        ----------
-        now : Snapshot
-        edited : bool
-            Whether an edit is complete. In the middle of one, as during a drag, what was before
-            it stays; where nothing has moved, the images that the points are on are followed.
-        """
-        before = self._present
-        if before is None or before.same_as(now):
-            self._present = now
-        elif edited:
-            self._past = [*self._past[-DEPTH + 1 :], before]
-            self._present = now
-
-    def undo(self) -> Snapshot | None:
-        """Return what was before the last edit, or None."""
-        if not self._past:
-            return None
-        self._present = self._past.pop()
-        return self._present
-
-    def clear(self) -> None:
-        """Forget everything: the layer is another one."""
-        self._past, self._present = [], None
 
 
 class _Sentinel:
@@ -121,89 +78,41 @@ class PointOrigin:
     lead: tuple[float, ...] = ()
 
 
-def match_origins(
-    old: NDArray[np.float64], sources: Sequence[PointOrigin], new: NDArray[np.float64]
-) -> list[PointOrigin]:
-    """Match points to their former selves.
-
-    Parameters
-    ----------
-    old, new : ndarray, shape (N, D) and (M, D)
-        Coordinates before and after an edit.
-    sources : sequence of PointOrigin
-        One for each old point.
-
-    Returns
-    -------
-    list of PointOrigin
-        One for each new point: that of the old point at its index and place, else of one at its
-        place, else, while none came or went, of the one at its index, which has been moved.
-    """
-    placed = _in_place(old, new)
-    found = []
-    for before, former in zip(placed, _or_moved(placed, len(old)), strict=True):
-        source = PointOrigin() if former is None else sources[former]
-        found.append(_moved(source) if before != former else source)
-    return found
-
-
-def match_points(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
-    """Return for each new point the index of the old one that it was, see `match_origins`."""
-    return _or_moved(_in_place(old, new), len(old))
-
-
-def _or_moved(placed: list[int | None], count: int) -> list[int | None]:
-    """Return former selves, also of points that moved while none of `count` came or went."""
-    if len(placed) != count:
-        return placed
-    left = set(range(count)).difference(placed)
-    return [
-        index if former is None and index in left else former
-        for index, former in enumerate(placed)
-    ]
-
-
-def _in_place(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
-    """Return for each new point the index of the old one that was at its place."""
-    found: list[int | None] = [None] * len(new)
-    left = dict.fromkeys(range(len(old)))
-    for index in np.flatnonzero(_same(old, new)).tolist():
-        found[index] = index
-        del left[index]
-    places = {tuple(old[index]): index for index in reversed(left)}
-    for index, point in enumerate(new):
-        at = places.get(tuple(point))
-        if found[index] is None and at in left:
-            found[index] = at
-            del left[at]
-    return found
-
-
-def _same(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which points are where the one at their index was; as many as both have."""
-    if old.shape[1:] != new.shape[1:]:
-        return np.zeros(0, bool)
-    count = min(len(old), len(new))
-    before, after = old[:count], new[:count]
-    same = (before == after) | (np.isnan(before) & np.isnan(after))
-    return np.asarray(same.all(axis=1))
-
-
-def _moved(source: PointOrigin) -> PointOrigin:
-    """A point that is moved is set anew on the plane that is shown, and counts again."""
+def moved(source: PointOrigin) -> PointOrigin:
+    """What is moved is set anew on the plane that is shown, and counts again."""
     return replace(source, lead=(), image=NEW if source.image is IGNORED else source.image)
+
+
+def former_rows(old: NDArray[np.float64], new: NDArray[np.float64]) -> list[int | None]:
+    """Return for each place the row in which it was before: its own, if there are several.
+
+    Where none is None, a program has put points in another order or left some out, and they are
+    known again by their places. Nobody can drag points so that only former places are left.
+    """
+    rows: dict[bytes, list[int]] = {}
+    for row, place in enumerate(old):
+        rows.setdefault(place.tobytes(), []).append(row)
+    found: list[int | None] = [None] * len(new)
+    for row, place in enumerate(new):
+        if row in (at := rows.get(place.tobytes(), [])):
+            at.remove(row)
+            found[row] = row
+    for row, place in enumerate(new):
+        if found[row] is None and (at := rows.get(place.tobytes(), [])):
+            found[row] = at.pop(0)
+    return found
 
 
 class PointMemory:
     """Remembers the points of one layer at a time.
 
-    Parameters
-    ----------
-    palette : Palette
-        Goes back with the points to the classes that there were.
+    A point is known again by its number, a column of the layer's features: napari keeps the rows
+    with the points, whatever is deleted, pasted or dragged. Neither its place nor its row would
+    do: two points may lie at one place, on an image each.
 
     Attributes
     ----------
+    ids : list of int
     coordinates : ndarray, shape (N, D)
         In data of the layer.
     roles : list of PointRole
@@ -213,8 +122,12 @@ class PointMemory:
         Whether an edit is complete that has not been remembered yet.
     """
 
-    def __init__(self, palette: Palette) -> None:
-        self._palette, self._history = palette, UndoHistory()
+    def __init__(self) -> None:
+        self._last: PointsSnapshot | None = None
+        self.ids: list[int] = []
+        self._last_id = 0
+        self._places: NDArray[np.float64] = np.empty((0, 0))
+        self._origins: dict[int, tuple[NDArray[np.float64], PointOrigin]] = {}
         self.coordinates: NDArray[np.float64] = np.empty((0, 0))
         self.roles: list[PointRole] = []
         self.sources: list[PointOrigin] = []
@@ -227,64 +140,112 @@ class PointMemory:
     def clear(self) -> None:
         """Forget everything."""
         self.coordinates, self.roles, self.sources = np.empty((0, 0)), [], []
-        self._history.clear()
+        self.ids = []
+        self._origins.clear()
+        self._last, self.edited = None, False
+
+    def identify(self, layer: Points) -> bool:
+        """Find out which point is in each row, and number the new ones.
+
+        To be called after every edit: rows that are added one after another are new, whatever
+        napari has copied into their columns from points that are selected or pasted.
+
+        Returns
+        -------
+        bool
+            Whether points came, went or changed their rows.
+        """
+        if len(layer.features) != len(layer.data):  # in the middle of an edit
+            return False
+        given, before = read_ids(layer), self.ids
+        ids, places = given[: len(before)], np.array(layer.data, float)
+        unique = len(set(ids)) == len(ids) and all(0 < n <= self._last_id for n in ids)
+        if not unique or ids == before[: len(ids)]:
+            ids = self._ids_by_row(places)
+        self._places = places
+        new = len(given) - len(ids)
+        self.ids = [*ids, *range(self._last_id + 1, self._last_id + 1 + new)]
+        self._last_id += new
+        if self.ids != given:
+            write_ids(layer, self.ids, len(ids))
+        return self.ids != before
 
     def note_count(self, layer: Points | None) -> None:
         """Take note of an edit where points came or went; the steps of a drag are one edit."""
         self.edited |= layer is not None and len(layer.data) != len(self.coordinates)
 
     def notices_roles(self, layer: Points) -> bool:
-        """Return whether points say something else by now: that is an edit.
-
-        Columns that are the user's alone are remembered without one.
-        """
+        """Return whether points say something else by now: that is an edit."""
         if read_roles(layer) != self.roles:
             self.edited = True
             return True
-        if not self._is_moved(layer):
-            self._take_note(layer)
         return False
-
-    def _is_moved(self, layer: Points) -> bool:
-        return not np.array_equal(layer.data, self.coordinates, equal_nan=True)
 
     def sources_of(self, layer: Points) -> list[PointOrigin]:
         """Return the image of each point there is now, by what it was before."""
-        return match_origins(self.coordinates, self.sources, np.array(layer.data, float))
+        self.identify(layer)
+        places = np.array(layer.data, float)
+        nothing = PointOrigin()
+        known = [
+            self._origins.get(number, (place, nothing))
+            for number, place in zip(self.ids, places, strict=True)
+        ]
+        before = np.array([place for place, _ in known], float).reshape(places.shape)
+        in_place = ((before == places) | (np.isnan(before) & np.isnan(places))).all(axis=1)
+        return [
+            source if stays else moved(source)
+            for (_, source), stays in zip(known, in_place, strict=True)
+        ]
 
     def keep(self, layer: Points, sources: Sequence[PointOrigin]) -> None:
         """Remember all points as they are now."""
+        self.identify(layer)
         self.coordinates, self.roles = np.array(layer.data, float), read_roles(layer)
         self.sources = list(sources)
-        self._take_note(layer)
+        self._note_origins()
 
-    def _take_note(self, layer: Points) -> None:
-        """Make what was before an edit part of the history, if one is complete."""
-        now = Snapshot(
-            self.coordinates,
-            tuple(self.roles),
+    def _ids_by_row(self, places: NDArray[np.float64]) -> list[int]:
+        """Return who is in each row if the column does not say: those who were, if in order."""
+        if len(places) <= len(self.ids) and not np.array_equal(places, self._places):
+            former = [row for row in former_rows(self._places, places) if row is not None]
+            if len(former) == len(places):
+                return [self.ids[row] for row in former]
+        return self.ids[: len(places)]
+
+    def _note_origins(self) -> None:
+        known = zip(self.coordinates, self.sources, strict=True)
+        self._origins |= dict(zip(self.ids, known, strict=True))
+
+    def snapshot(self, layer: Points) -> PointsSnapshot:
+        """Return what the points are; in the middle of a drag, what they were before it."""
+        if self.edited:  # no refresh has seen it yet, maybe
+            self.keep(layer, self.sources_of(layer))
+        now = PointsSnapshot(
+            tuple(self.ids),
+            np.array(layer.data, float),
+            tuple(read_roles(layer)),
             tuple(self.sources),
-            self._palette.numbers,
             layer.features.copy(),
         )
-        self._history.take(now, edited=self.edited)
-        self.edited = False
+        if self._last is None or self.edited or self._last.same_as(now):
+            self._last = now
+        return self._last
 
     def append(self, place: NDArray[np.float64], source: PointOrigin) -> None:
         """Remember a point that is about to be added."""
         self.coordinates = np.vstack([self.coordinates.reshape(-1, len(place)), place])
         self.sources.append(source)
+        self._origins[self._last_id + 1] = (place, source)
 
-    def undo(self, layer: Points) -> Snapshot | None:
-        """Go back to what was before the last edit and return it; None if there was none."""
-        if self.edited:  # no refresh has seen it yet
-            self.keep(layer, self.sources_of(layer))
-        before = self._history.undo()
-        if before is None:
-            return None
-        former = match_points(np.array(layer.data, float), before.coordinates)
+    def restore(self, layer: Points, before: PointsSnapshot) -> Any:
+        """Go back to what the points were; return the features that they have by then."""
+        self.identify(layer)
+        rows = {number: row for row, number in enumerate(self.ids)}
+        former = [rows.get(number) for number in before.ids]
         features = with_users_columns(before.features, layer.features, former)
-        self.coordinates = before.coordinates
+        self.ids, self.coordinates = list(before.ids), before.coordinates
+        self._places = before.coordinates
         self.sources, self.roles = list(before.sources), list(before.roles)
-        self._palette.restore(before.classes)
-        return replace(before, features=features)
+        self._note_origins()
+        self._last, self.edited = replace(before, features=features), False
+        return features

@@ -10,15 +10,22 @@ import numpy as np
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, world_points
 from napari_dinov3_sim.session.layer_metadata import mark, mark_of
 from napari_dinov3_sim.session.query.point_features import (
+    ID,
     PointRole,
     add_missing_columns,
     current_role,
     draw_roles,
-    rename_class,
+    read_roles,
     set_current_role,
     set_features,
+    write_roles,
 )
-from napari_dinov3_sim.session.query.point_history import IGNORED, PointMemory, PointOrigin
+from napari_dinov3_sim.session.query.point_history import (
+    IGNORED,
+    PointMemory,
+    PointOrigin,
+    PointsSnapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -105,8 +112,8 @@ def make_query_layer(
         symbol="disc",
         face_color="#00000000",
         border_color=palette[role.class_name],
-        features={"class": np.empty(0, object), "sign": np.empty(0, object)},
-        feature_defaults={"class": role.class_name, "sign": "positive"},
+        features={"class": np.empty(0, object), "sign": np.empty(0, object), ID: np.empty(0, int)},
+        feature_defaults={"class": role.class_name, "sign": "positive", ID: 0},
         border_width=0.2,
         canvas_size_limits=(9, 18),
     )
@@ -130,6 +137,9 @@ class QueryPoints:
         A bound method, called after every edit.
     palette : Palette
         Colours of the classes.
+    note : callable
+        A bound method, called when something is to be remembered, but not to be looked at: the
+        end of a drag, or what the user's own columns say.
 
     Attributes
     ----------
@@ -137,15 +147,24 @@ class QueryPoints:
         None before the first image is opened.
     changes : int
         Another number after each change of the points.
+    lost : bool
+        Whether a layer has been let go of: what was done to it cannot be undone in another one.
     """
 
-    def __init__(self, viewer: ViewerModel, changed: Callable[[], None], palette: Palette) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        changed: Callable[[], None],
+        palette: Palette,
+        note: Callable[[], None],
+    ) -> None:
         self._viewer, self._palette = viewer, palette
-        self._notify, self.changes = changed, 0
+        self._notify, self._note, self.changes = changed, note, 0
         self.layer: Points | None = None
-        self._memory = PointMemory(palette)
+        self._memory = PointMemory()
         self._role = PointRole()
-        self._restoring = False
+        self._restoring = self.lost = False
+        self._snapshot: PointsSnapshot | None = None
 
     @property
     def outside(self) -> int:
@@ -164,6 +183,7 @@ class QueryPoints:
 
     def _changed(self) -> None:
         self.changes += 1
+        self._snapshot = None
         self._notify()
 
     def __len__(self) -> int:
@@ -209,7 +229,7 @@ class QueryPoints:
         return layer
 
     def _listen(self, layer: Points) -> None:
-        self.layer = layer
+        self.layer, self._snapshot = layer, None
         self.changes += 1
         add_missing_columns(layer)
         self._memory.begin(layer)
@@ -220,7 +240,9 @@ class QueryPoints:
         """Stop listening; the layer stays the user's."""
         layer, self.layer = self.layer, None
         self.changes += 1
+        self._snapshot = None
         if layer is not None:
+            self.lost = True
             for name, handler in self._handlers().items():
                 getattr(layer.events, name).disconnect(handler)
             self._memory.clear()
@@ -252,16 +274,22 @@ class QueryPoints:
         if layer is None or action not in ("added", "removed", "changed") or self._restoring:
             return
         self._memory.edited = True
+        self._memory.identify(layer)
         # Most edits were noticed with `set_data`, and are only to be completed.
         if self._is_moved() or self._memory.notices_roles(layer):
             self._changed()
+        else:
+            self._snapshot = None
+            self._note()
 
     def _on_set_data(self, event: Any) -> None:
         """Notice what comes without a data event: every step of a drag, and a paste."""
         del event
         # napari fires this at every redraw as well; only new coordinates are news.
-        if self._is_moved():
-            self._memory.note_count(self.layer)
+        layer = self.layer
+        if layer is not None and self._is_moved():
+            self._memory.identify(layer)
+            self._memory.note_count(layer)
             self._changed()
 
     def _on_features(self, event: Any) -> None:
@@ -271,8 +299,13 @@ class QueryPoints:
             return
         if add_missing_columns(layer):  # which has called this again
             return
-        if self._memory.notices_roles(layer):
+        # A program that sorts the points has changed the coordinates before.
+        self._memory.edited |= (sorted_anew := self._memory.identify(layer))
+        if self._memory.notices_roles(layer) or sorted_anew:
             self._changed()
+        elif not self._is_moved():  # columns that are the user's alone
+            self._snapshot = None
+            self._note()
 
     def _on_moved(self, event: Any) -> None:
         del event
@@ -303,6 +336,7 @@ class QueryPoints:
             for number, (world, source) in enumerate(zip(worlds, before, strict=True))
         ]
         memory.keep(layer, [PointOrigin(i, lead) for i, lead in zip(images, leads, strict=True)])
+        self._snapshot = None
         return memory.roles
 
     @property
@@ -332,34 +366,68 @@ class QueryPoints:
         if layer is not None and len(self._memory.roles) == len(layer.data):
             draw_roles(layer, self._memory.roles, self._palette)
 
+    def roles(self) -> list[PointRole]:
+        """Return what each point says."""
+        return [] if self.layer is None else read_roles(self.layer)
+
+    def set_roles(self, roles: Sequence[PointRole]) -> None:
+        """Let the points say something else."""
+        if self.layer is not None and list(roles) != self.roles():
+            write_roles(self.layer, roles)
+
+    def selected(self) -> list[int]:
+        """Return the points that are selected."""
+        return [] if self.layer is None else sorted(self.layer.selected_data)
+
     def rename_class(self, old: str, new: str) -> None:
         """Give all points of a class another name."""
-        layer, role = self.layer, self.role
-        self._palette.rename(old, new)
-        if layer is not None:
-            rename_class(layer, old, new)
-        if role.class_name == old:
-            self.set_role(replace(role, class_name=new))
+        roles = self.roles()
+        self.set_roles([replace(r, class_name=new) if r.class_name == old else r for r in roles])
 
-    # -- edits by the program -------------------------------------------------------------------
+    def remove_class(self, class_name: str) -> None:
+        """Delete the points of a class."""
+        layer = self.layer
+        gone = {n for n, role in enumerate(self.roles()) if role.class_name == class_name}
+        if layer is not None and gone:
+            layer.selected_data = gone
+            layer.remove_selected()
 
-    def undo(self) -> bool:
-        """Take the last edit back; return whether there was one."""
+    # -- undo -----------------------------------------------------------------------------------
+
+    @property
+    def edited(self) -> bool:
+        """See `Recorded`."""
+        return self._memory.edited
+
+    @edited.setter
+    def edited(self, edited: bool) -> None:
+        self._memory.edited = edited
+
+    def snapshot(self) -> PointsSnapshot:
+        """Return what the points are, in the middle of a drag what they were before it."""
+        if self._snapshot is None:
+            layer = self.layer
+            found = PointsSnapshot() if layer is None else self._memory.snapshot(layer)
+            self._snapshot = found
+        return self._snapshot
+
+    def restore(self, snapshot: PointsSnapshot) -> None:
+        """Put the points back as they were."""
         layer = self.layer
         if layer is None:
-            return False
-        before = self._memory.undo(layer)
-        if before is None:
-            return False
+            return
+        features = self._memory.restore(layer, snapshot)
         layer.selected_data = set()
         self._restoring = True
         try:
-            layer.data = before.coordinates.reshape(-1, layer.ndim).copy()
-            set_features(layer, before.features)
+            layer.data = snapshot.coordinates.reshape(-1, layer.ndim).copy()
+            if features is not None:
+                set_features(layer, features)
         finally:
             self._restoring = False
         self._changed()
-        return True
+
+    # -- edits by the program -------------------------------------------------------------------
 
     def append(
         self, world: NDArray[np.float64], image: Hashable, role: PointRole | None = None

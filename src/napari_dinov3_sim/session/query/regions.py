@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.question import MAX_LABEL_CLASSES, PolygonPick
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, world_points
 from napari_dinov3_sim.session.layer_metadata import is_derived
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import PointRole, read_roles
-from napari_dinov3_sim.session.query.point_history import NEW, PointOrigin, match_origins
+from napari_dinov3_sim.session.query.point_history import NEW, PointOrigin, former_rows, moved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from napari.layers import Image, Labels, Layer, Shapes
     from numpy.typing import NDArray
@@ -62,6 +65,35 @@ def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centre + np.cos(angles) * right + np.sin(angles) * down)
 
 
+def follow_shapes(
+    old: NDArray[np.float64], sources: Sequence[PointOrigin], new: NDArray[np.float64]
+) -> list[PointOrigin]:
+    """Return what is remembered of each shape after an edit in which none was deleted.
+
+    A shape stays in its row, and new ones come last. Only where the centres are some of those
+    that there were has a program put them in another order, or left some out: to drag shapes
+    moves at least one of them to another place.
+
+    Parameters
+    ----------
+    old, new : ndarray, shape (N, D) and (M, D)
+        Centres before and after the edit.
+    sources : sequence of PointOrigin
+        One for each old shape.
+    """
+    former = former_rows(old, new)
+    if None in former:
+        former = [row if row < len(old) else None for row in range(len(new))]
+    found = []
+    for row, centre in zip(former, new, strict=True):
+        if row is None:
+            found.append(PointOrigin())
+        else:
+            in_place = np.array_equal(old[row], centre, equal_nan=True)
+            found.append(sources[row] if in_place else moved(sources[row]))
+    return found
+
+
 FOLLOWED = ("data", "set_data", "features", "name", *TRANSFORMS)
 
 
@@ -77,6 +109,17 @@ class ShapeRegions:
     palette : Palette
     changed : callable
         A bound method.
+    class_name : str, optional
+        The class of shapes whose columns name none; by default, the name of the layer.
+    positive : bool, optional
+        Whether shapes without a sign are on what is meant.
+
+    Attributes
+    ----------
+    left_out : frozenset of str
+        Classes that are not asked.
+    count, outside : int
+        Shapes on a ticked image, and others, as of the last `picks`.
     """
 
     def __init__(
@@ -86,22 +129,50 @@ class ShapeRegions:
         scene: Scene,
         palette: Palette,
         changed: Callable[[], None],
+        *,
+        class_name: str | None = None,
+        positive: bool = True,
     ) -> None:
+        self._class_name, self._positive = class_name, positive
+        self.left_out: frozenset[str] = frozenset()
         self.layer, self._image = layer, image
         self._scene, self._palette, self._changed = scene, palette, changed
         self._centres: NDArray[np.float64] = np.empty((0, layer.ndim))
         self._sources: list[PointOrigin] = []
+        self._leaving: list[int] = []
         self._seen = _state(layer)
         self.count = self.outside = 0
-        for name in FOLLOWED:
-            handler = self._on_set_data if name == "set_data" else self._on_changed
+        for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
+
+    def _handlers(self) -> dict[str, Callable[[Any], None]]:
+        """Return what listens to which event of the layer."""
+        edits = {"data": self._on_data, "set_data": self._on_set_data}
+        return {**dict.fromkeys(FOLLOWED, self._on_changed), **edits}
 
     def close(self) -> None:
         """Stop listening."""
-        for name in FOLLOWED:
-            handler = self._on_set_data if name == "set_data" else self._on_changed
+        for name, handler in self._handlers().items():
             getattr(self.layer.events, name).disconnect(handler)
+
+    def _on_data(self, event: Any) -> None:
+        """Take note of which shapes are deleted: of two at one place nothing else tells."""
+        self._follow(self._centres_of(outlines_of(self.layer)))
+        if str(getattr(event.action, "value", event.action)) == "removing":
+            self._leaving = sorted({index % len(self._sources) for index in event.data_indices})
+        self._changed()
+
+    def _centres_of(self, drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, self.layer.ndim)
+
+    def _follow(self, centres: NDArray[np.float64]) -> None:
+        """Know the shapes again that were there before."""
+        if self._leaving and len(centres) == len(self._sources) - len(self._leaving):
+            kept = [row for row in range(len(self._sources)) if row not in self._leaving]
+            self._sources = [self._sources[row] for row in kept]
+            self._centres, self._leaving = self._centres[kept], []
+        self._sources = follow_shapes(self._centres, self._sources, centres)
+        self._centres = centres
 
     def _on_changed(self, event: Any) -> None:
         del event
@@ -111,6 +182,7 @@ class ShapeRegions:
         """Notice each step of a drag: napari reports it as any other redraw."""
         del event
         if _state(self.layer) != self._seen:
+            self._follow(self._centres_of(outlines_of(self.layer)))
             self._changed()
 
     def picks(self) -> tuple[list[PolygonPick], dict[PlaneKey, Plane]]:
@@ -118,29 +190,49 @@ class ShapeRegions:
         layer = self.layer
         self._seen = _state(layer)
         drawn = outlines_of(layer)
-        centres = np.array([corners.mean(axis=0) for corners in drawn]).reshape(-1, layer.ndim)
-        self._sources = [
-            self._on_its_plane(source)
-            for source in match_origins(self._centres, self._sources, centres)
-        ]
-        self._centres = centres
+        self._follow(self._centres_of(drawn))
+        self._sources = [self._on_its_plane(source) for source in self._sources]
         found: list[PolygonPick] = []
         planes: dict[PlaneKey, Plane] = {}
-        for number, (corners, role) in enumerate(zip(drawn, self._roles(len(drawn)), strict=True)):
+        asked = 0
+        for number, (corners, role) in enumerate(zip(drawn, self.roles(), strict=True)):
+            if role.class_name in self.left_out:
+                continue
+            asked += 1
+            self._palette.add(role.class_name)
             plane, pick = self._pick(number, corners, role)
             if plane is not None and pick is not None:
                 planes[plane.key] = plane
                 found.append(pick)
-        self.count, self.outside = len(found), len(drawn) - len(found)
+        self.count, self.outside = len(found), asked - len(found)
         return found, planes
 
-    def _roles(self, count: int) -> list[PointRole]:
-        roles = []
-        if len(self.layer.features) == count:  # while shapes come and go, it may not be
-            roles = read_roles(self.layer, self.layer.name)
-        for role in roles:
-            self._palette.add(role.class_name)
-        return roles or [PointRole(self.layer.name)] * count
+    def roles(self) -> list[PointRole]:
+        """Return what each shape says."""
+        default = PointRole(self._class_name or self.layer.name, self._positive)
+        if len(self.layer.features) != len(self.layer.data):  # while shapes come and go
+            return [default] * len(self.layer.data)
+        return read_roles(self.layer, default.class_name, positive=default.positive)
+
+    def count_classes(self) -> Counter[str]:
+        """Return how many shapes are of which class."""
+        names = (role.class_name for role in self.roles())
+        return Counter(name for name in names if name not in self.left_out)
+
+    def asks(self, class_name: str) -> bool:
+        """Whether any shape is of a class."""
+        return class_name in self.count_classes()
+
+    @property
+    def origins(self) -> tuple[PointOrigin, ...]:
+        """What is remembered of each shape, as of the last `picks`."""
+        return tuple(self._sources)
+
+    def adopt(self, origins: Sequence[PointOrigin]) -> None:
+        """Take shapes for those that had these origins: they have been put back."""
+        drawn = outlines_of(self.layer)
+        self._centres = np.array([c.mean(axis=0) for c in drawn]).reshape(-1, self.layer.ndim)
+        self._sources = list(origins)
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""
@@ -176,13 +268,29 @@ def _state(layer: Shapes) -> tuple[Any, ...]:
     return tuple(map(str, layer.shape_type)), tuple((c.shape, c.tobytes()) for c in corners)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """The classes that are not asked, by the id of the layer of their regions."""
+
+    classes: Mapping[Hashable, frozenset[str]]
+
+    def same_as(self, other: LeftOut) -> bool:
+        """Whether the same is asked of the layers that both know."""
+        common = self.classes.keys() & other.classes.keys()
+        return all(self.classes[layer_id] == other.classes[layer_id] for layer_id in common)
+
+
 class Regions:
     """The layers whose shapes and labels are queries.
 
     Each polygon, rectangle and ellipse is the mean of the patches below it, weighted by how much
     of each it covers; of lines and paths, the patches they run over. Class and sign are those of
-    the columns ``class`` and ``sign`` of ``layer.features``; without, the class is the name of
-    the layer. Each label above 0 is a class of its own, ``<name of the layer> <label>``.
+    the columns ``class`` and ``sign`` of ``layer.features``; without, those that were given when
+    the layer was added, and else the class is the name of the layer. Each label above 0 is a class
+    of its own, ``<name of the layer> <label>``, unless all are given one.
+
+    The user's layers are never changed. A class that is removed is not asked any more, and the
+    shapes and labels stay; it is asked again when the layer is added again.
 
     Parameters
     ----------
@@ -191,17 +299,24 @@ class Regions:
         Colours of the classes.
     changed : callable
         A bound method, called after every change that matters.
+
+    Attributes
+    ----------
+    edited : bool
+        See `Recorded`; classes are left out together with those of points.
     """
 
     def __init__(self, scene: Scene, palette: Palette, changed: Callable[[], None]) -> None:
         self._scene, self._palette, self._changed = scene, palette, changed
         self._followed: dict[Hashable, ShapeRegions | LabelRegions] = {}
+        self.edited = False
         scene.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that are queries, in the order in which they were added."""
-        return [regions.layer for regions in self._followed.values()]
+        """The user's layers that are queries, in the order in which they were added."""
+        layers = [regions.layer for regions in self._followed.values()]
+        return [layer for layer in layers if not is_derived(layer)]
 
     @property
     def count(self) -> int:
@@ -221,7 +336,13 @@ class Regions:
         layers = self._scene.viewer.layers
         return [layer for layer in layers if _is_drawn(layer) and not is_derived(layer)]
 
-    def add(self, layer: Shapes | Labels, image: Image | None = None) -> None:
+    def add(
+        self,
+        layer: Shapes | Labels,
+        image: Image | None = None,
+        class_name: str | None = None,
+        positive: bool = True,
+    ) -> None:
         """Make the shapes or labels of a layer queries, and follow every change of them.
 
         Parameters
@@ -230,6 +351,10 @@ class Regions:
         image : napari.layers.Image, optional
             The image they lie on; by default, and where they do not lie on it, the topmost
             visible one that is searched. It is remembered for as long as they lie on it.
+        class_name : str, optional
+            The class of all labels, or of the shapes whose columns name none.
+        positive : bool, optional
+            Whether they are on what is meant; for shapes whose columns do not say.
 
         Raises
         ------
@@ -239,8 +364,17 @@ class Regions:
         self._check(layer, image)
         self.remove(layer, notify=False)
         image_id = None if image is None else image.unique_id
-        self._followed[layer.unique_id] = self._follow(layer, image_id)
+        role = None if class_name is None else class_name.strip() or None
+        self._followed[layer.unique_id] = self._follow(layer, image_id, role, positive=positive)
         self._changed()
+
+    def follow_drawn(self, layer: Shapes) -> ShapeRegions:
+        """Make the shapes of our own layer queries."""
+        found = ShapeRegions(
+            layer, None, self._scene, self._palette, self._changed, class_name=DEFAULT_CLASS
+        )
+        self._followed[layer.unique_id] = found
+        return found
 
     def _check(self, layer: Layer, image: Image | None) -> None:
         if layer not in self.candidates():
@@ -254,14 +388,30 @@ class Regions:
             )
 
     def _follow(
-        self, layer: Shapes | Labels, image_id: Hashable | None
+        self,
+        layer: Shapes | Labels,
+        image_id: Hashable | None,
+        class_name: str | None,
+        *,
+        positive: bool,
     ) -> ShapeRegions | LabelRegions:
         from napari.layers import Labels
 
+        scene, changed = self._scene, self._changed
         if not isinstance(layer, Labels):
-            return ShapeRegions(layer, image_id, self._scene, self._palette, self._changed)
-        labelled = LabelRegions(layer, image_id, self._scene, self._changed)
-        found = labelled.classes_in_memory()
+            return ShapeRegions(
+                layer,
+                image_id,
+                scene,
+                self._palette,
+                changed,
+                class_name=class_name,
+                positive=positive,
+            )
+        labelled = LabelRegions(
+            layer, image_id, scene, changed, class_name=class_name, positive=positive
+        )
+        found = len(labelled.count_classes())
         if found > MAX_LABEL_CLASSES:
             labelled.close()
             raise SimilarityError(
@@ -277,6 +427,29 @@ class Regions:
             regions.close()
             if notify:
                 self._changed()
+
+    # -- classes ----------------------------------------------------------------------------
+
+    def count_classes(self) -> Counter[str]:
+        """Return how many shapes and labels are of which class."""
+        return sum((regions.count_classes() for regions in self._followed.values()), Counter())
+
+    def leave_out(self, class_name: str) -> None:
+        """Ask a class no more, in the layers that ask it now."""
+        for regions in self._followed.values():
+            if regions.asks(class_name):
+                regions.left_out |= {class_name}
+                self._changed()
+
+    def snapshot(self) -> LeftOut:
+        """Return which classes are left out."""
+        return LeftOut({i: regions.left_out for i, regions in self._followed.items()})
+
+    def restore(self, snapshot: LeftOut) -> None:
+        """Leave out what was left out, in the layers that are still queries."""
+        for layer_id, regions in self._followed.items():
+            regions.left_out = snapshot.classes.get(layer_id, regions.left_out)
+        self._changed()
 
     def picks(self) -> tuple[tuple[AnyPick, ...], Mapping[PlaneKey, Plane]]:
         """Return the picks of all regions, and the planes that they lie on."""
