@@ -58,8 +58,18 @@ def new_class(viewer: Viewer) -> None:
 
 
 def undo_query(viewer: Viewer) -> None:
-    """Take the last edit of the query points back."""
+    """Take the last step of the query back."""
     open_dock(viewer).controller.queries.undo()
+
+
+def redo_query(viewer: Viewer) -> None:
+    """Take the step of the query again that was undone last."""
+    open_dock(viewer).controller.queries.redo()
+
+
+def start_box(viewer: Viewer) -> None:
+    """Let the next drag draw a box that is asked for, or against."""
+    open_dock(viewer).controller.queries.start_box()
 
 
 def go_to_best_match(viewer: Viewer) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QFileDialog, QMessageBox, QWidget
 
 QUERIES = "Queries (*.query.safetensors);;All files (*)"
 TABLES = "Tables (*.csv);;All files (*)"
@@ -40,6 +41,11 @@ class Dialogs:
         question = f"{Path(path).name} already exists.\nDo you want to replace it?"
         answer = QMessageBox.question(self._parent, title, question)
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def ask_for_colour(self, title: str, colour: str) -> str:
+        """Return a colour as ``#rrggbb``, empty if the user cancels."""
+        chosen = QColorDialog.getColor(QColor(colour), self._parent, title)
+        return str(chosen.name()) if chosen.isValid() else ""
 
     def ask_for_file(self, title: str, filters: str) -> str:
         """Return the path of a file to read, empty if the user cancels."""

@@ -34,7 +34,13 @@ class QueryController(SectionController):
         classes.renamed.connect(self._on_renamed)
         signs.new_clicked.connect(self.new_class)
         signs.sign_picked.connect(self._on_sign)
+        classes.colour_clicked.connect(self._on_colour)
+        classes.visible_changed.connect(self._on_visible)
+        classes.delete_clicked.connect(self.delete_class)
+        classes.move_clicked.connect(self._on_move)
+        signs.box_clicked.connect(self.start_box)
         signs.undo_clicked.connect(self.undo)
+        signs.redo_clicked.connect(self.redo)
         views.combination.picked.connect(self._on_combination)
         views.regions.opened.connect(self._show_regions)
         views.regions.added.connect(self._on_region_added)
@@ -47,8 +53,20 @@ class QueryController(SectionController):
 
     def _show(self) -> None:
         session, views = self._session, self._views
-        entries = [ClassEntry(name, colour) for name, colour in session.classes.items()]
+        counts, hidden = session.class_counts, session.hidden_classes
+        entries = [
+            ClassEntry(
+                name,
+                colour,
+                counts[name].positive,
+                counts[name].negative,
+                counts[name].regions,
+                name not in hidden,
+            )
+            for name, colour in session.classes.items()
+        ]
         views.classes.show_classes(entries, session.class_name)
+        views.signs.show_history(can_undo=session.can_undo, can_redo=session.can_redo)
         views.combination.show_combination(session.combination)
         self._show_mode()
 
@@ -59,7 +77,9 @@ class QueryController(SectionController):
         self._follow_mode_of(queries)
         active = self._viewer.layers.selection.active
         clicking = queries is not None and active == queries and queries.mode == "add"
-        self._views.signs.show_mode(clicking=clicking, positive=self._session.positive, box=False)
+        self._views.signs.show_mode(
+            clicking=clicking, positive=self._session.positive, box=self._session.awaiting_box
+        )
 
     def _follow_mode_of(self, layer: Points | None) -> None:
         """Hear of it when the user takes another tool of the Points layer."""
@@ -85,9 +105,44 @@ class QueryController(SectionController):
         self._show()
 
     def undo(self) -> None:
-        """Take the last edit of the points back."""
+        """Take the last step of the query back."""
         if not self._session.undo():
-            show_info("There is no edit of the query points to undo.")
+            show_info("There is no step of the query to undo.")
+        self._show()
+
+    def redo(self) -> None:
+        """Take the step again that was undone last."""
+        if not self._session.redo():
+            show_info("There is no step of the query to redo.")
+        self._show()
+
+    def start_box(self) -> None:
+        """Let the next drag draw a box, whose patches are asked for, or against."""
+        with shown_errors():
+            self._session.start_box()
+        self._show_mode()
+
+    def delete_class(self, class_name: str) -> None:
+        """Delete a class with its points and the regions drawn in our layer."""
+        self._session.remove_class(class_name)
+        self._show()
+
+    def _on_colour(self, class_name: str) -> None:
+        colour = self._dialogs.ask_for_colour(
+            f"Colour of {class_name}", self._session.classes[class_name]
+        )
+        if colour:
+            self._session.set_class_colour(class_name, colour)
+            self._show()
+
+    def _on_visible(self, class_name: str, visible: bool) -> None:
+        self._session.set_class_visible(class_name, visible)
+        self._show()
+
+    def _on_move(self, class_name: str, positive: bool) -> None:
+        if not self._session.move_selected(class_name, positive):
+            show_info("No point or box is selected; select some with napari's arrow tool first.")
+        self._show()
 
     def _on_class(self, class_name: str) -> None:
         with shown_errors():
