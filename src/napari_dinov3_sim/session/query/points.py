@@ -14,9 +14,11 @@ from napari_dinov3_sim.session.query.point_features import (
     add_missing_columns,
     current_role,
     draw_roles,
+    read_roles,
     rename_class,
     set_current_role,
     set_features,
+    write_roles,
 )
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointMemory, PointOrigin
 
@@ -371,6 +373,21 @@ class QueryPoints:
         data, lead = data_of_world(self._viewer, layer, world)
         self._memory.append(data, PointOrigin(image, lead))
         self._add(layer, data, role or self.role)
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Take points away, as one edit."""
+        layer = self.layer
+        if layer is not None and numbers:
+            layer.remove(list(numbers))
+
+    def set_roles(self, numbers: Sequence[int], role: PointRole) -> None:
+        """Let points say something else, as one edit."""
+        layer = self.layer
+        if layer is not None:
+            roles = read_roles(layer)
+            for number in numbers:
+                roles[number] = role
+            write_roles(layer, roles)
 
     def _add(self, layer: Points, data: NDArray[np.float64], role: PointRole) -> None:
         before = self.role
