@@ -142,7 +142,7 @@ def test_of_a_pyramid_the_level_that_is_fine_enough_is_read_where_it_is_needed(
         dtype, ndim = np.dtype(np.uint8), 2
 
         def __init__(self, pixels):
-            self.pixels, self.shape = pixels, pixels.shape
+            self.pixels, self.shape, self.size = pixels, pixels.shape, pixels.size
 
         def __getitem__(self, key):
             found = self.pixels[key]
@@ -169,14 +169,14 @@ def test_of_a_pyramid_the_level_that_is_fine_enough_is_read_where_it_is_needed(
 
 
 def test_the_right_slice_of_a_stack_is_drawn(session, viewer, rng):
-    stack = rng.integers(0, 255, (4, 96, 112)).astype(np.uint8)
+    stack = rng.integers(0, 255, (4, 160, 176)).astype(np.uint8)
     image = viewer.add_image(da.from_array(stack, (1, 50, 50)), contrast_limits=(0, 255))
     viewer.dims.set_point(0, 2)
     session.add_query(image, 40, 40)
-    match = shown_match(session, (96, 112))
+    match = shown_match(session, (160, 176))
     assert match.plane.indices == (2,)
     picture = session.gallery.thumbnail(match, SIDE)
-    rows, columns = window(match, (96, 112))
+    rows, columns = window(match, (160, 176))
     off_rows, _ = differs_from(picture, np.stack([stack[2]] * 3, -1)[rows, columns])
     assert len(off_rows) == PATCH + 6
 

@@ -82,7 +82,8 @@ class LayerLook:
     def colours(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Return pixels as napari draws them, RGBA in [0, 1]."""
         if self.rgb:
-            scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+            whole = np.issubdtype(pixels.dtype, np.integer)
+            scale = np.iinfo(pixels.dtype).max if whole else 1
             colours = np.clip(np.asarray(pixels, np.float32) / np.float32(scale), 0, 1)
             if colours.shape[-1] == 4:
                 return colours
