@@ -84,7 +84,9 @@ class LayerLook:
         if self.rgb:
             whole = np.issubdtype(pixels.dtype, np.integer)
             scale = np.iinfo(pixels.dtype).max if whole else 1
-            colours = np.clip(np.asarray(pixels, np.float32) / np.float32(scale), 0, 1)
+            colours: NDArray[np.float32] = np.clip(
+                pixels.astype(np.float32) / np.float32(scale), 0, 1
+            )
             if colours.shape[-1] == 4:
                 return colours
             return np.concatenate([colours, np.ones_like(colours[..., :1])], axis=-1)
