@@ -115,8 +115,8 @@ ORDER = {
         < __init__
     """,
     "widget": """
-        activity, dialogs, focus, layer_list, preferences, qt_runner, views < controllers < dock
-        < commands, __init__
+        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
+        < controllers < dock < commands, __init__
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

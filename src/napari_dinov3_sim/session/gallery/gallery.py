@@ -110,6 +110,7 @@ class Gallery:
         self._seeds = numbers()
         self._seen: set[PatchId] = set()
         self._page: tuple[ChosenPlace, ...] | None = None
+        self._is_due = False
         self._asked: dict[str, dict[PatchId, ChosenPlace]] = {}
         self._matches: tuple[GalleryMatch, ...] = ()
         self._certainty = Certainty(0, 0)
@@ -179,8 +180,7 @@ class Gallery:
     def next_round(self) -> None:
         """Show the next places: none of those shown since `show`, none that was judged."""
         if self._page is None:
-            self._choose()
-            return
+            return  # the first ones are on their way
         points = self._picks_of_points()
         signs = [(place, sign_of(place, self._class_name, points)) for place in self._page]
         judged = [(place, right) for place, right in signs if right is not None]
@@ -191,6 +191,7 @@ class Gallery:
                 judged[0][0].threshold,
             )
             self._certainty = Certainty(round(share * len(judged)), len(judged))
+        self._is_due = True
         self._choose()
 
     def hide(self) -> None:
@@ -202,15 +203,16 @@ class Gallery:
     def _start_over(self) -> None:
         self._work.stop("places")
         self._seen.clear()
-        self._page = None
+        self._page, self._is_due = None, self._count is not None
         self._certainty = Certainty(0, 0)
         self._class_name = self._queries.role.class_name
 
     def _choose(self) -> None:
-        """Have places chosen, if there are scores to choose by."""
-        if self._count is None or not self._has_scores():
+        """Have places chosen, if that is due and there are scores to choose by."""
+        if self._count is None or not self._is_due or not self._has_scores():
             self._publish()
             return
+        self._is_due = False
         asked = Round(
             self._class_name,
             self._order,
@@ -266,10 +268,7 @@ class Gallery:
             self._start_over()
         if self._page is not None:
             self._page = tuple(place for place in self._page if self._is_there(place))
-        if self._page is None and not self._work.pending and self._has_scores():
-            self._choose()
-        else:
-            self._publish()
+        self._choose()
 
     def _is_hovered(self) -> bool:
         """Whether the scores are those of what lies under the mouse now."""

@@ -11,9 +11,11 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.dialogs import Dialogs
-from napari_dinov3_sim.widget.views.gallery import GalleryItem, GalleryView
+from napari_dinov3_sim.widget.match_list import GalleryItem
+from napari_dinov3_sim.widget.views.gallery import GalleryView
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -210,4 +212,5 @@ class GalleryController(SectionController):
         with shown_errors():
             # The dialog has asked whether a file that is there is replaced.
             count = self._session.gallery.save_judgements(path, replace=True)
-            show_info(f"{count} judgements are saved in {Path(path).name}.")
+            verb = "is" if count == 1 else "are"
+            show_info(f"{plural(count, 'judgement')} {verb} saved in {Path(path).name}.")
