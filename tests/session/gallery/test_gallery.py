@@ -10,6 +10,8 @@ import pytest
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.gallery.matches import Certainty, JudgementCounts
+from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.runner import ThreadRunner
 
 from ..brute_force import PATCH
 
@@ -272,6 +274,23 @@ def test_the_last_round_is_empty_and_stays_so(session, gallery):
     assert gallery.matches == ()
 
 
+def test_a_round_asked_for_before_the_scores_are_there_comes_with_them(viewer, backbone, rng):
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    image = viewer.add_image(rng.normal(size=(160, 240)), name="plain")
+    session.add_query(image, 40, 40)
+    session.gallery.show("best", 10)
+    session.wait(60)
+    first = {match.id for match in session.gallery.matches}
+    session.gallery.judge(session.gallery.matches[0], right=False)
+    session.gallery.next_round()  # the answer to that judgement is still on its way
+    session.wait(60)
+    second = {match.id for match in session.gallery.matches}
+    assert len(second) == 10
+    assert not first & second
+    assert session.gallery.certainty.judged == 1
+    session.close()
+
+
 def test_certainty_counts_what_was_judged_as_predicted(session, gallery):
     session.threshold = gallery.matches[4].score
     gallery.show("best", 10)
@@ -346,8 +365,9 @@ def test_going_to_a_match_moves_the_view_and_outlines_it(session, gallery, two, 
     centre = two[1].world_to_data(np.array(viewer.scene.camera.center[-2:]))
     left, top, right, bottom = match.box
     np.testing.assert_allclose(centre, ((top + bottom - 1) / 2, (left + right - 1) / 2), atol=0.51)
-    (outline,) = [layer for layer in viewer.layers if layer.name == "turned queried patches"]
-    corners = outline.data[:, 0]
+    found = [(mark_of(layer, "outline"), layer) for layer in viewer.layers]
+    marks = {mark["image"]: layer for mark, layer in found if mark is not None}
+    corners = marks[two[1].unique_id].data[:, 0]
     np.testing.assert_allclose(corners.min(0), (top - 0.5, left - 0.5))
     np.testing.assert_allclose(corners.max(0), (bottom - 0.5, right - 0.5))
 
