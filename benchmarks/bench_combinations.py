@@ -199,7 +199,7 @@ def precisions(
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Return the mean precision at the rank of each positive."""
-    ranked = positive[np.argsort(-scores, class_name="stable")]
+    ranked = positive[np.argsort(-scores, stable=True)]
     hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return float(hits[ranked].mean())
 

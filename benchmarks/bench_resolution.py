@@ -127,7 +127,7 @@ def clicks(label: np.ndarray) -> list[tuple[int, int]]:
 
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Return the mean precision at the positives, in order of their scores."""
-    ranked = positive[np.argsort(-scores, class_name="stable")]
+    ranked = positive[np.argsort(-scores, stable=True)]
     hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return float(hits[ranked].mean()) if ranked.any() else 0.0
 

@@ -153,7 +153,7 @@ def scored(
     positive = (target.shares[number] >= 0.5)[usable]
     if not positive.any():
         return []
-    ranked = positive[np.argsort(-scores, class_name="stable")]
+    ranked = positive[np.argsort(-scores, stable=True)]
     hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return [float(hits[ranked].mean())]
 

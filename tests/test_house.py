@@ -111,11 +111,12 @@ ORDER = {
     """,
     "session": """
         layer_metadata < images < worker_messages < runner < embedding, answering < resolved_state
-        < layers, scene < interaction < query < results, status < coordinator < session < __init__
+        < layers, scene < interaction < query < results, status < gallery < coordinator < session
+        < __init__
     """,
     "widget": """
-        activity, dialogs, focus, layer_list, preferences, qt_runner, views < controllers < dock
-        < commands, __init__
+        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
+        < controllers < dock < commands, __init__
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

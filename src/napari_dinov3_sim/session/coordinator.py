@@ -15,6 +15,7 @@ from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
+    from napari_dinov3_sim.session.answering.question import Pick
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
@@ -236,9 +238,11 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, results, interaction, overlays, scene,
-    palette
+    targets, embedder, answers, queries, regions, drawn, results, gallery, interaction, overlays,
+    scene
         The parts of a session.
+    palette : Palette
+        Colours of the classes.
     combination : str
         How the picks of a class are combined.
     threshold : float or None
@@ -306,6 +310,18 @@ class Coordinator:
             embedder=self.embedder,
             interaction=self.interaction,
         )
+        self.gallery = Gallery(
+            self.scene,
+            runner,
+            self.queries,
+            picks_of_points=self._picks_of_points,
+            interaction=self.interaction,
+            palette=self.palette,
+            threshold=lambda: self.threshold,
+            fail=self.failures.add,
+        )
+        for signal in (signals.answered, signals.queried, signals.listed):
+            signal.connect(self._update_gallery)
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
             signals,
@@ -369,6 +385,7 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
+        self.gallery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
 
@@ -582,6 +599,7 @@ class Coordinator:
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
+        self.gallery.rename_class(old, new)
         self._picks.regions_changed()
 
     def schedule(self) -> None:
@@ -633,6 +651,13 @@ class Coordinator:
         self._signals.queried.emit()
         if not self.closed:
             self._report(new, busy=busy)
+
+    def _update_gallery(self) -> None:
+        if not self.closed:
+            self.gallery.update(self.state)
+
+    def _picks_of_points(self) -> dict[int, Pick]:
+        return self._picks.picks_of_points(self.targets.resolve())
 
     def _resolve(self) -> ResolvedState:
         images = self.targets.resolve()

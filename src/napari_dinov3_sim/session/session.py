@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
@@ -130,6 +131,11 @@ class SimilaritySession(SessionSignals):
     def results(self) -> Results:
         """What is made of the maps: objects, peaks, matches, colours, files."""
         return self._coordinator.results
+
+    @property
+    def gallery(self) -> Gallery:
+        """Places of all images to be judged right or wrong."""
+        return self._coordinator.gallery
 
     @property
     def images(self) -> list[Image]:
@@ -299,7 +305,7 @@ class SimilaritySession(SessionSignals):
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         while not self._coordinator.closed and (
-            self._coordinator.is_due or self.busy or self.results.pending
+            self._coordinator.is_due or self.busy or self.results.pending or self.gallery.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

@@ -127,10 +127,14 @@ class Interaction:
         """Move the view to the next best place in the next image."""
         match = self._navigator.next(class_name)
         if match is not None:
-            self.match = match
-            look_at(self._viewer, self._scene.world_of(match.plane, match.x, match.y))
-            self._changed()
+            self.go_to(match)
         return match
+
+    def go_to(self, match: BestMatch) -> None:
+        """Move the view to a match, and outline it."""
+        self.match = match
+        look_at(self._viewer, self._scene.world_of(match.plane, match.x, match.y))
+        self._changed()
 
     # -- side by side -----------------------------------------------------------------------------
 

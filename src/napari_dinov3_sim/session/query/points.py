@@ -440,6 +440,16 @@ class QueryPoints:
         self._memory.append(data, PointOrigin(image, lead))
         self._add(layer, data, role or self.role)
 
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Take points away, as one edit."""
+        layer = self.layer
+        if layer is not None and numbers:
+            layer.remove(list(numbers))
+
+    def set_role_of(self, numbers: Sequence[int], role: PointRole) -> None:
+        """Let some points say something else, as one edit."""
+        self.set_roles([role if n in numbers else old for n, old in enumerate(self.roles())])
+
     def _add(self, layer: Points, data: NDArray[np.float64], role: PointRole) -> None:
         before = self.role
         self.set_role(role)

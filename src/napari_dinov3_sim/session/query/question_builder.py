@@ -75,6 +75,7 @@ class PickCollector:
         self._embedder, self._interaction = embedder, interaction
         self._region_changes = 0
         self._points: tuple[object, Picked] = (None, NOTHING)
+        self._numbers: tuple[int, ...] = ()
         self._others: tuple[object, Picked] = (None, NOTHING)
         self._all: tuple[object, Picked] = (None, NOTHING)
 
@@ -107,6 +108,11 @@ class PickCollector:
             return self._all[1]
         pick = Pick(hovered.plane.key, hovered.x, hovered.y, self._queries.role.class_name)
         return replace(self._all[1], picks=(pick,), planes={hovered.plane.key: hovered.plane})
+
+    def picks_of_points(self, images: ResolvedImages) -> dict[int, Pick]:
+        """Return the pick of each query point that lies on an image, by its number."""
+        picks = self._of_points(images).picks
+        return dict(zip(self._numbers, picks, strict=True))  # type: ignore[arg-type]
 
     def _of_regions(self, images: ResolvedImages) -> Picked:
         now = (images, self._region_changes, self._embedder.changes)
@@ -146,6 +152,7 @@ class PickCollector:
             return place.plane.key.layer.layer_id
 
         roles = queries.locate(image_of)
+        self._numbers = tuple(places)
         picks = tuple(
             Pick(at.plane.key, at.x, at.y, roles[number].class_name, roles[number].positive)
             for number, at in places.items()

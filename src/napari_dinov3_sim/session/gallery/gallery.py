@@ -1,0 +1,467 @@
+"""The gallery of a session: places of all images to be judged, round by round."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count as numbers
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from psygnal import Signal
+
+from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.search.teaching import Order, agreement
+from napari_dinov3_sim.session.answering.question import LabelsPick
+from napari_dinov3_sim.session.gallery.choosing import Round, find_round
+from napari_dinov3_sim.session.gallery.judgements import (
+    Judgement,
+    points_on,
+    save_judgements,
+    sign_of,
+)
+from napari_dinov3_sim.session.gallery.matches import (
+    Certainty,
+    ChosenPlace,
+    GalleryMatch,
+    JudgementCounts,
+    PatchId,
+)
+from napari_dinov3_sim.session.gallery.thumbnails import Thumbnails
+from napari_dinov3_sim.session.images.planes import data_coordinates
+from napari_dinov3_sim.session.interaction.best_match import BestMatch
+from napari_dinov3_sim.session.query.point_features import PointRole
+from napari_dinov3_sim.session.results.result_jobs import ResultJobs
+from napari_dinov3_sim.session.results.summaries import answered_images
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_dinov3_sim.session.answering.question import Pick
+    from napari_dinov3_sim.session.gallery.choosing import FoundRound
+    from napari_dinov3_sim.session.interaction.interaction import Interaction
+    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.query.points import QueryPoints
+    from napari_dinov3_sim.session.resolved_state import ResolvedState
+    from napari_dinov3_sim.session.runner import Runner
+    from napari_dinov3_sim.session.scene import Scene
+    from napari_dinov3_sim.session.worker_messages import Failure
+
+COUNT = 10
+"""Places in a round, unless told otherwise."""
+
+
+class Gallery:
+    """Shows places to be judged right or wrong; as ``session.gallery``.
+
+    A judgement is an ordinary query point in the middle of the patch, positive or negative: it
+    can be undone, moved and saved like any other, and whoever deletes the point takes the
+    judgement back. The places of a round stay where they are while they are judged; their scores
+    follow.
+
+    Parameters
+    ----------
+    scene : Scene
+    runner : Runner
+    queries : QueryPoints
+    picks_of_points : callable
+        Returns the pick of each query point that lies on an image, by its number.
+    interaction : Interaction
+    palette : Palette
+    threshold : callable
+        Returns the score from which a place counts as found; None for the automatic one.
+    fail : callable
+        Bound method, called with every `Failure`.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        The matches, a judgement, a score or the certainty has changed.
+    thumbnail_ready : psygnal.Signal of PatchId
+        The picture of a match that was asked for is there.
+    """
+
+    changed = Signal()
+    thumbnail_ready = Signal(object)
+
+    def __init__(
+        self,
+        scene: Scene,
+        runner: Runner,
+        queries: QueryPoints,
+        *,
+        picks_of_points: Callable[[], Mapping[int, Pick]],
+        interaction: Interaction,
+        palette: Palette,
+        threshold: Callable[[], float | None],
+        fail: Callable[[Failure], None],
+    ) -> None:
+        self._scene, self._queries, self._palette = scene, queries, palette
+        self._picks_of_points, self._interaction = picks_of_points, interaction
+        self._threshold = threshold
+        self._work = ResultJobs(runner, fail, _ignore, _ignore)
+        self._thumbnails = Thumbnails(scene, runner, fail, self.thumbnail_ready.emit)
+        self._order: Order = "best"
+        self._count: int | None = None
+        self._class_name = ""
+        self._seeds = numbers()
+        self._seen: set[PatchId] = set()
+        self._page: tuple[ChosenPlace, ...] | None = None
+        self._is_due = False
+        self._asked: dict[str, dict[PatchId, ChosenPlace]] = {}
+        self._matches: tuple[GalleryMatch, ...] = ()
+        self._certainty = Certainty(0, 0)
+        self._counts = JudgementCounts()
+        self._published: object = None
+
+    # -- what is shown -------------------------------------------------------------------------
+
+    @property
+    def matches(self) -> tuple[GalleryMatch, ...]:
+        """The places of this round, in an order that judging does not change."""
+        return self._matches
+
+    @property
+    def order(self) -> Order:
+        """'best' for the best places first, 'teach' for those that teach most."""
+        return self._order
+
+    @property
+    def certainty(self) -> Certainty:
+        """How the judgements of the last round that is over agree with the scores before it."""
+        return self._certainty
+
+    @property
+    def counts(self) -> JudgementCounts:
+        """How many places were judged right and wrong, of the current class."""
+        return self._counts
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether places are to be shown as soon as there are scores."""
+        return self._count is not None and self._page is None
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is on its way."""
+        return self._work.pending or self._thumbnails.pending
+
+    def show(self, order: Order = "best", count: int = COUNT) -> None:
+        """Show places of the current class, from the first on; see `matches`.
+
+        Where there are no scores yet, they are shown when there are. Patches that were clicked
+        are left out, and so are their neighbours.
+
+        Parameters
+        ----------
+        order : {'best', 'teach'}
+            The best ones; or, to teach fastest, some of all ranks: the first ranks are close to
+            each other, the last far apart.
+        count : int
+            How many at a time.
+
+        Raises
+        ------
+        SimilarityError
+            There is no such order or number.
+        """
+        if order not in get_args(Order) or count < 1:
+            raise SimilarityError(
+                f"The gallery shows at least one place, in the order best or teach, not {count} "
+                f"in the order {order}."
+            )
+        self._order, self._count = order, count
+        self._start_over()
+        self._choose()
+
+    def next_round(self) -> None:
+        """Show the next places: none of those shown since `show`, none that was judged."""
+        if self._page is None:
+            return  # the first ones are on their way
+        points = self._picks_of_points()
+        signs = [(place, sign_of(place, self._class_name, points)) for place in self._page]
+        judged = [(place, right) for place, right in signs if right is not None]
+        if judged:
+            share = agreement(
+                [place.score for place, _ in judged],
+                [right for _, right in judged],
+                judged[0][0].threshold,
+            )
+            self._certainty = Certainty(round(share * len(judged)), len(judged))
+        self._is_due = True
+        self._choose()
+
+    def hide(self) -> None:
+        """Show nothing, and choose no places, before `show` is called again."""
+        self._count = None
+        self._start_over()
+        self._publish()
+
+    def _start_over(self) -> None:
+        self._work.stop("places")
+        self._seen.clear()
+        self._page, self._is_due = None, self._count is not None
+        self._certainty = Certainty(0, 0)
+        self._class_name = self._queries.role.class_name
+
+    def _choose(self) -> None:
+        """Have places chosen, if that is due and there are scores to choose by."""
+        if self._count is None or not self._is_due or not self._has_scores():
+            self._publish()
+            return
+        self._is_due = False
+        asked = Round(
+            self._class_name,
+            self._order,
+            self._count,
+            frozenset(self._seen | self._clicked()),
+            next(self._seeds),
+            self._threshold(),
+        )
+        compute = partial(find_round, asked, answered_images(self._scene))
+        self._work.start("places", compute, self._take, _say_nothing)
+
+    def _take(self, found: FoundRound) -> bool:
+        self._page = found.places
+        self._seen.update(place.id for place in found.places)
+        asked = self._asked.setdefault(self._class_name, {})
+        asked.update((place.id, place) for place in found.places)
+        self._thumbnails.keep_only({place.id for place in found.places})
+        self._publish()
+        return True
+
+    def _has_scores(self) -> bool:
+        """Whether every plane that is shown and embedded has scores of the class."""
+        scene, answers = self._scene, self._scene.answers
+        if answers.question is None or answers.question != answers.asked:
+            return False
+        shown = [plane.key for plane in scene.shown_planes().values()]
+        known = [maps for key in shown if (maps := scene.maps_of(key)) is not None]
+        waiting = any(
+            scene.state_handle(key) is not None
+            and scene.maps_of(key) is None
+            and not answers.is_unanswerable(key)
+            for key in shown
+        )
+        return bool(known) and not waiting and self._class_name in known[0].cosines
+
+    def _clicked(self) -> set[PatchId]:
+        """Return the patches that query points lie in."""
+        found = set()
+        for pick in self._picks_of_points().values():
+            maps = self._scene.maps_of(pick.plane)
+            if maps is not None:
+                side = maps.grid.patch_size
+                found.add(PatchId(pick.plane, pick.y // side, pick.x // side))
+        return found
+
+    # -- the present ---------------------------------------------------------------------------
+
+    def update(self, state: ResolvedState | None) -> None:
+        """Follow what is open, asked and answered now."""
+        if self._count is None or state is None or self._is_hovered():
+            return
+        if self._is_outdated(state):
+            self._start_over()
+        if self._page is not None:
+            self._page = tuple(place for place in self._page if self._is_there(place))
+        self._choose()
+
+    def _is_hovered(self) -> bool:
+        """Whether the scores are those of what lies under the mouse now."""
+        return self._interaction.hovering and self._interaction.hovered is not None
+
+    def _is_outdated(self, state: ResolvedState) -> bool:
+        """Whether the places are of another class, of none any more, or of other patches."""
+        if self._class_name != self._queries.role.class_name:
+            return True
+        if self._page is None and not self._work.pending:
+            return False
+        is_asked = any(
+            isinstance(pick, LabelsPick) or pick.class_name == self._class_name
+            for pick in state.picked.picks
+            if getattr(pick, "positive", True)
+        )
+        return not is_asked or not all(map(self._has_same_patches, self._page or ()))
+
+    def _has_same_patches(self, place: ChosenPlace) -> bool:
+        maps = self._scene.maps_of(place.plane.key)
+        return maps is None or maps.grid == place.grid
+
+    def _is_there(self, place: ChosenPlace) -> bool:
+        """Whether the pixels of a place still exist, and are searched."""
+        key = place.plane.key
+        target = self._scene.targets.get(key.layer_id)
+        if target is None or not target.ticked or target.version != key.layer.version:
+            return False
+        return self._has_same_patches(place)
+
+    def _publish(self) -> None:
+        """Tell of what has changed."""
+        points = self._picks_of_points()
+        asked = self._asked.get(self._class_name, {}).values()
+        signs = [sign_of(place, self._class_name, points) for place in asked]
+        counts = JudgementCounts(signs.count(True), signs.count(False))
+        before = {match.id: match for match in self._matches}
+        matches = tuple(self._match(p, points, before.get(p.id)) for p in self._page or ())
+        now = (matches, counts, self._certainty, self._order, self.is_waiting)
+        if now != self._published:
+            self._matches, self._counts, self._published = matches, counts, now
+            self.changed.emit()
+
+    def _match(
+        self, place: ChosenPlace, points: Mapping[int, Pick], before: GalleryMatch | None
+    ) -> GalleryMatch:
+        maps = self._scene.maps_of(place.plane.key)
+        score = place.score if before is None else before.score
+        if maps is not None and self._class_name in maps.cosines:
+            score = float(maps.cosines[self._class_name][place.id.row, place.id.column])
+        target = self._scene.targets.get(place.plane.key.layer_id)
+        name = place.plane.name if target is None else target.name
+        judgement = sign_of(place, self._class_name, points)
+        return GalleryMatch(place.id, name, score, place.rank, judgement, place.box)
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def judge(self, match: GalleryMatch, right: bool | None) -> None:
+        """Say whether a match is what is meant; each judgement is one step of `undo`.
+
+        Parameters
+        ----------
+        match : GalleryMatch
+        right : bool or None
+            A positive point, a negative one, or none any more.
+
+        Raises
+        ------
+        PointError
+            The match is not there any more.
+        """
+        place = self._place(match)
+        mine = points_on(place, self._class_name, self._picks_of_points())
+        if right is None:
+            self._queries.remove(mine)
+        elif mine:
+            self._queries.set_role_of(mine, PointRole(self._class_name, right))
+        else:
+            self._add(place, right)
+
+    def _add(self, place: ChosenPlace, right: bool) -> None:
+        layer = self._scene.image_of(place.plane.key.layer_id)
+        if layer is None:
+            raise _gone(place.plane.name)
+        self._queries.ensure(layer)
+        role = PointRole(self._class_name, right)
+        self._queries.append(self._world(place), layer.unique_id, role)
+
+    def _place(self, match: GalleryMatch) -> ChosenPlace:
+        place = self._asked.get(self._class_name, {}).get(match.id)
+        if place is None or not self._is_there(place):
+            raise _gone(match.image)
+        return place
+
+    def _world(self, place: ChosenPlace) -> NDArray[np.float64]:
+        """Return the middle of a patch in the world; its plane need not be shown."""
+        key = place.plane.key
+        data = data_coordinates(place.plane, key, np.array([place.centre]))[0]
+        return self._scene.targets.transform(key).to_world(data)
+
+    def go_to(self, match: GalleryMatch) -> None:
+        """Move sliders and view to a match, and outline it.
+
+        Raises
+        ------
+        PointError
+            The match is not there any more.
+        """
+        place = self._place(match)
+        x, y = (int(np.floor(at + 0.5)) for at in place.centre)
+        found = BestMatch(place.plane, x, y, match.score, match.image)
+        self._interaction.go_to(found)
+
+    def thumbnail(self, match: GalleryMatch, size: int) -> NDArray[np.uint8] | None:
+        """Return what lies around a match, as napari shows it, with the patch outlined.
+
+        It is made in the background: where there is none yet, `thumbnail_ready` tells when.
+
+        Parameters
+        ----------
+        match : GalleryMatch
+        size : int
+            Height and width, in pixels.
+
+        Returns
+        -------
+        ndarray of uint8, shape (size, size, 3), or None
+        """
+        place = self._asked.get(self._class_name, {}).get(match.id)
+        if place is None:
+            return None
+        return self._thumbnails.get(place, size, self._palette[self._class_name])
+
+    # -- what is kept --------------------------------------------------------------------------
+
+    def judgements(self) -> tuple[Judgement, ...]:
+        """Return all places that are judged, of all classes."""
+        points = self._picks_of_points()
+        judged = [
+            (place, class_name, sign_of(place, class_name, points))
+            for class_name, places in self._asked.items()
+            for place in places.values()
+        ]
+        return tuple(
+            Judgement.of(place, class_name, right)
+            for place, class_name, right in judged
+            if right is not None
+        )
+
+    def save_judgements(self, path: str | os.PathLike[str], *, replace: bool = False) -> int:
+        """Write all places that are judged to a JSON file.
+
+        Parameters
+        ----------
+        path : path-like
+            The folder must exist.
+        replace : bool, optional
+            Whether a file that is there is replaced.
+
+        Returns
+        -------
+        int
+            How many judgements were written.
+
+        Raises
+        ------
+        SimilarityError
+            Nothing is judged, the file exists, or it cannot be written.
+        """
+        found = self.judgements()
+        save_judgements(found, Path(path), replace=replace)
+        return len(found)
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Give a class another name; its places stay."""
+        if old in self._asked:
+            self._asked.setdefault(new, {}).update(self._asked.pop(old))
+        if self._class_name == old:
+            self._class_name = new
+
+    def close(self) -> None:
+        """Give up what is on its way."""
+        self._work.stop_all()
+        self._thumbnails.close()
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def _say_nothing(_: object) -> str:
+    return ""
+
+
+def _gone(image: str) -> PointError:
+    return PointError(f"The match in {image} is not there any more; refresh the gallery.")
