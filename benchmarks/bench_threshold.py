@@ -19,6 +19,7 @@ possible threshold knows the annotation. What is said:
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import tempfile
@@ -91,8 +92,9 @@ class Patches:
 
     def overlap(self, found: np.ndarray, counted: np.ndarray) -> float:
         """Return the intersection over union of the pixels found with those in the class."""
-        right = self.meant[found & counted].sum()
-        return right / max(1, self.known[found & counted].sum() + self.meant[counted].sum() - right)
+        chosen = found & counted
+        right = self.meant[chosen].sum()
+        return right / max(1, self.known[chosen].sum() + self.meant[counted].sum() - right)
 
     def best_overlap(self, scores: np.ndarray, counted: np.ndarray) -> float:
         """Return that of the best threshold."""
@@ -232,12 +234,15 @@ def embed(
     path: Path, annotation: Path, classes: tuple[str, ...], model: str
 ) -> dict[str, np.ndarray]:
     """Embed an image and count the pixels of each patch: all, annotated, in each class."""
-    state = read_image(path, dict.fromkeys(classes, ""), nds.load_backbone(model), None).state
+    state = read_image(path, dict.fromkeys(classes, ""), backbone(model), None).state
     factor = ENLARGED.get(path.parent.name, 1)
     label = imread(annotation).repeat(factor, 0).repeat(factor, 1)
     counts = {number: count(label == int(number), state.grid) for number in classes}
     known, area = count(label != 255, state.grid), count(np.ones_like(label), state.grid)
     return {"vectors": state.vectors.astype(np.float32), "area": area, "known": known, **counts}
+
+
+backbone = functools.cache(nds.load_backbone)
 
 
 def count(mask: np.ndarray, grid: PatchGrid) -> np.ndarray:

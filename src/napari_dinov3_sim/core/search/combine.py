@@ -243,8 +243,11 @@ def best_class(
     """
     if len({one.grid for one in maps}) != 1:
         raise StateError("The maps are of different images; compare the classes image by image.")
-    one_for_all = threshold is None or isinstance(threshold, float | int)
-    levels = [threshold] * len(maps) if one_for_all else threshold
+    levels: Sequence[float | None]
+    if threshold is None or isinstance(threshold, float | int):
+        levels = [threshold] * len(maps)
+    else:
+        levels = threshold
     best = np.full(maps[0].cosine.shape, -np.inf, np.float32)
     numbers = np.zeros(best.shape, np.uint16)
     for number, (one, level) in enumerate(zip(maps, levels, strict=True), start=1):
