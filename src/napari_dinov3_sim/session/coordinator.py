@@ -13,6 +13,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.answers import Answers
+from napari_dinov3_sim.session.answering.question import has_rivals
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
 from napari_dinov3_sim.session.gallery.gallery import Gallery
@@ -28,6 +29,7 @@ from napari_dinov3_sim.session.query.question_builder import PickCollector, Ques
 from napari_dinov3_sim.session.query.regions import Regions
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.results.results import Results
+from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
 from napari_dinov3_sim.session.worker_messages import (
@@ -90,6 +92,8 @@ class SessionSignals:
         What is asked may have changed.
     steps_changed : psygnal.Signal
         A sentence of `SimilaritySession.steps` has changed.
+    thresholded : psygnal.Signal
+        The threshold of a class has changed, or what reaches it.
     """
 
     status_changed = Signal(str)
@@ -102,6 +106,7 @@ class SessionSignals:
     restyled = Signal()
     queried = Signal()
     steps_changed = Signal()
+    thresholded = Signal()
 
 
 class MessageHandler:
@@ -120,6 +125,8 @@ class MessageHandler:
         Sentences from other threads for the user.
     changed : callable
         Bound method, called when there may be something else to ask.
+    thresholded : callable
+        Bound method, called with the automatic threshold of each class.
 
     Attributes
     ----------
@@ -139,11 +146,13 @@ class MessageHandler:
         failures: FailureLog,
         notices: SimpleQueue[str],
         changed: Callable[[], None],
+        thresholded: Callable[[Mapping[str, float]], None],
     ) -> None:
         self._signals, self._targets = signals, targets
         self._embedder, self._answers = embedder, answers
         self._overlays, self._queries = overlays, queries
         self._failures, self._notices, self._changed = failures, notices, changed
+        self._thresholded = thresholded
         self.histograms: Mapping[str, NDArray[np.intp]] = {}
         self._without_contrast: set[WindowKey] = set()
 
@@ -188,6 +197,7 @@ class MessageHandler:
             self._overlays.heatmaps.rescale(message.limits)
             self._queries.raise_to_top()
             self._signals.answered.emit()
+            self._thresholded(message.thresholds)
         elif isinstance(message, Failure):
             self._failures.add(message)
         elif isinstance(message, Finished):
@@ -198,6 +208,7 @@ class MessageHandler:
         if self.histograms and not (self._answers.pending or self._answers.planes()):
             self.histograms = {}
             self._signals.answered.emit()
+            self._thresholded({})
 
     def _emit_notices(self) -> None:
         while not self._notices.empty():
@@ -245,8 +256,8 @@ class Coordinator:
         Colours of the classes.
     combination : str
         How the picks of a class are combined.
-    threshold : float or None
-        Below it no class wins a patch.
+    thresholds : Thresholds
+        Of each class.
     all_planes : bool
         Whether stacks are answered on all planes, or only on those that are shown.
     queries_due : bool
@@ -275,7 +286,6 @@ class Coordinator:
         self._images_known = 0
         self.queries_due = True
         self.combination: Combination = "auto"
-        self.threshold: float | None = None
         self.all_planes = False
         self.state: ResolvedState | None = None
         self._retained: tuple[object, ...] = ()
@@ -292,12 +302,13 @@ class Coordinator:
         self.drawn = DrawnRegions(
             self.scene, self.regions, self.palette, lambda: self.queries.role, self._on_regions
         )
+        self.thresholds = Thresholds(self.scene)
         self.results = Results(
             self.scene,
             runner,
             store,
             self.palette,
-            threshold=lambda: self.threshold,
+            thresholds=self.thresholds,
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
@@ -317,7 +328,7 @@ class Coordinator:
             picks_of_points=self._picks_of_points,
             interaction=self.interaction,
             palette=self.palette,
-            threshold=lambda: self.threshold,
+            thresholds=lambda: self.thresholds.in_force,
             fail=self.failures.add,
         )
         for signal in (signals.answered, signals.queried, signals.listed):
@@ -333,6 +344,7 @@ class Coordinator:
             failures=self.failures,
             notices=notices,
             changed=self.schedule,
+            thresholded=self._on_automatic_thresholds,
         )
         self._history = History(
             (
@@ -444,6 +456,29 @@ class Coordinator:
         with self.edit():
             self.palette.assign(class_name, colour)
             self._recolour()
+
+    # -- thresholds --------------------------------------------------------------------------
+
+    def set_threshold(self, class_name: str, threshold: float | None) -> None:
+        """Set the threshold of a class by hand; None goes back to the automatic one.
+
+        Contours follow at once. Only where classes are compared is there anything to ask.
+        """
+        self.thresholds.set_by_hand(class_name, threshold)
+        self.draw_contours()
+        self._signals.thresholded.emit()
+        if self.state is not None and has_rivals(self.state.picked.picks):
+            self.schedule()
+
+    def _on_automatic_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        self.thresholds.automatic = thresholds
+        self.draw_contours()
+        self._signals.thresholded.emit()
+
+    def draw_contours(self) -> None:
+        """Draw the contours of what reaches the thresholds now."""
+        images = self.targets.last_resolved()
+        self.overlays.draw_contours(images, self.answers.maps_of, self.thresholds.in_force)
 
     # -- edits and their history -----------------------------------------------------------
 
@@ -600,6 +635,7 @@ class Coordinator:
         self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
         self.gallery.rename_class(old, new)
+        self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
 
     def schedule(self) -> None:
@@ -646,6 +682,7 @@ class Coordinator:
         self.overlays.apply(old, new, self.answers.asked, self._best_match(), busy=busy)
         if new.question is None or not busy:
             self.handler.clear_answer()
+        self.draw_contours()
         if self.interaction.viewboxes is not None:
             self.interaction.arrange(self.queries.layer, new.picked.owners)
         self._signals.queried.emit()
@@ -669,7 +706,7 @@ class Coordinator:
             images,
             self._picks.collect(images),
             self.combination,
-            self.threshold,
+            self.thresholds.by_hand,
             all_planes=self.all_planes,
             three_d=self._viewer.dims.ndisplay == 3,
             in_napari_grid=self._picks.in_napari_grid,

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
-LayerRole = Literal["query", "regions", "heatmap", "class map", "result", "outline", "mirror"]
+LayerRole = Literal[
+    "query", "regions", "heatmap", "class map", "result", "outline", "contour", "mirror"
+]
 
-HELPERS: tuple[LayerRole, ...] = ("outline", "mirror")
+HELPERS: tuple[LayerRole, ...] = ("outline", "contour", "mirror")
 """Roles of layers that are drawn for another layer; nobody looks for them in a list."""
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
     from napari_dinov3_sim.session.results.results import Results
+    from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
     from napari_dinov3_sim.session.worker_messages import Progress
 
@@ -73,6 +74,8 @@ class SimilaritySession(SessionSignals):
         Emitted on the main thread: a line of text; a `Progress` or None at the end; a
         `Failure`; the image list or a tick has changed; heatmaps are up to date; the model
         or its device has changed; the look or the scaling of heatmaps has changed.
+    thresholded : psygnal.Signal
+        Emitted on the main thread when the threshold of a class has changed, or what reaches it.
     """
 
     def __init__(
@@ -499,13 +502,46 @@ class SimilaritySession(SessionSignals):
 
     @property
     def threshold(self) -> float | None:
-        """Cosine below which nothing counts as found; None if there is none."""
-        return self._coordinator.threshold
+        """Threshold of the current class, see `class_name`, if it was set by hand; else None.
+
+        Without one the automatic threshold decides what is found: contours, `found`, and results
+        such as Labels. It does not part the classes of class maps: there, a class without a
+        threshold set by hand may get every patch.
+        """
+        return self._coordinator.thresholds.by_hand.get(self.class_name)
 
     @threshold.setter
     def threshold(self, threshold: float | None) -> None:
-        self._coordinator.threshold = None if threshold is None else float(threshold)
-        self._coordinator.schedule()
+        self._coordinator.set_threshold(self.class_name, threshold)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Score from which a patch counts as found, by class: set by hand, or else automatic."""
+        return self._coordinator.thresholds.in_force
+
+    def automatic_threshold(self, class_name: str | None = None) -> float | None:
+        """Return the threshold that fits best to what was said, see `core.search.thresholds`.
+
+        Parameters
+        ----------
+        class_name : str, optional
+            By default the current one.
+
+        Returns
+        -------
+        float or None
+            In units of the cosine; None while the class has no heatmap.
+        """
+        return self._coordinator.thresholds.automatic.get(class_name or self.class_name)
+
+    def use_automatic_threshold(self) -> None:
+        """Take the threshold of the current class back that was set by hand."""
+        self.threshold = None
+
+    @property
+    def found(self) -> dict[str, Found]:
+        """What reaches the threshold of each class: objects, area, images."""
+        return self._coordinator.thresholds.found()
 
     @property
     def histograms(self) -> dict[str, NDArray[np.intp]]:
@@ -673,6 +709,17 @@ class SimilaritySession(SessionSignals):
     def side_by_side(self, wanted: bool) -> None:
         self._coordinator.interaction.show_side_by_side(wanted, self.queries)
         self._coordinator.schedule()
+
+    @property
+    def show_contours(self) -> bool:
+        """Whether there is a contour around what reaches the threshold, on every heatmap."""
+        return self._coordinator.overlays.contours.wanted
+
+    @show_contours.setter
+    def show_contours(self, shown: bool) -> None:
+        self._coordinator.overlays.contours.wanted = shown
+        self._coordinator.draw_contours()
+        self.restyled.emit()
 
     def go_to_best_match(self) -> bool:
         """Move the view to the best match in the next image that has not been seen yet.

@@ -180,10 +180,13 @@ class Answered:
         One scale for all maps.
     histograms : mapping of str to ndarray of int, shape (HISTOGRAM_BINS,)
         How many patches have which cosine from -1 to 1, by class.
+    thresholds : mapping of str to float
+        The automatic threshold of each class.
     """
 
     limits: tuple[float, float]
     histograms: Mapping[str, NDArray[np.intp]] = field(repr=False)
+    thresholds: Mapping[str, float] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)

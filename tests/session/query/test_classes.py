@@ -108,9 +108,17 @@ def test_the_best_class_is_the_greatest_above_the_threshold(session, image):
     np.testing.assert_array_equal(
         session.class_maps[image].data, over_pixels(number, image.data.shape)
     )
-    threshold = float(np.median(scores.max(0))) + 1e-4
-    session.threshold = threshold
-    number[scores.max(0) < threshold] = 0
+    # Neither is the current class's alone: each class has its own, and the rest is shared out.
+    thresholds = [
+        float(np.quantile(each, part)) + 1e-4
+        for each, part in zip(scores, (0.4, 0.7), strict=True)
+    ]
+    for class_name, threshold in zip(("cell", "debris"), thresholds, strict=True):
+        session.class_name = class_name
+        session.threshold = threshold
+    reached = np.where(scores >= np.array(thresholds)[:, None], scores, -2)
+    number = np.where(reached.max(0) == -2, 0, reached.argmax(0) + 1)
+    assert set(number) == {0, 1, 2}
     np.testing.assert_array_equal(
         session.class_maps[image].data, over_pixels(number, image.data.shape)
     )

@@ -146,9 +146,11 @@ def test_a_threshold_that_stays_is_told_of(elsewhere, path):
     session, _ = elsewhere
     said = []
     session.results.done.connect(said.append)
-    session.threshold = 0.61
+    for class_name, threshold in (("other", 0.2), ("gap", 0.61)):
+        session.class_name, session.threshold = class_name, threshold
     session.results.load_query(path)
-    assert said == ["cells.query.safetensors asks for cell, gap; the threshold stays at 0.61."]
+    kept = "the threshold stays at 0.61 (gap)"
+    assert said == [f"cells.query.safetensors asks for cell, gap; {kept}."]
 
 
 def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, images, path):

@@ -142,15 +142,19 @@ class Oracle(Ownership):
 
     def class_maps(self, asked, target, z):
         """The number of the class_maps class, and where that is certain."""
-        scores = np.stack(list(self.scores(asked, target, z).values()))
+        by_class = self.scores(asked, target, z)
+        scores = np.stack(list(by_class.values()))
+        levels = np.array([self.thresholds.get(name, -np.inf) for name in by_class])[:, None]
+        certain = (np.abs(scores - levels) > TOLERANCE).all(0)
+        scores = np.where(scores >= levels, scores, -9)
         ordered = np.sort(scores, axis=0)
-        certain = ordered[-1] - ordered[-2] > TOLERANCE
-        number = scores.argmax(0) + 1
-        if self.threshold is not None:
-            number = np.where(ordered[-1] >= self.threshold, number, 0)
-            certain |= ordered[-1] < self.threshold
-            certain &= np.abs(ordered[-1] - self.threshold) > TOLERANCE
-        return number, certain
+        certain &= (ordered[-1] - ordered[-2] > TOLERANCE) | (ordered[-1] == -9)
+        return np.where(ordered[-1] == -9, 0, scores.argmax(0) + 1), certain
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Those set by hand, by the names that the classes have now."""
+        return self.session._coordinator.thresholds.by_hand
 
     def over(self, target, values):
         return over_pixels(values, target.data.shape[-2:], self.cell)

@@ -19,7 +19,7 @@ from .belongings import Belongings
 
 SIGNS = {"projection-1": 1.0, "projection-2": -1.0}
 MODELS = [PatchProjection(name, sign) for name, sign in SIGNS.items()]
-ROLES = ("query", "heatmap", "class map", "outline", "mirror", "result")
+ROLES = ("query", "heatmap", "class map", "outline", "contour", "mirror", "result")
 
 
 class Said(NamedTuple):
@@ -84,7 +84,7 @@ class Record:
         self.expected: tuple[str, ...] = ()
         self.session = SimilaritySession(self.viewer, backbone=self.model, runner=InlineRunner())
         self.session.failed.connect(self.on_failure)
-        self.combination, self.threshold = "auto", None
+        self.combination = "auto"
         self.all_planes, self.source, self.recipe = False, None, Recipe()
         self.past: list[Before] = []
         self.regions: list = []

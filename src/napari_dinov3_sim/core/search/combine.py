@@ -172,6 +172,28 @@ def score_classes(
     ]
 
 
+def score_vectors(
+    class_query: ClassQuery, vectors: NDArray[np.float32], combination: Combination
+) -> NDArray[np.float32]:
+    """Return the score that patches with these vectors would have.
+
+    Parameters
+    ----------
+    class_query : ClassQuery
+    vectors : ndarray, shape (N, D)
+        Unit rows.
+    combination : {'mean', 'best', 'contrast'}
+        What `resolve` gives; see `EXPLANATIONS`.
+
+    Returns
+    -------
+    ndarray of float32, shape (N,)
+        In units of the cosine.
+    """
+    products = np.clip(_rows_of(class_query, combination) @ vectors.T, -1.0, 1.0)
+    return _combine(products, combination)
+
+
 def _rows_of(class_query: ClassQuery, combination: Combination) -> NDArray[np.float32]:
     """Return the vectors that a class's score needs; for contrast, the mean comes first."""
     if combination == "best":
@@ -196,7 +218,7 @@ def _combine(products: NDArray[np.float32], combination: Combination) -> NDArray
 
 
 def best_class(
-    maps: Sequence[SimilarityMap], threshold: float | None = None
+    maps: Sequence[SimilarityMap], threshold: float | Sequence[float | None] | None = None
 ) -> NDArray[np.uint8 | np.uint16]:
     """Return which class is most similar to each patch.
 
@@ -204,8 +226,10 @@ def best_class(
     ----------
     maps : sequence of SimilarityMap
         One per class, at least one, all of the same image.
-    threshold : float, optional
-        Patches whose best score is below it belong to no class.
+    threshold : float, or sequence of float or None, optional
+        A class does not get patches whose score is below its threshold: one for all classes, or
+        one for each, None for a class without. Of the classes that reach theirs the one with the
+        greatest score gets the patch.
 
     Returns
     -------
@@ -219,10 +243,16 @@ def best_class(
     """
     if len({one.grid for one in maps}) != 1:
         raise StateError("The maps are of different images; compare the classes image by image.")
-    best, numbers = maps[0].cosine, np.ones(maps[0].cosine.shape, np.uint16)
-    for number, one in enumerate(maps[1:], start=2):
+    levels: Sequence[float | None]
+    if threshold is None or isinstance(threshold, float | int):
+        levels = [threshold] * len(maps)
+    else:
+        levels = threshold
+    best = np.full(maps[0].cosine.shape, -np.inf, np.float32)
+    numbers = np.zeros(best.shape, np.uint16)
+    for number, (one, level) in enumerate(zip(maps, levels, strict=True), start=1):
         better = one.cosine > best
+        if level is not None:
+            better &= one.cosine >= level
         best, numbers = np.where(better, one.cosine, best), np.where(better, number, numbers)
-    if threshold is not None:
-        numbers = np.where(best >= threshold, numbers, 0)
     return numbers.astype(np.uint8 if len(maps) <= 255 else np.uint16)

@@ -6,14 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_dinov3_sim.core.search.combine import ClassQuery, resolve, score_vectors
 from napari_dinov3_sim.core.search.regions import patch_areas
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
+
+
+MOST_PARTS = 16
+"""Up to so many positives or negatives are each scored by all the others; more in so many parts,
+which differs little and bounds the time."""
+
+SLOPE_VARIANCE = 10.0
+"""Variance of the slope of the logistic curve before anything is judged, for standardised scores;
+chosen, as all about the automatic threshold, by ``bench_threshold.py``."""
+
+TRUST = 5
+"""From so many positives and as many negatives on, their curve counts more than the start."""
 
 
 def otsu_threshold(maps: Sequence[SimilarityMap]) -> float:
@@ -35,6 +49,156 @@ def otsu_threshold(maps: Sequence[SimilarityMap]) -> float:
     from skimage.filters import threshold_otsu
 
     return float(threshold_otsu(_scores(maps)))
+
+
+def automatic_threshold(
+    class_query: ClassQuery,
+    maps: Sequence[SimilarityMap],
+    combination: Combination = "auto",
+) -> float:
+    """Return the threshold that fits best to what the user said is meant, and what is not.
+
+    A pick that is part of the query scores too well or too badly, so each is scored by the others
+    (`held_out_scores`); then see `threshold_from_scores`.
+
+    Parameters
+    ----------
+    class_query : ClassQuery
+    maps : sequence of SimilarityMap
+        The scores of this class in all images; at least one map.
+    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+        The one that made the maps.
+
+    Returns
+    -------
+    float
+        In units of the cosine.
+    """
+    positives, negatives = held_out_scores(class_query, combination)
+    return threshold_from_scores(positives, negatives, maps)
+
+
+def held_out_scores(
+    class_query: ClassQuery, combination: Combination = "auto"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how well the other picks find each pick.
+
+    Parameters
+    ----------
+    class_query : ClassQuery
+    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+
+    Returns
+    -------
+    positives, negatives : ndarray of float32
+        One score for each; no positives where there is only one, since no other could find it.
+    """
+    chosen = resolve(combination, len(class_query.negatives))
+    wanted, unwanted = class_query.positives, class_query.negatives
+    if len(wanted) > 1:
+        positives = _by_parts(
+            wanted, lambda rest: ClassQuery("", rest, unwanted, class_query.background), chosen
+        )
+    else:
+        positives = np.empty(0, np.float32)
+    negatives = _by_parts(
+        unwanted, lambda rest: ClassQuery("", wanted, rest, class_query.background), chosen
+    )
+    return positives, negatives
+
+
+def _by_parts(
+    vectors: NDArray[np.float32],
+    query_of: Callable[[NDArray[np.float32]], ClassQuery],
+    combination: Combination,
+) -> NDArray[np.float32]:
+    """Score vectors part by part, each with the query of the rest."""
+    scores = np.empty(len(vectors), np.float32)
+    parts = min(len(vectors), MOST_PARTS)
+    for part in range(parts):
+        held_out = np.arange(len(vectors)) % parts == part
+        query = query_of(vectors[~held_out])
+        scores[held_out] = score_vectors(query, vectors[held_out], combination)
+    return scores
+
+
+def threshold_from_scores(
+    positives: NDArray[np.floating],
+    negatives: NDArray[np.floating],
+    maps: Sequence[SimilarityMap],
+) -> float:
+    """Return a threshold from the scores of picks and of all patches.
+
+    One positive alone gives Otsu's threshold. Several give the mean of Otsu's and of the middle
+    between them and the rest: all patches and, counting the same, the negatives. The more
+    positives and negatives are judged, the more a second threshold counts: the one from which on
+    the patches found and the patches meant are expected to overlap best, where the share of
+    patches that are meant is a logistic function of the score. That is also the threshold of the
+    best F1, and every patch counts, not only those judged.
+
+    Parameters
+    ----------
+    positives, negatives : ndarray
+        Scores of what is meant and what is not, see `held_out_scores`.
+    maps : sequence of SimilarityMap
+        At least one.
+
+    Returns
+    -------
+    float
+        In units of the cosine.
+    """
+    start = otsu_threshold(maps)
+    if not len(positives):
+        return start
+    scores = _scores(maps)
+    rest = float(scores.mean(dtype=np.float64))
+    if not len(negatives):
+        return (start + (float(positives.mean()) + rest) / 2) / 2
+    rest = (float(negatives.mean()) + rest) / 2
+    start = (start + (float(positives.mean()) + rest) / 2) / 2
+    fewest = min(len(positives), len(negatives))
+    weight = fewest / (fewest + TRUST)
+    return weight * _best_overlap(positives, negatives, scores) + (1 - weight) * start
+
+
+BINS = 1024
+"""Scores of all patches are counted in so many bins; to sort a million takes ten times as long."""
+
+
+def _best_overlap(
+    positives: NDArray[np.floating], negatives: NDArray[np.floating], scores: NDArray[np.floating]
+) -> float:
+    """Return the threshold of the greatest expected intersection over union."""
+    counts, edges = np.histogram(scores, BINS)
+    meant = counts * _share_meant(positives, negatives, (edges[:-1] + edges[1:]) / 2)
+    found, right = counts[::-1].cumsum()[::-1], meant[::-1].cumsum()[::-1]
+    overlap = right / (found + meant.sum() - right)
+    return float(edges[int(np.argmax(overlap))])
+
+
+def _share_meant(
+    positives: NDArray[np.floating], negatives: NDArray[np.floating], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return which share of the patches of a score is meant, by logistic regression."""
+    from scipy.optimize import minimize
+    from scipy.special import expit, log_expit
+
+    judged = np.concatenate([positives, negatives]).astype(np.float64)
+    middle, spread = judged.mean(), judged.std() + 1e-9
+    signs = np.repeat([1.0, -1.0], [len(positives), len(negatives)])
+    standardised = (judged - middle) / spread
+
+    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        slope, shift = line
+        margins = signs * (slope * standardised + shift)
+        pulls = -signs * expit(-margins)
+        value = slope**2 / (2 * SLOPE_VARIANCE) - log_expit(margins).sum()
+        return value, np.array([slope / SLOPE_VARIANCE + pulls @ standardised, pulls.sum()])
+
+    slope, shift = minimize(loss, [1.0, 0.0], jac=True).x
+    share: NDArray[np.float64] = expit(slope * (at - middle) / spread + shift)
+    return share
 
 
 def histogram(

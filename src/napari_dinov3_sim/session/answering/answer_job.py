@@ -186,7 +186,8 @@ class _AnswerRun:
             SimilarityMap(maps.cosines[class_query.name], maps.grid)
             for class_query in self._classes
         ]
-        return best_class(ordered, self._job.question.threshold)
+        given = dict(self._job.question.thresholds)
+        return best_class(ordered, [given.get(one.name) for one in self._classes])
 
     def _summary(self) -> Answered:
         from napari_dinov3_sim.core.search.similarity import shared_limits
@@ -200,4 +201,22 @@ class _AnswerRun:
             for class_query in self._classes
         }
         limits = shared_limits(cosines) if cosines else (0.0, 1.0)
-        return Answered(limits, histograms)  # type: ignore[arg-type]
+        return Answered(limits, histograms, self._thresholds())  # type: ignore[arg-type]
+
+    def _thresholds(self) -> dict[str, float]:
+        from napari_dinov3_sim.core.search.combine import resolve
+        from napari_dinov3_sim.core.search.similarity import SimilarityMap
+        from napari_dinov3_sim.core.search.thresholds import automatic_threshold
+
+        if not self._maps:
+            return {}
+        negatives = sum(len(one.negatives) for one in self._classes)
+        chosen = resolve(self._job.question.combination, negatives)
+        return {
+            one.name: automatic_threshold(
+                one,
+                [SimilarityMap(maps.cosines[one.name], maps.grid) for maps in self._maps.values()],
+                chosen,
+            )
+            for one in self._classes
+        }

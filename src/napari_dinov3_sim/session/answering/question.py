@@ -131,14 +131,14 @@ class Question:
         Of the planes that were picked on.
     combination : str
         How the picks of a class are combined, see `core.combine`.
-    threshold : float or None
-        Below it no class wins a patch.
+    thresholds : tuple of (class name, float)
+        A class wins no patch whose score is below its threshold; without one it may win any.
     """
 
     picks: tuple[AnyPick, ...]
     states: tuple[tuple[PlaneKey, StateHandle], ...]
     combination: Combination
-    threshold: float | None = None
+    thresholds: tuple[tuple[str, float], ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

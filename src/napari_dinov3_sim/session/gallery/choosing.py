@@ -31,7 +31,7 @@ class Round:
     seed : int
         Of the random choice.
     threshold : float or None
-        Score from which a place counts as found; None for the automatic one.
+        Score from which a place counts as found; by default Otsu's.
     """
 
     class_name: str
@@ -63,7 +63,8 @@ def find_round(asked: Round, images: Sequence[AnsweredImage]) -> Iterator[FoundR
         for image in images
         for key, similarity in image.of(asked.class_name).items()
     ]
-    level = thresholds(images, [asked.class_name], asked.threshold)[asked.class_name]
+    given = {} if asked.threshold is None else {asked.class_name: asked.threshold}
+    level = thresholds(images, [asked.class_name], given)[asked.class_name]
     index = {plane.key: number for number, (plane, _) in enumerate(maps)}
     taken = {
         (index[patch.plane], patch.row, patch.column)

@@ -71,8 +71,8 @@ class Gallery:
         Returns the pick of each query point that lies on an image, by its number.
     interaction : Interaction
     palette : Palette
-    threshold : callable
-        Returns the score from which a place counts as found; None for the automatic one.
+    thresholds : callable
+        Returns the score from which a place counts as found, by class.
     fail : callable
         Bound method, called with every `Failure`.
 
@@ -96,12 +96,12 @@ class Gallery:
         picks_of_points: Callable[[], Mapping[int, Pick]],
         interaction: Interaction,
         palette: Palette,
-        threshold: Callable[[], float | None],
+        thresholds: Callable[[], Mapping[str, float]],
         fail: Callable[[Failure], None],
     ) -> None:
         self._scene, self._queries, self._palette = scene, queries, palette
         self._picks_of_points, self._interaction = picks_of_points, interaction
-        self._threshold = threshold
+        self._thresholds = thresholds
         self._work = ResultJobs(runner, fail, _ignore, _ignore)
         self._thumbnails = Thumbnails(scene, runner, fail, self.thumbnail_ready.emit)
         self._order: Order = "best"
@@ -219,7 +219,7 @@ class Gallery:
             self._count,
             frozenset(self._seen | self._clicked()),
             next(self._seeds),
-            self._threshold(),
+            self._thresholds().get(self._class_name),
         )
         compute = partial(find_round, asked, answered_images(self._scene))
         self._work.start("places", compute, self._take, _say_nothing)

@@ -12,13 +12,19 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, check_dtype, check_shape
-from napari_dinov3_sim.core.images.levels import coordinate_in_level, embedded_level
+from napari_dinov3_sim.core.images.levels import (
+    coordinate_in_level,
+    embedded_level,
+    pixel_in_level,
+)
 from napari_dinov3_sim.core.images.sources import numpy_dtype
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
+
+    from napari_dinov3_sim.core.geometry import PatchGrid
 
 
 WindowKey = tuple[Hashable, int]
@@ -150,6 +156,26 @@ def data_coordinates(
         out[:, axis] = index
     out[:, list(key.axes)] = coordinate_in_level(places[:, ::-1], level_ratios(plane))
     return out
+
+
+def patch_borders(plane: Plane, grid: PatchGrid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where the patches of an embedded plane begin, in pixels of level 0.
+
+    Parameters
+    ----------
+    plane : Plane
+    grid : PatchGrid
+
+    Returns
+    -------
+    rows, columns : ndarray of int, shape (rows + 1,), (columns + 1,)
+        The first pixel of each patch, and at the end the number of pixels.
+    """
+    borders = []
+    for axis, size, count in zip(plane.key.axes, plane.embedded_shape, grid.shape, strict=True):
+        pixels = pixel_in_level(np.arange(plane.shape[axis]), plane.shape[axis], size)
+        borders.append(np.searchsorted(pixels // grid.patch_size, np.arange(count + 1)))
+    return borders[0], borders[1]
 
 
 def shown_axes(layer: Layer, viewer: ViewerModel) -> tuple[int, int] | None:

@@ -220,6 +220,10 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         for key, layer in self.layers.items():
             self._update_visibility(key, layer)
 
+    def by_class(self, image_id: Hashable) -> dict[str, Image]:
+        """Return the heatmaps over an image by class."""
+        return {key.class_name: layer for key, layer in self.over(image_id).items()}
+
     # -- showing -----------------------------------------------------------------------------
 
     def show(self, image: Image, class_name: str, content: HeatmapContent, above: Image) -> None:

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.layers.class_maps import ClassMapLayers
+from napari_dinov3_sim.session.layers.contours import ContourLayers
 from napari_dinov3_sim.session.layers.empty_points import EmptyPoints
 from napari_dinov3_sim.session.layers.heatmaps import HeatmapContent, HeatmapLayers
 from napari_dinov3_sim.session.layers.outlines import OutlineLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Set
+    from collections.abc import Callable, Hashable, Mapping, Set
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.hit_testing import ResolvedImages
+    from napari_dinov3_sim.session.images.planes import PlaneKey
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
     from napari_dinov3_sim.session.layers.outlines import Marked
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
     from napari_dinov3_sim.session.resolved_state import ResolvedState
-    from napari_dinov3_sim.session.worker_messages import LayerReady
+    from napari_dinov3_sim.session.worker_messages import LayerReady, PlaneMaps
+
+    MapsOf = Callable[[PlaneKey], PlaneMaps | None]
 
 
 class Overlays:
@@ -43,10 +47,12 @@ class Overlays:
         self._viewer = viewer
         self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
         self.class_maps = ClassMapLayers(viewer, palette, self._on_replaced)
+        self.contours = ContourLayers(viewer, palette)
         self.outlines = OutlineLayers(viewer, palette)
         self._empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
+        self._contoured: tuple[ResolvedImages, MapsOf, Mapping[str, float]] | None = None
         self._on_replaced()
 
     def _on_replaced(self) -> None:
@@ -55,12 +61,14 @@ class Overlays:
         if replaced != self.heatmaps.replaced:
             self.heatmaps.replaced = replaced
             self.heatmaps.update_visibility()
+            self._redraw_contours()
 
     def hide_classes(self, classes: frozenset[str]) -> None:
         """Show the heatmaps of all classes but some."""
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = classes
         self.heatmaps.update_visibility()
         self.class_maps.recolour()
+        self._redraw_contours()
 
     def rename_class(self, old: str, new: str) -> None:
         """Give what is shown of a class to another; one that was hidden stays so."""
@@ -74,6 +82,7 @@ class Overlays:
         """Draw each class in the colour it has now."""
         self.heatmaps.recolour()
         self.class_maps.recolour()
+        self._redraw_contours()
 
     def show(
         self, images: ResolvedImages, ready: LayerReady, question: Question, model: str
@@ -148,6 +157,21 @@ class Overlays:
         several = len({key.class_name for key in keys}) > 1
         self.class_maps.keep_only({key.image for key in keys} if several else ())
 
+    def draw_contours(
+        self,
+        images: ResolvedImages,
+        maps_of: MapsOf,
+        thresholds: Mapping[str, float],
+    ) -> None:
+        """Draw what reaches the thresholds now around the heatmaps that are shown."""
+        self._contoured = images, maps_of, thresholds
+        self._redraw_contours()
+
+    def _redraw_contours(self) -> None:
+        """Draw the same contours of the heatmaps that are shown by now."""
+        if self._contoured is not None:
+            self.contours.apply(*self._contoured, self.heatmaps.by_class)
+
     def over(self, image_id: Hashable) -> list[Layer]:
         """Return the heatmaps and the class map that lie over an image."""
         heatmaps, class_map = self.heatmaps.over(image_id), self.class_maps.over(image_id)
@@ -157,23 +181,28 @@ class Overlays:
         """Stop listening; the layers stay."""
         self.heatmaps.close()
         self.class_maps.close()
+        self.contours.close()
         self.outlines.close()
         self._empty_points.close()
 
     def clear(self) -> None:
         """Remove everything."""
         self._keep_only(set())
+        self._contoured = None
+        self.contours.keep_only(())
 
     def follow(self, image: Image) -> None:
         """Give what lies over an image the transform of the image again."""
         self.heatmaps.follow(image)
         self.class_maps.follow(image)
+        self.contours.follow(image)
         self.outlines.follow(image)
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it."""
         self.heatmaps.follow_visibility(image, visible)
         self.class_maps.follow_visibility(image, visible)
+        self.contours.follow_visibility(image, visible)
         self.outlines.follow_visibility(image, visible)
 
     def _restack(self, images: Mapping[Hashable, Image]) -> None:
@@ -187,7 +216,8 @@ class Overlays:
         layers = self._viewer.layers
         for image_id, image in images.items():
             top = layers.index(image)
-            below = [layer for layer in self.over(image_id) if layers.index(layer) < top]
+            over = [*self.over(image_id), *self.contours.over(image_id).values()]
+            below = [layer for layer in over if layers.index(layer) < top]
             for layer in sorted(below, key=layers.index, reverse=True):
                 layers.move(layers.index(layer), layers.index(image) + 1)
 

@@ -196,7 +196,7 @@ class QuestionBuilder:
         images: ResolvedImages,
         picked: Picked,
         combination: Combination,
-        threshold: float | None,
+        thresholds: Mapping[str, float],
         *,
         all_planes: bool,
         three_d: bool,
@@ -209,8 +209,8 @@ class QuestionBuilder:
         images : ResolvedImages
         picked : Picked
         combination : str
-        threshold : float or None
-            Below it no class wins a patch.
+        thresholds : mapping of str to float
+            Those set by hand: a class wins no patch below its own.
         all_planes : bool
             Whether stacks are answered on all planes.
         three_d, in_napari_grid : bool
@@ -218,7 +218,7 @@ class QuestionBuilder:
         """
         hidden = self._next_hidden_planes(images) if all_planes and picked.picks else {}
         targets = self._target_planes(images, hidden)
-        question = self._question(picked, combination, threshold)
+        question = self._question(picked, combination, thresholds)
         wanted: tuple[Plane, ...] = ()
         if picked.picks:
             needed = {**picked.planes, **self._unanswered(question, images.planes), **hidden}
@@ -237,16 +237,16 @@ class QuestionBuilder:
         )
 
     def _question(
-        self, picked: Picked, combination: Combination, threshold: float | None
+        self, picked: Picked, combination: Combination, thresholds: Mapping[str, float]
     ) -> Question | None:
         """Return what is asked now; None while something that was picked is not embedded."""
         states = tuple((key, self._handle(key)) for key in picked.planes)
         known = tuple((key, handle) for key, handle in states if handle is not None)
         if not picked.picks or len(known) < len(states):
             return None
-        if threshold is not None and not has_rivals(picked.picks):
-            threshold = None
-        return Question(picked.picks, known, combination, threshold)
+        # They decide between classes only; of one class a dragged threshold asks nothing anew.
+        given = tuple(thresholds.items()) if has_rivals(picked.picks) else ()
+        return Question(picked.picks, known, combination, given)
 
     def _next_hidden_planes(self, images: ResolvedImages) -> Planes:
         """Return the next planes out of sight that are to be answered and have not been yet."""

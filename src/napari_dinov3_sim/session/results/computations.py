@@ -177,17 +177,15 @@ class AnsweredImage:
 
 
 def thresholds(
-    images: Sequence[AnsweredImage], classes: Sequence[str], threshold: float | None
+    images: Sequence[AnsweredImage], classes: Sequence[str], given: Mapping[str, float]
 ) -> dict[str, float]:
     """Return the threshold of each class: the one given, or Otsu's over all images."""
     from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 
-    if threshold is not None:
-        return dict.fromkeys(classes, threshold)
     return {
-        class_name: otsu_threshold(
-            [one for image in images for one in image.of(class_name).values()]
-        )
+        class_name: given[class_name]
+        if class_name in given
+        else otsu_threshold([one for image in images for one in image.of(class_name).values()])
         for class_name in classes
     }
 
@@ -208,15 +206,15 @@ class FoundLabels:
 def find_labels(
     images: Sequence[AnsweredImage],
     classes: Sequence[str],
-    threshold: float | None,
+    given: Mapping[str, float],
     min_area: float,
 ) -> Iterator[FoundLabels]:
-    """Give the connected patches at or above the threshold, image by image.
+    """Give the connected patches at or above their thresholds, image by image.
 
     Objects of a stack are found plane by plane and numbered through; `min_area` is in pixels of
     level 0.
     """
-    levels = thresholds(images, classes, threshold)
+    levels = thresholds(images, classes, given)
     for image in images:
         for class_name in classes:
             yield _labels_of(image, class_name, levels[class_name], min_area)
@@ -272,14 +270,14 @@ class FoundPeaks:
 def find_image_peaks(
     images: Sequence[AnsweredImage],
     classes: Sequence[str],
-    threshold: float | None,
+    given: Mapping[str, float],
     min_distance: float,
 ) -> Iterator[FoundPeaks]:
-    """Give the local maxima at or above the threshold, image by image.
+    """Give the local maxima at or above their thresholds, image by image.
 
     `min_distance` is in pixels of level 0, within a plane.
     """
-    levels = thresholds(images, classes, threshold)
+    levels = thresholds(images, classes, given)
     for image in images:
         found = [
             peak

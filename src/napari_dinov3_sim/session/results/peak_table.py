@@ -79,7 +79,8 @@ class PeakTable:
     ----------
     images : tuple of AnsweredImage
     classes : tuple of str
-    threshold : float or None
+    thresholds : mapping of str to float
+        Of the classes that have one.
     min_distance : float
     world : WorldAxes
     placements : mapping of LayerAxes to PlaneTransform
@@ -88,14 +89,14 @@ class PeakTable:
 
     images: tuple[AnsweredImage, ...]
     classes: tuple[str, ...]
-    threshold: float | None
+    thresholds: Mapping[str, float]
     min_distance: float
     world: WorldAxes
     placements: Mapping[LayerAxes, PlaneTransform] = field(repr=False)
 
     def save(self, path: Path) -> Iterator[int]:
         """Write the table and give the number of peaks in it."""
-        found = find_image_peaks(self.images, self.classes, self.threshold, self.min_distance)
+        found = find_image_peaks(self.images, self.classes, self.thresholds, self.min_distance)
         rows = [
             self._row(image, peak)
             for image, peaks in zip(self.images, found, strict=True)

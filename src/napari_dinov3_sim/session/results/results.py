@@ -34,6 +34,7 @@ from napari_dinov3_sim.session.results.summaries import (
     without_embeddings,
     without_heatmap,
 )
+from napari_dinov3_sim.session.results.thresholds import checked_threshold
 
 if TYPE_CHECKING:
     import os
@@ -47,14 +48,15 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
     from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
+    from napari_dinov3_sim.session.results.thresholds import Thresholds
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.session.worker_messages import Failure
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-Basis = tuple["Question | None", float | None]
-"""What a result answers: the question, and the threshold where it was set."""
+Basis = tuple["Question | None", dict[str, float]]
+"""What a result answers: the question, and the thresholds of classes, unless one was given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +87,7 @@ class QueryResults:
     runner : Runner
     store : EmbeddingStore
     palette : Palette
-    threshold : callable
-        Returns the cosine below which nothing counts, or None.
+    thresholds : Thresholds
     fail : callable
         Bound method, called with every `Failure`.
     adopt : callable
@@ -111,12 +112,12 @@ class QueryResults:
         store: EmbeddingStore,
         palette: Palette,
         *,
-        threshold: Callable[[], float | None],
+        thresholds: Thresholds,
         fail: Callable[[Failure], None],
         adopt: Callable[[SavedQuery | None], None],
     ) -> None:
         self._scene, self._store, self._palette = scene, store, palette
-        self._threshold, self._adopt = threshold, adopt
+        self._thresholds, self._adopt = thresholds, adopt
         self._layers = ResultLayers(scene, palette)
         self._work = ResultJobs(runner, fail, self.done.emit, self.progressed.emit)
         self.saved = LoadedQuery(scene.embedder, fail)
@@ -217,7 +218,8 @@ class QueryResults:
         for saved_class in query.classes:
             self._palette.assign(saved_class.name, saved_class.colour)
         self._adopt(query)
-        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, self._threshold()))
+        staying = self._thresholds.by_hand
+        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, staying))
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay."""
@@ -262,7 +264,7 @@ class Results(QueryResults):
             self._made[name].again()
 
     def _basis(self, threshold: float | None) -> Basis:
-        return self._scene.answers.asked, self._level(threshold)
+        return self._scene.answers.asked, self._thresholds.in_force if threshold is None else {}
 
     # -- from heatmaps -------------------------------------------------------------------------
 
@@ -286,7 +288,7 @@ class Results(QueryResults):
         """
         images = answered_images(self._scene)
         first = self._classes(images, class_name)[0]
-        return thresholds(images, [first], None)[first]
+        return thresholds(images, [first], {})[first]
 
     def labels(
         self, threshold: float | None = None, min_area: float = 0, class_name: str | None = None
@@ -300,8 +302,8 @@ class Results(QueryResults):
         Parameters
         ----------
         threshold : float, optional
-            In units of the cosine; by default `SimilaritySession.threshold`, and where that is
-            None, Otsu's for each class.
+            In units of the cosine, for all classes; by default each class has its own, see
+            `SimilaritySession.thresholds`, and so gives exactly what its contours show.
         min_area : float, optional
             Smaller objects are left out, in pixels at full resolution.
         class_name : str, optional
@@ -314,8 +316,8 @@ class Results(QueryResults):
         """
         images = answered_images(self._scene)
         classes = self._classes(images, class_name)
-        level = self._level(threshold)
-        compute = partial(find_labels, images, classes, level, min_area)
+        given = self._given(classes, threshold)
+        compute = partial(find_labels, images, classes, given, min_area)
         describe = partial(describe_labels, without_heatmap(self._scene))
         again = partial(self.labels, threshold, min_area, class_name)
         self._made["labels"] = Made(self._basis(threshold), threshold, again)
@@ -341,7 +343,8 @@ class Results(QueryResults):
         """
         images = answered_images(self._scene)
         classes = self._classes(images, None)
-        compute = partial(find_image_peaks, images, classes, self._level(threshold), min_distance)
+        given = self._given(classes, threshold)
+        compute = partial(find_image_peaks, images, classes, given, min_distance)
         self._peak_settings = threshold, min_distance
         describe = partial(describe_peaks, without_heatmap(self._scene))
         again = partial(self.peaks, threshold, min_distance)
@@ -376,10 +379,11 @@ class Results(QueryResults):
         images = answered_images(self._scene)
         last, distance = self._peak_settings
         keys = [image.plane.key for image in images]
+        classes = self._classes(images, None)
         table = PeakTable(
             images,
-            self._classes(images, None),
-            self._level(last if threshold is None else threshold),
+            classes,
+            self._given(classes, last if threshold is None else threshold),
             distance if min_distance is None else min_distance,
             WorldAxes.of(self._scene.viewer),
             {key.layer: self._scene.targets.transform(key) for key in keys},
@@ -400,11 +404,10 @@ class Results(QueryResults):
             )
         return (class_name,)
 
-    def _level(self, threshold: float | None) -> float | None:
-        level = self._threshold() if threshold is None else threshold
-        if level is not None and not -1 <= level <= 1:
-            raise SimilarityError(f"A threshold is a cosine, from -1 to 1, and not {level:g}.")
-        return level
+    def _given(self, classes: tuple[str, ...], threshold: float | None) -> dict[str, float]:
+        if threshold is None:
+            return self._thresholds.in_force
+        return dict.fromkeys(classes, checked_threshold(threshold))
 
     # -- from embeddings -----------------------------------------------------------------------
 

@@ -43,14 +43,8 @@ class MissingImages:
     planes: bool = False
 
 
-def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
-    """Return the images that have heatmaps, each with all of its planes that are answered.
-
-    Raises
-    ------
-    SimilarityError
-        There is none.
-    """
+def known_images(scene: Scene) -> tuple[AnsweredImage, ...]:
+    """Return the images that have heatmaps, each with all of its planes that are answered."""
     known = {key: scene.maps_of(key) for key in scene.answers.planes()}
     images = []
     for plane in scene.shown_planes().values():
@@ -61,12 +55,24 @@ def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
         }
         if maps:
             images.append(AnsweredImage(plane, maps))
+    return tuple(images)
+
+
+def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
+    """Return the images that have heatmaps, as `known_images` does.
+
+    Raises
+    ------
+    SimilarityError
+        There is none.
+    """
+    images = known_images(scene)
     if not images:
         raise SimilarityError(
             "There is no heatmap yet; click on what you mean and wait until the images have "
             "lit up."
         )
-    return tuple(images)
+    return images
 
 
 def without_heatmap(scene: Scene) -> MissingImages:
@@ -149,10 +155,17 @@ def describe_saved(path: Path, found: Sequence[SavedQuery]) -> str:
     return f"The query of {plural(len(found[0].classes), 'class')} was saved to {path}."
 
 
-def describe_loaded(path: Path, query: SavedQuery, remark: str, threshold: float | None) -> str:
-    """Say what was loaded, if it was made at another resolution, and that a threshold stays."""
+def describe_loaded(
+    path: Path, query: SavedQuery, remark: str, thresholds: Mapping[str, float]
+) -> str:
+    """Say what was loaded, if it was made at another resolution, and which thresholds stay."""
     names = ", ".join(class_name.name for class_name in query.classes)
-    kept = "" if threshold is None else f"the threshold stays at {threshold:.2f}"
+    staying = [
+        f"{thresholds[one.name]:.2f} ({one.name})"
+        for one in query.classes
+        if one.name in thresholds
+    ]
+    kept = f"the threshold stays at {', '.join(staying)}" if staying else ""
     return f"{'; '.join(filter(None, (f'{path.name} asks for {names}', remark, kept)))}."
 
 

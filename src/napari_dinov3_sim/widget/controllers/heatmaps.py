@@ -37,6 +37,7 @@ class HeatmapsController(SectionController):
         self.listen(session.answered, self._show)
         self.listen(session.listed, self._show)
         self.listen(session.queried, self._show_class_map_hint)
+        self.listen(session.thresholded, self._show_class_map_hint)
         self._show()
 
     def _show(self) -> None:

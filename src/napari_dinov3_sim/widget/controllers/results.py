@@ -39,7 +39,7 @@ class ResultsController(SectionController):
         views.state.renew_clicked.connect(self.renew)
         panel, options, files = views.results, views.result_options, views.files
         panel.threshold_changed.connect(self._on_threshold)
-        panel.automatic_clicked.connect(self.use_automatic_threshold)
+        panel.automatic_clicked.connect(session.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
         panel.csv_clicked.connect(self.save_csv)
         options.peaks_clicked.connect(self.make_peaks)
@@ -52,6 +52,7 @@ class ResultsController(SectionController):
         self.listen(session.queried, self._show)
         self.listen(session.queried, self._show_loaded)
         self.listen(session.steps_changed, self._show_state)
+        self.listen(session.thresholded, self._show_threshold)
         self.listen(session.listed, self._show_images)
         self.listen(session.results.done, self._on_done)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -60,14 +61,27 @@ class ResultsController(SectionController):
         self._show_loaded()
 
     def _show(self) -> None:
-        panel = self._views.results
-        panel.show_histograms(self._session.histograms, self._session.classes)
-        panel.show_threshold(self._session.threshold, automatic=False)
+        session = self._session
+        self._views.results.show_histograms(
+            session.histograms, session.classes, session.class_name
+        )
+        self._show_threshold()
         self._show_state()
 
     def _show_state(self) -> None:
         outdated = tuple(RESULT_NAMES[name] for name in self._session.results.outdated)
         self._views.state.show_state(self._session.steps.found, outdated)
+
+    def _show_threshold(self) -> None:
+        session, panel = self._session, self._views.results
+        panel.show_threshold(
+            session.thresholds.get(session.class_name), automatic=session.threshold is None
+        )
+        found = session.found.get(session.class_name)
+        if found is None:
+            panel.histogram.clear_found()
+        else:
+            panel.histogram.show_found(found.objects, f"{found.area_fraction:.1%} of the area")
 
     def _show_images(self) -> None:
         session = self._session
@@ -94,13 +108,6 @@ class ResultsController(SectionController):
 
     def _on_threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
-        self._show()
-
-    def use_automatic_threshold(self) -> None:
-        """Set the threshold that parts the patches of the current class best."""
-        with shown_errors():
-            self._session.threshold = self._session.results.otsu(self._session.class_name)
-        self._show()
 
     # -- layers ---------------------------------------------------------------------------
 
@@ -108,7 +115,7 @@ class ResultsController(SectionController):
         """Make what lies above the threshold objects of Labels layers."""
         area = self._views.result_options.min_area.value()
         with shown_errors():
-            self._session.results.labels(self._session.threshold, area, None)
+            self._session.results.labels(min_area=area)
 
     def renew(self) -> None:
         """Make the results that are older than the query again."""
@@ -120,7 +127,7 @@ class ResultsController(SectionController):
         """Make the peaks of the heatmaps points, with their scores."""
         distance = self._views.result_options.min_distance.value()
         with shown_errors():
-            self._session.results.peaks(self._session.threshold, distance)
+            self._session.results.peaks(min_distance=distance)
 
     def make_colours(self) -> None:
         """Show the principal components of the embeddings as colours."""

@@ -186,6 +186,7 @@ class ResultsPanel(QWidget):
 
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)
+        self.histogram.automatic_clicked.connect(self.automatic_clicked)
         self.threshold.valueChanged.connect(self.threshold_changed)
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
@@ -194,10 +195,13 @@ class ResultsPanel(QWidget):
         self.csv_button.clicked.connect(self.csv_clicked)
 
     def show_histograms(
-        self, counts: Mapping[str, NDArray[np.intp]], colours: Mapping[str, str]
+        self,
+        counts: Mapping[str, NDArray[np.intp]],
+        colours: Mapping[str, str],
+        current: str,
     ) -> None:
-        """Show how many patches have which score."""
-        self.histogram.show_histograms(counts, colours)
+        """Show how many patches have which score, above all of the current class."""
+        self.histogram.show_histograms(counts, colours, current)
 
     def show_threshold(self, threshold: float | None, *, automatic: bool) -> None:
         """Show the threshold, without reporting it as a choice.
@@ -214,7 +218,7 @@ class ResultsPanel(QWidget):
             if threshold is not None:
                 self.threshold.setValue(threshold)
         self.automatic_button.setChecked(automatic)
-        self.histogram.show_threshold(threshold)
+        self.histogram.show_threshold(threshold, automatic=automatic)
 
 
 MOST_PIXELS = 10**9
