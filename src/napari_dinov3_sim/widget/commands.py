@@ -77,6 +77,21 @@ def go_to_best_match(viewer: Viewer) -> None:
     open_dock(viewer).controller.navigation.go_to_best_match()
 
 
+def open_gallery(viewer: Viewer) -> None:
+    """Look at the matches of all images, and say which are right."""
+    open_dock(viewer).controller.gallery.open()
+
+
+def use_automatic_threshold(viewer: Viewer) -> None:
+    """Let the threshold of the current class follow from the points again."""
+    open_dock(viewer).session.use_automatic_threshold()
+
+
+def renew_results(viewer: Viewer) -> None:
+    """Make results that are out of date again."""
+    open_dock(viewer).controller.results.renew()
+
+
 def toggle_side_by_side(viewer: Viewer) -> None:
     """Show all images next to each other, or as they lie in the world again."""
     open_dock(viewer).controller.navigation.toggle_side_by_side()

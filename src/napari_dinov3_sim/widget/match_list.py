@@ -246,7 +246,7 @@ class GalleryDelegate(QStyledItemDelegate):
     ) -> None:
         line = QRect(above.left(), above.bottom() + 2, above.width(), option.fontMetrics.height())
         text = option.fontMetrics.elidedText(
-            item.caption, Qt.TextElideMode.ElideRight, line.width()
+            item.caption, Qt.TextElideMode.ElideMiddle, line.width()
         )
         painter.setPen(option.palette.windowText().color())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)

@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
 from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
@@ -44,7 +45,7 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, keys : SectionController
+    images, queries, navigation, heatmaps, results, gallery, keys : SectionController
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class DockController(SectionController):
         self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs)
-        keys = dock_keys(self.queries, self.navigation, views)
+        self.gallery = GalleryController(viewer, session, views, dialogs)
+        views.results.gallery_clicked.connect(self.gallery.open)
+        keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
         viewer.events.theme.connect(self._on_theme)
@@ -159,6 +162,7 @@ class DockController(SectionController):
             self.navigation,
             self.heatmaps,
             self.results,
+            self.gallery,
             self.keys,
         )
         for controller in controllers:

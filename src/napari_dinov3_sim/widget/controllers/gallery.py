@@ -19,7 +19,6 @@ from napari_dinov3_sim.widget.views.gallery import GalleryView
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any
 
     from napari.components import ViewerModel
 
@@ -32,7 +31,13 @@ NAME = "Gallery of matches"
 
 JUDGEMENTS = "Judgements (*.json);;All files (*)"
 
-SHARE = 0.7
+CORNERS = {
+    Qt.Corner.BottomLeftCorner: Qt.DockWidgetArea.LeftDockWidgetArea,
+    Qt.Corner.BottomRightCorner: Qt.DockWidgetArea.RightDockWidgetArea,
+}
+"""Of the window, to which docks they belong while the page is open."""
+
+SHARE = 0.5
 """Of the window's width, for the page at first; the rest is another dock's."""
 
 WAITING = "Click on what you mean in an image; its matches come here."
@@ -66,7 +71,7 @@ class GalleryController(SectionController):
         super().__init__(viewer, session, views)
         self._dialogs = dialogs or Dialogs()
         self.view: GalleryView | None = None
-        self._corner: Any = None
+        self._corners: dict[Qt.Corner, Qt.DockWidgetArea] = {}
         self.listen(session.gallery.changed, self._show)
         self.listen(session.gallery.thumbnail_ready, self._on_thumbnail)
 
@@ -111,14 +116,15 @@ class GalleryController(SectionController):
             view.show()
             return
         positions = get_settings().application.plugin_widget_positions
-        dock = window.add_dock_widget(view, name=NAME, area=positions.get(NAME, "bottom"))
-        main = view.window()
-        if isinstance(main, QMainWindow):
-            # Below the canvas and not below the other dock, which needs the height.
-            corner = Qt.Corner.BottomRightCorner
-            if self._corner is None:
-                self._corner = main.corner(corner)
-            main.setCorner(corner, Qt.DockWidgetArea.RightDockWidgetArea)
+        window.add_dock_widget(view, name=NAME, area=positions.get(NAME, "bottom"))
+        # What napari returns may be a proxy, which Qt does not take.
+        main, dock = view.window(), view.parent()
+        if isinstance(main, QMainWindow) and isinstance(dock, QDockWidget):
+            # Below the canvas and not below the docks beside it: they need the height, and the
+            # window would grow with them beyond a small screen.
+            for corner, area in CORNERS.items():
+                self._corners.setdefault(corner, main.corner(corner))
+                main.setCorner(corner, area)
             height = view.height_of_row(round(SHARE * main.width()))
             main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
@@ -131,10 +137,12 @@ class GalleryController(SectionController):
         with suppress(RuntimeError):  # the window may be gone, and all that was in it
             view.closed.disconnect()
             main, window = view.window(), getattr(self._viewer, "window", None)
-            if self._corner is not None and isinstance(main, QMainWindow):
-                main.setCorner(Qt.Corner.BottomRightCorner, self._corner)
+            if isinstance(main, QMainWindow):
+                for corner, area in self._corners.items():
+                    main.setCorner(corner, area)
             if window is not None and view.parent() is not None:
-                with suppress(LookupError):
+                # Without its docks, or without itself, when the viewer is being closed.
+                with suppress(LookupError, AttributeError):
                     window.remove_dock_widget(view)
             view.deleteLater()
 

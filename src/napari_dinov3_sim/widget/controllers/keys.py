@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_dinov3_sim.session import SimilaritySession
+    from napari_dinov3_sim.widget.controllers.gallery import GalleryController
     from napari_dinov3_sim.widget.controllers.navigation import NavigationController
     from napari_dinov3_sim.widget.controllers.query import QueryController
     from napari_dinov3_sim.widget.views.views import Views
@@ -37,6 +38,7 @@ TITLES = {
     "Ctrl-Z": "Undo the last step of the query",
     "Ctrl-Shift-Z": "Redo the step of the query that was undone last",
     "B": "Best match: go to the next one, in the next image",
+    "G": "Gallery: look at the matches of all images, and judge them",
     "H": "Live under the mouse: show the heatmaps of the patch that is there",
     "D": "Side by side: show every image in a cell of its own",
 }
@@ -67,7 +69,10 @@ class DockKey:
 
 
 def dock_keys(
-    queries: QueryController, navigation: NavigationController, views: Views
+    queries: QueryController,
+    navigation: NavigationController,
+    gallery: GalleryController,
+    views: Views,
 ) -> tuple[DockKey, ...]:
     """Return all keys of the dock: another one begins here, with its words in `TITLES`."""
     signs = views.signs
@@ -79,6 +84,7 @@ def dock_keys(
         DockKey("Ctrl-Z", queries.undo, (signs.undo_button,)),
         DockKey("Ctrl-Shift-Z", queries.redo, (signs.redo_button,)),
         DockKey("B", navigation.go_to_best_match, (views.results.best_match,)),
+        DockKey("G", gallery.open, (views.results.gallery_button,)),
         DockKey("H", navigation.toggle_hovering, (views.navigation.hovering,)),
         DockKey("D", navigation.toggle_side_by_side, (views.navigation.side_by_side,)),
         *(DockKey(k, partial(queries.choose_class, n)) for k, n in CLASS_KEYS.items()),
