@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from npe2 import PluginManifest
 
 import napari_dinov3_sim
 from napari_dinov3_sim.widget import commands
@@ -162,3 +164,42 @@ def test_the_palette_has_every_command_and_no_other():
 def test_colours_need_embeddings(viewer, notified):
     commands.add_pca_colours(viewer)
     assert len(notified) == 1
+
+
+WORDS = {
+    "embed": "embed.embed_button",
+    "cancel": "embed.cancel_button",
+    "query": "signs.positive_button",
+    "box": "signs.box_button",
+    "new_class": "signs.new_button",
+    "undo": "signs.undo_button",
+    "redo": "signs.redo_button",
+    "gallery": "results.gallery_button",
+    "best_match": "results.best_match",
+    "labels": "results.labels_button",
+    "save_csv": "results.csv_button",
+    "automatic_threshold": "results.automatic_button",
+    "renew": "state.renew_button",
+    "peaks": "result_options.peaks_button",
+    "pca": "result_options.colours_button",
+    "matches": "matches.button",
+    "all_planes": "options.all_planes",
+    "merge": "options.merge_button",
+    "split": "options.split_button",
+    "side_by_side": "navigation.side_by_side",
+    "hover": "navigation.hovering",
+    "outlines": "outlines",
+    "save_query": "files.save_button",
+    "load_query": "files.load_button",
+    "drop_query": "files.drop_button",
+}
+"""Which control does what a command does."""
+
+
+@pytest.mark.parametrize(("command", "control"), WORDS.items())
+def test_a_command_has_the_word_of_its_control(make_dock, command, control):
+    manifest = PluginManifest.from_distribution("napari-dinov3-sim")
+    commands = {found.id.partition(".")[2]: found for found in manifest.contributions.commands}
+    dock = make_dock()
+    word = attrgetter(control)(dock.views).text().strip("▭… ").lower()
+    assert commands[command].title.lower().startswith(word)
