@@ -331,7 +331,8 @@ class Coordinator:
             thresholds=lambda: self.thresholds.in_force,
             fail=self.failures.add,
         )
-        for signal in (signals.answered, signals.queried, signals.listed):
+        self._gallery_signals = (signals.answered, signals.queried, signals.listed)
+        for signal in self._gallery_signals:
             signal.connect(self._update_gallery)
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
@@ -397,6 +398,8 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
+        for signal in self._gallery_signals:
+            signal.disconnect(self._update_gallery)
         self.gallery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)

@@ -12,30 +12,46 @@ from .actions import answer, choose, press, show, tick
 
 
 def test_the_histogram_follows_the_answers_and_its_line_is_dragged(qtbot, dock, pair):
-    panel = dock.views.results
+    panel, session = dock.views.results, dock.session
+    assert not panel.threshold.isEnabled()
     answer(qtbot, dock, pair[0], (40, 20))
+    assert panel.automatic_button.isChecked()
+    automatic = session.thresholds["class 1"]
+    assert panel.threshold.value() == pytest.approx(automatic, abs=0.01)
     histogram = panel.histogram
     low, high = histogram.range
     assert -1 <= low < high == 1
     place = QPoint(round(histogram.position((low + high) / 2)), 20)
     qtbot.mousePress(histogram, Qt.MouseButton.LeftButton, pos=place)
-    assert dock.session.threshold == pytest.approx((low + high) / 2, abs=0.02)
-    assert panel.has_threshold.isChecked()
-    assert panel.threshold.value() == pytest.approx(dock.session.threshold)
+    assert session.threshold == pytest.approx((low + high) / 2, abs=0.02)
+    assert not panel.automatic_button.isChecked()
+    assert panel.threshold.value() == pytest.approx(session.threshold, abs=0.01)
+    assert "object" in histogram.found_text
     panel.threshold.setValue(0.9)
-    assert dock.session.threshold == pytest.approx(0.9)
-    tick(qtbot, panel.has_threshold)
-    assert dock.session.threshold is None
+    assert session.threshold == pytest.approx(0.9)
+    press(qtbot, panel.automatic_button)
+    assert session.threshold is None
+    assert session.thresholds["class 1"] == automatic
+    assert panel.automatic_button.isChecked()
 
 
-def test_otsu_is_where_to_start(qtbot, dock, pair, notified):
-    panel = dock.views.results
-    press(qtbot, panel.otsu_button)
-    assert dock.session.threshold is None
-    assert "no heatmap" in notified[-1].message
+def test_a_result_that_is_out_of_date_is_renewed(qtbot, dock, pair, viewer_model):
     answer(qtbot, dock, pair[0], (40, 20))
-    press(qtbot, panel.otsu_button)
-    assert -1 < dock.session.threshold < 1
+    press(qtbot, dock.views.results.labels_button)
+    qtbot.waitUntil(lambda: not dock.session.results.pending)
+    state = dock.views.state
+    assert not state.renew_button.isVisible()
+    dock.session.threshold = 0.95
+    qtbot.waitUntil(state.renew_button.isVisible)
+    assert state.state.text() == "Out of date: Labels"
+    press(qtbot, state.renew_button)
+    qtbot.waitUntil(lambda: not dock.session.results.pending)
+    assert not state.renew_button.isVisible()
+    dock.session.threshold = 0.9
+    qtbot.waitUntil(state.renew_button.isVisible)
+    for layer in [layer for layer in viewer_model.layers if "objects" in layer.name]:
+        viewer_model.layers.remove(layer)
+    assert not state.renew_button.isVisible()
 
 
 @pytest.mark.parametrize("name", ["labels", "peaks", "colours"])

@@ -66,7 +66,6 @@ class ResultsController(SectionController):
             session.histograms, session.classes, session.class_name
         )
         self._show_threshold()
-        self._show_state()
 
     def _show_state(self) -> None:
         outdated = tuple(RESULT_NAMES[name] for name in self._session.results.outdated)
@@ -82,6 +81,7 @@ class ResultsController(SectionController):
             panel.histogram.clear_found()
         else:
             panel.histogram.show_found(found.objects, f"{found.area_fraction:.1%} of the area")
+        self._show_state()
 
     def _show_images(self) -> None:
         session = self._session
