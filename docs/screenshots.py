@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 def shots() -> dict[str, Callable[[], None]]:
     """Return what takes each picture; some take two."""
-    from _shots import clicks, engine, results
+    from _shots import animation, clicks, engine, results
 
     return {
+        "search": animation.search,
         "dock": clicks.first_click,
         "turned": lambda: clicks.across_views("turned", "turned_pair", (110, 180)),
         "stereo": lambda: clicks.across_views("stereo", "stereo_pair", (230, 373)),

@@ -11,6 +11,8 @@ from PIL import Image, ImageColor, ImageDraw
 from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from qtpy.QtCore import QPoint, QRect
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent.parent / "images"
 MOST_BYTES = 300_000
+MOST_BYTES_ANIMATED = 3_000_000
 LEAST = 12
 """Pixels of a row that is not empty; napari's round cursor has fewer."""
 GROUND = 40
@@ -94,3 +97,28 @@ def write(name: str, picture: Picture, width: int = 0, colours: int = 0) -> None
     print(f"{path.name}: {drawn.width} × {drawn.height}, {size / 1000:.0f} kB")
     if size > MOST_BYTES:
         raise ValueError(f"{path.name} has {size} bytes; crop it, or give it fewer colours.")
+
+
+def write_animation(
+    name: str, pictures: Sequence[Picture], seconds: Sequence[float], width: int
+) -> None:
+    """Write an animated WebP that repeats."""
+    frames = []
+    for picture in pictures:
+        drawn = Image.fromarray(picture)
+        height = round(drawn.height * width / drawn.width)
+        frames.append(drawn.resize((width, height), Image.LANCZOS))
+    path = FOLDER / f"{name}.webp"
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=[round(1000 * second) for second in seconds],
+        loop=0,
+        quality=70,
+        method=4,
+    )
+    size = path.stat().st_size
+    print(f"{path.name}: {len(frames)} frames, {sum(seconds):.0f} s, {size / 1000:.0f} kB")
+    if size > MOST_BYTES_ANIMATED:
+        raise ValueError(f"{path.name} has {size} bytes; take fewer frames.")
