@@ -116,9 +116,9 @@ def test_the_best_class_is_the_greatest_above_the_threshold(session, image):
     for class_name, threshold in zip(("cell", "debris"), thresholds, strict=True):
         session.class_name = class_name
         session.threshold = threshold
-    reached = np.where(scores >= np.array(thresholds)[:, None], scores, -2)
+    reached = np.where(scores >= np.array(thresholds)[:, None, None], scores, -2)
     number = np.where(reached.max(0) == -2, 0, reached.argmax(0) + 1)
-    assert set(number) == {0, 1, 2}
+    assert set(number.ravel()) == {0, 1, 2}
     np.testing.assert_array_equal(
         session.class_maps[image].data, over_pixels(number, image.data.shape)
     )

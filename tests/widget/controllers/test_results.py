@@ -54,6 +54,16 @@ def test_a_result_that_is_out_of_date_is_renewed(qtbot, dock, pair, viewer_model
     assert not state.renew_button.isVisible()
 
 
+def test_the_line_belongs_to_the_class_that_is_chosen(qtbot, dock, pair):
+    session, panel = dock.session, dock.views.results
+    answer(qtbot, dock, pair[0], (40, 20))
+    session.threshold = 0.25
+    session.class_name = "other"
+    assert not panel.threshold.isEnabled()
+    session.class_name = "class 1"
+    assert panel.threshold.value() == 0.25
+
+
 @pytest.mark.parametrize("name", ["labels", "peaks", "colours"])
 def test_buttons_make_layers(qtbot, dock, pair, viewer_model, notified, name):
     answer(qtbot, dock, pair[0], (40, 20))
