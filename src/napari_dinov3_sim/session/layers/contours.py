@@ -160,6 +160,8 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
             edge_width=self._width(image, plane_axes),
             visible=image.visible,
         )
+        # Half of the time of an update went into a thumbnail, in a row of the list that is hidden.
+        layer._max_vectors_thumbnail = 0
         copy_transform(image, layer)
         mark(layer, "contour", image=image.unique_id)
         self.layers[image.unique_id] = layer
