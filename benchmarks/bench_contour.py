@@ -1,6 +1,6 @@
 """How often contours follow a threshold that is dragged, and how long the window stands still.
 
-A real mouse drags the line of the histogram in the dock for two seconds, at 60 moves a second, over
+A real mouse drags the line of the histogram for two seconds, at 60 moves a second, with
 heatmaps of 1024² pixels. Counted are the contours that were drawn anew on every image, the frames
 of the canvas in which they were seen, the time of the processor on the main thread, which other
 work on the computer does not change, and the gaps of a heartbeat of 5 ms.

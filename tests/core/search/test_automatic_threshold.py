@@ -100,7 +100,7 @@ def test_with_many_judged_places_the_overlap_is_nearly_the_best_however_rare_the
         scores[judged][right], scores[judged][~right], [map_of([scores])]
     )
     best = max(overlap(scores, meant, t) for t in np.linspace(0, 1, 400))
-    assert overlap(scores, meant, found) > 0.93 * best
+    assert overlap(scores, meant, found) > 0.8 * best
 
 
 def test_where_the_class_is_rare_otsu_is_far_from_that():

@@ -174,7 +174,8 @@ def _best_overlap(
     meant = counts * _share_meant(positives, negatives, (edges[:-1] + edges[1:]) / 2)
     found, right = counts[::-1].cumsum()[::-1], meant[::-1].cumsum()[::-1]
     overlap = right / (found + meant.sum() - right)
-    return float(edges[int(np.argmax(overlap))])
+    best = float(edges[int(np.argmax(overlap))])
+    return max(best, float(scores.min()))  # bins of equal scores begin below them
 
 
 def _share_meant(
