@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         upsample_nearest,
     )
     from napari_dinov3_sim.core.search.thresholds import (
+        automatic_threshold,
         histogram,
         otsu_threshold,
         threshold_labels,
@@ -72,6 +73,7 @@ _HOMES = {
     "SimilarityMap": "core.search.similarity",
     "SimilaritySession": "session",
     "Tiling": "core.embedding.recipe",
+    "automatic_threshold": "core.search.thresholds",
     "background_vector": "core.search.combine",
     "best_match": "core.search.peaks",
     "coverage_of_mask": "core.search.regions",
@@ -119,6 +121,7 @@ __all__ = [
     "SimilarityMap",
     "SimilaritySession",
     "Tiling",
+    "automatic_threshold",
     "background_vector",
     "best_class",
     "best_match",
