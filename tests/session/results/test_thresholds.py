@@ -10,7 +10,7 @@ from scipy.ndimage import label as label_objects
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import is_helper, mark_of
-from napari_dinov3_sim.session.runner import InlineRunner
+from napari_dinov3_sim.session.runner import CancelToken, InlineRunner
 
 from ..brute_force import PatchProjection
 
@@ -152,6 +152,27 @@ def test_what_has_not_changed_is_not_counted_again(session, two, monkeypatch):
     session._coordinator.thresholds.set_by_hand("gap", 0.1)
     assert session.found["cell"] == first["cell"]
     assert sorted(counted[4:]) == ["gap", "gap"]
+
+
+def test_with_several_classes_a_drag_waits_for_no_answer(session, two, viewer, monkeypatch):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.add_query(two[0], 80, 50, class_name="gap")
+    session.class_name = "gap"
+    answers = session._coordinator.answers
+    submit, token = answers._submit, CancelToken()
+    monkeypatch.setattr(answers, "_submit", lambda missing: setattr(answers, "_token", token))
+    for threshold in (0.1, 0.3):  # another question each, of which no answer comes
+        session.threshold = threshold
+        assert answers.question.thresholds == (("gap", threshold),)
+        pixels = np.asarray(session.heatmaps_of("gap")[two[0]].data) >= np.float32(threshold)
+        session.set_class_visible("cell", False)
+        np.testing.assert_array_equal(inside(contour_of(viewer, two[0]), pixels.shape), pixels)
+        session.set_class_visible("cell", True)
+        assert session.found["gap"].objects > 0
+    monkeypatch.setattr(answers, "_submit", submit)
+    session.combination = "mean"  # other scores: those that were known are no answer any more
+    assert answers._same_scores == {}
+    assert set(session.found) == {"cell", "gap"}
 
 
 # -- contours -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -54,6 +55,8 @@ class Answers:
         self._token: CancelToken | None = None
         self._question: Question | None = None
         self._maps: dict[PlaneKey, tuple[StateHandle, PlaneMaps]] = {}
+        # The scores of a question that differs from the present one in its thresholds alone.
+        self._same_scores: dict[PlaneKey, tuple[StateHandle, PlaneMaps]] = {}
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._in_flight: dict[PlaneKey, StateHandle] = {}
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
@@ -81,7 +84,7 @@ class Answers:
 
     def maps_of(self, key: PlaneKey) -> PlaneMaps | None:
         """Return the maps of a plane, if they are there."""
-        found = self._maps.get(key)
+        found = self._maps.get(key) or self._same_scores.get(key)
         return None if found is None else found[1]
 
     def is_unanswerable(self, key: PlaneKey) -> bool:
@@ -90,13 +93,14 @@ class Answers:
 
     def planes(self) -> tuple[PlaneKey, ...]:
         """Return the planes that are answered."""
-        return tuple(self._maps)
+        return tuple({**self._same_scores, **self._maps})
 
     def forget(self) -> None:
         """Drop the question; whatever is on its way is stale."""
         self._stop()
         self._question, self._next = None, None
         self._maps.clear()
+        self._same_scores.clear()
         self._unanswerable.clear()
 
     def _stop(self) -> None:
@@ -123,6 +127,7 @@ class Answers:
         if layers != self._layers:
             self._layers = layers
             self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
+            self._same_scores.clear()
         if question != self._question:
             self._next = (question, targets)
             if not self._visible_pending:
@@ -135,7 +140,11 @@ class Answers:
         if self._next is None:
             return
         (question, targets), self._next = self._next, None
+        known = {**self._same_scores, **self._maps}
+        same = self._question is not None and _has_same_scores(question, self._question)
         self._stop()
+        # While a threshold is dragged, what is found is counted on the scores that are known.
+        self._same_scores = known if same else {}
         self._question = question
         self._maps.clear()
         self._unanswerable.clear()
@@ -201,4 +210,10 @@ class Answers:
         if not self._lost:
             unanswered = self._in_flight.keys() - self._maps.keys()
             self._unanswerable |= {key: self._in_flight[key] for key in unanswered}
+        self._same_scores.clear()
         self._token, self._in_flight, self._visible_pending = None, {}, False
+
+
+def _has_same_scores(one: Question, other: Question) -> bool:
+    """Whether two questions differ in their thresholds at most."""
+    return replace(one, thresholds=()) == replace(other, thresholds=())
