@@ -292,7 +292,7 @@ def test_style_and_scale_reach_the_heatmaps(qtbot, make_dock, pair):
     style.scaling.setCurrentIndex(style.scaling.findData("each"))
     assert {h.blending for h in dock.session.heatmaps.values()} == {"opaque"}
     assert {h.opacity for h in dock.session.heatmaps.values()} == {0.3}
-    assert {h.colormap.name for h in dock.session.heatmaps.values()} == {"viridis with alpha"}
+    assert {h.colormap.name for h in dock.session.heatmaps.values()} == {"viridis opaque"}
     assert dock.session.scaling == "each"
     dock.session.style(colormap="inferno", blending="additive")
     dock.session.scaling = "shared"
