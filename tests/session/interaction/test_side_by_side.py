@@ -88,3 +88,14 @@ def test_home_fits_what_is_side_by_side_and_the_view_comes_back(session, viewer,
     assert (camera.center, camera.zoom) == ((0, 11, 12), 3.5)
     viewer.reset_view()
     assert camera.center[1] > 400
+
+
+def test_contours_and_outlines_are_seen_side_by_side(session, viewer, image):
+    session.add_query(image, 3, 3)
+    session.threshold = 0.3
+    session.side_by_side = True
+    roles = {role for role in ("contour", "outline") for la in viewer.layers if mark_of(la, role)}
+    assert roles == {"contour", "outline"}
+    for layer in viewer.layers:
+        if mark_of(layer, "contour") or mark_of(layer, "outline"):
+            assert layer.visible

@@ -56,7 +56,6 @@ def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
     dock.session.add_query(pair[0], 4, 4, class_name="dark")
     qtbot.waitUntil(hint.isHidden)
     qtbot.waitUntil(lambda: len(dock.session.class_maps) == 2)
-    tick(qtbot, dock.views.results.has_threshold)
     dock.session.threshold = 0.61
     qtbot.waitUntil(lambda: hint.text() == "No class below the threshold (0.61).")
     dock.session.threshold = None

@@ -183,9 +183,10 @@ class Interaction:
 
     def _group(self, image_id: Hashable, results: Sequence[Layer]) -> list[Layer]:
         images = self._scene.layers_of(image_id)
-        over = self._overlays.over(image_id)
-        outlines = self._overlays.outlines.over(image_id).values()
-        return sorted([*images, *over, *outlines, *results], key=self._viewer.layers.index)
+        overlays = self._overlays
+        drawn = (overlays.contours.over(image_id), overlays.outlines.over(image_id))
+        over = [*overlays.over(image_id), *(layer for found in drawn for layer in found.values())]
+        return sorted([*images, *over, *results], key=self._viewer.layers.index)
 
     def _on_ended(self) -> None:
         self.viewboxes = None
