@@ -117,7 +117,7 @@ def test_the_heatmap_is_seen_on_every_image_and_the_image_under_it(qtbot, viewer
     if side_by_side:
         SideBySide(viewer, queries).arrange(list(map(list, zip(images, layers, strict=True))))
     scores = scores_on_screen(qtbot, viewer, layers)
-    assert np.isfinite(scores).mean() > 0.1
+    assert np.isfinite(scores).mean() > 0.05
     for name, make in KINDS.items():
         for image in images:
             image.data = make()

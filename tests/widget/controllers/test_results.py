@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.core.errors import SimilarityError
 
-from .actions import answer, choose, press, show, tick
+from .actions import answer, choose, press, show
 
 
 def test_the_histogram_follows_the_answers_and_its_line_is_dragged(qtbot, dock, pair):
