@@ -402,8 +402,6 @@ LABELS = {
     "One scale for all images": "views/heatmaps.py",
     "Each image its own (min–max)": "views/heatmaps.py",
     "From one cosine to another": "views/heatmaps.py",
-    "Add light (dark images)": "views/heatmaps.py",
-    "Cover (bright images)": "views/heatmaps.py",
     "Show the class map": "views/heatmaps.py",
     "blending": "views/heatmaps.py",
     "scale": "views/heatmaps.py",

@@ -95,3 +95,18 @@ def test_a_demo_click_lights_up_the_same_class_in_the_other_picture(pair, backbo
     cosine = create_similarity_images(states[0], pair.click, states)[1].full_resolution()
     (x, y), (other_x, other_y) = SAME_KIND[pair.name]
     assert cosine[y, x] > cosine[other_y, other_x] + 0.15
+
+
+def test_the_view_shows_all_images_of_a_sample_once_they_are_open(monkeypatch):
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    for data, options, _ in sample_data.make_coin_pair():
+        viewer.add_image(data, **options)
+        viewer.add_points(ndim=2)  # a dock that is open makes its query layer
+    wanted = viewer.layers.extent.world.mean(0)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], wanted)
+    viewer.scene.camera.center = (0, 1, 2)
+    viewer.add_image(data)
+    assert viewer.scene.camera.center == (0, 1, 2)

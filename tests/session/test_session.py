@@ -355,3 +355,49 @@ def test_status_leads_through_the_first_steps(viewer, backbone, rng):
     assert session.status.startswith("Tick at least one image to search.")
     assert lines[-1] == session.status
     session.close()
+
+
+def test_smooth_heatmaps_have_the_scores_in_the_middle_of_patches(session, three):
+    click(session, three[0], 5, 5)
+    plain = np.array(session.heatmaps[three[0]].data)
+    session.smooth = True
+    smooth = np.array(session.heatmaps[three[0]].data)
+    assert not np.array_equal(plain, smooth)
+    assert np.unique(smooth).size > 2 * np.unique(plain).size
+    corner = np.s_[0, 0]  # beyond the outermost centres the scores go on
+    assert smooth[corner] == pytest.approx(plain[corner])
+    session.smooth = False
+    np.testing.assert_array_equal(session.heatmaps[three[0]].data, plain)
+
+
+def test_a_click_on_images_that_overlap_says_which_it_hit(session, viewer, rng):
+    below = viewer.add_image(rng.normal(size=(64, 64)), name="below")
+    viewer.add_image(rng.normal(size=(64, 64)), name="above", translate=(0, 32))
+    assert session.hit_name == ""
+    session.queries.add((10, 10))
+    assert session.hit_name == ""
+    session.queries.add((10, 40))
+    assert session.hit_name == "above"
+    session.source = below
+    session.queries.add((10, 41))
+    assert session.hit_name == "below"
+
+
+@pytest.mark.parametrize("what", ["query", "mirror"])
+def test_a_layer_without_a_point_on_the_plane_has_no_least_size(session, viewer, rng, what):
+    image = viewer.add_image(rng.normal(size=(3, 40, 40)), name="stack")
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(image, 3, 3)
+    session.side_by_side = what == "mirror"
+    layer = session.queries
+    if what == "mirror":
+        layer = viewer.layers["DINOv3 query: points"]
+    least = layer.canvas_size_limits
+    assert least[0] > 0
+    viewer.dims.set_current_step(0, 2)
+    assert layer.canvas_size_limits == (0, least[1])
+    viewer.dims.set_current_step(0, 0)
+    assert layer.canvas_size_limits == least
+    viewer.dims.set_current_step(0, 2)
+    session.close()
+    assert session.queries is None or session.queries.canvas_size_limits == least

@@ -288,11 +288,11 @@ def test_style_and_scale_reach_the_heatmaps(qtbot, make_dock, pair):
     style = dock.views.style
     style.opacity.setValue(30)
     style.colormap.setCurrentText("viridis")
-    style.blending.setCurrentIndex(style.blending.findData("translucent"))
+    style.blending.setCurrentIndex(style.blending.findData("opaque"))
     style.scaling.setCurrentIndex(style.scaling.findData("each"))
-    assert {h.blending for h in dock.session.heatmaps.values()} == {"translucent"}
+    assert {h.blending for h in dock.session.heatmaps.values()} == {"opaque"}
     assert {h.opacity for h in dock.session.heatmaps.values()} == {0.3}
-    assert {h.colormap.name for h in dock.session.heatmaps.values()} == {"viridis"}
+    assert {h.colormap.name for h in dock.session.heatmaps.values()} == {"viridis opaque"}
     assert dock.session.scaling == "each"
     dock.session.style(colormap="inferno", blending="additive")
     dock.session.scaling = "shared"

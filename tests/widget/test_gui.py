@@ -184,3 +184,44 @@ def test_commands_act_on_the_dock_of_the_current_viewer(make_napari_viewer, qtbo
     assert canvas_of(viewer).isVisible()
     assert callable(embed_all_images)
     assert callable(click_to_query)
+
+
+def rows(viewer):
+    """Names in napari's list of layers, as they are seen."""
+    view = viewer.window._qt_viewer.layers
+    shown = [row for row in range(view.model().rowCount()) if not view.isRowHidden(row)]
+    return [view.model().index(row, 0).data() for row in shown]
+
+
+def test_helpers_are_no_rows_of_the_layer_list_while_the_dock_is_open(open_viewer, qtbot):
+    viewer, dock = open_viewer()
+    viewer.add_image(squares((1, 1)), name="one")
+    viewer.add_image(squares((2, 2)), name="two", translate=(0, 110))
+    settle(qtbot, viewer, dock)
+    session = dock.session
+    session.add_query(session.images[0], 20, 20, class_name="a")
+    session.add_query(session.images[0], 60, 60, class_name="b")
+    listed = ["DINOv3 query", "two · b", "two · a", "two", "one · b", "one · a", "one"]
+    qtbot.waitUntil(lambda: len(session.class_maps) == 2 and not session.busy)
+    qtbot.waitUntil(lambda: rows(viewer) == listed)
+    session.side_by_side = True
+    qtbot.waitUntil(lambda: viewer.canvas.grid.enabled)
+    assert rows(viewer) == listed
+    session.show_class_maps = True
+    maps = ["DINOv3 query", "two · class map", "two", "one · class map", "one"]
+    qtbot.waitUntil(lambda: rows(viewer) == maps)
+    viewer.layers.move(0, len(viewer.layers))
+    session.side_by_side = False
+    qtbot.waitUntil(lambda: len(rows(viewer)) == len(maps))
+    viewer.window.remove_dock_widget("all")
+    qtbot.waitUntil(lambda: len(rows(viewer)) == len(viewer.layers))
+
+
+def test_a_sample_is_seen_as_a_whole(open_viewer, qtbot):
+    viewer, _ = open_viewer()
+    viewer.open_sample(PLUGIN, "coin_pair")
+    zoom = viewer.scene.camera.zoom
+    extent = viewer.layers.extent.world
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], extent.mean(0), atol=1)
+    canvas = canvas_of(viewer)
+    assert np.ptp(extent, axis=0)[1] * zoom <= canvas.width()

@@ -86,7 +86,7 @@ def test_the_score_under_the_mouse_is_in_the_status_bar(pair, qtbot):
 
 def test_the_patch_that_was_clicked_is_outlined_and_the_best_match_is_gone_to(pair, qtbot):
     viewer, session, left, right = pair
-    (outline,) = [layer for layer in viewer.layers if layer.name == "left queried patches"]
+    (outline,) = [layer for layer in viewer.layers if layer.name == "left · outlines"]
     np.testing.assert_allclose(outline.data[:, 0].min(0), (-0.5, -0.5))
     np.testing.assert_allclose(outline.data[:, 0].max(0), (PATCH - 0.5, PATCH - 0.5))
     session.add_query(left, 1 * PATCH + 3, 1 * PATCH + 3)

@@ -10,7 +10,7 @@ from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from napari.layers import Layer
 
@@ -53,12 +53,6 @@ def is_helper(layer: Layer) -> bool:
     roles = (*HELPERS, "heatmap", "class map")
     found = next((found for role in roles if (found := mark_of(layer, role))), None)
     return found is not None and (found["role"] in HELPERS or found.get("replaced", False))
-
-
-def image_under(layer: Layer) -> Hashable:
-    """Return the id of the image that a layer of ours, or a copy of one, lies over; or None."""
-    found = layer.metadata.get(MARKER)
-    return found.get("image") if isinstance(found, dict) else None
 
 
 def model_in_use(layers: Iterable[Layer]) -> str | None:

@@ -100,7 +100,7 @@ def test_all_that_is_shown_over_them_keeps_its_order(session, viewer, three, rng
         return [n.removeprefix(f"{name} ") for n in names if n.startswith(f"{name} ")]
 
     merged = session.name_of(three[0])
-    assert [n for n in order(merged) if "patches" not in n] == order(other.name)
+    assert [n for n in order(merged) if "outlines" not in n] == order(other.name)
     assert len(order(other.name)) == 3
     assert min(names.index(f"{merged} {n}") for n in order(merged)) > names.index("rfp")
 
@@ -113,7 +113,7 @@ def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three,
     assert [session.name_of(layer) for layer in three[:2]] == [both, three[1].name]
     assert session.heatmaps[three[0]].name == f"{both} · class 1"
     session.add_query(three[0], 20, 50, class_name="b")
-    assert session.class_maps[three[0]].name == f"{both} class map"
+    assert session.class_maps[three[0]].name == f"{both} · class map"
     for make in (session.results.labels, session.results.peaks, session.results.colours):
         make()
     session.results.save_csv(tmp_path / "peaks.csv")
@@ -125,7 +125,7 @@ def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three,
     assert f"\n{both}," in (tmp_path / "peaks.csv").read_text()
     session.split_channels(three[1])
     assert session.heatmaps[three[0]].name == "dapi · class 1"
-    assert session.class_maps[three[0]].name == "dapi class map"
+    assert session.class_maps[three[0]].name == "dapi · class map"
 
 
 @pytest.mark.parametrize("present", [(0,), (1,), (0, 2), (1, 2), (0, 1)])

@@ -100,3 +100,53 @@ def test_small_heatmaps_are_plain_arrays():
     data = flat_layer(33, 40)
     assert type(data.data) is np.ndarray
     assert not data.multiscale
+
+
+# -- smooth ----------------------------------------------------------------------------------
+
+
+def smooth_array(height, width, patch_size, level=None, seed=0):
+    """A smooth array of one level, and the values per patch."""
+    grid = PatchGrid((height, width), patch_size)
+    values = np.random.default_rng(seed).uniform(-0.9, 1, grid.shape).astype(np.float32)
+    full = (height, width)
+    return PatchwiseArray(level or full, full, (0, 1), grid, {(): values}, smooth=True), values
+
+
+def test_smooth_has_the_scores_in_the_centres_of_patches():
+    array, values = smooth_array(45, 60, 15)
+    np.testing.assert_allclose(array[7::15, 7::15], values, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(64, 96, 16), (50, 33, 15), (16, 70, 16)])
+def test_smooth_is_bilinear_between_centres_and_constant_beyond(height, width, size):
+    from scipy.ndimage import map_coordinates
+
+    array, values = smooth_array(height, width, size)
+    places = np.indices((height, width)).astype(float)
+    wanted = map_coordinates(
+        values.astype(float), (places + 0.5) / size - 0.5, order=1, mode="nearest"
+    )
+    np.testing.assert_allclose(np.asarray(array), wanted, atol=1e-5)
+    np.testing.assert_array_equal(array[3:9, ::2], np.asarray(array)[3:9, ::2])
+    np.testing.assert_array_equal(array[5], np.asarray(array)[5])
+
+
+def test_a_smooth_level_of_a_pyramid_lies_where_the_full_one_does():
+    full, values = smooth_array(256, 512, 16)
+    half = PatchwiseArray((128, 256), (256, 512), (0, 1), full.grid, {(): values}, smooth=True)
+    binned = np.asarray(full).reshape(128, 2, 256, 2).mean((1, 3))
+    inside = np.s_[8:-8, 8:-8]
+    # The level shows full pixels, so it may be half of one aside; a patch has 16.
+    assert np.abs(np.asarray(half) - binned)[inside].max() < 0.1
+
+
+def test_planes_without_scores_stay_empty_when_smooth():
+    grid = PatchGrid((32, 32), 16)
+    values = np.arange(4, dtype=np.float32).reshape(grid.shape)
+    shape = (3, 32, 32)
+    array = PatchwiseArray(shape, shape, (1, 2), grid, {(1,): values}, smooth=True)
+    assert np.isnan(array[0]).all()
+    assert array[1, 0, 0] == 0
+    assert array[1, 31, 31] == 3
+    assert np.isnan(np.asarray(array)[2]).all()

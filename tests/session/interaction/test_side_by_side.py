@@ -56,3 +56,46 @@ def test_an_empty_points_layer_is_replaced_for_a_stack_meanwhile(session, viewer
     assert len(mirrors(viewer)) == 2
     session.side_by_side = False
     assert not mirrors(viewer)
+
+
+def test_results_stay_visible_in_the_viewbox_of_their_image(session, viewer, image, rng):
+    other = viewer.add_image(rng.normal(size=(40, 40)), name="other", translate=(0, 50))
+    session.add_query(image, 3, 3)
+    session.results.labels()
+    session.side_by_side = True
+    session.results.peaks()
+    for column, shown in enumerate((image, other)):
+        found = viewer.canvas.grid.contents_at((0, column), viewer.layers)
+        layers = [viewer.layers[index] for index in found]
+        names = {layer.name for layer in layers if layer.visible}
+        assert {f"{shown.name} objects", f"{shown.name} peaks"} <= names
+    session.side_by_side = False
+    assert viewer.layers["flat objects"].visible
+
+
+def test_home_fits_what_is_side_by_side_and_the_view_comes_back(session, viewer, image, rng):
+    far = viewer.add_image(rng.normal(size=(40, 40)), name="far", translate=(900, 900))
+    session.set_target(far, False)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 11, 12), 3.5
+    session.side_by_side = True
+    camera = viewer.scene.camera
+    fitted = camera.center, camera.zoom
+    assert fitted[0] == pytest.approx((0, 19.5, 19.5))
+    camera.zoom = 9
+    viewer.reset_view()
+    assert (camera.center, camera.zoom) == fitted
+    session.side_by_side = False
+    assert (camera.center, camera.zoom) == ((0, 11, 12), 3.5)
+    viewer.reset_view()
+    assert camera.center[1] > 400
+
+
+def test_contours_and_outlines_are_seen_side_by_side(session, viewer, image):
+    session.add_query(image, 3, 3)
+    session.threshold = 0.3
+    session.side_by_side = True
+    roles = {role for role in ("contour", "outline") for la in viewer.layers if mark_of(la, role)}
+    assert roles == {"contour", "outline"}
+    for layer in viewer.layers:
+        if mark_of(layer, "contour") or mark_of(layer, "outline"):
+            assert layer.visible

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from .choices import NUMBER, RECIPES, with_images
+from .choices import CLASS, NUMBER, RECIPES, with_images
 from .record import MODELS
 
 
@@ -47,6 +47,14 @@ class DockRules:
             self.session.limits = limits
             for layer in self.session.heatmaps.values():
                 np.testing.assert_allclose(layer.contrast_limits, limits)
+
+    @rule(class_maps=st.booleans(), hidden=st.none() | CLASS)
+    def choose_what_is_shown(self, class_maps, hidden):
+        self.session.show_class_maps = class_maps
+        for class_name in self.session.hidden_classes - {hidden}:
+            self.session.set_class_visible(class_name, True)
+        if hidden is not None:
+            self.session.set_class_visible(hidden, False)
 
     @with_images
     @rule(number=NUMBER)

@@ -82,8 +82,13 @@ class Invariants(Oracle):
         best_class = self.session.class_maps.get(target)
         for layer in filter(None, (*over.values(), best_class)):
             self.lies_over(target, layer)
-        for heatmap in filter(None, over.values()):
-            assert heatmap.visible == self.is_visible(target)
+        replaced = best_class is not None and self.session.show_class_maps
+        if best_class is not None:
+            assert best_class.visible == (replaced and self.is_visible(target))
+        for class_name, heatmap in over.items():
+            if heatmap is not None:
+                hidden = replaced or class_name in self.session.hidden_classes
+                assert heatmap.visible == (self.is_visible(target) and not hidden)
         for z in self.planes(target):
             self.check_plane(target, z, asked, over)
             if best_class is not None:

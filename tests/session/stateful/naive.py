@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_dinov3_sim.session.layer_metadata import mark_of
+
 from .invariants import Invariants
 
 OURS = "napari_dinov3_sim"
@@ -43,6 +45,9 @@ class Naive(Invariants):
         assert self.grid_now()["enabled"]
         assert points.opacity == 0
         grouped = {image for target in shown for image in self.channels(target)}
+        shown_ids = {target.unique_id for target in shown}
+        results = self.marked("result")
+        grouped |= {la for la in results if mark_of(la, "result")["image"] in shown_ids}
         for layer, visible in self.belongings.visible.items():
             assert layer.visible == (visible and layer in grouped), layer
 

@@ -144,7 +144,7 @@ class Oracle(Ownership):
         """The number of the class_maps class, and where that is certain."""
         by_class = self.scores(asked, target, z)
         scores = np.stack(list(by_class.values()))
-        levels = np.array([self.thresholds.get(name, -np.inf) for name in by_class])[:, None]
+        levels = np.array([self.thresholds.get(name, -np.inf) for name in by_class])[:, None, None]
         certain = (np.abs(scores - levels) > TOLERANCE).all(0)
         scores = np.where(scores >= levels, scores, -9)
         ordered = np.sort(scores, axis=0)

@@ -18,11 +18,12 @@ def test_a_window_of_cosines(dock):
 
 def test_light_that_is_lost_on_a_bright_image_is_told_of(qtbot, dock, pair, viewer_model):
     style = dock.views.style
+    dock.session.style(blending="additive")
     answer(qtbot, dock, pair[0], (40, 20))
     assert style.hint.isHidden()
     white = viewer_model.add_image(np.full((96, 96, 3), 230, np.uint8), translate=(100, 0))
     qtbot.waitUntil(lambda: not style.hint.isHidden())
-    style.blending.setCurrentIndex(style.blending.findData("translucent"))
+    style.blending.setCurrentIndex(style.blending.findData("translucent_no_depth"))
     assert style.hint.isHidden()
     dock.session.style(blending="additive")
     assert not style.hint.isHidden()
@@ -59,3 +60,33 @@ def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
     qtbot.waitUntil(lambda: hint.text() == "No class below the threshold (0.61).")
     dock.session.threshold = None
     qtbot.waitUntil(hint.isHidden)
+
+
+def test_smooth_and_patches(qtbot, dock, pair):
+    style = dock.views.style
+    answer(qtbot, dock, pair[0], (40, 20))
+    plain = np.array(dock.session.heatmaps[pair[1]].data)
+    tick(qtbot, style.smooth)
+    assert dock.session.smooth
+    qtbot.waitUntil(lambda: not np.array_equal(dock.session.heatmaps[pair[1]].data, plain))
+    tick(qtbot, style.patches)
+    qtbot.waitUntil(lambda: np.array_equal(dock.session.heatmaps[pair[1]].data, plain))
+    dock.session.smooth = True
+    assert style.smooth.isChecked()
+
+
+def test_the_colour_bar_shows_the_scale(qtbot, dock, pair):
+    bar = dock.views.style.colour_bar
+    answer(qtbot, dock, pair[0], (40, 20))
+    low, high = dock.session.limits
+    assert bar.ends == (f"{low:.2f}", f"{high:.2f}")
+    dock.session.limits = (0.25, 0.5)
+    assert bar.ends == ("0.25", "0.50")
+    assert "class 1" in bar.toolTip()
+    picture = bar.grab().toImage()
+    right = picture.pixelColor(bar.width() - 2, 1)  # 0.7 of cyan over black
+    assert (right.red(), right.green() > 150, right.blue() > 150) == (0, True, True)
+    left = picture.pixelColor(1, 1)
+    assert (left.red(), left.green(), left.blue()) == (0, 0, 0)
+    dock.session.scaling = "each"
+    assert bar.ends == ("lowest", "highest score of each image")

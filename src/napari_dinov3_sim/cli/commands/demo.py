@@ -129,7 +129,5 @@ def open_window(pair: DemoPair, backbone: DINOv3Backbone) -> None:
     viewer.window.add_dock_widget(widget, name="DINOv3 similarity", area="right")
     viewer.reset_view()  # both pictures, in what the dock leaves of the canvas
     widget.session.set_model(backbone)
-    # The sections are stained on white, where added light does not show.
-    widget.session.style(blending="translucent")
     widget.session.add_query(layers[0], *pair.click)
     napari.run()

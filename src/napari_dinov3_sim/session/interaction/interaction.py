@@ -168,19 +168,25 @@ class Interaction:
             side.leave()
             self.viewboxes = side = SideBySide(self._viewer, queries, ended=self._on_ended)
         ids = list(self._scene.shown_planes())
-        side.arrange([self._group(image_id) for image_id in ids])
+        results = self._results()
+        side.arrange([self._group(image_id, results.get(image_id, [])) for image_id in ids])
         side.show_points([ids.index(owner) if owner in ids else None for owner in owners])
 
-    def _group(self, image_id: Hashable) -> list[Layer]:
+    def _results(self) -> dict[Hashable, list[Layer]]:
+        """Return the layers of results, by the image that they lie over."""
+        found: dict[Hashable, list[Layer]] = {}
+        for layer in self._viewer.layers:
+            mark = mark_of(layer, "result")
+            if mark is not None:
+                found.setdefault(mark["image"], []).append(layer)
+        return found
+
+    def _group(self, image_id: Hashable, results: Sequence[Layer]) -> list[Layer]:
         images = self._scene.layers_of(image_id)
-        over = self._overlays.over(image_id)
-        outlines = self._overlays.outlines.over(image_id).values()
-        results = (
-            layer
-            for layer in self._viewer.layers
-            if (mark_of(layer, "result") or {}).get("image") == image_id
-        )
-        return sorted([*images, *over, *outlines, *results], key=self._viewer.layers.index)
+        overlays = self._overlays
+        drawn = (overlays.contours.over(image_id), overlays.outlines.over(image_id))
+        over = [*overlays.over(image_id), *(layer for found in drawn for layer in found.values())]
+        return sorted([*images, *over, *results], key=self._viewer.layers.index)
 
     def _on_ended(self) -> None:
         self.viewboxes = None

@@ -75,9 +75,13 @@ class OverlayLayers(Generic[Key, Over]):
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it, and show it again with it."""
-        (self._hidden_images.discard if visible else self._hidden_images.add)(image.unique_id)
+        self._note_visibility(image, visible)
         for key, layer in self.over(image.unique_id).items():
             self._update_visibility(key, layer)
+
+    def _note_visibility(self, image: Image, visible: bool) -> None:
+        """Remember whether an image is shown; it may have changed while it was out of the list."""
+        (self._hidden_images.discard if visible else self._hidden_images.add)(image.unique_id)
 
     def _update_visibility(self, key: Key, layer: Over) -> None:
         """Hide or show a layer as its image is by now."""

@@ -117,6 +117,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         from napari.layers import Labels
 
         image = target.layer
+        self._note_visibility(image, image.visible)
         layer = Labels(
             data.data,
             multiscale=data.multiscale,

@@ -33,6 +33,8 @@ class EmptyPoints:
 
     def update(self) -> None:
         """Look which layers show a point now."""
+        if self._viewer.dims.ndim <= self._viewer.dims.ndisplay and not self._least:
+            return  # there are no other planes
         for layer in self._ours():
             if not _shows_nothing(layer, self._viewer):
                 self._restore(layer)

@@ -250,8 +250,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         from napari.layers import Image as ImageLayer
 
         limits, over = self._contrast.limits_of(content.data), self.over(image.unique_id)
-        if not image.visible:
-            self._hidden_images.add(image.unique_id)
+        self._note_visibility(image, image.visible)
         concealed = self._is_concealed(key)
         layer = ImageLayer(
             content.data.data,
