@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from functools import partial
 from itertools import count as numbers
 from pathlib import Path
@@ -27,28 +29,32 @@ from napari_dinov3_sim.session.gallery.matches import (
     JudgementCounts,
     PatchId,
 )
+from napari_dinov3_sim.session.gallery.stored_files import StoredFiles
 from napari_dinov3_sim.session.gallery.thumbnails import Thumbnails
-from napari_dinov3_sim.session.images.planes import data_coordinates
+from napari_dinov3_sim.session.images.planes import data_coordinates, plane_at
 from napari_dinov3_sim.session.interaction.best_match import BestMatch
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 from napari_dinov3_sim.session.results.summaries import answered_images
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.answering.question import Pick
     from napari_dinov3_sim.session.gallery.choosing import FoundRound
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.interaction.interaction import Interaction
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.query.points import QueryPoints
     from napari_dinov3_sim.session.resolved_state import ResolvedState
+    from napari_dinov3_sim.session.results.computations import AnsweredImage
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
-    from napari_dinov3_sim.session.worker_messages import Failure
+    from napari_dinov3_sim.session.worker_messages import Failure, PlaneMaps
+    from napari_dinov3_sim.store import EmbeddingStore
 
 COUNT = 10
 """Places in a round, unless told otherwise."""
@@ -66,6 +72,7 @@ class Gallery:
     ----------
     scene : Scene
     runner : Runner
+    store : EmbeddingStore
     queries : QueryPoints
     picks_of_points : callable
         Returns the pick of each query point that lies on an image, by its number.
@@ -82,15 +89,19 @@ class Gallery:
         The matches, a judgement, a score or the certainty has changed.
     thumbnail_ready : psygnal.Signal of PatchId
         The picture of a match that was asked for is there.
+    told : psygnal.Signal of str
+        A sentence for the user about the files that were added.
     """
 
     changed = Signal()
     thumbnail_ready = Signal(object)
+    told = Signal(str)
 
     def __init__(
         self,
         scene: Scene,
         runner: Runner,
+        store: EmbeddingStore,
         queries: QueryPoints,
         *,
         picks_of_points: Callable[[], Mapping[int, Pick]],
@@ -103,7 +114,8 @@ class Gallery:
         self._picks_of_points, self._interaction = picks_of_points, interaction
         self._thresholds = thresholds
         self._work = ResultJobs(runner, fail, _ignore, _ignore)
-        self._thumbnails = Thumbnails(scene, runner, fail, self.thumbnail_ready.emit)
+        self._files = StoredFiles(scene, runner, store, self._on_files, self.told.emit)
+        self._thumbnails = Thumbnails(scene, runner, self._files, fail, self.thumbnail_ready.emit)
         self._order: Order = "best"
         self._count: int | None = None
         self._class_name = ""
@@ -111,6 +123,7 @@ class Gallery:
         self._seen: set[PatchId] = set()
         self._page: tuple[ChosenPlace, ...] | None = None
         self._is_due = False
+        self._state: ResolvedState | None = None
         self._asked: dict[str, dict[PatchId, ChosenPlace]] = {}
         self._matches: tuple[GalleryMatch, ...] = ()
         self._certainty = Certainty(0, 0)
@@ -147,7 +160,7 @@ class Gallery:
     @property
     def pending(self) -> bool:
         """Whether something is on its way."""
-        return self._work.pending or self._thumbnails.pending
+        return self._work.pending or self._thumbnails.pending or self._files.pending
 
     def show(self, order: Order = "best", count: int = COUNT) -> None:
         """Show places of the current class, from the first on; see `matches`.
@@ -175,6 +188,8 @@ class Gallery:
             )
         self._order, self._count = order, count
         self._start_over()
+        if self._state is not None:
+            self._files.ask(self._state.question)
         self._choose()
 
     def next_round(self) -> None:
@@ -193,6 +208,38 @@ class Gallery:
             self._certainty = Certainty(round(share * len(judged)), len(judged))
         self._is_due = True
         self._choose()
+
+    def add_files(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Search files that are not open, by the embeddings that a folder has of them.
+
+        They are found by their pixels, in the background; `told` says how many were. Nothing is
+        embedded here: ``napari-dinov3-sim embed --out FOLDER`` does that. A match of theirs opens
+        its file when it is judged or gone to.
+
+        Parameters
+        ----------
+        paths : path-like, or sequence of path-like
+            Files, or one folder whose files are meant.
+        folder : path-like, optional
+            The folder of embeddings; by default the session's own.
+
+        Raises
+        ------
+        SimilarityError
+            The model is not loaded yet, or there are no files.
+        """
+        several = [paths] if isinstance(paths, str | os.PathLike) else paths
+        files = [file for path in several for file in _files_of(Path(path).absolute())]
+        opened = {layer.source.path for layer in self._scene.viewer.layers}
+        wanted = [file for file in files if str(file) not in opened]
+        if not wanted:
+            raise SimilarityError("There are no files that are not open; choose others.")
+        self._files.add(wanted, None if folder is None else Path(folder).absolute())
+        self.update(self._state)
 
     def hide(self) -> None:
         """Show nothing, and choose no places, before `show` is called again."""
@@ -221,7 +268,8 @@ class Gallery:
             next(self._seeds),
             self._thresholds().get(self._class_name),
         )
-        compute = partial(find_round, asked, answered_images(self._scene))
+        images = (*self._open_images(), *self._files.answered())
+        compute = partial(find_round, asked, images)
         self._work.start("places", compute, self._take, _say_nothing)
 
     def _take(self, found: FoundRound) -> bool:
@@ -233,26 +281,34 @@ class Gallery:
         self._publish()
         return True
 
+    def _open_images(self) -> tuple[AnsweredImage, ...]:
+        scene = self._scene
+        return answered_images(scene) if scene.answers.planes() else ()
+
+    def _maps_of(self, key: PlaneKey) -> PlaneMaps | None:
+        return self._scene.maps_of(key) or self._files.maps_of(key)
+
     def _has_scores(self) -> bool:
-        """Whether every plane that is shown and embedded has scores of the class."""
+        """Whether everything that is shown and embedded, and every file, has its scores."""
         scene, answers = self._scene, self._scene.answers
-        if answers.question is None or answers.question != answers.asked:
+        if answers.question != answers.asked or self._files.pending:
             return False
         shown = [plane.key for plane in scene.shown_planes().values()]
-        known = [maps for key in shown if (maps := scene.maps_of(key)) is not None]
         waiting = any(
             scene.state_handle(key) is not None
             and scene.maps_of(key) is None
             and not answers.is_unanswerable(key)
             for key in shown
         )
+        answered = (*self._open_images(), *self._files.answered())
+        known = [maps for image in answered for maps in image.maps.values()]
         return bool(known) and not waiting and self._class_name in known[0].cosines
 
     def _clicked(self) -> set[PatchId]:
         """Return the patches that query points lie in."""
         found = set()
         for pick in self._picks_of_points().values():
-            maps = self._scene.maps_of(pick.plane)
+            maps = self._maps_of(pick.plane)
             if maps is not None:
                 side = maps.grid.patch_size
                 found.add(PatchId(pick.plane, pick.y // side, pick.x // side))
@@ -262,13 +318,18 @@ class Gallery:
 
     def update(self, state: ResolvedState | None) -> None:
         """Follow what is open, asked and answered now."""
+        self._state = state
         if self._count is None or state is None or self._is_hovered():
             return
+        self._files.ask(state.question)
         if self._is_outdated(state):
             self._start_over()
         if self._page is not None:
             self._page = tuple(place for place in self._page if self._is_there(place))
         self._choose()
+
+    def _on_files(self) -> None:
+        self.update(self._state)
 
     def _is_hovered(self) -> bool:
         """Whether the scores are those of what lies under the mouse now."""
@@ -288,12 +349,14 @@ class Gallery:
         return not is_asked or not all(map(self._has_same_patches, self._page or ()))
 
     def _has_same_patches(self, place: ChosenPlace) -> bool:
-        maps = self._scene.maps_of(place.plane.key)
+        maps = self._maps_of(place.plane.key)
         return maps is None or maps.grid == place.grid
 
     def _is_there(self, place: ChosenPlace) -> bool:
         """Whether the pixels of a place still exist, and are searched."""
         key = place.plane.key
+        if isinstance(key.layer_id, Path):
+            return self._files.of(key) is not None
         target = self._scene.targets.get(key.layer_id)
         if target is None or not target.ticked or target.version != key.layer.version:
             return False
@@ -315,7 +378,7 @@ class Gallery:
     def _match(
         self, place: ChosenPlace, points: Mapping[int, Pick], before: GalleryMatch | None
     ) -> GalleryMatch:
-        maps = self._scene.maps_of(place.plane.key)
+        maps = self._maps_of(place.plane.key)
         score = place.score if before is None else before.score
         if maps is not None and self._class_name in maps.cosines:
             score = float(maps.cosines[self._class_name][place.id.row, place.id.column])
@@ -340,7 +403,7 @@ class Gallery:
         PointError
             The match is not there any more.
         """
-        place = self._place(match)
+        place = self._opened(self._place(match))
         mine = points_on(place, self._class_name, self._picks_of_points())
         if right is None:
             self._queries.remove(mine)
@@ -363,6 +426,48 @@ class Gallery:
             raise _gone(match.image)
         return place
 
+    def _opened(self, place: ChosenPlace) -> ChosenPlace:
+        """Return a place in a layer: a file that is not open is opened, as napari opens it.
+
+        Its matches stay where they are in the round, and are those of the layer from now on.
+        """
+        path = place.plane.key.layer_id
+        if not isinstance(path, Path):
+            return place
+        planes = self._files.planes_of(path)
+        layers = self._scene.viewer.open(str(path), plugin=planes[0].reader)
+        images = [layer for layer in layers if self._scene.targets.get(layer.unique_id)]
+        moved: dict[PlaneKey, Plane] = {}
+        for stored in planes:
+            layer = images[stored.layer] if stored.layer < len(images) else None
+            found = None if layer is None else self._plane_in(layer, stored.plane)
+            if found is not None:
+                moved[stored.plane.key] = found
+        self._files.take_out(path)
+        self._move(moved)
+        if place.plane.key not in moved:
+            raise _gone(place.plane.name)
+        return _moved(place, moved)
+
+    def _plane_in(self, layer: Image, plane: Plane) -> Plane | None:
+        record = self._scene.targets.get(layer.unique_id)
+        if record is None or layer.ndim != len(plane.shape):
+            return None
+        coordinates = data_coordinates(plane, plane.key, np.zeros((1, 2)))[0]
+        return plane_at(layer, plane.key.axes, coordinates, record.version)
+
+    def _move(self, moved: Mapping[PlaneKey, Plane]) -> None:
+        """Let all places of planes be places of others, which show the same."""
+        self._page = None if self._page is None else tuple(_moved(p, moved) for p in self._page)
+        self._seen = {
+            patch._replace(plane=moved[patch.plane].key) if patch.plane in moved else patch
+            for patch in self._seen
+        }
+        for class_name, places in self._asked.items():
+            found = [_moved(place, moved) for place in places.values()]
+            self._asked[class_name] = {place.id: place for place in found}
+        self._publish()
+
     def _world(self, place: ChosenPlace) -> NDArray[np.float64]:
         """Return the middle of a patch in the world; its plane need not be shown."""
         key = place.plane.key
@@ -377,7 +482,7 @@ class Gallery:
         PointError
             The match is not there any more.
         """
-        place = self._place(match)
+        place = self._opened(self._place(match))
         x, y = (int(np.floor(at + 0.5)) for at in place.centre)
         found = BestMatch(place.plane, x, y, match.score, match.image)
         self._interaction.go_to(found)
@@ -453,6 +558,20 @@ class Gallery:
         """Give up what is on its way."""
         self._work.stop_all()
         self._thumbnails.close()
+        self._files.close()
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir() or path.suffix.lower() == ".zarr":
+        return [path]
+    return sorted(f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
+
+
+def _moved(place: ChosenPlace, planes: Mapping[PlaneKey, Plane]) -> ChosenPlace:
+    plane = planes.get(place.plane.key)
+    if plane is None:
+        return place
+    return dataclasses.replace(place, id=place.id._replace(plane=plane.key), plane=plane)
 
 
 def _ignore(_: object) -> None:
