@@ -33,7 +33,8 @@ def dialogs():
         asked.append(what)
         return dialogs.path
 
-    dialogs = SimpleNamespace(ask_for_new_file=ask_for_new_file, asked=asked, path="")
+    dialogs = SimpleNamespace(ask_for_new_file=ask_for_new_file, asked=asked, path="", folders=[])
+    dialogs.ask_for_folder = lambda title: dialogs.folders.pop(0)
     return dialogs
 
 
@@ -218,9 +219,23 @@ def test_judgements_are_saved_where_the_dialog_says(
     assert notified[-1].type == "warning"
 
 
+def test_files_are_added_by_two_folders(qtbot, page, dialogs, tmp_path, notified):
+    (tmp_path / "a.txt").write_text("no picture")
+    dialogs.folders = [""]
+    press(qtbot, page.files_button)
+    assert not dialogs.folders
+    dialogs.folders = [str(tmp_path), ""]
+    press(qtbot, page.files_button)
+    qtbot.waitUntil(lambda: any("0 of 1 file have" in each.message for each in notified))
+    dialogs.folders = [str(tmp_path / "empty"), ""]
+    (tmp_path / "empty").mkdir()
+    press(qtbot, page.files_button)
+    assert "no files that are not open" in notified[-1].message
+
+
 def test_everything_has_a_name_and_can_be_reached_by_keys(qtbot, page):
     controls = [*page.order_buttons.values(), page.next_button, page.refresh_button]
-    controls += [page.save_button, page.list]
+    controls += [page.files_button, page.save_button, page.list]
     assert all(control.accessibleName() for control in controls)
     assert all(control.focusPolicy() & Qt.FocusPolicy.TabFocus for control in controls)
     assert all(control.toolTip() for control in controls[:-1])

@@ -284,6 +284,11 @@ class StoredFiles:
         """Whether files are looked for, or answers are on their way."""
         return self._token is not None or self._answers.pending
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether answers are on their way."""
+        return self._answers.pending
+
     def of(self, key: PlaneKey) -> StoredPlane | None:
         """Return a plane of a file by its key."""
         return self._planes.get(key)

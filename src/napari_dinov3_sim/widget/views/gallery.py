@@ -41,7 +41,7 @@ class GalleryView(QWidget):
     ----------
     order_chosen : Signal(str)
         'best' or 'teach'.
-    next_clicked, refresh_clicked, save_clicked, undo_clicked : Signal()
+    next_clicked, refresh_clicked, save_clicked, files_clicked, undo_clicked : Signal()
     judged : Signal(object, object)
         The id of an item, and whether it is right; None where a judgement is taken back.
     opened, picture_wanted : Signal(object)
@@ -54,6 +54,7 @@ class GalleryView(QWidget):
     next_clicked = Signal()
     refresh_clicked = Signal()
     save_clicked = Signal()
+    files_clicked = Signal()
     undo_clicked = Signal()
     judged = Signal(object, object)
     opened = Signal(object)
@@ -68,7 +69,14 @@ class GalleryView(QWidget):
         self.line = ElidedLabel()
         self.next_button = QPushButton("Next ten")
         self.refresh_button = QPushButton("Refresh")
+        self.files_button = QPushButton("Add files…")
         self.save_button = QPushButton("Save judgements…")
+        self._buttons = (
+            self.next_button,
+            self.refresh_button,
+            self.files_button,
+            self.save_button,
+        )
         self._docked = False
         self._undocking = QTimer(self)
         self._undocking.setSingleShot(True)
@@ -86,7 +94,7 @@ class GalleryView(QWidget):
             header.addWidget(button)
         header.addSpacing(8)
         header.addWidget(self.line, 1)
-        for button in (self.next_button, self.refresh_button, self.save_button):
+        for button in self._buttons:
             header.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
@@ -106,7 +114,10 @@ class GalleryView(QWidget):
             "Begin again from the first place, in the order of the present scores"
         )
         self.save_button.setToolTip("Write image, position, class and judgement to a JSON file")
-        for button in (self.next_button, self.refresh_button, self.save_button):
+        self.files_button.setToolTip(
+            "Search a folder of images that are not open, by embeddings that were computed before"
+        )
+        for button in self._buttons:
             button.setAccessibleName(button.text().rstrip("…"))
 
     def _connect(self) -> None:
@@ -114,6 +125,7 @@ class GalleryView(QWidget):
         self.next_button.clicked.connect(self.next_clicked)
         self.refresh_button.clicked.connect(self.refresh_clicked)
         self.save_button.clicked.connect(self.save_clicked)
+        self.files_button.clicked.connect(self.files_clicked)
         self.list.judged.connect(self.judged)
         self.list.opened.connect(self.opened)
         self.list.next_wanted.connect(self.next_clicked)
