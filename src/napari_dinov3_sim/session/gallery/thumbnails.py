@@ -234,7 +234,7 @@ def _outline(picture: NDArray[np.uint8], box: tuple[int, int, int, int], colour:
         picture[top : bottom + 1, left] = picture[top : bottom + 1, right] = value
 
 
-class OpenFile:
+class LastFile:
     """The layers of the file that was read last: matches of one file follow each other."""
 
     def __init__(self) -> None:
@@ -256,7 +256,7 @@ class FileThumbnailJob:
     ----------
     place : ChosenPlace
     stored : StoredPlane
-    files : OpenFile
+    files : LastFile
     size : int
     colour : str
         See `ThumbnailJob`.
@@ -264,7 +264,7 @@ class FileThumbnailJob:
 
     place: ChosenPlace
     stored: StoredPlane
-    files: OpenFile
+    files: LastFile
     size: int
     colour: str
 
@@ -323,7 +323,7 @@ class Thumbnails:
         ready: Callable[[PatchId], None],
     ) -> None:
         self._scene, self._runner, self._files = scene, runner, files
-        self._open = OpenFile()
+        self._open = LastFile()
         self._fail, self._ready = fail, ready
         self._kept: dict[PatchId, _Kept] = {}
         self._coming: dict[PatchId, tuple[object, CancelToken | None]] = {}

@@ -126,7 +126,7 @@ class GalleryController(SectionController):
             for corner, area in CORNERS.items():
                 self._corners.setdefault(corner, main.corner(corner))
                 main.setCorner(corner, area)
-            height = view.height_of_row(round(SHARE * main.width()))
+            height = view.height_of_page(round(SHARE * main.width()))
             main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def close(self) -> None:
@@ -162,10 +162,15 @@ class GalleryController(SectionController):
             ],
             message,
         )
-        counts = gallery.counts
-        parts = [f"✓ {counts.right}   ✗ {counts.wrong}", gallery.certainty.text]
+        counts, certainty = gallery.counts, gallery.certainty
+        line = f"✓ {counts.right}  ✗ {counts.wrong}"
+        tip = f"{counts.right} judged right and {counts.wrong} wrong, of this class"
+        if certainty.judged:
+            line += f"  {certainty.agreed} of {certainty.judged} as predicted"
+            tip += f"; in the last round {certainty.text}"
         view.show_line(
-            "   ".join(part for part in parts if part),
+            line,
+            tip,
             judged=bool(gallery.judgements()),
             more=not gallery.is_waiting,
         )

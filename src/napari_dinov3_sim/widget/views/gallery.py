@@ -69,8 +69,8 @@ class GalleryView(QWidget):
         self.line = ElidedLabel()
         self.next_button = QPushButton("Next ten")
         self.refresh_button = QPushButton("Refresh")
-        self.files_button = QPushButton("Add files…")
-        self.save_button = QPushButton("Save judgements…")
+        self.files_button = QPushButton("Files…")
+        self.save_button = QPushButton("Save…")
         self._buttons = (
             self.next_button,
             self.refresh_button,
@@ -119,6 +119,8 @@ class GalleryView(QWidget):
         )
         for button in self._buttons:
             button.setAccessibleName(button.text().rstrip("…"))
+        self.save_button.setAccessibleName("Save judgements")
+        self.files_button.setAccessibleName("Add files")
 
     def _connect(self) -> None:
         self._group.buttonClicked.connect(self._on_order)
@@ -140,9 +142,9 @@ class GalleryView(QWidget):
         """Return a size for one row of ten pictures."""
         return QSize(900, SMALLEST + 90)
 
-    def height_of_row(self, width: int) -> int:
-        """Return the height of a page of this width whose pictures fill one row."""
-        return self.next_button.sizeHint().height() + self.list.height_of_row(width) + MARGINS
+    def height_of_page(self, width: int) -> int:
+        """Return the height in which ten pictures are seen at once, in a page of this width."""
+        return self.next_button.sizeHint().height() + self.list.height_of_page(width) + MARGINS
 
     @property
     def picture_size(self) -> int:
@@ -164,9 +166,9 @@ class GalleryView(QWidget):
         """Show which order is chosen."""
         self.order_buttons[order].setChecked(True)
 
-    def show_line(self, text: str, *, judged: bool, more: bool) -> None:
+    def show_line(self, text: str, tip: str, *, judged: bool, more: bool) -> None:
         """Say how many were judged; the buttons are enabled where they do something."""
-        self.line.show_text(text)
+        self.line.show_text(text, tip)
         self.save_button.setEnabled(judged)
         self.next_button.setEnabled(more)
         self.refresh_button.setEnabled(more)
