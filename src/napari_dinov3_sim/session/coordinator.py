@@ -324,6 +324,7 @@ class Coordinator:
         self.gallery = Gallery(
             self.scene,
             runner,
+            store,
             self.queries,
             picks_of_points=self._picks_of_points,
             interaction=self.interaction,
@@ -331,6 +332,7 @@ class Coordinator:
             thresholds=lambda: self.thresholds.in_force,
             fail=self.failures.add,
         )
+        self.gallery.told.connect(signals.noticed.emit)
         self._gallery_signals = (signals.answered, signals.queried, signals.listed)
         for signal in self._gallery_signals:
             signal.connect(self._update_gallery)

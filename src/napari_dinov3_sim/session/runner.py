@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from napari_dinov3_sim.session.worker_messages import Failure, Finished, Message
 
-Lane = Literal["embed", "answer", "warm-up", "thumbnails"]
+Lane = Literal["embed", "answer", "warm-up", "thumbnails", "files"]
 Receive = Callable[[Message], None]
 
 

@@ -51,6 +51,10 @@ class Dialogs:
         """Return the path of a file to read, empty if the user cancels."""
         return str(QFileDialog.getOpenFileName(self._parent, title, "", filters)[0])
 
+    def ask_for_folder(self, title: str) -> str:
+        """Return the path of a folder that is there, empty if the user cancels."""
+        return str(QFileDialog.getExistingDirectory(self._parent, title))
+
 
 def complete(path: str, filters: str, shown: str) -> str:
     """Return the path of a file with the suffix by which it will be found again.

@@ -40,8 +40,8 @@ SMALLEST, LARGEST = 72, 240
 GAP = 4
 """Around each picture, in screen pixels."""
 
-ROW = 10
-"""Pictures in a row, where the page is low."""
+PAGE = 10
+"""Pictures that are seen at once, if the page is as high as it wants to be."""
 
 BUTTON = 24
 """Side of the marks that are clicked, in screen pixels."""
@@ -245,11 +245,11 @@ class GalleryDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, above: QRect, item: GalleryItem
     ) -> None:
         line = QRect(above.left(), above.bottom() + 2, above.width(), option.fontMetrics.height())
-        text = option.fontMetrics.elidedText(
-            item.caption, Qt.TextElideMode.ElideMiddle, line.width()
-        )
+        score = f"{item.score:.2f}  "
+        room = line.width() - option.fontMetrics.horizontalAdvance(score)
+        name = option.fontMetrics.elidedText(item.image, Qt.TextElideMode.ElideMiddle, room)
         painter.setPen(option.palette.windowText().color())
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, score + name)
 
 
 def _draw_mark(painter: QPainter, rect: QRect, right: bool, judgement: bool | None) -> None:
@@ -372,10 +372,12 @@ class GalleryList(QListView):
 
     # -- how large ------------------------------------------------------------------------------
 
-    def height_of_row(self, width: int) -> int:
-        """Return the height that one row of pictures fills, in a list of this width."""
-        side = min(max(SMALLEST, width // ROW - 2 * GAP), LARGEST)
-        return side + 2 * GAP + self.fontMetrics().height()
+    def height_of_page(self, width: int) -> int:
+        """Return the height in which ten pictures are seen at once, in a list of this width."""
+        columns = max(1, width // (SMALLEST + 2 * GAP))
+        rows = -(-PAGE // columns)
+        side = SMALLEST if rows > 1 else min(width // PAGE - 2 * GAP, LARGEST)
+        return rows * (side + 2 * GAP + self.fontMetrics().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Draw the pictures as large as all of them fit."""

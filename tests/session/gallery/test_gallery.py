@@ -406,7 +406,7 @@ def test_judgements_are_written_and_never_over_a_file(session, gallery, tmp_path
         gallery.save_judgements(path)
     gallery.judge(second, right=None)
     assert json.loads(path.read_text())["judgements"] == written
-    assert gallery.save_judgements(path, replace=True) == 1
+    assert gallery.save_judgements(path, overwrite=True) == 1
 
 
 def test_judgements_are_saved_with_the_query(session, gallery, tmp_path):

@@ -33,7 +33,8 @@ def dialogs():
         asked.append(what)
         return dialogs.path
 
-    dialogs = SimpleNamespace(ask_for_new_file=ask_for_new_file, asked=asked, path="")
+    dialogs = SimpleNamespace(ask_for_new_file=ask_for_new_file, asked=asked, path="", folders=[])
+    dialogs.ask_for_folder = lambda title: dialogs.folders.pop(0)
     return dialogs
 
 
@@ -91,7 +92,7 @@ def test_marks_judge_and_take_back(qtbot, dock, page):
     click_on(qtbot, page, 1, right=False)
     qtbot.waitUntil(judged(dock, 1, 1))
     assert judgements(page)[:3] == [True, False, None]
-    assert page.line.text().startswith("✓ 1   ✗ 1")
+    assert page.line.text().startswith("✓ 1  ✗ 1")
     click_on(qtbot, page, 0, right=False)
     qtbot.waitUntil(judged(dock, 0, 2))
     click_on(qtbot, page, 0, right=False)
@@ -163,7 +164,7 @@ def test_orders_are_a_switch_and_the_next_ten_are_others(qtbot, dock, page):
     key(qtbot, page, Qt.Key.Key_M)
     qtbot.waitUntil(lambda: not first & {item.id for item in page.list.items.items})
     assert page.list.currentIndex().row() == 0
-    assert "of 1 judged as predicted" in page.line.text()
+    assert "of 1 as predicted" in page.line.text()
     press(qtbot, page.refresh_button)
     qtbot.waitUntil(lambda: len(first & {item.id for item in page.list.items.items}) > 5)
 
@@ -190,7 +191,7 @@ def test_pictures_are_asked_for_when_they_are_seen(qtbot, dock, page):
 
 
 def test_all_ten_are_seen_at_once_in_a_low_page_and_larger_in_a_high_one(qtbot, page):
-    page.resize(900, page.height_of_row(900))
+    page.resize(900, page.height_of_page(900))
     qtbot.waitUntil(lambda: page.list.visualRect(page.list.items.index(9)).right() > 500)
     area = page.list.viewport().rect()
     assert all(area.contains(page.list.visualRect(page.list.items.index(n))) for n in range(10))
@@ -218,9 +219,23 @@ def test_judgements_are_saved_where_the_dialog_says(
     assert notified[-1].type == "warning"
 
 
+def test_files_are_added_by_two_folders(qtbot, page, dialogs, tmp_path, notified):
+    (tmp_path / "a.txt").write_text("no picture")
+    dialogs.folders = [""]
+    press(qtbot, page.files_button)
+    assert not dialogs.folders
+    dialogs.folders = [str(tmp_path), ""]
+    press(qtbot, page.files_button)
+    qtbot.waitUntil(lambda: any("0 of 1 file have" in each.message for each in notified))
+    dialogs.folders = [str(tmp_path / "empty"), ""]
+    (tmp_path / "empty").mkdir()
+    press(qtbot, page.files_button)
+    assert "no files that are not open" in notified[-1].message
+
+
 def test_everything_has_a_name_and_can_be_reached_by_keys(qtbot, page):
     controls = [*page.order_buttons.values(), page.next_button, page.refresh_button]
-    controls += [page.save_button, page.list]
+    controls += [page.files_button, page.save_button, page.list]
     assert all(control.accessibleName() for control in controls)
     assert all(control.focusPolicy() & Qt.FocusPolicy.TabFocus for control in controls)
     assert all(control.toolTip() for control in controls[:-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from functools import partial
 from itertools import count as numbers
 from pathlib import Path
@@ -11,8 +13,9 @@ import numpy as np
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
-from napari_dinov3_sim.core.search.teaching import Order, agreement
+from napari_dinov3_sim.core.search.teaching import Order
 from napari_dinov3_sim.session.answering.question import LabelsPick
+from napari_dinov3_sim.session.gallery.asked_places import AskedPlaces
 from napari_dinov3_sim.session.gallery.choosing import Round, find_round
 from napari_dinov3_sim.session.gallery.judgements import (
     Judgement,
@@ -22,33 +25,37 @@ from napari_dinov3_sim.session.gallery.judgements import (
 )
 from napari_dinov3_sim.session.gallery.matches import (
     Certainty,
-    ChosenPlace,
     GalleryMatch,
     JudgementCounts,
     PatchId,
 )
+from napari_dinov3_sim.session.gallery.stored_files import StoredFiles
 from napari_dinov3_sim.session.gallery.thumbnails import Thumbnails
-from napari_dinov3_sim.session.images.planes import data_coordinates
+from napari_dinov3_sim.session.images.planes import data_coordinates, plane_at
 from napari_dinov3_sim.session.interaction.best_match import BestMatch
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 from napari_dinov3_sim.session.results.summaries import answered_images
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.answering.question import Pick
     from napari_dinov3_sim.session.gallery.choosing import FoundRound
+    from napari_dinov3_sim.session.gallery.matches import ChosenPlace
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.interaction.interaction import Interaction
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.query.points import QueryPoints
     from napari_dinov3_sim.session.resolved_state import ResolvedState
+    from napari_dinov3_sim.session.results.computations import AnsweredImage
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
-    from napari_dinov3_sim.session.worker_messages import Failure
+    from napari_dinov3_sim.session.worker_messages import Failure, PlaneMaps
+    from napari_dinov3_sim.store import EmbeddingStore
 
 COUNT = 10
 """Places in a round, unless told otherwise."""
@@ -66,6 +73,7 @@ class Gallery:
     ----------
     scene : Scene
     runner : Runner
+    store : EmbeddingStore
     queries : QueryPoints
     picks_of_points : callable
         Returns the pick of each query point that lies on an image, by its number.
@@ -82,15 +90,19 @@ class Gallery:
         The matches, a judgement, a score or the certainty has changed.
     thumbnail_ready : psygnal.Signal of PatchId
         The picture of a match that was asked for is there.
+    told : psygnal.Signal of str
+        A sentence for the user about the files that were added.
     """
 
     changed = Signal()
     thumbnail_ready = Signal(object)
+    told = Signal(str)
 
     def __init__(
         self,
         scene: Scene,
         runner: Runner,
+        store: EmbeddingStore,
         queries: QueryPoints,
         *,
         picks_of_points: Callable[[], Mapping[int, Pick]],
@@ -103,15 +115,14 @@ class Gallery:
         self._picks_of_points, self._interaction = picks_of_points, interaction
         self._thresholds = thresholds
         self._work = ResultJobs(runner, fail, _ignore, _ignore)
-        self._thumbnails = Thumbnails(scene, runner, fail, self.thumbnail_ready.emit)
+        self._files = StoredFiles(scene, runner, store, self._on_files, self._on_found)
+        self._thumbnails = Thumbnails(scene, runner, self._files, fail, self.thumbnail_ready.emit)
         self._order: Order = "best"
         self._count: int | None = None
-        self._class_name = ""
         self._seeds = numbers()
-        self._seen: set[PatchId] = set()
-        self._page: tuple[ChosenPlace, ...] | None = None
+        self._asked = AskedPlaces()
         self._is_due = False
-        self._asked: dict[str, dict[PatchId, ChosenPlace]] = {}
+        self._state: ResolvedState | None = None
         self._matches: tuple[GalleryMatch, ...] = ()
         self._certainty = Certainty(0, 0)
         self._counts = JudgementCounts()
@@ -142,12 +153,12 @@ class Gallery:
     @property
     def is_waiting(self) -> bool:
         """Whether places are to be shown as soon as there are scores."""
-        return self._count is not None and self._page is None
+        return self._count is not None and self._asked.page is None
 
     @property
     def pending(self) -> bool:
         """Whether something is on its way."""
-        return self._work.pending or self._thumbnails.pending
+        return self._work.pending or self._thumbnails.pending or self._files.pending
 
     def show(self, order: Order = "best", count: int = COUNT) -> None:
         """Show places of the current class, from the first on; see `matches`.
@@ -175,24 +186,51 @@ class Gallery:
             )
         self._order, self._count = order, count
         self._start_over()
+        if self._state is not None:
+            self._files.ask(self._state.question)
         self._choose()
 
     def next_round(self) -> None:
         """Show the next places: none of those shown since `show`, none that was judged."""
-        if self._page is None:
+        if self._asked.page is None:
             return  # the first ones are on their way
-        points = self._picks_of_points()
-        signs = [(place, sign_of(place, self._class_name, points)) for place in self._page]
-        judged = [(place, right) for place, right in signs if right is not None]
-        if judged:
-            share = agreement(
-                [place.score for place, _ in judged],
-                [right for _, right in judged],
-                judged[0][0].threshold,
-            )
-            self._certainty = Certainty(round(share * len(judged)), len(judged))
+        certainty = self._asked.certainty(self._picks_of_points())
+        if certainty.judged:
+            self._certainty = certainty
         self._is_due = True
         self._choose()
+
+    def add_files(
+        self,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Search files that are not open, by the embeddings that a folder has of them.
+
+        They are found by their pixels, in the background; `told` says how many were. Nothing is
+        embedded here: ``napari-dinov3-sim embed --out FOLDER`` does that. A match of theirs opens
+        its file when it is judged or gone to.
+
+        Parameters
+        ----------
+        paths : path-like, or sequence of path-like
+            Files, or one folder whose files are meant.
+        folder : path-like, optional
+            The folder of embeddings; by default the session's own.
+
+        Raises
+        ------
+        SimilarityError
+            The model is not loaded yet, or there are no files.
+        """
+        several = [paths] if isinstance(paths, str | os.PathLike) else paths
+        files = [file for path in several for file in _files_of(Path(path).absolute())]
+        opened = {layer.source.path for layer in self._scene.viewer.layers}
+        wanted = [file for file in files if str(file) not in opened]
+        if not wanted:
+            raise SimilarityError("There are no files that are not open; choose others.")
+        self._files.add(wanted, None if folder is None else Path(folder).absolute())
+        self.update(self._state)
 
     def hide(self) -> None:
         """Show nothing, and choose no places, before `show` is called again."""
@@ -202,10 +240,8 @@ class Gallery:
 
     def _start_over(self) -> None:
         self._work.stop("places")
-        self._seen.clear()
-        self._page, self._is_due = None, self._count is not None
-        self._certainty = Certainty(0, 0)
-        self._class_name = self._queries.role.class_name
+        self._asked.start_over(self._queries.role.class_name)
+        self._is_due, self._certainty = self._count is not None, Certainty(0, 0)
 
     def _choose(self) -> None:
         """Have places chosen, if that is due and there are scores to choose by."""
@@ -214,45 +250,51 @@ class Gallery:
             return
         self._is_due = False
         asked = Round(
-            self._class_name,
+            self._asked.class_name,
             self._order,
             self._count,
-            frozenset(self._seen | self._clicked()),
+            frozenset(self._asked.seen | self._clicked()),
             next(self._seeds),
-            self._thresholds().get(self._class_name),
+            self._thresholds().get(self._asked.class_name),
         )
-        compute = partial(find_round, asked, answered_images(self._scene))
+        images = (*self._open_images(), *self._files.answered())
+        compute = partial(find_round, asked, images)
         self._work.start("places", compute, self._take, _say_nothing)
 
     def _take(self, found: FoundRound) -> bool:
-        self._page = found.places
-        self._seen.update(place.id for place in found.places)
-        asked = self._asked.setdefault(self._class_name, {})
-        asked.update((place.id, place) for place in found.places)
+        self._asked.take(found.places)
         self._thumbnails.keep_only({place.id for place in found.places})
         self._publish()
         return True
 
+    def _open_images(self) -> tuple[AnsweredImage, ...]:
+        scene = self._scene
+        return answered_images(scene) if scene.answers.planes() else ()
+
+    def _maps_of(self, key: PlaneKey) -> PlaneMaps | None:
+        return self._scene.maps_of(key) or self._files.maps_of(key)
+
     def _has_scores(self) -> bool:
-        """Whether every plane that is shown and embedded has scores of the class."""
+        """Whether everything that is shown and embedded, and every file, has its scores."""
         scene, answers = self._scene, self._scene.answers
-        if answers.question is None or answers.question != answers.asked:
+        if answers.question != answers.asked or self._files.is_answering:
             return False
         shown = [plane.key for plane in scene.shown_planes().values()]
-        known = [maps for key in shown if (maps := scene.maps_of(key)) is not None]
         waiting = any(
             scene.state_handle(key) is not None
             and scene.maps_of(key) is None
             and not answers.is_unanswerable(key)
             for key in shown
         )
-        return bool(known) and not waiting and self._class_name in known[0].cosines
+        answered = (*self._open_images(), *self._files.answered())
+        known = [maps for image in answered for maps in image.maps.values()]
+        return bool(known) and not waiting and self._asked.class_name in known[0].cosines
 
     def _clicked(self) -> set[PatchId]:
         """Return the patches that query points lie in."""
         found = set()
         for pick in self._picks_of_points().values():
-            maps = self._scene.maps_of(pick.plane)
+            maps = self._maps_of(pick.plane)
             if maps is not None:
                 side = maps.grid.patch_size
                 found.add(PatchId(pick.plane, pick.y // side, pick.x // side))
@@ -262,13 +304,23 @@ class Gallery:
 
     def update(self, state: ResolvedState | None) -> None:
         """Follow what is open, asked and answered now."""
+        self._state = state
         if self._count is None or state is None or self._is_hovered():
             return
+        self._files.ask(state.question)
         if self._is_outdated(state):
             self._start_over()
-        if self._page is not None:
-            self._page = tuple(place for place in self._page if self._is_there(place))
+        self._asked.keep(self._is_there)
         self._choose()
+
+    def _on_files(self) -> None:
+        self.update(self._state)
+
+    def _on_found(self, sentence: str) -> None:
+        """Tell how many files were found, and show them too, unless the user is judging."""
+        self.told.emit(sentence)
+        if self._count is not None and not self._asked.certainty(self._picks_of_points()).judged:
+            self._start_over()
 
     def _is_hovered(self) -> bool:
         """Whether the scores are those of what lies under the mouse now."""
@@ -276,24 +328,27 @@ class Gallery:
 
     def _is_outdated(self, state: ResolvedState) -> bool:
         """Whether the places are of another class, of none any more, or of other patches."""
-        if self._class_name != self._queries.role.class_name:
+        if self._asked.class_name != self._queries.role.class_name:
             return True
-        if self._page is None and not self._work.pending:
+        page = self._asked.page
+        if page is None and not self._work.pending:
             return False
         is_asked = any(
-            isinstance(pick, LabelsPick) or pick.class_name == self._class_name
+            isinstance(pick, LabelsPick) or pick.class_name == self._asked.class_name
             for pick in state.picked.picks
             if getattr(pick, "positive", True)
         )
-        return not is_asked or not all(map(self._has_same_patches, self._page or ()))
+        return not is_asked or not all(map(self._has_same_patches, page or ()))
 
     def _has_same_patches(self, place: ChosenPlace) -> bool:
-        maps = self._scene.maps_of(place.plane.key)
+        maps = self._maps_of(place.plane.key)
         return maps is None or maps.grid == place.grid
 
     def _is_there(self, place: ChosenPlace) -> bool:
         """Whether the pixels of a place still exist, and are searched."""
         key = place.plane.key
+        if isinstance(key.layer_id, Path):
+            return self._files.of(key) is not None
         target = self._scene.targets.get(key.layer_id)
         if target is None or not target.ticked or target.version != key.layer.version:
             return False
@@ -302,11 +357,9 @@ class Gallery:
     def _publish(self) -> None:
         """Tell of what has changed."""
         points = self._picks_of_points()
-        asked = self._asked.get(self._class_name, {}).values()
-        signs = [sign_of(place, self._class_name, points) for place in asked]
-        counts = JudgementCounts(signs.count(True), signs.count(False))
+        counts = self._asked.counts(points)
         before = {match.id: match for match in self._matches}
-        matches = tuple(self._match(p, points, before.get(p.id)) for p in self._page or ())
+        matches = tuple(self._match(p, points, before.get(p.id)) for p in self._asked.page or ())
         now = (matches, counts, self._certainty, self._order, self.is_waiting)
         if now != self._published:
             self._matches, self._counts, self._published = matches, counts, now
@@ -315,13 +368,13 @@ class Gallery:
     def _match(
         self, place: ChosenPlace, points: Mapping[int, Pick], before: GalleryMatch | None
     ) -> GalleryMatch:
-        maps = self._scene.maps_of(place.plane.key)
+        maps = self._maps_of(place.plane.key)
         score = place.score if before is None else before.score
-        if maps is not None and self._class_name in maps.cosines:
-            score = float(maps.cosines[self._class_name][place.id.row, place.id.column])
+        if maps is not None and self._asked.class_name in maps.cosines:
+            score = float(maps.cosines[self._asked.class_name][place.id.row, place.id.column])
         target = self._scene.targets.get(place.plane.key.layer_id)
         name = place.plane.name if target is None else target.name
-        judgement = sign_of(place, self._class_name, points)
+        judgement = sign_of(place, self._asked.class_name, points)
         return GalleryMatch(place.id, name, score, place.rank, judgement, place.box)
 
     # -- what the user does --------------------------------------------------------------------
@@ -340,12 +393,12 @@ class Gallery:
         PointError
             The match is not there any more.
         """
-        place = self._place(match)
-        mine = points_on(place, self._class_name, self._picks_of_points())
+        place = self._opened(self._place(match))
+        mine = points_on(place, self._asked.class_name, self._picks_of_points())
         if right is None:
             self._queries.remove(mine)
         elif mine:
-            self._queries.set_role_of(mine, PointRole(self._class_name, right))
+            self._queries.set_role_of(mine, PointRole(self._asked.class_name, right))
         else:
             self._add(place, right)
 
@@ -354,14 +407,46 @@ class Gallery:
         if layer is None:
             raise _gone(place.plane.name)
         self._queries.ensure(layer)
-        role = PointRole(self._class_name, right)
+        role = PointRole(self._asked.class_name, right)
         self._queries.append(self._world(place), layer.unique_id, role)
 
     def _place(self, match: GalleryMatch) -> ChosenPlace:
-        place = self._asked.get(self._class_name, {}).get(match.id)
+        place = self._asked.find(match.id)
         if place is None or not self._is_there(place):
             raise _gone(match.image)
         return place
+
+    def _opened(self, place: ChosenPlace) -> ChosenPlace:
+        """Return a place in a layer: a file that is not open is opened, as napari opens it.
+
+        Its matches stay where they are in the round, and are those of the layer from now on.
+        """
+        path = place.plane.key.layer_id
+        if not isinstance(path, Path):
+            return place
+        planes = self._files.planes_of(path)
+        layers = self._scene.viewer.open(str(path), plugin=planes[0].reader)
+        images = [layer for layer in layers if self._scene.targets.get(layer.unique_id)]
+        moved: dict[PlaneKey, Plane] = {}
+        for stored in planes:
+            layer = images[stored.layer] if stored.layer < len(images) else None
+            found = None if layer is None else self._plane_in(layer, stored.plane)
+            if found is not None:
+                moved[stored.plane.key] = found
+        self._files.take_out(path)
+        self._asked.move(moved)
+        self._publish()
+        found = moved.get(place.plane.key)
+        if found is None:
+            raise _gone(place.plane.name)
+        return replace(place, id=place.id._replace(plane=found.key), plane=found)
+
+    def _plane_in(self, layer: Image, plane: Plane) -> Plane | None:
+        record = self._scene.targets.get(layer.unique_id)
+        if record is None or layer.ndim != len(plane.shape):
+            return None
+        coordinates = data_coordinates(plane, plane.key, np.zeros((1, 2)))[0]
+        return plane_at(layer, plane.key.axes, coordinates, record.version)
 
     def _world(self, place: ChosenPlace) -> NDArray[np.float64]:
         """Return the middle of a patch in the world; its plane need not be shown."""
@@ -377,7 +462,7 @@ class Gallery:
         PointError
             The match is not there any more.
         """
-        place = self._place(match)
+        place = self._opened(self._place(match))
         x, y = (int(np.floor(at + 0.5)) for at in place.centre)
         found = BestMatch(place.plane, x, y, match.score, match.image)
         self._interaction.go_to(found)
@@ -397,35 +482,25 @@ class Gallery:
         -------
         ndarray of uint8, shape (size, size, 3), or None
         """
-        place = self._asked.get(self._class_name, {}).get(match.id)
+        place = self._asked.find(match.id)
         if place is None:
             return None
-        return self._thumbnails.get(place, size, self._palette[self._class_name])
+        return self._thumbnails.get(place, size, self._palette[self._asked.class_name])
 
     # -- what is kept --------------------------------------------------------------------------
 
     def judgements(self) -> tuple[Judgement, ...]:
         """Return all places that are judged, of all classes."""
-        points = self._picks_of_points()
-        judged = [
-            (place, class_name, sign_of(place, class_name, points))
-            for class_name, places in self._asked.items()
-            for place in places.values()
-        ]
-        return tuple(
-            Judgement.of(place, class_name, right)
-            for place, class_name, right in judged
-            if right is not None
-        )
+        return self._asked.judgements(self._picks_of_points())
 
-    def save_judgements(self, path: str | os.PathLike[str], *, replace: bool = False) -> int:
+    def save_judgements(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> int:
         """Write all places that are judged to a JSON file.
 
         Parameters
         ----------
         path : path-like
             The folder must exist.
-        replace : bool, optional
+        overwrite : bool, optional
             Whether a file that is there is replaced.
 
         Returns
@@ -439,20 +514,24 @@ class Gallery:
             Nothing is judged, the file exists, or it cannot be written.
         """
         found = self.judgements()
-        save_judgements(found, Path(path), replace=replace)
+        save_judgements(found, Path(path), overwrite=overwrite)
         return len(found)
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; its places stay."""
-        if old in self._asked:
-            self._asked.setdefault(new, {}).update(self._asked.pop(old))
-        if self._class_name == old:
-            self._class_name = new
+        self._asked.rename_class(old, new)
 
     def close(self) -> None:
         """Give up what is on its way."""
         self._work.stop_all()
         self._thumbnails.close()
+        self._files.close()
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir() or path.suffix.lower() == ".zarr":
+        return [path]
+    return sorted(f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
 
 
 def _ignore(_: object) -> None:

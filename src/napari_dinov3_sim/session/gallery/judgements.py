@@ -85,14 +85,14 @@ class Judgement:
         return {("class" if name == "class_name" else name): found[name] for name in found}
 
 
-def save_judgements(judgements: Sequence[Judgement], path: Path, *, replace: bool) -> None:
+def save_judgements(judgements: Sequence[Judgement], path: Path, *, overwrite: bool) -> None:
     """Write judgements to a JSON file.
 
     Parameters
     ----------
     judgements : sequence of Judgement
     path : Path
-    replace : bool
+    overwrite : bool
         Whether a file that is there is replaced.
 
     Raises
@@ -106,7 +106,7 @@ def save_judgements(judgements: Sequence[Judgement], path: Path, *, replace: boo
     """
     if not judgements:
         raise PointError("Nothing is judged yet; say of some matches whether they are right.")
-    if path.exists() and not replace:
+    if path.exists() and not overwrite:
         raise SimilarityError(f"{path} already exists; choose another name, or replace it.")
     text = json.dumps({"judgements": [one.as_object() for one in judgements]}, indent=1)
     with explained(path, "judgements"):

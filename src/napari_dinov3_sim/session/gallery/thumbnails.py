@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.images.levels import pixel_in_level
 from napari_dinov3_sim.core.images.sources import ArraySource
+from napari_dinov3_sim.session.gallery.stored_files import read_file
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.worker_messages import Computed, Failure, Finished
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.gallery.matches import ChosenPlace, PatchId
+    from napari_dinov3_sim.session.gallery.stored_files import FileLayer, StoredFiles, StoredPlane
     from napari_dinov3_sim.session.images.planes import PlaneKey
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
     from napari_dinov3_sim.session.scene import Scene
@@ -231,6 +234,64 @@ def _outline(picture: NDArray[np.uint8], box: tuple[int, int, int, int], colour:
         picture[top : bottom + 1, left] = picture[top : bottom + 1, right] = value
 
 
+class LastFile:
+    """The layers of the file that was read last: matches of one file follow each other."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, tuple[FileLayer, ...]] = (None, ())
+
+    def layers(self, path: Path) -> tuple[FileLayer, ...]:
+        """Return the image layers of a file; for one worker thread."""
+        stamp = path, path.stat().st_mtime_ns
+        if self._last[0] != stamp:
+            self._last = stamp, read_file(path)[0]
+        return self._last[1]
+
+
+@dataclass(frozen=True, eq=False)
+class FileThumbnailJob:
+    """Reads what lies around a patch of a file that is not open, in grey as it was embedded.
+
+    Attributes
+    ----------
+    place : ChosenPlace
+    stored : StoredPlane
+    files : LastFile
+    size : int
+    colour : str
+        See `ThumbnailJob`.
+    """
+
+    place: ChosenPlace
+    stored: StoredPlane
+    files: LastFile
+    size: int
+    colour: str
+
+    def __call__(self, post: Receive, token: CancelToken) -> None:
+        """Send the picture, or why there is none."""
+        if token.cancelled:
+            return
+        try:
+            look = self._look()
+        except Exception as error:  # the file may be gone, or be another one by now
+            post(Failure.of(error, "plane", self.place.plane.key))
+            return
+        ThumbnailJob(self.place, (look,), self.size, self.colour)(post, token)
+
+    def _look(self) -> LayerLook:
+        from napari.utils.colormaps import ensure_colormap
+
+        path = self.place.plane.key.layer_id
+        assert isinstance(path, Path)  # noqa: S101
+        layer = self.files.layers(path)[self.stored.layer]
+        window = self.stored.windows[0] if self.stored.windows else None
+        limits = (0.0, 1.0) if window is None else (window.low, window.high)
+        gray = ensure_colormap("gray")
+        name = self.place.plane.name
+        return LayerLook(name, layer.levels, layer.rgb, limits, 1.0, 1.0, gray, "opaque")
+
+
 @dataclass(frozen=True, eq=False)
 class _Kept:
     """A picture, or the note that one cannot be made, and what it was made from."""
@@ -246,6 +307,7 @@ class Thumbnails:
     ----------
     scene : Scene
     runner : Runner
+    files : StoredFiles
     fail : callable
         Bound method, called with every `Failure`.
     ready : callable
@@ -256,10 +318,12 @@ class Thumbnails:
         self,
         scene: Scene,
         runner: Runner,
+        files: StoredFiles,
         fail: Callable[[Failure], None],
         ready: Callable[[PatchId], None],
     ) -> None:
-        self._scene, self._runner = scene, runner
+        self._scene, self._runner, self._files = scene, runner, files
+        self._open = LastFile()
         self._fail, self._ready = fail, ready
         self._kept: dict[PatchId, _Kept] = {}
         self._coming: dict[PatchId, tuple[object, CancelToken | None]] = {}
@@ -272,11 +336,19 @@ class Thumbnails:
 
     def get(self, place: ChosenPlace, size: int, colour: str) -> NDArray[np.uint8] | None:
         """Return the picture of a place; where there is none yet, have it made."""
-        looks = self._looks(place)
+        stored = self._files.of(place.plane.key)
+        looks = self._looks(place) if stored is None else ()
+        job: ThumbnailJob | FileThumbnailJob
+        if stored is not None:
+            job = FileThumbnailJob(place, stored, self._open, size, colour)
+        elif looks:
+            job = ThumbnailJob(place, looks, size, colour)
+        else:
+            return None
         made_from = (size, colour, tuple(look.token for look in looks))
         kept = self._kept.get(place.id)
-        if looks and (kept is None or kept.made_from != made_from):
-            self._start(place, made_from, ThumbnailJob(place, looks, size, colour))
+        if kept is None or kept.made_from != made_from:
+            self._start(place, made_from, job)
             kept = self._kept.get(place.id)
         return None if kept is None else kept.picture
 
@@ -291,7 +363,7 @@ class Thumbnails:
         self,
         place: ChosenPlace,
         made_from: object,
-        job: ThumbnailJob,
+        job: ThumbnailJob | FileThumbnailJob,
     ) -> None:
         coming = self._coming.get(place.id)
         if coming is not None:

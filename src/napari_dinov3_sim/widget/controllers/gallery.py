@@ -96,6 +96,7 @@ class GalleryController(SectionController):
         view.next_clicked.connect(self.next_round)
         view.refresh_clicked.connect(self.refresh)
         view.save_clicked.connect(self.save_judgements)
+        view.files_clicked.connect(self.add_files)
         view.undo_clicked.connect(self._on_undo)
         view.judged.connect(self._on_judged)
         view.opened.connect(self._on_opened)
@@ -125,7 +126,7 @@ class GalleryController(SectionController):
             for corner, area in CORNERS.items():
                 self._corners.setdefault(corner, main.corner(corner))
                 main.setCorner(corner, area)
-            height = view.height_of_row(round(SHARE * main.width()))
+            height = view.height_of_page(round(SHARE * main.width()))
             main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def close(self) -> None:
@@ -161,10 +162,15 @@ class GalleryController(SectionController):
             ],
             message,
         )
-        counts = gallery.counts
-        parts = [f"✓ {counts.right}   ✗ {counts.wrong}", gallery.certainty.text]
+        counts, certainty = gallery.counts, gallery.certainty
+        line = f"✓ {counts.right}  ✗ {counts.wrong}"
+        tip = f"{counts.right} judged right and {counts.wrong} wrong, of this class"
+        if certainty.judged:
+            line += f"  {certainty.agreed} of {certainty.judged} as predicted"
+            tip += f"; in the last round {certainty.text}"
         view.show_line(
-            "   ".join(part for part in parts if part),
+            line,
+            tip,
             judged=bool(gallery.judgements()),
             more=not gallery.is_waiting,
         )
@@ -212,6 +218,17 @@ class GalleryController(SectionController):
     def _on_undo(self) -> None:
         self._session.undo()
 
+    def add_files(self) -> None:
+        """Ask for a folder of images and one of embeddings, and search these images too."""
+        images = self._dialogs.ask_for_folder("Folder of images to search, which need not be open")
+        if not images:
+            return
+        stored = self._dialogs.ask_for_folder(
+            'Folder of their embeddings, from "embed --out" (cancel: the one of the preferences)'
+        )
+        with shown_errors():
+            self._session.gallery.add_files(images, stored or None)
+
     def save_judgements(self) -> None:
         """Ask for a file, and write what was judged."""
         path = self._dialogs.ask_for_new_file("Save judgements", "judgements.json", JUDGEMENTS)
@@ -219,6 +236,6 @@ class GalleryController(SectionController):
             return
         with shown_errors():
             # The dialog has asked whether a file that is there is replaced.
-            count = self._session.gallery.save_judgements(path, replace=True)
+            count = self._session.gallery.save_judgements(path, overwrite=True)
             verb = "is" if count == 1 else "are"
             show_info(f"{plural(count, 'judgement')} {verb} saved in {Path(path).name}.")

@@ -41,7 +41,7 @@ class GalleryView(QWidget):
     ----------
     order_chosen : Signal(str)
         'best' or 'teach'.
-    next_clicked, refresh_clicked, save_clicked, undo_clicked : Signal()
+    next_clicked, refresh_clicked, save_clicked, files_clicked, undo_clicked : Signal()
     judged : Signal(object, object)
         The id of an item, and whether it is right; None where a judgement is taken back.
     opened, picture_wanted : Signal(object)
@@ -54,6 +54,7 @@ class GalleryView(QWidget):
     next_clicked = Signal()
     refresh_clicked = Signal()
     save_clicked = Signal()
+    files_clicked = Signal()
     undo_clicked = Signal()
     judged = Signal(object, object)
     opened = Signal(object)
@@ -68,7 +69,14 @@ class GalleryView(QWidget):
         self.line = ElidedLabel()
         self.next_button = QPushButton("Next ten")
         self.refresh_button = QPushButton("Refresh")
-        self.save_button = QPushButton("Save judgements…")
+        self.files_button = QPushButton("Files…")
+        self.save_button = QPushButton("Save…")
+        self._buttons = (
+            self.next_button,
+            self.refresh_button,
+            self.files_button,
+            self.save_button,
+        )
         self._docked = False
         self._undocking = QTimer(self)
         self._undocking.setSingleShot(True)
@@ -86,7 +94,7 @@ class GalleryView(QWidget):
             header.addWidget(button)
         header.addSpacing(8)
         header.addWidget(self.line, 1)
-        for button in (self.next_button, self.refresh_button, self.save_button):
+        for button in self._buttons:
             header.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
@@ -106,14 +114,20 @@ class GalleryView(QWidget):
             "Begin again from the first place, in the order of the present scores"
         )
         self.save_button.setToolTip("Write image, position, class and judgement to a JSON file")
-        for button in (self.next_button, self.refresh_button, self.save_button):
+        self.files_button.setToolTip(
+            "Search a folder of images that are not open, by embeddings that were computed before"
+        )
+        for button in self._buttons:
             button.setAccessibleName(button.text().rstrip("…"))
+        self.save_button.setAccessibleName("Save judgements")
+        self.files_button.setAccessibleName("Add files")
 
     def _connect(self) -> None:
         self._group.buttonClicked.connect(self._on_order)
         self.next_button.clicked.connect(self.next_clicked)
         self.refresh_button.clicked.connect(self.refresh_clicked)
         self.save_button.clicked.connect(self.save_clicked)
+        self.files_button.clicked.connect(self.files_clicked)
         self.list.judged.connect(self.judged)
         self.list.opened.connect(self.opened)
         self.list.next_wanted.connect(self.next_clicked)
@@ -128,9 +142,9 @@ class GalleryView(QWidget):
         """Return a size for one row of ten pictures."""
         return QSize(900, SMALLEST + 90)
 
-    def height_of_row(self, width: int) -> int:
-        """Return the height of a page of this width whose pictures fill one row."""
-        return self.next_button.sizeHint().height() + self.list.height_of_row(width) + MARGINS
+    def height_of_page(self, width: int) -> int:
+        """Return the height in which ten pictures are seen at once, in a page of this width."""
+        return self.next_button.sizeHint().height() + self.list.height_of_page(width) + MARGINS
 
     @property
     def picture_size(self) -> int:
@@ -152,9 +166,9 @@ class GalleryView(QWidget):
         """Show which order is chosen."""
         self.order_buttons[order].setChecked(True)
 
-    def show_line(self, text: str, *, judged: bool, more: bool) -> None:
+    def show_line(self, text: str, tip: str, *, judged: bool, more: bool) -> None:
         """Say how many were judged; the buttons are enabled where they do something."""
-        self.line.show_text(text)
+        self.line.show_text(text, tip)
         self.save_button.setEnabled(judged)
         self.next_button.setEnabled(more)
         self.refresh_button.setEnabled(more)
