@@ -36,7 +36,7 @@ def threshold() -> None:
         write("threshold", desk.parts(desk.views.steps[2]))
         desk.press(desk.views.results.labels_button)
         desk.settle()
-        _hide(desk, "similarity", "patches")
+        _hide(desk, " · ")
         objects = desk.images()
         _hide(desk, "objects")
         desk.advanced(3)
