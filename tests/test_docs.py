@@ -328,13 +328,14 @@ def test_the_table_of_keys_has_every_key_of_the_dock(generated, qapp):
 
     from napari_dinov3_sim.session.runner import InlineRunner
     from napari_dinov3_sim.widget import SimilarityWidget
+    from napari_dinov3_sim.widget.controllers.keys import CLASS_KEYS
 
     viewer = ViewerModel()
     viewer.add_image(np.zeros((32, 32), np.uint8))
     dock = SimilarityWidget(viewer, model="builtin", runner=InlineRunner())
     try:
         dock.session.new_queries()
-        bound = [key.replace("-", "+") for key in dock.controller.keys.bound]
+        bound = [k.replace("-", "+") for k in dock.controller.keys.bound if k not in CLASS_KEYS]
     finally:
         dock.controller.close()
     assert [key for key, _ in generated.key_rows()] == bound
@@ -343,7 +344,7 @@ def test_the_table_of_keys_has_every_key_of_the_dock(generated, qapp):
 
 def test_the_table_of_commands_has_no_samples_and_all_others(generated):
     titles = {title for (title,) in generated.palette_rows()}
-    assert "Undo the last edit of the query points" in titles
+    assert "Undo the last step of the query" in titles
     assert not any("Colonic" in title for title in titles)
     assert "```{palette-table}" in text_of("docs/tutorial.md")
 
@@ -357,7 +358,8 @@ def test_every_picture_of_the_tutorial_is_made_by_the_script():
 
 def test_pictures_are_small():
     for path in (DOCS / "images").iterdir():
-        assert path.stat().st_size <= 300_000, path.name
+        most = 3_000_000 if path.suffix == ".webp" else 300_000
+        assert path.stat().st_size <= most, path.name
 
 
 def test_the_reference_shows_the_help_of_every_command(generated, capsys, monkeypatch):
@@ -389,11 +391,25 @@ def test_numbers_in_the_text_are_those_of_the_registry():
 def test_every_model_and_no_other_can_be_preferred():
     manifest = yaml.safe_load(text_of("src/napari_dinov3_sim/napari.yaml"))
     properties = manifest["contributions"]["configurations"]["start"]["properties"]
-    assert properties["model"]["enum"] == [model.name for model in nds.list_models()]
+    assert properties["model"]["enum"] == ["auto", *(model.name for model in nds.list_models())]
 
 
 LABELS = {
-    "Click to query": "views/query.py",
+    "Images and model": "views/views.py",
+    "What to find": "views/views.py",
+    "What was found": "views/views.py",
+    "Advanced": "views/step.py",
+    "+ positive": "views/query.py",
+    "▭ box": "views/query.py",
+    "Redo": "views/query.py",
+    "Gallery…": "views/results.py",
+    "Best match": "views/results.py",
+    "Automatic": "views/results.py",
+    "Make Labels": "views/results.py",
+    "Renew": "views/results.py",
+    "minimum area": "views/results.py",
+    "Smooth": "views/heatmaps.py",
+    "Split channels": "views/images.py",
     "Undo": "views/query.py",
     "Embed": "views/images.py",
     "Cancel": "views/images.py",
@@ -403,55 +419,40 @@ LABELS = {
     "Each image its own (min–max)": "views/heatmaps.py",
     "From one cosine to another": "views/heatmaps.py",
     "Show the class map": "views/heatmaps.py",
-    "blending": "views/heatmaps.py",
     "scale": "views/heatmaps.py",
     "cosines": "views/heatmaps.py",
-    "Model": "views/views.py",
-    "Images to search": "views/views.py",
-    "Query": "views/views.py",
-    "Combination, regions, files": "views/views.py",
-    "Heatmaps": "views/views.py",
-    "Results": "views/views.py",
     "– negative": "views/query.py",
     "New class": "views/query.py",
     "clicks on": "views/query.py",
     "Live under the mouse": "views/query.py",
-    "Outline patches": "views/query.py",
     "Side by side": "views/query.py",
-    "Go to best match": "views/query.py",
     "combine": "views/combination.py",
-    "Automatic": "views/combination.py",
     "Mean of the points": "views/combination.py",
     "Best of the points": "views/combination.py",
     "Contrast to what is not meant": "views/combination.py",
     "Add": "views/combination.py",
-    "Otsu": "views/results.py",
-    "Objects to Labels": "views/results.py",
     "Peaks to Points": "views/results.py",
     "PCA colours": "views/results.py",
     "Save CSV…": "views/results.py",
-    "least area": "views/results.py",
     "peaks apart": "views/results.py",
     "Match": "views/results.py",
     "Save query…": "views/combination.py",
     "Load query…": "views/combination.py",
     "Drop": "views/combination.py",
     "All planes of stacks": "views/images.py",
-    "Resolution and channels": "views/images.py",
     "resolution": "views/images.py",
     "sharper": "views/images.py",
     "borders": "views/images.py",
     "4 × finer (16 passes)": "views/images.py",
     "mirrored": "views/images.py",
     "Merge channels": "views/images.py",
-    "Split": "views/images.py",
 }
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_what_the_tutorial_says_is_in_the_dock(label):
     pages = text_of("README.md") + text_of("docs/tutorial.md") + text_of("docs/models.md")
-    assert re.search(rf"\*[^*]*{re.escape(label)}\*", pages)
+    assert re.search(rf"\*[^*]*{re.escape(label)}\*", " ".join(pages.split()))
     widgets = ROOT / "src" / "napari_dinov3_sim" / "widget"
     assert f'"{label}"' in (widgets / LABELS[label]).read_text(encoding="utf-8")
 
