@@ -132,7 +132,7 @@ def reference_scores(
 ) -> np.ndarray:
     """Score of every patch for one class, written out from the formula of each combination."""
     if combination == "auto":
-        combination = "contrast" if negatives else "mean"
+        combination = "learned" if negatives else "mean"
     if combination == "best":
         return np.max([embeddings @ vector for vector in positives], axis=0)
     score = embeddings @ reference_query(positives)

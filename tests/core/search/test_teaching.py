@@ -48,15 +48,20 @@ def test_best_first_is_what_picking_one_after_the_other_gives():
     assert [p.rank for p in found] == list(range(1, len(expected) + 1))
 
 
-def test_places_to_learn_from_come_from_all_ranks_and_are_no_neighbours():
-    found = choose(count=30)
-    ranks = [p.rank for p in found]
+def test_places_to_learn_from_come_from_every_range_of_ranks():
     total = len(choose(order="best", count=10**6))
-    assert ranks == sorted(set(ranks))
-    assert are_apart(found)
-    assert ranks[4] < 10  # half of the logarithm is the first few
-    assert ranks[-1] > total / 5
-    assert all(p.score == MAPS[p.image][p.row, p.column] for p in found)
+    ends = np.geomspace(1, total + 1, 11)
+    firsts = set()
+    for seed in range(20):
+        found = choose(seed=seed)
+        ranks = [p.rank for p in found]
+        assert ranks == sorted(set(ranks))
+        assert are_apart(found)
+        assert all(p.score == MAPS[p.image][p.row, p.column] for p in found)
+        for rank, low, high in zip(ranks[5:], ends[5:-1], ends[6:], strict=True):
+            assert low - 1 < rank < high
+        firsts.add(ranks[0])
+    assert firsts == {1, 2}
 
 
 @pytest.mark.parametrize("order", ["best", "teach"])
