@@ -44,12 +44,12 @@ METHODS = {
     "half best, half least sure, contrast": ("half", "contrast"),
     "random places, contrast": ("random", "contrast"),
     "log-spaced ranks, contrast": ("teach", "contrast"),
-    "the ten best, learned": ("best", "auto"),
-    "half best, half least sure, learned": ("half", "auto"),
-    "random places, learned": ("random", "auto"),
-    "log-spaced ranks, learned (teach)": ("teach", "auto"),
+    "the ten best, learned": ("best", "learned"),
+    "half best, half least sure, learned": ("half", "learned"),
+    "random places, learned": ("random", "learned"),
+    "log-spaced ranks, learned": ("teach", "learned"),
 }
-"""Which places are judged, and what scores."""
+"""Which places are judged, and what scores; before there is a negative, it is the cosine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ class Annotated:
 
     def scores(self, query: ClassQuery, combination: str) -> np.ndarray:
         """Return the scores of the patches, NaN where nobody annotated anything."""
+        combination = combination if len(query.negatives) else "mean"
         (found,) = score_classes([query], self.state, combination)
         return np.where(self.valid, found.cosine.ravel(), np.nan).reshape(found.grid.shape)
 

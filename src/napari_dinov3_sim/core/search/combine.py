@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -86,6 +87,26 @@ class ClassQuery:
     def __post_init__(self) -> None:
         if not len(self.positives):
             raise PointError(f"“{self.name}” has no positive point; add a point on what is meant.")
+
+    @cached_property
+    def learned(self) -> tuple[NDArray[np.float64], float]:
+        """Vector and offset of "learned": a patch x has the score ``x @ vector + offset``.
+
+        Computed once, however many images are searched.
+        """
+        vector, offset = prototype(self.positives).astype(np.float64), 0.0
+        unwanted = [prototype(self.negatives)] if len(self.negatives) else []
+        if self.background is not None:
+            unwanted.append(normalize_embeddings(self.background))
+        if unwanted:
+            vector -= CONTRAST * prototype(np.stack(unwanted))
+        fewer = min(len(self.positives), len(self.negatives))
+        direction = learn_direction(self.positives, self.negatives) if fewer else None
+        if direction is not None:
+            share = fewer / (fewer + HALF_LEARNED)
+            vector = (1 - share) * vector + share * direction.vector
+            offset = share * direction.offset
+        return vector, offset
 
 
 def resolve(combination: Combination, negatives: int) -> Combination:
@@ -185,27 +206,10 @@ def _maps(scores: Iterable[NDArray[np.float32]], state: PatchImageState) -> list
 
 def _learned_scores(classes: Sequence[ClassQuery], state: PatchImageState) -> NDArray[np.float32]:
     """Return the scores, shape (classes, patches): however many points, one vector per class."""
-    vectors, offsets = zip(*map(_learned, classes), strict=True)
+    vectors, offsets = zip(*(class_query.learned for class_query in classes), strict=True)
     found = products(np.stack(vectors), state)
     found += np.array(offsets, np.float32)[:, np.newaxis]
     return np.clip(found, -1.0, 1.0, out=found)
-
-
-def _learned(class_query: ClassQuery) -> tuple[NDArray[np.float64], float]:
-    """Return the vector and the offset of a class's score."""
-    vector, offset = prototype(class_query.positives).astype(np.float64), 0.0
-    unwanted = [prototype(class_query.negatives)] if len(class_query.negatives) else []
-    if class_query.background is not None:
-        unwanted.append(normalize_embeddings(class_query.background))
-    if unwanted:
-        vector -= CONTRAST * prototype(np.stack(unwanted))
-    fewer = min(len(class_query.positives), len(class_query.negatives))
-    direction = learn_direction(class_query.positives, class_query.negatives) if fewer else None
-    if direction is not None:
-        share = fewer / (fewer + HALF_LEARNED)
-        vector = (1 - share) * vector + share * direction.vector
-        offset = share * direction.offset
-    return vector, offset
 
 
 def score_vectors(
@@ -218,7 +222,7 @@ def score_vectors(
     class_query : ClassQuery
     vectors : ndarray, shape (N, D)
         Unit rows.
-    combination : {'mean', 'best', 'contrast'}
+    combination : {'mean', 'best', 'contrast', 'learned'}
         What `resolve` gives; see `EXPLANATIONS`.
 
     Returns
@@ -226,8 +230,12 @@ def score_vectors(
     ndarray of float32, shape (N,)
         In units of the cosine.
     """
-    products = np.clip(_rows_of(class_query, combination) @ vectors.T, -1.0, 1.0)
-    return _combine(products, combination)
+    if combination == "learned":
+        vector, offset = class_query.learned
+        learned: NDArray[np.float32] = np.clip(vectors @ vector.astype(np.float32) + offset, -1, 1)
+        return learned.astype(np.float32, copy=False)
+    rows = _rows_of(class_query, combination) @ vectors.T
+    return _combine(np.clip(rows, -1.0, 1.0), combination)
 
 
 def _rows_of(class_query: ClassQuery, combination: Combination) -> NDArray[np.float32]:
