@@ -43,11 +43,11 @@ METHODS = {
     "the ten best, contrast": ("best", "contrast"),
     "half best, half least sure, contrast": ("half", "contrast"),
     "random places, contrast": ("random", "contrast"),
-    "log-spaced ranks, contrast": ("teach", "contrast"),
+    "teach, contrast": ("teach", "contrast"),
     "the ten best, learned": ("best", "learned"),
     "half best, half least sure, learned": ("half", "learned"),
     "random places, learned": ("random", "learned"),
-    "log-spaced ranks, learned": ("teach", "learned"),
+    "teach, learned": ("teach", "learned"),
 }
 """Which places are judged, and what scores; before there is a negative, it is the cosine."""
 

@@ -65,10 +65,10 @@ def choose_places(
         One map per image; NaN where there is no patch. They are read one after the other, and
         each once.
     order : {'best', 'teach'}
-        The best places; or places from all ranks: the ranks from first to last are parted into
-        `count` ranges, each longer than the one before by the same factor, and one place is
-        taken from each at random. So there are right ones, some that look right, and some of
-        all others.
+        The best places; or, to teach, two halves. For one the ranks from first to last are parted
+        into as many ranges, each longer than the one before by the same factor, and one place
+        is taken from each at random: right ones, and what looks right. The other half is any
+        places at random: what else there is.
     count : int
         The greatest number of places.
     taken : set of (image, row, column)
@@ -146,9 +146,16 @@ def _places_of(
 
 
 def _spread(total: int, count: int, random: np.random.Generator) -> list[int]:
-    """Return one index at random from each of so many ranges, in geometric spacing."""
+    """Return indices for *teach*: half by geometric spacing, half from all, in order."""
     if total <= count:
         return list(range(total))
+    spaced = _geometric(total, -(-count // 2), random)
+    others = np.setdiff1d(np.arange(total), spaced)
+    return sorted(spaced + random.choice(others, count - len(spaced), replace=False).tolist())
+
+
+def _geometric(total: int, count: int, random: np.random.Generator) -> list[int]:
+    """Return one index at random from each of so many ranges, in geometric spacing."""
     ends = np.linspace(0, np.log(total + 1), count + 1)
     ranks = np.exp(random.uniform(ends[:-1], ends[1:])).astype(int)
     order = np.arange(count)
