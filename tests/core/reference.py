@@ -225,6 +225,29 @@ def prototype(unit_vectors):
     return l2_normalize(np.mean(unit_vectors, axis=0))
 
 
+def learned_direction(positives, negatives, penalty=1.0):
+    """Ridge regression of +1 and -1 as one least-squares problem with more rows; w and its offset.
+
+    Positives and negatives weigh the same; the offset is not penalised.
+    """
+    rows = np.concatenate([positives, negatives])
+    signs = np.array([1.0] * len(positives) + [-1.0] * len(negatives))
+    weights = np.array(
+        [len(rows) / 2 / len(positives)] * len(positives)
+        + [len(rows) / 2 / len(negatives)] * len(negatives)
+    )
+    dim = rows.shape[1]
+    data = np.sqrt(weights)[:, None] * np.hstack([rows, np.ones((len(rows), 1))])
+    penalised = math.sqrt(penalty) * np.eye(dim, dim + 1)
+    solution, *_ = np.linalg.lstsq(
+        np.concatenate([data, penalised]),
+        np.concatenate([np.sqrt(weights) * signs, np.zeros(dim)]),
+        rcond=None,
+    )
+    length = np.linalg.norm(solution[:-1])
+    return solution[:-1] / length, solution[-1] / length
+
+
 def cosine_map(unit_vectors, query, shape, patch_size=16):
     height, width = shape
     scores = np.array([float(np.dot(vector, query)) for vector in unit_vectors])

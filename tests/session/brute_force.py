@@ -11,6 +11,7 @@ PATCH = 16
 DIM = 12
 PROJECTION = np.random.default_rng(7).normal(size=(PATCH * PATCH * 3, DIM)).astype(np.float32)
 CONTRAST = 0.5
+HALF_LEARNED, RIDGE = 2, 1.0
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -132,11 +133,34 @@ def reference_scores(
 ) -> np.ndarray:
     """Score of every patch for one class, written out from the formula of each combination."""
     if combination == "auto":
-        combination = "contrast" if negatives else "mean"
+        combination = "learned" if negatives else "mean"
     if combination == "best":
         return np.max([embeddings @ vector for vector in positives], axis=0)
     score = embeddings @ reference_query(positives)
     if combination == "contrast":
         unwanted = np.max([embeddings @ vector for vector in (*negatives, background)], axis=0)
         score = np.clip(score - CONTRAST * unwanted, -1, 1)
+    if combination == "learned":
+        score = embeddings @ reference_query(positives)
+        unwanted = [reference_query(negatives)] if negatives else []
+        score = score - CONTRAST * embeddings @ unit(np.mean([*unwanted, background], axis=0))
+        share = min(len(positives), len(negatives))
+        share = share / (share + HALF_LEARNED)
+        if negatives and (found := reference_direction(positives, negatives)) is not None:
+            score = (1 - share) * score + share * (embeddings @ found[:-1] + found[-1])
+        score = np.clip(score, -1, 1)
     return score
+
+
+def reference_direction(
+    positives: list[np.ndarray], negatives: list[np.ndarray]
+) -> np.ndarray | None:
+    """Normal equations of the balanced ridge regression; its unit direction and its offset."""
+    rows = np.array([[*vector, 1.0] for vector in (*positives, *negatives)], np.float64)
+    signs = np.array([1.0] * len(positives) + [-1.0] * len(negatives))
+    counts = np.where(signs > 0, len(positives), len(negatives))
+    weighted = rows.T * (len(rows) / 2 / counts)
+    penalty = np.diag([RIDGE] * DIM + [0.0])
+    solution = np.linalg.solve(weighted @ rows + penalty, weighted @ signs)
+    length = np.linalg.norm(solution[:-1])
+    return solution / length if length > 1e-6 else None

@@ -75,9 +75,9 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--combine",
-        choices=("auto", "mean", "best", "contrast"),
+        choices=("auto", "mean", "best", "contrast", "learned"),
         default="auto",
-        help="how several pixels make one score; auto is the mean without --not, contrast with",
+        help="how several pixels make one score; auto is the mean without --not, learned with",
     )
     parser.add_argument(
         "--class",

@@ -488,14 +488,15 @@ class SimilaritySession(SessionSignals):
 
     @property
     def combination(self) -> Combination:
-        """How the points of a class are combined: 'auto', 'mean', 'best' or 'contrast'."""
+        """How points become a score: 'auto', 'mean', 'best', 'contrast' or 'learned'."""
         return self._coordinator.combination
 
     @combination.setter
     def combination(self, combination: Combination) -> None:
         if combination not in get_args(Combination):
             raise SimilarityError(
-                f"There is no combination {combination!r}; choose auto, mean, best or contrast."
+                f"There is no combination {combination!r}; choose auto, mean, best, contrast or "
+                "learned."
             )
         self._coordinator.combination = combination
         self._coordinator.schedule()

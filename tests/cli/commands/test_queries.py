@@ -52,7 +52,7 @@ def cosine(stem):
     return tifffile.imread(f"out/{stem}.cosine.tif")
 
 
-@pytest.mark.parametrize("combination", [None, "mean", "best", "contrast"])
+@pytest.mark.parametrize("combination", [None, "mean", "best", "contrast", "learned"])
 def test_negatives_and_combinations_are_those_of_the_library(similarity, backbone, combination):
     assert similarity(*(("--combine", combination) if combination else ())).code == 0
     expected = live_maps(backbone, combination or "auto", "gray.png", "rgb.png")

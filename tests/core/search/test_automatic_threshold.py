@@ -22,7 +22,7 @@ def query_of(positives, negatives=0, seed=3, background=True):
     return ClassQuery("cell", wanted, unwanted, vectors[-1] if background else None)
 
 
-@pytest.mark.parametrize("combination", ["mean", "best", "contrast"])
+@pytest.mark.parametrize("combination", ["mean", "best", "contrast", "learned"])
 def test_vectors_are_scored_as_the_patches_that_have_them(combination):
     query, state = query_of(3, 2), random_state()
     (expected,) = score_classes([query], state, combination)
@@ -30,7 +30,7 @@ def test_vectors_are_scored_as_the_patches_that_have_them(combination):
     np.testing.assert_allclose(found, expected.cosine.ravel(), atol=1e-6)
 
 
-@pytest.mark.parametrize("combination", ["mean", "best", "contrast"])
+@pytest.mark.parametrize("combination", ["mean", "best", "contrast", "learned"])
 def test_each_pick_is_scored_by_the_others(combination):
     query = query_of(4, 3)
     positives, negatives = held_out_scores(query, combination)

@@ -48,15 +48,24 @@ def test_best_first_is_what_picking_one_after_the_other_gives():
     assert [p.rank for p in found] == list(range(1, len(expected) + 1))
 
 
-def test_places_to_learn_from_come_from_all_ranks_and_are_no_neighbours():
-    found = choose(count=30)
-    ranks = [p.rank for p in found]
+def test_places_to_learn_from_are_half_of_every_range_of_ranks_and_half_any():
     total = len(choose(order="best", count=10**6))
-    assert ranks == sorted(set(ranks))
-    assert are_apart(found)
-    assert ranks[4] < 10  # half of the logarithm is the first few
-    assert ranks[-1] > total / 5
-    assert all(p.score == MAPS[p.image][p.row, p.column] for p in found)
+    ends = np.geomspace(1, total + 1, 6)
+    inside, ranks_of_all = np.zeros(5), []
+    for seed in range(100):
+        found = choose(seed=seed)
+        ranks = [p.rank for p in found]
+        assert len(found) == 10
+        assert ranks == sorted(set(ranks))
+        assert are_apart(found)
+        assert all(p.score == MAPS[p.image][p.row, p.column] for p in found)
+        counts = np.histogram(ranks, ends)[0]
+        assert (counts[2:] >= 1).all()  # lower ends are not whole ranks
+        inside += counts
+        ranks_of_all += ranks
+    # One in each range, and of the other five as many as the range is long.
+    lengths = np.diff(ends) / total
+    np.testing.assert_allclose(inside / 100, 1 + 5 * lengths, atol=0.35)
 
 
 @pytest.mark.parametrize("order", ["best", "teach"])

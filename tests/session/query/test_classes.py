@@ -49,7 +49,7 @@ def other(viewer, rng):
 # -- what is asked ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("combination", ["auto", "mean", "best", "contrast"])
+@pytest.mark.parametrize("combination", ["auto", "mean", "best", "contrast", "learned"])
 @pytest.mark.parametrize("negatives", [0, 2])
 def test_every_combination_is_its_formula(session, image, other, combination, negatives):
     session.combination = combination

@@ -64,7 +64,7 @@ def test_a_negative_box_is_what_is_not_meant(session, image):
     box(session, 40, 40, 60, 60)
     vectors = embed(image)
     wanted = reference_scores(
-        "contrast",
+        "learned",
         [vector_of(inside(image, 3, 5, 40, 33), vectors)],
         [vector_of(inside(image, 40, 40, 60, 60), vectors)],
         reference_background([vectors]),
@@ -100,7 +100,7 @@ def test_negative_labels_and_shapes_of_the_user_are_what_is_not_meant(session, v
     session.regions.add(shapes, class_name="cell", positive=False)
     vectors, mask = embed(image), inside(image, 10, 10, 30, 30)
     wanted = reference_scores(
-        "contrast",
+        "learned",
         [vectors[0, 0]],
         [vector_of(values > 0, vectors), vector_of(mask, vectors)],
         reference_background([vectors]),

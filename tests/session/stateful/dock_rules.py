@@ -13,7 +13,7 @@ from .record import MODELS
 class DockRules:
     """What is chosen."""
 
-    @rule(combination=st.sampled_from(["auto", "mean", "best", "contrast"]))
+    @rule(combination=st.sampled_from(["auto", "mean", "best", "contrast", "learned"]))
     def choose_combination(self, combination):
         self.naive.combination = self.session.combination = combination
 

@@ -108,7 +108,7 @@ class Oracle(Ownership):
             return self.combination
         classes = self.classes_of(asked)
         refined = any(vectors_of(class_name, asked, positive=False) for class_name in classes)
-        return "contrast" if refined else "mean"
+        return "learned" if refined else "mean"
 
     def saved_now(self) -> SavedSaid:
         """What a file of the present query must hold."""

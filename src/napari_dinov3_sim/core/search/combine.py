@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.core.search.learning import learn_direction
 from napari_dinov3_sim.core.search.similarity import (
     Point,
     SimilarityMap,
     check_same_model,
     cosines,
+    products,
     prototype,
     vectors_at,
 )
 from napari_dinov3_sim.core.vectors import normalize_embeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,23 +33,29 @@ DEFAULT_CLASS = "class 1"
 """The class of a point that was given none."""
 
 
-Combination = Literal["auto", "mean", "best", "contrast"]
+Combination = Literal["auto", "mean", "best", "contrast", "learned"]
 """How the vectors of a class are combined; see `EXPLANATIONS`."""
 
 EXPLANATIONS: Mapping[Combination, str] = {
     "auto": "The mean while there are positive points only, so that one click is its raw cosine; "
-    "contrast, for all classes, as soon as there is a negative point.",
+    "learned, for all classes, as soon as there is a negative point.",
     "mean": "The cosine with the mean of the positive points; negative points are ignored.",
     "best": "The greatest cosine with any of the positive points, for classes of several looks; "
     "negative points are ignored.",
     "contrast": "The mean, less half of the greatest cosine with the negative points and with "
     "the background of the images that were clicked.",
+    "learned": "The mean, less half of the mean of the negative points and the background; with "
+    "each further point, more and more what tells positive from negative points best.",
 }
 """One sentence about each combination, for the user."""
 
 
 CONTRAST = 0.5
 """Share of the negative score that is subtracted; chosen by ``bench_combinations.py``."""
+
+HALF_LEARNED = 2
+"""With so many positive and so many negative points, half of the score is learned; chosen by
+``bench_feedback.py``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +88,32 @@ class ClassQuery:
         if not len(self.positives):
             raise PointError(f"“{self.name}” has no positive point; add a point on what is meant.")
 
+    @cached_property
+    def learned(self) -> tuple[NDArray[np.float64], float]:
+        """Vector and offset of "learned": a patch x has the score ``x @ vector + offset``.
+
+        Computed once, however many images are searched.
+        """
+        vector, offset = prototype(self.positives).astype(np.float64), 0.0
+        unwanted = [prototype(self.negatives)] if len(self.negatives) else []
+        if self.background is not None:
+            unwanted.append(normalize_embeddings(self.background))
+        if unwanted:
+            vector -= CONTRAST * prototype(np.stack(unwanted))
+        fewer = min(len(self.positives), len(self.negatives))
+        direction = learn_direction(self.positives, self.negatives) if fewer else None
+        if direction is not None:
+            share = fewer / (fewer + HALF_LEARNED)
+            vector = (1 - share) * vector + share * direction.vector
+            offset = share * direction.offset
+        return vector, offset
+
 
 def resolve(combination: Combination, negatives: int) -> Combination:
     """Return the combination that "auto" stands for with so many negatives, or the one given."""
     if combination != "auto":
         return combination
-    return "contrast" if negatives else "mean"
+    return "learned" if negatives else "mean"
 
 
 def background_vector(states: Sequence[PatchImageState]) -> NDArray[np.float32]:
@@ -146,7 +175,7 @@ def score_classes(
     classes : sequence of ClassQuery
     state : PatchImageState
         The image to search, embedded by the model that the vectors come from.
-    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+    combination : {'auto', 'mean', 'best', 'contrast', 'learned'}, optional
         See `EXPLANATIONS`. With "mean" the score is that of `similarity_map`.
 
     Returns
@@ -163,13 +192,24 @@ def score_classes(
         return []
     # One for all: of a mean and a contrast, which is lower, neither could win fairly.
     chosen = resolve(combination, sum(len(class_query.negatives) for class_query in classes))
+    if chosen == "learned":
+        return _maps(_learned_scores(classes, state), state)
     rows = [_rows_of(class_query, chosen) for class_query in classes]
     ends = np.cumsum([len(row) for row in rows])
-    products = np.split(cosines(np.concatenate(rows), state), ends[:-1])
-    return [
-        SimilarityMap(_combine(part, chosen).reshape(state.grid.shape), state.grid)
-        for part in products
-    ]
+    parts = np.split(cosines(np.concatenate(rows), state), ends[:-1])
+    return _maps([_combine(part, chosen) for part in parts], state)
+
+
+def _maps(scores: Iterable[NDArray[np.float32]], state: PatchImageState) -> list[SimilarityMap]:
+    return [SimilarityMap(one.reshape(state.grid.shape), state.grid) for one in scores]
+
+
+def _learned_scores(classes: Sequence[ClassQuery], state: PatchImageState) -> NDArray[np.float32]:
+    """Return the scores, shape (classes, patches): however many points, one vector per class."""
+    vectors, offsets = zip(*(class_query.learned for class_query in classes), strict=True)
+    found = products(np.stack(vectors), state)
+    found += np.array(offsets, np.float32)[:, np.newaxis]
+    return np.clip(found, -1.0, 1.0, out=found)
 
 
 def score_vectors(
@@ -182,7 +222,7 @@ def score_vectors(
     class_query : ClassQuery
     vectors : ndarray, shape (N, D)
         Unit rows.
-    combination : {'mean', 'best', 'contrast'}
+    combination : {'mean', 'best', 'contrast', 'learned'}
         What `resolve` gives; see `EXPLANATIONS`.
 
     Returns
@@ -190,8 +230,12 @@ def score_vectors(
     ndarray of float32, shape (N,)
         In units of the cosine.
     """
-    products = np.clip(_rows_of(class_query, combination) @ vectors.T, -1.0, 1.0)
-    return _combine(products, combination)
+    if combination == "learned":
+        vector, offset = class_query.learned
+        learned: NDArray[np.float32] = np.clip(vectors @ vector.astype(np.float32) + offset, -1, 1)
+        return learned.astype(np.float32, copy=False)
+    rows = _rows_of(class_query, combination) @ vectors.T
+    return _combine(np.clip(rows, -1.0, 1.0), combination)
 
 
 def _rows_of(class_query: ClassQuery, combination: Combination) -> NDArray[np.float32]:
@@ -207,13 +251,13 @@ def _rows_of(class_query: ClassQuery, combination: Combination) -> NDArray[np.fl
     return np.concatenate([mean, *unwanted])
 
 
-def _combine(products: NDArray[np.float32], combination: Combination) -> NDArray[np.float32]:
+def _combine(rows: NDArray[np.float32], combination: Combination) -> NDArray[np.float32]:
     """Return one score per patch from the cosines with each vector, shape (vectors, patches)."""
-    scores: NDArray[np.float32] = products[0]
+    scores: NDArray[np.float32] = rows[0]
     if combination == "best":
-        scores = products.max(0)
-    elif len(products) > 1:  # contrast with something
-        scores = np.clip(scores - np.float32(CONTRAST) * products[1:].max(0), -1.0, 1.0)
+        scores = rows.max(0)
+    elif len(rows) > 1:  # contrast with something
+        scores = np.clip(scores - np.float32(CONTRAST) * rows[1:].max(0), -1.0, 1.0)
     return scores
 
 

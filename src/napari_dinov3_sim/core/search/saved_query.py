@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
 
-COMBINATIONS = ("auto", "mean", "best", "contrast")
+COMBINATIONS = ("auto", "mean", "best", "contrast", "learned")
 THUMBNAIL = 64
 """Side of a thumbnail, in pixels."""
 
@@ -111,7 +111,7 @@ class SavedQuery:
     ----------
     classes : tuple of SavedClass
         At least one; no two of the same name.
-    combination : {'auto', 'mean', 'best', 'contrast'}
+    combination : {'auto', 'mean', 'best', 'contrast', 'learned'}
         How the vectors of a class are combined.
     fingerprint : str
         Of the model.

@@ -224,16 +224,36 @@ def cosines(vectors: NDArray[np.float32], state: PatchImageState) -> NDArray[np.
     StateError
         The vectors are not as long as the embeddings: another model made them.
     """
+    found = products(vectors, state)
+    # Rounding can carry a product of unit vectors past 1 by an ulp or two.
+    return np.clip(found, -1.0, 1.0, out=found)
+
+
+def products(vectors: NDArray[np.floating], state: PatchImageState) -> NDArray[np.float32]:
+    """Return the product of each vector with every patch of an image.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (k, D)
+        Of any length.
+    state : PatchImageState
+
+    Returns
+    -------
+    ndarray of float32, shape (k, rows * columns)
+
+    Raises
+    ------
+    StateError
+        The vectors are not as long as the embeddings: another model made them.
+    """
     embeddings = state.vectors
     if vectors.shape[-1] != embeddings.shape[-1]:
         raise StateError(
             f"The query has {vectors.shape[-1]} numbers per vector and the image "
             f"{embeddings.shape[-1]}; embed the image with the model that made the query."
         )
-    products = dot(embeddings, vectors.T).T
-    # Rounding can carry a product of unit vectors past 1 by an ulp or two.
-    clipped: NDArray[np.float32] = np.clip(products, -1.0, 1.0)
-    return clipped
+    return dot(embeddings, vectors.T).T
 
 
 def create_similarity_images(

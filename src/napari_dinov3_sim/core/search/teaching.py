@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Order = Literal["best", "teach"]
-"""Best first, or places from all ranks, by which the scores improve fastest."""
-
-RANKS = 60
-"""Ranks from first to last, in geometric spacing, of which *teach* takes some at random."""
+"""Best first, or places from all ranks: by these the scores improve faster."""
 
 MOST_PLACES = 2**20
 """Places kept in memory; of more, those of low scores are thinned."""
@@ -68,8 +65,10 @@ def choose_places(
         One map per image; NaN where there is no patch. They are read one after the other, and
         each once.
     order : {'best', 'teach'}
-        The best places; or places at random among 60 ranks, spaced geometrically from the best to
-        the last: some right ones, many that look right, and a few of all others.
+        The best places; or, to teach, two halves. For one the ranks from first to last are parted
+        into as many ranges, each longer than the one before by the same factor, and one place
+        is taken from each at random: right ones, and what looks right. The other half is any
+        places at random: what else there is.
     count : int
         The greatest number of places.
     taken : set of (image, row, column)
@@ -147,14 +146,22 @@ def _places_of(
 
 
 def _spread(total: int, count: int, random: np.random.Generator) -> list[int]:
-    """Return indices at random among geometrically spaced ones, in order."""
+    """Return indices for *teach*: half by geometric spacing, half from all, in order."""
     if total <= count:
         return list(range(total))
-    ranks = np.unique(np.rint(np.geomspace(1, total, max(RANKS, count))).astype(int)) - 1
-    if len(ranks) < count:  # of few places, many ranks are the same
-        others = np.setdiff1d(np.arange(total), ranks)
-        ranks = np.append(ranks, random.choice(others, count - len(ranks), replace=False))
-    return sorted(int(at) for at in random.choice(ranks, count, replace=False))
+    spaced = _geometric(total, -(-count // 2), random)
+    others = np.setdiff1d(np.arange(total), spaced)
+    return sorted(spaced + random.choice(others, count - len(spaced), replace=False).tolist())
+
+
+def _geometric(total: int, count: int, random: np.random.Generator) -> list[int]:
+    """Return one index at random from each of so many ranges, in geometric spacing."""
+    ends = np.linspace(0, np.log(total + 1), count + 1)
+    ranks = np.exp(random.uniform(ends[:-1], ends[1:])).astype(int)
+    order = np.arange(count)
+    # The first ranges are shorter than a rank: what is the same moves on to the next one.
+    different = np.maximum.accumulate(ranks - 1 - order) + order
+    return [int(at) for at in np.minimum(different, total - count + order)]
 
 
 class _Table:

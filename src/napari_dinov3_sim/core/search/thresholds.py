@@ -66,7 +66,7 @@ def automatic_threshold(
     class_query : ClassQuery
     maps : sequence of SimilarityMap
         The scores of this class in all images; at least one map.
-    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+    combination : {'auto', 'mean', 'best', 'contrast', 'learned'}, optional
         The one that made the maps.
 
     Returns
@@ -86,7 +86,7 @@ def held_out_scores(
     Parameters
     ----------
     class_query : ClassQuery
-    combination : {'auto', 'mean', 'best', 'contrast'}, optional
+    combination : {'auto', 'mean', 'best', 'contrast', 'learned'}, optional
 
     Returns
     -------

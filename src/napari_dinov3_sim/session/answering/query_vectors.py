@@ -92,7 +92,7 @@ def build_class_queries(
     for name, picked in asked.items():
         negatives = np.stack(picked.negatives) if picked.negatives else picked.positives[0][:0]
         background = None
-        if chosen == "contrast":
+        if chosen in ("contrast", "learned"):
             background = _background(picked, backgrounds)
         positives = np.stack(picked.positives)
         negatives = negatives.reshape(-1, positives.shape[1])

@@ -24,6 +24,7 @@ LABELS: dict[Combination, str] = {
     "mean": "Mean of the points",
     "best": "Best of the points",
     "contrast": "Contrast to what is not meant",
+    "learned": "Learned from what is and is not meant",
 }
 
 
