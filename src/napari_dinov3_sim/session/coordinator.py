@@ -555,6 +555,7 @@ class Coordinator:
             self._leave_class(self.queries.role.class_name)
         if self.palette.snapshot() != before:
             self._recolour()
+            self._signals.restyled.emit()
         self.schedule()
         return done
 

@@ -230,9 +230,8 @@ class ShapeRegions:
 
     def adopt(self, origins: Sequence[PointOrigin]) -> None:
         """Take shapes for those that had these origins: they have been put back."""
-        drawn = outlines_of(self.layer)
-        self._centres = np.array([c.mean(axis=0) for c in drawn]).reshape(-1, self.layer.ndim)
-        self._sources = list(origins)
+        self._centres = self._centres_of(outlines_of(self.layer))
+        self._sources, self._leaving = list(origins), []
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""
