@@ -196,11 +196,11 @@ class ShapeRegions:
         planes: dict[PlaneKey, Plane] = {}
         asked = 0
         for number, (corners, role) in enumerate(zip(drawn, self.roles(), strict=True)):
+            plane, pick = self._pick(number, corners, role)
             if role.class_name in self.left_out:
                 continue
             asked += 1
             self._palette.add(role.class_name)
-            plane, pick = self._pick(number, corners, role)
             if plane is not None and pick is not None:
                 planes[plane.key] = plane
                 found.append(pick)
