@@ -111,7 +111,8 @@ ORDER = {
     """,
     "session": """
         layer_metadata < images < worker_messages < runner < embedding, answering < resolved_state
-        < layers, scene < interaction < query < results, status < gallery < coordinator < session
+        < layers, scene < interaction < query < results, status, edits < gallery < coordinator
+        < session
         < __init__
     """,
     "widget": """

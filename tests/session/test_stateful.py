@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from .stateful.channel_rules import ChannelRules
 from .stateful.dock_rules import DockRules
+from .stateful.history_rules import HistoryRules
 from .stateful.image_rules import ImageRules
 from .stateful.naive import Naive
 from .stateful.point_rules import PointRules
@@ -28,6 +29,7 @@ class Flat(
     ChannelRules,
     PointRules,
     RegionRules,
+    HistoryRules,
     SavedRules,
     DockRules,
     ResultRules,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
-from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.answering.question import has_rivals
+from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
 from napari_dinov3_sim.session.gallery.gallery import Gallery
@@ -22,12 +20,10 @@ from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
 from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
-from napari_dinov3_sim.session.query.history import History
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.query.points import QueryPoints
 from napari_dinov3_sim.session.query.question_builder import PickCollector, QuestionBuilder
 from napari_dinov3_sim.session.query.regions import Regions
-from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
@@ -249,8 +245,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, results, gallery, interaction, overlays,
-    scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, interaction,
+    overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -349,15 +345,18 @@ class Coordinator:
             changed=self.schedule,
             thresholded=self._on_automatic_thresholds,
         )
-        self._history = History(
-            (
-                self.palette,
-                self.targets,
-                self.results.saved,
-                self.regions,
-                self.drawn,
-                self.queries,
-            )
+        self.edits = Edits(
+            viewer,
+            palette=self.palette,
+            targets=self.targets,
+            saved=self.results.saved,
+            regions=self.regions,
+            drawn=self.drawn,
+            queries=self.queries,
+            hold=self._held,
+            rename_layers=self._rename_layers,
+            recolour=self._recolour,
+            changed=self._on_regions,
         )
         self._status = StatusReporter(signals.status_changed.emit, signals.steps_changed.emit)
         self._preload = LibraryPreload(self.schedule)
@@ -456,12 +455,6 @@ class Coordinator:
             return ""
         return state.images.names[owners[-1]] if state.images.hits.count(world) > 1 else ""
 
-    def set_class_colour(self, class_name: str, colour: str) -> None:
-        """Draw a class in another colour, wherever it is drawn."""
-        with self.edit():
-            self.palette.assign(class_name, colour)
-            self._recolour()
-
     # -- thresholds --------------------------------------------------------------------------
 
     def set_threshold(self, class_name: str, threshold: float | None) -> None:
@@ -485,16 +478,7 @@ class Coordinator:
         images = self.targets.last_resolved()
         self.overlays.draw_contours(images, self.answers.maps_of, self.thresholds.in_force)
 
-    # -- edits and their history -----------------------------------------------------------
-
-    @contextmanager
-    def edit(self) -> Iterator[None]:
-        """Make all that is done in a ``with`` block one step, and look at it afterwards only."""
-        self.note()
-        with self._held():
-            yield
-        self.note(edited=True)
-        self.schedule()
+    # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -505,136 +489,16 @@ class Coordinator:
         finally:
             self._refreshing = before
 
-    def note(self, *, edited: bool = False) -> None:
-        """Take note of the present; see `History.note`."""
-        if self.queries.lost:
-            self.queries.lost = False
-            self._history.clear()
-        self._history.note(edited=edited)
-
     def _on_noted(self) -> None:
         if not self._refreshing:
-            self.note()
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an edit to undo."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether an edit that was undone can be had again."""
-        return self._history.can_redo
-
-    def undo(self) -> bool:
-        """Take the last edit back; return whether there was one."""
-        self.note()
-        return self._travel(self._history.undo)
-
-    def redo(self) -> bool:
-        """Take back what was undone last; return whether there was such a thing."""
-        self.note()
-        return self._travel(self._history.redo)
-
-    def _travel(self, go: Callable[[], bool]) -> bool:
-        """Go one step through the history.
-
-        A class that was renamed has its former name again, and its layers and the next point go
-        with it.
-        """
-        before = self.palette.snapshot()
-        with self._held():  # not before the layers have the former names
-            done = go()
-        self._picks.regions_changed()
-        names = {number: name for name, number in self.palette.numbers.items()}
-        for name, number in before.numbers.items():
-            if name not in self.palette and number in names:
-                self._rename_layers(name, names[number])
-                self._follow_role(name, names[number])
-        if self.queries.role.class_name not in self.palette:
-            self._leave_class(self.queries.role.class_name)
-        if self.palette.snapshot() != before:
-            self._recolour()
-        self.schedule()
-        return done
-
-    def _follow_role(self, old: str, new: str) -> None:
-        """Let the next point belong to a class under its new name."""
-        role = self.queries.role
-        if role.class_name == old:
-            self.queries.set_role(replace(role, class_name=new))
-
-    def _leave_class(self, class_name: str) -> None:
-        """Let the next point belong to another class than one that there is no more."""
-        self._follow_role(class_name, next(iter(self.palette.names), DEFAULT_CLASS))
+            self.edits.note()
 
     def _recolour(self) -> None:
         self.overlays.recolour()
         self.queries.draw()
         self.drawn.draw()
         self.queries.set_role(self.queries.role)  # the next point is drawn in it, too
-
-    def rename_class(self, old: str, new: str) -> None:
-        """Give a class another name; it keeps its points and its colour."""
-        with self.edit():
-            self._rename_layers(old, new)
-            role = self.queries.role
-            self.palette.rename(old, new)
-            self.queries.rename_class(old, new)
-            self.drawn.rename_class(old, new)
-            if role.class_name == old:
-                self.queries.set_role(replace(role, class_name=new))
-            self.answers.forget()  # regions may still ask for the old one, whose layers are gone
-
-    def remove_class(self, class_name: str) -> None:
-        """Delete the points and the drawn regions of a class, and ask it no more."""
-        with self.edit():
-            self.queries.remove_class(class_name)
-            self.drawn.remove_class(class_name)
-            self.regions.leave_out(class_name)
-            self.results.saved.remove_class(class_name)
-            self.palette.remove(class_name)
-            self._leave_class(class_name)
-            self._picks.regions_changed()
-
-    def move_selected(self, class_name: str | None, positive: bool | None) -> int:
-        """Let selected points and drawn regions say something else; return how many did.
-
-        Those of the layer that is active, if it is one of ours.
-        """
-        active = self._viewer.layers.selection.active
-        parts = [part for part in (self.queries, self.drawn) if part.layer is not None]
-        moved = 0
-        with self.edit():
-            for part in [part for part in parts if part.layer == active] or parts:
-                roles, before = part.roles(), part.roles()
-                for row in part.selected():
-                    role = roles[row]
-                    roles[row] = PointRole(
-                        role.class_name if class_name is None else class_name,
-                        role.positive if positive is None else positive,
-                    )
-                moved += sum(one != other for one, other in zip(roles, before, strict=True))
-                part.set_roles(roles)
-        return moved
-
-    def class_counts(self) -> dict[str, ClassCounts]:
-        """Return how many points and regions say what a class is."""
-        points, regions = Counter(self.queries.roles()), self.regions.count_classes()
-        names = dict.fromkeys((*self.palette.names, *(role.class_name for role in points)))
-        return {
-            name: ClassCounts(
-                points[PointRole(name)], points[PointRole(name, positive=False)], regions[name]
-            )
-            for name in (*names, *(name for name in regions if name not in names))
-        }
-
-    def start_box(self) -> None:
-        """Make ready for a box to be drawn around something, by one drag."""
-        if self.interaction.viewboxes is not None:
-            raise SimilarityError("A box is drawn in one view; turn side by side off first.")
-        self.drawn.start_box()
-        self.queries.raise_to_top()
+        self._signals.restyled.emit()
 
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.rename_class(old, new)
@@ -642,6 +506,14 @@ class Coordinator:
         self.gallery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
+        self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+
+    def start_box(self) -> None:
+        """Make ready for a box to be drawn around something, by one drag."""
+        if self.interaction.viewboxes is not None:
+            raise SimilarityError("A box is drawn in one view; turn side by side off first.")
+        self.drawn.start_box()
+        self.queries.raise_to_top()
 
     def schedule(self) -> None:
         """Ask for a refresh."""
@@ -677,7 +549,7 @@ class Coordinator:
         if old is None or old.picked is not new.picked:
             self.queries.draw()
             self.drawn.draw()
-        self.note()
+        self.edits.note()
         if self.drawn.take_box():
             self.queries.activate()
         self._work(new)

@@ -197,7 +197,7 @@ class SimilaritySession(SessionSignals):
             They cannot be one image; the sentence says why.
         """
         merged = MergedChannels.of(channels)
-        with self._coordinator.edit():
+        with self._coordinator.edits.step():
             self._coordinator.targets.merge(merged)
 
     def split_channels(self, image: Image) -> bool:
@@ -213,7 +213,7 @@ class SimilaritySession(SessionSignals):
         bool
             Whether it was merged with others.
         """
-        with self._coordinator.edit():
+        with self._coordinator.edits.step():
             return self._coordinator.targets.split(image)
 
     @property
@@ -375,7 +375,7 @@ class SimilaritySession(SessionSignals):
                 f"pixels; choose x from 0 to {width - 1} and y from 0 to {height - 1}."
             )
         queries.ensure(layer)
-        self._coordinator.note()
+        self._coordinator.edits.note()
         role = queries.role
         chosen = PointRole(
             class_name or role.class_name, role.positive if positive is None else positive
@@ -420,7 +420,7 @@ class SimilaritySession(SessionSignals):
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
-        self._coordinator.rename_class(old, self._checked(new))
+        self._coordinator.edits.rename_class(old, self._checked(new))
 
     def remove_class(self, name: str) -> None:
         """Ask a class no more: its points and the regions drawn in our layer are deleted.
@@ -429,7 +429,7 @@ class SimilaritySession(SessionSignals):
         their layer is added again. A loaded query goes on without the class; its file keeps it.
         All of it can be undone.
         """
-        self._coordinator.remove_class(name)
+        self._coordinator.edits.remove_class(name)
 
     def move_selected(self, class_name: str | None = None, positive: bool | None = None) -> int:
         """Give the selected points, or regions drawn in our layer, another class or sign.
@@ -447,13 +447,13 @@ class SimilaritySession(SessionSignals):
             How many say something else than before.
         """
         name = None if class_name is None else self._checked(class_name)
-        return self._coordinator.move_selected(name, positive)
+        return self._coordinator.edits.move_selected(name, positive)
 
     @property
     def class_counts(self) -> Mapping[str, ClassCounts]:
         """How many positive and negative points, and how many regions, each class has."""
         self._coordinator.palette.add(self.class_name)
-        return self._coordinator.class_counts()
+        return self._coordinator.edits.class_counts()
 
     def start_box(self) -> None:
         """Make ready for one box: the next drag draws it, and asks what is in it.
@@ -556,21 +556,21 @@ class SimilaritySession(SessionSignals):
         or sign; classes that are renamed, removed or get another colour; channels that are merged
         or split. The Points layer is where it begins: when it is thrown away, so is the history.
         """
-        return self._coordinator.undo()
+        return self._coordinator.edits.undo()
 
     def redo(self) -> bool:
         """Do again what was undone last; return whether there was such an edit."""
-        return self._coordinator.redo()
+        return self._coordinator.edits.redo()
 
     @property
     def can_undo(self) -> bool:
         """Whether `undo` has something to take back."""
-        return self._coordinator.can_undo
+        return self._coordinator.edits.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether `redo` has something to do again: nothing was edited since `undo`."""
-        return self._coordinator.can_redo
+        return self._coordinator.edits.can_redo
 
     @property
     def all_planes(self) -> bool:
@@ -652,8 +652,7 @@ class SimilaritySession(SessionSignals):
         """
         if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
             raise SimilarityError(f"There is no colour {colour!r}; give one as #rrggbb.")
-        self._coordinator.set_class_colour(class_name, colour.lower())
-        self.restyled.emit()
+        self._coordinator.edits.set_class_colour(class_name, colour.lower())
 
     @property
     def colour_scale(self) -> ColourScale:

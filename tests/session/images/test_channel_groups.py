@@ -197,13 +197,38 @@ def test_a_session_that_opens_later_merges_what_is_there(viewer, backbone, pixel
         assert session.targets == [layers[0]]
 
 
-def test_closing_the_file_says_nothing_and_closing_a_channel_does(session, viewer, pixels):
+def test_the_rest_of_the_channels_stay_one_image_when_one_is_closed(session, viewer, pixels):
     told = []
     session.noticed.connect(told.append)
     layers = viewer.add_image(pixels[:3], channel_axis=0, name="cells")
+    viewer.layers.remove(layers[0])
+    assert names_of(session) == [("cells [1]", "cells [2]", None)]
+    viewer.layers.remove(layers[1])
+    assert session.targets == [layers[2]]
+    assert session.merged == {}
     viewer.layers.remove(layers[2])
-    assert told == ["cells [2] was removed; the channels merged with it are split."]
-    assert session.targets == layers[:2]
+    assert told == []
+
+
+def test_what_the_user_merged_is_split_with_a_word_when_a_channel_is_closed(
+    session, viewer, pixels
+):
+    told = []
+    session.noticed.connect(told.append)
+    layers = add(viewer, pixels, "a", "b")
+    session.merge_channels(layers)
+    viewer.layers.remove(layers[1])
+    assert told == ["b was removed; the channels merged with it are split."]
+    session.merge_channels(layers[:1])
+    viewer.layers.remove(layers[0])
+    assert len(told) == 1
+
+
+def test_the_order_of_the_layer_list_changes_no_colour(session, viewer, pixels):
+    viewer.add_image(pixels[:2], channel_axis=0, name="cells")
+    viewer.layers.move(viewer.layers.index("cells"), len(viewer.layers))
+    viewer.add_image(pixels[2], name="other")
+    assert names_of(session) == [("cells", "cells [1]", None)]
 
 
 def test_channels_that_lie_apart_are_split_and_stay_so(session, viewer, pixels):

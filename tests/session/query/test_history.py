@@ -88,7 +88,7 @@ def test_all_that_is_done_can_be_undone_and_done_again(session, viewer, image, b
     session.redo()
     walk = Walk(session)
     walk.states = [said(session)]
-    session._coordinator._history.clear()
+    session._coordinator.edits._history.clear()
     walk.do(lambda: session.add_query(image, 50, 60, class_name="cell"))
     walk.do(lambda: box(0, "cell", False))
     walk.do(lambda: box(20, "debris", True))
@@ -104,7 +104,7 @@ def test_all_that_is_done_can_be_undone_and_done_again(session, viewer, image, b
 
 def test_channels_are_part_of_it(session, viewer, image, rng):
     session.add_query(image, 5, 5)
-    session._coordinator._history.clear()
+    session._coordinator.edits._history.clear()
     walk = Walk(session)
     channels = rng.normal(size=(3, 70, 60))
     viewer.add_image(channels[0], name="other")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from napari_dinov3_sim.core.errors import ImageError
 
@@ -33,19 +34,10 @@ class ChannelRules:
         chosen = [alike[at] for at in order if at < len(alike)][:3]
         if gap < 3 and len(chosen) < 3:
             chosen.insert(min(gap, len(chosen)), None)
-        self.session.merge_channels(chosen)
-        self.now_merged((*chosen, None, None)[:3])
-
-    def now_merged(self, channels):
-        naive = self.naive
-        for image in members(channels):
-            before = naive.merge_of(image)
-            if before is not None:
-                naive.part(before)
-        naive.ticked -= set(members(channels))
-        naive.ticked.add(members(channels)[0])
-        naive.merges.append(channels)
-        naive.settle()
+        with naive.step():
+            self.session.merge_channels(chosen)
+            naive.join((*chosen, None, None)[:3], ticked=True)
+            naive.decided.update(chosen)
 
     @with_several
     @rule(number=NUMBER, other=NUMBER)
@@ -67,8 +59,35 @@ class ChannelRules:
         self.split_one(merge[channel % len(merge)])
 
     def split_one(self, image):
-        merge = self.naive.merge_of(image)
-        assert self.session.split_channels(image) == (merge is not None)
-        if merge is not None:
-            self.naive.part(merge)
-            self.naive.settle()
+        naive, merge = self.naive, self.naive.merge_of(image)
+        with naive.step():
+            assert self.session.split_channels(image) == (merge is not None)
+            if merge is not None:
+                naive.part(merge)
+                naive.decided.update(members(merge))
+
+    @precondition(lambda self: len(self.naive.images) < 4)
+    @rule(seed=NUMBER, count=st.integers(2, 4))
+    def open_a_file_of_channels(self, seed, count):
+        """Two or three are one image from the start, as one step; of four nobody knows which."""
+        naive, data = self.naive, self.pixels_of(seed, stack=False)
+        data = np.stack([data] + [self.like_pixels(data, [seed, n]) for n in range(1, count)])
+        before, ours = naive.state_now(), len(naive.images)
+        layers = naive.viewer.add_image(data, channel_axis=0, name=f"file {next(self.numbers)}")
+        for layer in layers:
+            naive.belongings.add(layer, newcomer=naive.arranged)
+            naive.images.append(layer)
+            naive.ticked.add(layer)
+            naive.forget_pixels(layer)
+        naive.files_of_channels.append(layers)
+        assert len(naive.images) == ours + count
+        if count < 4:
+            naive.join((*layers, None)[:3])
+        # They come one by one: two were one image before the fourth came.
+        naive.believe_the_session()
+        naive.settle()
+        if count < 4:
+            naive.did(before, "merges")
+
+    def like_pixels(self, data, seed):
+        return np.random.default_rng(seed).normal(size=data.shape)

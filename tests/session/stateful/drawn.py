@@ -25,6 +25,7 @@ class ShapesSaid:
 
     def __init__(self, layer, given, roles) -> None:
         self.layer, self.given, self.roles = layer, given, list(roles)
+        self.left_out: set[str] = set()
         self.owners = [given] * len(roles)
         self.leads = [()] * len(roles)
         self.places = [None] * len(roles)
@@ -64,7 +65,7 @@ class ShapesSaid:
         found = []
         for number, (class_name, positive) in enumerate(self.roles):
             image = self.owners[number]
-            if image is not None:
+            if image is not None and (class_name or self.layer.name) not in self.left_out:
                 on = image, naive.pixel(image, self.places[number])[0]
                 vectors = self.vectors(naive, number, on)
                 found.append(Asked(class_name or self.layer.name, positive, vectors, on))

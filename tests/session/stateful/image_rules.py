@@ -58,6 +58,7 @@ class ImageRules:
         self.naive.images.append(image)
         self.naive.ticked.add(image)
         self.naive.forget_pixels(image)
+        self.naive.follow_channels()
         self.naive.settle()
 
     @with_images
@@ -79,6 +80,7 @@ class ImageRules:
         if merge is not None:
             naive.part(merge)
         naive.ticked.discard(image)
+        naive.follow_channels()
 
     @with_images
     @rule(number=NUMBER, seed=NUMBER)

@@ -6,13 +6,14 @@ import numpy as np
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
-from .oracle import TOLERANCE, Oracle
+from .oracle import TOLERANCE
 from .record import ROLES
+from .steps import Steps
 
 POSITIVE = {True: "positive", False: "negative"}
 
 
-class Invariants(Oracle):
+class Invariants(Steps):
     """Looks at all layers, and compares them with the oracle."""
 
     def check_all(self) -> None:
@@ -24,6 +25,8 @@ class Invariants(Oracle):
         for target in self.ticked:
             self.check_target(target, asked, classes)
         self.check_points()
+        self.check_boxes()
+        self.check_counts()
 
     def check_idle(self) -> None:
         """Nothing is under way, and nothing failed that the step does not explain."""
@@ -134,3 +137,20 @@ class Invariants(Oracle):
         if self.noted:
             notes = points.features["note"]
             assert [n if isinstance(n, str) else None for n in notes] == self.notes
+
+    def check_boxes(self) -> None:
+        layer, boxes = self.session.drawn_regions, self.boxes
+        assert (layer is None) == (boxes is None)
+        if boxes is not None:
+            assert layer == boxes.layer
+            columns = zip(layer.features["class"], layer.features["sign"], strict=True)
+            assert list(columns) == [(name, POSITIVE[sign]) for name, sign in boxes.roles]
+
+    def check_counts(self) -> None:
+        counts = self.session.class_counts
+        for said in self.said:
+            here = counts[said.class_name]
+            wanted = sum(one == said for one in self.said)
+            assert wanted == (here.positive if said.positive else here.negative)
+        for class_name, _ in self.boxes.roles if self.boxes else ():
+            assert counts[class_name].regions

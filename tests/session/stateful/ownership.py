@@ -84,7 +84,8 @@ class Ownership(Record):
     def edit(self):
         """Remember what the points were, for undo."""
         points = self.session.queries
-        before, next_note = self.points_now(), self.next_note()
+        state, next_note = self.state_now(), self.next_note()
+        before = state.points
         yield points
         new = len(self.said) - len(self.ids)
         self.notes += [next_note] * (len(self.said) - len(self.notes))
@@ -92,7 +93,7 @@ class Ownership(Record):
         self.settle()
         same = np.array_equal(before.coordinates, points.data) and before.said == self.said
         if not same:
-            self.past.append(before)
+            self.did(state, "points")
 
     def next_note(self):
         """What napari writes into the user's column for a new point."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from napari.layers.base import ActionType
-
-from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .choices import (
     CLASS,
@@ -24,11 +20,6 @@ from .choices import (
     with_points,
 )
 from .record import Said
-
-
-def unnumbered(name):
-    """A name without the number that napari adds where there is another of it."""
-    return re.sub(r" \[\d+\]$", "", name)
 
 
 class PointRules:
@@ -170,57 +161,12 @@ class PointRules:
         points.features = points.features.assign(note=np.array(naive.notes, object))
 
     @with_layer
-    @rule(old=CLASS, new=CLASS)
-    def rename_class(self, old, new):
-        naive = self.naive
-        colour = self.session.classes.get(old)
-        with naive.edit():
-            naive.said = [
-                Said(new if s.class_name == old else s.class_name, s.positive) for s in naive.said
-            ]
-            self.rename_saved(old, new)
-            joined, current = new in self.session.classes, self.session.class_name
-            objects = self.objects_named_after(old)
-            self.session.rename_class(old, new)
-            assert self.session.class_name == (new if current == old else current)
-        if colour is not None and not joined:
-            assert self.session.classes[new] == colour
-        for layer, name in objects.items():
-            assert unnumbered(layer.name) == f"{name.removesuffix(f': {old}')}: {new}"
-            naive.belongings.portraits[layer]["name"] = layer.name
-        naive.colours.clear()
-
-    def objects_named_after(self, class_name) -> dict:
-        """The objects of a class that still have the name they were given, and that name."""
-        marks = {layer: mark_of(layer, "result") for layer in self.naive.marked("result")}
-        return {
-            layer: mark["name"]
-            for layer, mark in marks.items()
-            if mark["what"] == ("labels", class_name) and unnumbered(layer.name) == mark["name"]
-        }
-
-    @rule()
-    def undo(self):
-        naive = self.naive
-        next_point = self.session.class_name, self.session.positive
-        now = naive.points_now() if naive.past else None
-        assert self.session.undo() == bool(naive.past)
-        if not naive.past:
-            return
-        before = naive.past.pop()
-        np.testing.assert_array_equal(self.session.queries.data, before.coordinates)
-        naive.take_back(before, now)
-        naive.settle()
-        assert (self.session.class_name, self.session.positive) == next_point
-        for said in naive.said:
-            assert self.session.classes[said.class_name] == before.colours[said.class_name]
-
-    @with_layer
     @rule()
     def throw_the_points_away(self):
         naive = self.naive
         naive.viewer.layers.remove(self.session.queries)
         naive.ids, naive.owner, naive.said, naive.notes, naive.past = [], [], [], [], []
+        naive.future = []
         naive.noted = False
         naive.check_all()
         self.session.new_queries()

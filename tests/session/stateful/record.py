@@ -19,7 +19,16 @@ from .belongings import Belongings
 
 SIGNS = {"projection-1": 1.0, "projection-2": -1.0}
 MODELS = [PatchProjection(name, sign) for name, sign in SIGNS.items()]
-ROLES = ("query", "heatmap", "class map", "outline", "contour", "mirror", "result")
+ROLES = (
+    "query",
+    "regions",
+    "heatmap",
+    "class map",
+    "outline",
+    "contour",
+    "mirror",
+    "result",
+)
 
 
 class Said(NamedTuple):
@@ -38,6 +47,19 @@ class Before(NamedTuple):
     owner: list
     notes: list
     colours: dict
+
+
+class Step(NamedTuple):
+    """All that can be undone, before an edit, and what the edit has changed of it."""
+
+    changed: frozenset
+    points: Before | None
+    boxes: dict | None
+    merges: set
+    saved: SavedSaid | None
+    loaded: list
+    left_out: dict
+    numbers: dict
 
 
 @dataclass
@@ -68,6 +90,7 @@ class Record:
         self.images: list = []
         self.ticked: set = set()
         self.merges: list[tuple] = []
+        self.files_of_channels: list[list] = []
         self.model = MODELS[0]
         self.numbers = count()
         self.ids: list[int] = []
@@ -86,8 +109,11 @@ class Record:
         self.session.failed.connect(self.on_failure)
         self.combination = "auto"
         self.all_planes, self.source, self.recipe = False, None, Recipe()
-        self.past: list[Before] = []
+        self.past: list[Step] = []
+        self.future: list[Step] = []
         self.regions: list = []
+        self.boxes = None
+        self.decided: set = set()  # what the user has merged or split
         self.saved: SavedSaid | None = None
         self.colours: dict[str, str] = {}
 
@@ -143,6 +169,7 @@ class Record:
             lead, *others = members(merge)
             if not all(congruent(lead, other) for other in others):
                 self.part(merge)
+                self.decided.update(members(merge))
 
     def is_visible(self, target) -> bool:
         return any(image.visible for image in self.channels(target))

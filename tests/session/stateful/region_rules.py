@@ -13,10 +13,12 @@ MOST = 2
 
 
 def layers_of(self, sort) -> list:
-    return [r for r in self.naive.regions if isinstance(r, sort)]
+    """The user's layers that ask, of one sort."""
+    regions = [r for r in self.naive.regions if r is not self.naive.boxes]
+    return [r for r in regions if isinstance(r, sort)]
 
 
-with_regions = precondition(lambda self: self.naive.regions)
+with_regions = precondition(lambda self: layers_of(self, object))
 with_shapes = precondition(lambda self: any(r.roles for r in layers_of(self, ShapesSaid)))
 with_drawn = precondition(lambda self: layers_of(self, ShapesSaid))
 with_labels = precondition(lambda self: layers_of(self, LabelsSaid))

@@ -39,6 +39,8 @@ class ViewRules:
         naive.open_session()
         naive.ticked, naive.merges = set(naive.images), []
         naive.owner = [None] * len(naive.said)
+        naive.follow_channels()
+        naive.find_boxes()
         naive.settle()
         for image in naive.images:
             if image not in ticked:

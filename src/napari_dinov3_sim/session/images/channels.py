@@ -185,11 +185,17 @@ class ChannelMerger:
             record.ticked = ticked and record.refused is None
 
     def lose(self, record: Target) -> None:
-        """Part channels one of which has left the viewer."""
+        """Part channels one of which has left the viewer.
+
+        Of those that were merged when they were opened, the rest are merged anew.
+        """
         self._opened.pop(record.layer.unique_id, None)
         if record.merged is not None:
-            reason = f"{record.layer.name} was removed; the channels merged with it are split."
-            self._parted.append((record.merged, reason))
+            if self.is_automatic(record.merged):
+                self._unseen = True
+            else:
+                reason = f"{record.layer.name} was removed; the channels merged with it are split."
+                self._parted.append((record.merged, reason))
             others = (self._records.get(layer.unique_id) for layer in record.merged.members)
             self._split_records(
                 [record, *(other for other in others if other is not None)], record.merged
@@ -222,14 +228,12 @@ class ChannelMerger:
         if not (self._unseen and self.automatic):
             return False
         self._unseen = False
-        left = [
-            self._opened[layer.unique_id]
-            for layer in self._viewer.layers
-            if layer.unique_id in self._records and self._is_left(layer)
-        ]
+        # In the order in which they were opened: the layer list may be in any other.
+        left = [self._opened[i] for i in self._opened if i in self._records and self._is_left(i)]
         places = _Places(self._viewer.layers.units)
         found = [MergedChannels.of(channels) for channels in find_channels(left, places.number)]
         now = {_ids_of(merged): merged for merged in self.merged()}
+        grown = {layer_id for ids in self._found for layer_id in ids}
         before = {ids: now[ids] for ids in self._found if ids in now}
         wanted = {_ids_of(merged): merged for merged in found}
         self._found = set(wanted)
@@ -240,13 +244,12 @@ class ChannelMerger:
         for merged in new:
             self._merge(merged)
         # Channels that come one by one are merged in one step that can be taken back.
-        grown = {layer.unique_id for merged in gone for layer in merged.members}
         self.edited |= any(merged.lead.unique_id not in grown for merged in new)
         return bool(new or gone)
 
-    def _is_left(self, layer: Image) -> bool:
-        """Whether nobody has said yet what a layer is a channel of."""
-        return layer.unique_id in self._opened and layer.unique_id not in self._settled
+    def _is_left(self, layer_id: Hashable) -> bool:
+        """Whether the user has not said what a layer is a channel of."""
+        return layer_id not in self._settled
 
     def is_automatic(self, merged: MergedChannels) -> bool:
         """Whether layers were merged when they were opened, and not by the user."""

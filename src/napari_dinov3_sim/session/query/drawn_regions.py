@@ -46,7 +46,7 @@ def find_region_layer(viewer: ViewerModel) -> Shapes | None:
     return None
 
 
-def make_region_layer(viewer: ViewerModel, image: Image) -> Shapes:
+def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
     """Add an empty Shapes layer to a viewer.
 
     Parameters
@@ -54,13 +54,9 @@ def make_region_layer(viewer: ViewerModel, image: Image) -> Shapes:
     viewer : napari.Viewer or napari.components.ViewerModel
     image : Image
         Its pixels decide scale and units, and how wide edges are.
-
-    Returns
-    -------
-    Shapes
-        With as many axes as the viewer, so that each shape is on one plane.
+    ndim : int
+        How many axes it has.
     """
-    ndim = viewer.dims.ndim
     units = viewer.layers.units or image.units
     scale = np.ones(ndim)
     scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
@@ -190,15 +186,15 @@ class DrawnRegions:
             "features": self._on_features,
         }
 
-    def _ensure(self) -> Shapes:
+    def _ensure(self, ndim: int) -> Shapes:
         """Return the layer, made for the topmost image that is searched if there is none.
 
-        An empty layer with too few axes for the viewer is replaced: its shapes would be seen on
-        every plane, and mean one.
+        An empty layer with another number of axes is replaced: with fewer than the viewer has, its
+        shapes would be seen on every plane, and mean one.
         """
         self.check_layer()
         layer = self.layer
-        if layer is not None and not len(layer.data) and layer.ndim < self._viewer.dims.ndim:
+        if layer is not None and not len(layer.data) and layer.ndim != ndim:
             self.forget()
             self._viewer.layers.remove(layer)
             layer = None
@@ -207,7 +203,7 @@ class DrawnRegions:
         targets = list(self._scene.targets.resolve().targets.values())
         if not targets:
             raise SimilarityError("There is no image to draw on; open one and tick it.")
-        made = make_region_layer(self._viewer, targets[-1].layer)
+        made = make_region_layer(self._viewer, targets[-1].layer, ndim)
         self._listen(made)
         return made
 
@@ -215,7 +211,7 @@ class DrawnRegions:
         """Make the layer active and ready for one box."""
         if self._viewer.dims.ndisplay != 2:
             raise SimilarityError("A box is drawn on one plane; go back to the 2-D view first.")
-        layer = self._ensure()
+        layer = self._ensure(self._viewer.dims.ndim)
         layer.visible = True
         self._viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
@@ -347,7 +343,9 @@ class DrawnRegions:
             return
         if self.layer is None and not self._scene.targets.resolve().targets:
             return
-        layer, active = self._ensure(), self._viewer.layers.selection.active
+        active = self._viewer.layers.selection.active
+        ndim = next((each.shape[1] for each in snapshot.corners), self._viewer.dims.ndim)
+        layer = self.layer if self.layer is not None and not snapshot.types else self._ensure(ndim)
         before, features = self._look(), snapshot.features
         self._restoring = True
         try:

@@ -196,11 +196,11 @@ class ShapeRegions:
         planes: dict[PlaneKey, Plane] = {}
         asked = 0
         for number, (corners, role) in enumerate(zip(drawn, self.roles(), strict=True)):
+            plane, pick = self._pick(number, corners, role)
             if role.class_name in self.left_out:
                 continue
             asked += 1
             self._palette.add(role.class_name)
-            plane, pick = self._pick(number, corners, role)
             if plane is not None and pick is not None:
                 planes[plane.key] = plane
                 found.append(pick)
@@ -230,9 +230,8 @@ class ShapeRegions:
 
     def adopt(self, origins: Sequence[PointOrigin]) -> None:
         """Take shapes for those that had these origins: they have been put back."""
-        drawn = outlines_of(self.layer)
-        self._centres = np.array([c.mean(axis=0) for c in drawn]).reshape(-1, self.layer.ndim)
-        self._sources = list(origins)
+        self._centres = self._centres_of(outlines_of(self.layer))
+        self._sources, self._leaving = list(origins), []
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""
