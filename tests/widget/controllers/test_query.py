@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QAbstractItemDelegate, QLineEdit
 from napari_dinov3_sim.core.search.combine import EXPLANATIONS
 from napari_dinov3_sim.widget.views.query import COUNTS, DELETE, EYE, NAME, SWATCH
 
+from ..dock_helpers import squares
 from .actions import answer, choose, classes, press
 
 
@@ -157,6 +158,15 @@ def test_a_combination_is_chosen_and_explained(dock):
     view.combo.activated.emit(view.combo.currentIndex())
     assert dock.session.combination == "best"
     assert view.explanation.text() == EXPLANATIONS["best"]
+
+
+def test_where_images_overlap_the_dock_says_which_one_was_clicked(qtbot, make_dock, viewer_model):
+    for name in ("below", "above"):
+        viewer_model.add_image(squares((1, 2)), name=name)
+    dock = make_dock()
+    dock.session.new_queries()
+    dock.session.queries.add((20, 40))
+    qtbot.waitUntil(lambda: dock.views.hint.text().startswith("The last click is on above."))
 
 
 def test_undo_takes_the_last_point_back(qtbot, dock, pair, notified):

@@ -83,6 +83,7 @@ class DockController(SectionController):
         views.embed.embed_clicked.connect(self.embed)
         views.embed.cancel_clicked.connect(session.cancel)
         self.listen(session.steps_changed, self._on_steps)
+        self.listen(session.queried, self._on_steps)
         self.listen(session.progressed, self._on_progress)
         self.listen(session.failed, self._on_failed)
         self.listen(session.noticed, self._on_noticed)
@@ -127,7 +128,10 @@ class DockController(SectionController):
 
     def _on_steps(self) -> None:
         self._views.embed.show_state(self._session.steps.images)
-        self._views.hint.show_text(self._session.steps.query)
+        # Where images overlap, it is not to be seen which one was meant.
+        hit = self._session.hit_name
+        said = f"The last click is on {hit}. " if hit else ""
+        self._views.hint.show_text(said + self._session.steps.query)
 
     def _on_progress(self, progress: Progress | None) -> None:
         self._views.embed.show_progress(progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from napari.layers import Shapes
 from napari.utils.notifications import show_info
 
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari.components import ViewerModel
-    from napari.layers import Labels, Points, Shapes
+    from napari.layers import Labels, Points
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session import SimilaritySession
@@ -198,10 +199,12 @@ class QueryController(SectionController):
         return found[0] if found else None
 
     def _on_region_added(self, layer_id: Hashable) -> None:
-        layer = self._region_layer(layer_id)
+        layer, session = self._region_layer(layer_id), self._session
         if layer is not None:
+            # Each label is a class of its own; shapes without one are of the chosen class.
+            class_name = session.class_name if isinstance(layer, Shapes) else None
             with shown_errors():
-                self._session.regions.add(layer, self._session.source)
+                session.regions.add(layer, session.source, class_name, session.positive)
         self._show_regions()
 
     def _on_region_removed(self, layer_id: Hashable) -> None:
