@@ -179,6 +179,14 @@ def test_what_the_user_merges_is_left_alone(session, viewer, pixels):
     assert [group.automatic for group in session.channel_groups.values()] == [False, True]
 
 
+def test_what_the_user_merges_as_it_was_stays_when_more_is_opened(session, viewer, pixels):
+    layers = viewer.add_image(pixels[:2], channel_axis=0, name="cells")
+    session.merge_channels(layers)
+    viewer.add_image(pixels[2], name="grey")
+    assert names_of(session) == [("cells", "cells [1]", None)]
+    assert not session.channel_groups[layers[0]].automatic
+
+
 def test_scripts_can_do_without(viewer, backbone, pixels):
     with closing(
         SimilaritySession(viewer, backbone=backbone, runner=InlineRunner(), auto_merge=False)

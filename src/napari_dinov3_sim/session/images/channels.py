@@ -234,7 +234,8 @@ class ChannelMerger:
         found = [MergedChannels.of(channels) for channels in find_channels(left, places.number)]
         now = {_ids_of(merged): merged for merged in self.merged()}
         grown = {layer_id for ids in self._found for layer_id in ids}
-        before = {ids: now[ids] for ids in self._found if ids in now}
+        # What the user has merged since, be it the same layers, is not taken apart.
+        before = {i: now[i] for i in self._found if i in now and self.is_automatic(now[i])}
         wanted = {_ids_of(merged): merged for merged in found}
         self._found = set(wanted)
         new = [merged for ids, merged in wanted.items() if ids not in before]
