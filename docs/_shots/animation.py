@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SIZE = (1240, 780)
 CLICKS = ((200, 100), (90, 60))
 NEGATIVE = (330, 220)
-JUDGED = 6
+JUDGED = 8
 """Matches that are judged; glands are brown, stroma is blue and white."""
 
 
@@ -79,6 +79,8 @@ def search() -> None:
         film.click(left, NEGATIVE)
         film.press(views.results.gallery_button)
         spin(1.5)
+        film.press(desk.dock.controller.gallery.view.order_buttons["teach"])
+        spin(1.5)
         film.shoot(1.0)
         _judge(film)
         desk.viewer.reset_view()
@@ -110,7 +112,7 @@ def _drag_threshold(film: Film) -> None:
     left, height = Qt.MouseButton.LeftButton, histogram.height() // 2
     film.move(_in_window(film.desk, histogram, QPoint(round(histogram.position(start)), height)))
     QTest.mousePress(histogram, left, pos=QPoint(round(histogram.position(start)), height))
-    for shift in (0.05, 0.1, 0.15, 0.1, 0.06):
+    for shift in (0.06, 0.12, 0.08, 0.03, -0.01):
         place = QPoint(round(histogram.position(start + shift)), height)
         QTest.mouseMove(histogram, place)
         spin(0.3)
