@@ -96,7 +96,8 @@ def test_a_circle_is_found(back):
 
 ORDER = {
     "": """
-        core < store < backbones < session < __init__, sample_data < widget < cli < __main__
+        core < store, readers < backbones < session < __init__, sample_data < widget < cli
+        < __main__
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
@@ -104,6 +105,10 @@ ORDER = {
     "store": """
         digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk
         < embedding_store < cached_embedding, __init__
+    """,
+    "readers": """
+        errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
+        zarr_folders < reader
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity

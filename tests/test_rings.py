@@ -20,6 +20,7 @@ RING_OF = {
     "core": 1,
     "backbones": 2,
     "store": 2,
+    "readers": 2,
     "session": 3,
     "widget": 4,
     "cli": 4,
@@ -33,6 +34,7 @@ LAZY = {
     "core": ("napari", "transformers", "skimage", "scipy", *QT),
     "backbones": ("napari", *QT),
     "store": ("torch", "napari", *QT),
+    "readers": ("torch", "napari", "dask", "zarr", *QT),
     "session": QT,
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers"),
@@ -89,7 +91,7 @@ def modules_on_disk(part: str) -> set[str]:
     return {module_name(path) for path in files if path.exists()}
 
 
-RINGS = [(), ("core",), ("backbones",), ("store",), ("session",)]
+RINGS = [(), ("core",), ("backbones",), ("store",), ("readers",), ("session",)]
 RINGS += [("widget",), ("cli",), ("sample_data",)]
 
 
@@ -131,6 +133,7 @@ FOREIGN = {
     "core": ("napari", "transformers", "safetensors", "huggingface_hub", *QT),
     "backbones": ("napari", *QT),
     "store": ("napari", *QT),
+    "readers": ("napari", *QT),
     "session": QT,
 }
 

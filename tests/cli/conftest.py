@@ -91,7 +91,7 @@ def search(cli, folder):
     """Click into an image with the built-in model; results go to ``out``."""
 
     def run(query, *others, at=(5, 5)):
-        options = ("--out", "out", "--model", "builtin")
+        options = ("--out", "out", "--model", "builtin", "--overwrite")
         return cli("similarity", query, "--at", *at, *others, *options)
 
     return run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tifffile
 
-OPTIONS = ("--out", "out", "--model", "builtin", "--json")
+OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite", "--json")
 CLICK = ("--at", 20, 9)
 
 

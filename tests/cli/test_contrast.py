@@ -33,7 +33,18 @@ def test_embed_tells_once_for_each_file(cli, flat):
 
 def test_similarity_tells_once_for_each_file(cli, flat):
     cli("embed", *flat, "gray.png", "--out", "store", *OPTIONS)
-    click = ("similarity", "gray.png", *flat, "--at", 5, 5, "--out", "out", *OPTIONS)
+    click = (
+        "similarity",
+        "gray.png",
+        *flat,
+        "--at",
+        5,
+        5,
+        "--out",
+        "out",
+        "--overwrite",
+        *OPTIONS,
+    )
     for more in ((), ("--embeddings", "store")):
         assert notes(cli(*click, *more)) == [FLAT.format(name) for name in flat]
 

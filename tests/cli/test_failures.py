@@ -10,7 +10,7 @@ import tifffile
 from napari_dinov3_sim.backbones import OfflineError, loading
 from napari_dinov3_sim.core.embedding import embed as core_embed
 
-OPTIONS = ("--out", "out", "--model", "builtin", "--json")
+OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite", "--json")
 CLICK = ("--at", 20, 9)
 
 

@@ -63,7 +63,11 @@ def test_a_point_outside(cli, folder, untouched, point):
 
 
 def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched):
-    for name, words in [("gone.png", "gone.png does not exist"), (".", ". is a folder")]:
+    (folder / "empty").mkdir()
+    for name, words in [
+        ("gone.png", "gone.png does not exist"),
+        ("empty", "empty is a folder without images"),
+    ]:
         assert words in cli("similarity", "gray.png", *CLICK, name, *OUT).refusal
     assert not (folder / "out").exists()
 
@@ -73,10 +77,11 @@ def test_an_image_that_cannot_be_read_is_named_first(cli, folder, untouched):
 )
 def test_everything_that_is_not_there_is_told_at_once(cli, folder, untouched, command, query):
     click = CLICK if command == "similarity" else ()
-    names = ("gone.png", "gray.png", "*.jpg", "gone.png", ".")
+    (folder / "empty").mkdir()
+    names = ("gone.png", "gray.png", "*.jpg", "gone.png", "empty")
     result = cli(command, query, *names, *click, *OUT)
     wrong = [f"{query} does not exist", "gone.png does not exist", "No image matches *.jpg"]
-    wrong += ["gone.png does not exist", ". is a folder"]
+    wrong += ["gone.png does not exist", "empty is a folder without images"]
     lines = result.err.splitlines()
     assert (result.code, result.out, len(lines)) == (2, "", len(wrong))
     for line, words in zip(lines, wrong, strict=True):
@@ -189,7 +194,7 @@ def test_an_image_that_changes_in_the_meantime(cli, folder, monkeypatch, picture
 
 
 def test_the_unforeseen_is_one_line_with_its_type(cli, folder, monkeypatch):
-    def fail(_path, read_as):
+    def fail(_path, how):
         raise RuntimeError("out of\nsomething")
 
     monkeypatch.setattr(similarity, "inspect_file", fail)
@@ -199,7 +204,7 @@ def test_the_unforeseen_is_one_line_with_its_type(cli, folder, monkeypatch):
 
 
 def test_ctrl_c(cli, folder, monkeypatch):
-    def interrupt(_path, read_as):
+    def interrupt(_path, how):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(similarity, "inspect_file", interrupt)

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
 from napari_dinov3_sim.store import disk_folder as folder_module
+from napari_dinov3_sim.store.safetensors_io import is_cached
 
 from .states import make_state, same
 
@@ -235,7 +236,7 @@ def bounded(tmp_path):
     """Return a function that makes a store with room for some states, all of an age of its own."""
 
     def make(count):
-        size = DiskStore(tmp_path / "one").put(digest(0), STATE).stat().st_size
+        size = DiskStore(tmp_path / "one", 10**9).put(digest(0), STATE).stat().st_size
         return DiskStore(tmp_path / "store", int(size * count / folder_module.ROOM) + 1)
 
     return make
@@ -282,6 +283,48 @@ def test_what_is_larger_than_the_budget_is_not_written(tmp_path):
     store.tiles(digest(1)).put(0, np.ones((1, 1, 4), np.float32))
     assert store.put(digest(1), STATE) is None
     assert names(store) == []
+
+
+def test_what_was_asked_for_is_never_removed(bounded):
+    store = bounded(2)
+    asked = DiskStore(store.folder)
+    kept = [asked.put(digest(number), STATE) for number in range(4)]
+    asked.tiles(digest(4), "stopped").put(0, np.ones((20, 4), np.float32))
+    for path in [*kept, *store.folder.rglob("*.tile.safetensors"), *store.folder.glob("*.tiles")]:
+        age(path, 2 * folder_module.STALE)
+    for number in range(10, 16):
+        store.put(digest(number), STATE)
+    assert all(path.exists() for path in kept)
+    assert asked.tiles(digest(4)).get(0) is not None
+    # What was asked for takes nothing of the room that the cache has.
+    assert sum(digest(number) in store for number in range(10, 16)) == 2
+
+
+def test_what_a_cache_has_and_is_asked_for_then_is_kept(bounded):
+    store = bounded(2)
+    first = store.put(digest(0), STATE)
+    assert is_cached(first)
+    DiskStore(store.folder).get(digest(0))  # a search is no wish to keep it
+    assert is_cached(first)
+    same(DiskStore(store.folder, must_write=True).get(digest(0)), STATE)
+    assert not is_cached(first)
+    store.put(digest(0), STATE)
+    assert not is_cached(first)
+    for number in range(1, 6):
+        store.put(digest(number), STATE)
+    assert first.exists()
+
+
+def test_what_is_removed_is_told(bounded, warnings):
+    store = bounded(2)
+    told = DiskStore(store.folder, store.budget, warnings.append)
+    for number in range(3):
+        age(told.put(digest(number), STATE), 100 - number)
+    (line,) = warnings
+    assert (
+        "The cached embeddings of 1 image (0 MiB), the least recently used, were removed" in line
+    )
+    assert "what `embed` wrote stays" in line
 
 
 def test_old_tiles_of_interrupted_runs_leave_first(bounded):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.cli.terminal import note
-from napari_dinov3_sim.core.errors import ImageError, SimilarityError, StoreError
+from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 class UsageError(SimilarityError):
     """The command line cannot be understood."""
-
-
-class InputError(ImageError):
-    """A file that was named cannot be read as an image."""
 
 
 class InputChangedError(InputError):

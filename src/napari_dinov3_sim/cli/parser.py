@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from napari_dinov3_sim import __version__
 from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
 from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
+from napari_dinov3_sim.cli.reading.paths import image_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
 
@@ -71,7 +72,7 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         "--channel",
         metavar="C",
         type=_index,
-        help="the clicked channel of QUERY, where it is an OME-Zarr image of several, from 0",
+        help="the clicked channel of QUERY, where it has several, from 0",
     )
     parser.add_argument(
         "--combine",
@@ -121,17 +122,28 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder that `embed` filled with the same model, resolution, shifts and padding",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that already have the names of the results",
+    )
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add how files are read that do not say what their planes are."""
     parser.add_argument(
         "--read-as",
-        choices=("auto", "rgb", "stack"),
+        choices=("auto", "rgb", "stack", "channels"),
         default="auto",
-        help="what a TIFF or .npy file of 3 or 4 planes is: one RGB or RGBA image, or a stack; "
-        "auto goes by the file, and says what it chose where the file leaves it open; with stack "
-        "the channels of an OME-Zarr image are planes of one stack, too",
+        help="what the planes of a file are: the colours of one image (rgb), planes of one stack "
+        "(stack), or channels, each an image of its own; auto goes by the file, and says what it "
+        "chose where the file leaves it open",
+    )
+    parser.add_argument(
+        "--reader",
+        metavar="PLUGIN",
+        help="the napari plugin that reads the images, such as napari-ome-zarr, or napari for "
+        "its own reader (default: that of napari's preferences, else this package)",
     )
 
 
@@ -216,9 +228,9 @@ def _factor(text: str) -> float:
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; anything unforeseen; a user's mistake; Ctrl-C."""
 
-_PATTERN_HELP = "or a pattern such as 'scans/*.tif'"
+_PATTERN_HELP = "or a folder, or a pattern such as 'scans/*.tif'"
 
-_IMAGE_HELP = "a PNG, JPEG, TIFF or .npy file, also a stack; a Zarr or OME-Zarr folder"
+_IMAGE_HELP = "any image that napari opens, also a stack; FILE:series=N for one of several images"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -290,12 +302,12 @@ def _main_parser() -> _Parser:
 
 def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
-        "query", metavar="QUERY", type=Path, help=f"the image that is clicked; {_IMAGE_HELP}"
+        "query", metavar="QUERY", type=image_path, help=f"the image that is clicked; {_IMAGE_HELP}"
     )
     parser.add_argument(
         "targets",
         metavar="TARGET",
-        type=Path,
+        type=image_path,
         nargs="*",
         help=f"other images to search, all their planes; {_PATTERN_HELP}",
     )
@@ -314,7 +326,7 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "targets",
         metavar="TARGET",
-        type=Path,
+        type=image_path,
         nargs="+",
         help=f"to search, all its planes; {_IMAGE_HELP}; {_PATTERN_HELP}",
     )
@@ -327,7 +339,11 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 
 def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
-        "images", metavar="IMAGE", type=Path, nargs="+", help=f"{_IMAGE_HELP}; {_PATTERN_HELP}"
+        "images",
+        metavar="IMAGE",
+        type=image_path,
+        nargs="+",
+        help=f"{_IMAGE_HELP}; {_PATTERN_HELP}",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"

@@ -14,6 +14,7 @@ from napari_dinov3_sim.cli.model import describe_model, say_model
 from napari_dinov3_sim.cli.output.files import (
     OutputOptions,
     check_inputs_survive,
+    check_nothing_is_replaced,
     check_outputs_differ,
     note_leftovers,
     open_folder,
@@ -21,6 +22,8 @@ from napari_dinov3_sim.cli.output.files import (
 )
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
+from napari_dinov3_sim.cli.reading.options import ReadOptions
+from napari_dinov3_sim.cli.reading.paths import split_series
 from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
@@ -44,7 +47,8 @@ if TYPE_CHECKING:
 
 NOTHING = (
     "{folder} holds nothing for {name}, which is embedded now: what is there was made with "
-    "another model, arithmetic, resolution, shifts, padding or --read-as, or of other pixels."
+    "another model, arithmetic, resolution, shifts, padding, --read-as or --reader, or of other "
+    "pixels."
 )
 
 
@@ -135,7 +139,7 @@ class Search:
     @cached_property
     def planes(self) -> PlaneOpener:
         """Opens the planes, and keeps the windows of their layers."""
-        return PlaneOpener(self.arguments.read_as)
+        return PlaneOpener(ReadOptions.of(self.arguments))
 
     @classmethod
     def of(
@@ -157,7 +161,7 @@ class Search:
             A file that stands before them, and has been looked into.
         """
         wanted, failures = OutputOptions.of(arguments), Failures()
-        found = [plan(path, arguments.read_as) for path in paths]
+        found = [plan(path, ReadOptions.of(arguments)) for path in paths]
         for file in found:
             if isinstance(file, PlaneFailed):
                 failures.add(file)
@@ -179,10 +183,13 @@ class Search:
         results = [self.arguments.out / name for name in names]
         images = dict.fromkeys(place.path for place in self.places)
         outputs = results if saved_query is None else [*results, saved_query]
-        check_inputs_survive([*inputs, *images], outputs)
+        files = (split_series(path)[0] for path in images)
+        check_inputs_survive([*inputs, *files], outputs)
         if saved_query is not None:
             check_outputs_differ(saved_query, results)
             check_replaceable(saved_query)
+        if not self.arguments.overwrite:
+            check_nothing_is_replaced(outputs)
 
     def open_folder(self) -> OutputFolder:
         """Make the folder of the results."""

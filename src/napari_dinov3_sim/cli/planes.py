@@ -8,23 +8,22 @@ from dataclasses import dataclass, field, replace
 from math import floor
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.errors import InputChangedError, InputError, PlaneFailed, failed
-from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES, picture_shape, reading
-from napari_dinov3_sim.cli.reading.layer import ending
+from napari_dinov3_sim.cli.errors import InputChangedError, PlaneFailed, failed
+from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid, ending
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
-from napari_dinov3_sim.cli.reading.paths import matching, unique_stems, without_repeats
-from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
+from napari_dinov3_sim.cli.reading.paths import matching, stem_of, unique_stems, without_repeats
 from napari_dinov3_sim.cli.tasks import OpenFileCache, PlaneTask
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
 from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.cli.reading.axes import ReadAs
     from napari_dinov3_sim.cli.reading.layer import Layer
+    from napari_dinov3_sim.cli.reading.options import ReadOptions
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.images.sources import ArraySource
@@ -64,7 +63,7 @@ class SearchPlane:
     @property
     def ending(self) -> str:
         """What tells the results of the planes of a file apart, as `embed` names them."""
-        return ending(self.plan.channel, self.position, self.plan.leading)
+        return ending(self.plan.series, self.plan.channel, self.position, self.plan.leading)
 
     @property
     def name(self) -> str:
@@ -80,15 +79,18 @@ class SearchPlane:
     def _which(self) -> str:
         if self.is_only:
             return ""
+        series = "" if self.plan.series is None else f" image {self.plan.series}"
         channel = "" if self.plan.channel is None else f" channel {self.plan.channel}"
         plane = " ".join(map(str, self.position))
-        return f"{channel} plane {plane}" if plane else channel
+        return f"{series}{channel} plane {plane}" if plane else f"{series}{channel}"
 
     def about(self) -> dict[str, Any]:
         """Return what JSON says of it besides the file; nothing for a plain picture."""
         if self.is_only and self.plan.levels == 1:
             return {}
+        series = {} if self.plan.series is None else {"series": self.plan.series}
         return {
+            **series,
             "channel": self.plan.channel,
             "plane": list(self.position),
             "level": self.plan.level,
@@ -105,6 +107,12 @@ class SearchPlane:
         """How many pixels of the finest level an embedded one spans, along x and y."""
         (height, width), (full_height, full_width) = self.plan.shape, self.plan.full_shape
         return full_width / width, full_height / height
+
+    @property
+    def pixel(self) -> PixelGrid:
+        """Where the pixels of its maps lie."""
+        across, down = self.ratios
+        return self.plan.pixel.coarser((down, across))
 
     def embedded(self, point: Point) -> Point:
         """Return the embedded pixel that holds the middle of a pixel of the finest level."""
@@ -131,12 +139,12 @@ def name_planes(plans: Sequence[FilePlan]) -> list[SearchPlane]:
     """Return all planes of all files with names of their own; tell which files had to give way."""
     places = [planes_of_file(plan) for plan in plans]
     endings = [[place.ending for place in file] for file in places]
-    names = [file_name_part(plan.path.stem, MAX_STEM) for plan in plans]
+    names = [file_name_part(stem_of(plan.path), MAX_STEM) for plan in plans]
     stems = unique_stems(names, endings)
     for plan, name, stem in zip(plans, names, stems, strict=True):
-        if plan.path.stem != stem:
+        if stem_of(plan.path) != stem:
             why = f"{name} is taken"
-            if name != plan.path.stem:
+            if name != stem_of(plan.path):
                 why = "its own name is too long, or has characters that not every disk takes"
             note(f"note: the results of {plan.path} are called {stem}, because {why}.")
     pairs = zip(places, stems, strict=True)
@@ -169,19 +177,26 @@ class LayerPlan:
         Height and width in the finest level.
     leading, full_leading : tuple of int
         Lengths of the axes before rows and columns, in the embedded and in the finest level.
-    channel : int or None
-        For a file whose channels are layers of their own.
+    series, channel : int or None
+        Which image of the file, and which channel of it, where there are several.
     level, levels : int
         Which level is embedded, 0 the finest, and of how many.
+    title : str
+        What the file calls it.
+    pixel : PixelGrid
+        Where the pixels of the finest level lie.
     """
 
     shape: tuple[int, int]
     full_shape: tuple[int, int]
     leading: tuple[int, ...] = ()
     full_leading: tuple[int, ...] = ()
+    series: int | None = None
     channel: int | None = None
     level: int = 0
     levels: int = 1
+    title: str = ""
+    pixel: PixelGrid = NO_GRID
 
     @classmethod
     def of(cls, layer: Layer) -> LayerPlan:
@@ -191,9 +206,12 @@ class LayerPlan:
             (layer.shape[-2], layer.shape[-1]),
             layer.leading,
             layer.full_leading,
-            None if layer.channel is None else layer.channel[1],
+            layer.series,
+            layer.channel,
             layer.level,
             layer.levels,
+            layer.title,
+            layer.pixel,
         )
 
     @property
@@ -247,46 +265,42 @@ def expand(names: Iterable[Path]) -> Iterator[Path | PlaneFailed]:
     yield from without_repeats(found)
 
 
-def plan(path: Path, read_as: ReadAs) -> FilePlan | PlaneFailed:
+def plan(path: Path, how: ReadOptions) -> FilePlan | PlaneFailed:
     """Return what there is to do for a file, or why nothing can be done; see `inspect_file`."""
     try:
-        return inspect_file(path, read_as)
+        return inspect_file(path, how)
     except Exception as error:
         return failed(path, error)
 
 
-def inspect_file(path: Path, read_as: ReadAs) -> FilePlan:
+def inspect_file(path: Path, how: ReadOptions) -> FilePlan:
     """Return what there is to do for a file, from as little of it as possible.
 
     How it is read is told where the file leaves that open.
     """
-    if not is_zarr(path) and path.suffix.lower() not in ARRAY_SUFFIXES:
-        with reading(path):
-            shape = picture_shape(path)
-        return FilePlan(path, (LayerPlan(shape, shape),))
-    with OpenFile(path, read_as) as file:
-        if file.doubt:
-            note(f"note: {path} {file.doubt}")
+    with OpenFile(path, how) as file:
+        for text in file.notes:
+            note(f"note: {path} {text}")
         return FilePlan(path, tuple(map(LayerPlan.of, file.layers)))
 
 
-def tasks_of(plans: Sequence[FilePlan], read_as: ReadAs) -> Iterator[PlaneTask | PlaneFailed]:
+def tasks_of(plans: Sequence[FilePlan], how: ReadOptions) -> Iterator[PlaneTask | PlaneFailed]:
     """Return the tasks file by file; a file is opened for its window when its turn has come."""
     for file in plans:
         try:
-            yield from _tasks_of(file, read_as)
+            yield from _tasks_of(file, how)
         except Exception as error:
             yield failed(file.path, error, file.megapixels, file.planes)
 
 
-def _tasks_of(plan: FilePlan, read_as: ReadAs) -> list[PlaneTask]:
+def _tasks_of(plan: FilePlan, how: ReadOptions) -> list[PlaneTask]:
     if not any(layer.is_stack for layer in plan.layers):
         return [
             PlaneTask(plan.path, number, (), None, layer.megapixels)
             for number, layer in enumerate(plan.layers)
         ]
     tasks = []
-    with OpenFile(plan.path, read_as) as file:
+    with OpenFile(plan.path, how) as file:
         if len(file.layers) != len(plan.layers):
             raise InputChangedError(plan.path)
         for number, layer in enumerate(file.layers):
@@ -304,11 +318,10 @@ class PlaneOpener:
 
     Attributes
     ----------
-    read_as : {'auto', 'rgb', 'stack'}
-        What 3 or 4 planes of a file are.
+    how : ReadOptions
     """
 
-    read_as: ReadAs
+    how: ReadOptions
     _files: OpenFileCache = field(default_factory=OpenFileCache)
     _windows: dict[tuple[Path, int], IntensityWindow | None] = field(default_factory=dict)
 
@@ -335,7 +348,7 @@ class PlaneOpener:
         return self._windows[layer]
 
     def _layer(self, place: SearchPlane) -> Layer:
-        return self._files.layer(place.task(None), self.read_as)
+        return self._files.layer(place.task(None), self.how)
 
     def close(self) -> None:
         """Close the file that was read last."""

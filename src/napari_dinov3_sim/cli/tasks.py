@@ -13,6 +13,7 @@ from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store
 from napari_dinov3_sim.cli.errors import InputChangedError, PlaneFailed, failed, one_line
 from napari_dinov3_sim.cli.model import describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
+from napari_dinov3_sim.cli.reading.paths import split_series
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.cli.model import CommandModel
-    from napari_dinov3_sim.cli.reading.axes import ReadAs
     from napari_dinov3_sim.cli.reading.layer import Layer
+    from napari_dinov3_sim.cli.reading.options import ReadOptions
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
     from napari_dinov3_sim.core.images.levels import Position
@@ -64,8 +65,7 @@ class EmbedSettings:
     recipe : Recipe
     folder : Path
         Absolute; where the embeddings go.
-    read_as : {'auto', 'rgb', 'stack'}
-        What 3 or 4 planes of a file are.
+    how : ReadOptions
     """
 
     model: str
@@ -73,7 +73,7 @@ class EmbedSettings:
     dtype: str
     recipe: Recipe
     folder: Path
-    read_as: ReadAs
+    how: ReadOptions
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class OpenFileCache:
 
     def __init__(self) -> None:
         self._file: OpenFile | None = None
-        self._of: tuple[Path, float, ReadAs] | None = None
+        self._of: tuple[Path, float, ReadOptions] | None = None
 
-    def layer(self, task: PlaneTask, read_as: ReadAs) -> Layer:
+    def layer(self, task: PlaneTask, how: ReadOptions) -> Layer:
         """Return the layer of a task."""
-        of = (task.path, _changed(task.path), read_as)
+        of = (task.path, _changed(task.path), how)
         if self._file is None or self._of != of:
             self.close()
-            self._file, self._of = OpenFile(task.path, read_as), of
+            self._file, self._of = OpenFile(task.path, how), of
         if task.layer >= len(self._file.layers):
             raise InputChangedError(task.path)
         return self._file.layers[task.layer]
@@ -120,7 +120,7 @@ class OpenFileCache:
 
 def _changed(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return split_series(path)[0].stat().st_mtime
     except OSError:  # opening it says why
         return 0.0
 
@@ -136,7 +136,7 @@ class TaskRunner:
     """
 
     def __init__(self, settings: EmbedSettings, model: CommandModel, files: OpenFileCache) -> None:
-        self._model, self._files, self._read_as = model, files, settings.read_as
+        self._model, self._files, self._how = model, files, settings.how
         store = open_store(settings.folder, must_write=True)
         self._embedder = CachedEmbedder(model, settings.recipe, store, note)
 
@@ -151,14 +151,15 @@ class TaskRunner:
         return PlaneDone(task, facts, describe_model(self._model.identity))
 
     def _embed(self, task: PlaneTask, progress: Progress | None) -> dict[str, Any]:
-        layer = self._files.layer(task, self._read_as)
+        layer = self._files.layer(task, self._how)
         source, label = layer.plane(task.position), layer.label(task.position)
         found, contrast = find_embeddings(
             self._embedder, source, label, task.window, progress=progress
         )
         return {
             "image": str(task.path),
-            "channel": None if layer.channel is None else layer.channel[1],
+            **({} if layer.series is None else {"series": layer.series}),
+            "channel": layer.channel,
             "plane": list(task.position),
             "level": layer.level,
             "levels": layer.levels,

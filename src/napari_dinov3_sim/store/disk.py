@@ -13,20 +13,25 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.store.disk_folder import SUFFIX, TILES, Folder
 from napari_dinov3_sim.store.safetensors_io import (
+    CACHED,
     OtherVersionError,
     cannot_write,
+    explained,
+    is_cached,
     read_state,
     write_state,
 )
 from napari_dinov3_sim.store.tile_cache import DiskTileCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_dinov3_sim.core.state import PatchImageState
+    from napari_dinov3_sim.store.disk_folder import FolderEntry
     from napari_dinov3_sim.store.safetensors_io import Expected
 
 _log = logging.getLogger(__name__)
@@ -46,12 +51,15 @@ class DiskStore:
     folder : Path
         Made when something is written.
     budget : int, optional
-        Bytes that the folder may hold; the least recently used goes first. None for no bound.
+        Bytes that a cache may hold; the least recently used goes first, and that is told. None
+        for embeddings that somebody asked for, which are marked so and never removed.
     warn : callable, optional
-        Called with a sentence on each damaged file, and once on a folder that cannot be written
+        Called with a sentence on each damaged file, on what is removed, and once on a folder that
+        cannot be written
         or holds embeddings of another version of this package.
     must_write : bool, optional
-        Whether `put` raises where embeddings cannot be written, instead of going on without.
+        Whether `put` raises where embeddings cannot be written, instead of going on without; what
+        is found of a cache then counts as asked for, too.
     """
 
     def __init__(
@@ -97,9 +105,20 @@ class DiskStore:
         for path in self._folder.find(digest, SUFFIX):
             state = self._read(path, digest, expected)
             if state is not None:
+                self._take_over(path, digest, state)
                 _touch(path)
                 return state
         return None
+
+    def _take_over(self, path: Path, digest: str, state: PatchImageState) -> None:
+        """Mark what a cache has as asked for, where it is asked for now."""
+        if self._must_write and self.budget is None and is_cached(path):
+            with explained(path):
+                write_state(state, path, digest)
+
+    @property
+    def _marks(self) -> Mapping[str, str]:
+        return {} if self.budget is None else CACHED
 
     def _read(self, path: Path, digest: str, expected: Expected | None) -> PatchImageState | None:
         try:
@@ -163,7 +182,7 @@ class DiskStore:
         path = self.path_of(digest) or self._folder.place(digest, label, SUFFIX)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_state(state, path, digest)
+            write_state(state, path, digest, self._marks_of(path))
         except OSError as error:
             if self._must_write:
                 raise cannot_write(path, error) from error
@@ -172,6 +191,10 @@ class DiskStore:
         self.tiles(digest, label).discard()
         self._count(path, path)
         return path
+
+    def _marks_of(self, path: Path) -> Mapping[str, str]:
+        """Return the marks of what is written now: what is asked for stays so."""
+        return {} if path.exists() and not is_cached(path) else self._marks
 
     def tiles(self, digest: str, label: str = "") -> DiskTileCache:
         """Return what is finished of an image that is not done yet, and where more is kept."""
@@ -182,6 +205,7 @@ class DiskStore:
             digest,
             lambda path: self._count(path, folder),
             lambda path, error: self._warn_once(cannot_write(path, error)),
+            self._marks,
         )
 
     def _warn_once(self, error: StoreError) -> None:
@@ -194,13 +218,25 @@ class DiskStore:
         if self.budget is None:
             self._clear_once()
             return
+        removed: list[FolderEntry] = []
         with self._lock:
             if self._used is not None:
                 self._used += _size(written)
             old = monotonic() - self._counted > RECOUNT
             if self._used is None or self._used > self.budget or old:
-                self._used = self._folder.trim(self.budget, keep)
+                self._used, removed = self._folder.trim(self.budget, keep)
                 self._counted = monotonic()
+        if removed:
+            self._tell_of(removed, self.budget)
+
+    def _tell_of(self, removed: Sequence[FolderEntry], budget: int) -> None:
+        size = sum(unit.size for unit in removed) / 2**20
+        what = plural(len(removed), "image")
+        self._warn(
+            f"The cached embeddings of {what} ({size:.0f} MiB), the least recently used, were "
+            f"removed from {self.folder}, because a cache may have {budget / 2**30:.3g} GiB "
+            "there; what `embed` wrote stays."
+        )
 
     def _clear_once(self) -> None:
         with self._lock:

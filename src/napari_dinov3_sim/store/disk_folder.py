@@ -1,4 +1,7 @@
-"""The entries of a folder of embeddings, and which of them is removed first."""
+"""The entries of a folder of embeddings, and which of them is removed first.
+
+Only what was kept unasked is ever removed: what `embed` wrote stays until the user deletes it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import file_name_part
-from napari_dinov3_sim.store.safetensors_io import PART
+from napari_dinov3_sim.store.safetensors_io import PART, is_cached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,11 +56,19 @@ class FolderEntry:
         In bytes.
     used : float
         When it was last used, in seconds since the epoch.
+    inode : int
+        By which the file system tells files apart.
     """
 
     path: Path
     size: int
     used: float
+    inode: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """By what a file is known as long as its marks stay the same."""
+        return self.path.name, self.inode, self.size
 
     @property
     def is_stale(self) -> bool:
@@ -85,6 +96,7 @@ class Folder:
         self.path = path
         self._names: dict[str, list[str]] = {}
         self._stamp = -1
+        self._cached: dict[tuple[str, int, int], bool] = {}
         self._lock = threading.Lock()
 
     def place(self, digest: str, label: str, suffix: str) -> Path:
@@ -115,8 +127,18 @@ class Folder:
         self._stamp = stamp if time.time_ns() - stamp > SETTLED else -1
 
     def units(self) -> list[FolderEntry]:
-        """Measure everything of this package's in the folder."""
-        return [unit for path in _own_paths(self.path) if (unit := _measure(path)) is not None]
+        """Measure everything in the folder that was kept unasked."""
+        found = [unit for path in _own_paths(self.path) if (unit := _measure(path)) is not None]
+        marks = {unit: self._is_cached(unit) for unit in found}
+        self._cached = {unit.key: mark for unit, mark in marks.items()}
+        return [unit for unit, mark in marks.items() if mark]
+
+    def _is_cached(self, unit: FolderEntry) -> bool:
+        known = self._cached.get(unit.key)
+        if known is None or not unit.path.is_file():
+            tiles = [unit.path] if unit.path.is_file() else sorted(unit.path.glob("*.safetensors"))
+            return any(is_cached(path) for path in tiles[:1])
+        return known
 
     def clear_left_behind(self) -> None:
         """Delete what killed processes were writing."""
@@ -125,8 +147,8 @@ class Folder:
             if unit is not None and time.time() - unit.used > LEFT_BEHIND:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def trim(self, budget: int, keep: Path) -> int:
-        """Delete the least recently used when more than a budget is there.
+    def trim(self, budget: int, keep: Path) -> tuple[int, list[FolderEntry]]:
+        """Delete the least recently used of the cache when it is more than a budget.
 
         Parameters
         ----------
@@ -137,8 +159,8 @@ class Folder:
 
         Returns
         -------
-        int
-            Bytes that remain.
+        int, list of FolderEntry
+            Bytes of the cache that remain, and what was deleted.
         """
         self.clear_left_behind()
         units = sorted(
@@ -146,13 +168,15 @@ class Folder:
         )
         total = sum(unit.size for unit in units)
         goal = budget if total <= budget else int(budget * ROOM)
+        removed = []
         for unit in units:
             # The last file fits by itself; the tiles of one image need not.
             if total <= goal or (unit.path == keep and total <= budget):
                 break
             unit.remove()
+            removed.append(unit)
             total -= unit.size
-        return total
+        return total, removed
 
 
 def _own_paths(folder: Path) -> list[Path]:
@@ -166,7 +190,7 @@ def _measure(path: Path) -> FolderEntry | None:
     try:
         if not path.name.endswith(TILES):
             facts = path.stat()
-            return FolderEntry(path, facts.st_size, facts.st_mtime)
+            return FolderEntry(path, facts.st_size, facts.st_mtime, facts.st_ino)
         parts = [part.stat() for part in path.iterdir()]
         latest = max(part.st_mtime for part in [path.stat(), *parts])
         return FolderEntry(path, sum(part.st_size for part in parts), latest)

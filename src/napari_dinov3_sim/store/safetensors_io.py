@@ -32,6 +32,9 @@ FORMAT = "napari-dinov3-sim/3"
 CHECKSUM = "crc32"
 """The entry of the metadata that holds the checksum of everything else."""
 
+CACHED = {"kept_for": "cache"}
+"""The entry of the metadata of what was kept unasked, and may be removed to make room."""
+
 PART = ".part"
 """End of the name of a folder in which a file is being written."""
 
@@ -176,7 +179,9 @@ def load_state(path: str | os.PathLike[str]) -> PatchImageState:
         ) from error
 
 
-def write_state(state: PatchImageState, path: Path, digest: str = "") -> None:
+def write_state(
+    state: PatchImageState, path: Path, digest: str = "", marks: Mapping[str, str] | None = None
+) -> None:
     """Write a state under the digest of what it was made from; raises OSError."""
     window = None if state.window is None else [state.window.low, state.window.high]
     metadata = {
@@ -185,6 +190,7 @@ def write_state(state: PatchImageState, path: Path, digest: str = "") -> None:
         "fingerprint": state.fingerprint,
         "window": json.dumps(window),
         "digest": digest,
+        **(marks or {}),
     }
     write_array(state.vectors, path, metadata)
 
@@ -257,6 +263,18 @@ def read_array(path: Path) -> ArrayFile:
     except (SafetensorError, *_MALFORMED) as error:
         raise _damaged(path, error) from error
     return ArrayFile(array, metadata)
+
+
+def is_cached(path: Path) -> bool:
+    """Whether a file says that it was kept unasked; what cannot be read does not."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError):
+        return False
+    return metadata.items() >= CACHED.items()
 
 
 def _check_format(found: str, path: Path) -> None:

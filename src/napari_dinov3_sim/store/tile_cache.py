@@ -9,7 +9,7 @@ from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.safetensors_io import read_array, write_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -31,6 +31,8 @@ class DiskTileCache:
         Called with each file written.
     failed : callable
         Called with a tile that could not be written; the run goes on without it.
+    marks : mapping of str to str, optional
+        More metadata of each tile.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class DiskTileCache:
         digest: str,
         written: Callable[[Path], object],
         failed: Callable[[Path, OSError], object],
+        marks: Mapping[str, str] | None = None,
     ) -> None:
-        self._folder, self._digest = folder, digest
+        self._folder, self._digest, self._marks = folder, digest, marks or {}
         self._written, self._failed = written, failed
         self._found: set[int] = set()
         self._made: set[int] = set()
@@ -68,7 +71,8 @@ class DiskTileCache:
         self._made.add(number)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_array(embeddings, path, {"digest": self._digest, "tile": str(number)})
+            metadata = {"digest": self._digest, "tile": str(number), **self._marks}
+            write_array(embeddings, path, metadata)
         except FileNotFoundError:  # another process has finished the image, and cleared up
             return
         except OSError as error:

@@ -19,7 +19,7 @@ from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, query_from_poin
 from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
-OPTIONS = ("--out", "out", "--model", "builtin")
+OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite")
 CLICKS = ("--at", 5, 5, "--at", 40, 20, "--not", 69, 49)
 
 
@@ -152,7 +152,10 @@ def test_the_class_may_be_given_as_in_an_earlier_version(similarity):
 
 def test_a_saved_query_finds_in_other_images_what_the_clicks_found(saved, cli):
     first = {name: cosine(name) for name in ("gray", "rgb")}
-    assert cli("search", saved, "rgb.png", "gray.png", "rgba.png", "--out", "out").code == 0
+    assert (
+        cli("search", saved, "rgb.png", "gray.png", "rgba.png", "--out", "out", "--overwrite").code
+        == 0
+    )
     for name, values in first.items():
         np.testing.assert_allclose(cosine(name), values, atol=1e-6)
     assert cosine("rgba").shape == (33, 47)
@@ -212,15 +215,15 @@ def test_the_table_has_a_line_for_each_class(two_classes, cli):
 )
 def test_another_resolution_is_noted(saved, cli, options, remark):
     assert load_query(saved).factor == 1
-    result = cli("search", saved, "rgb.png", "--out", "out", *options)
+    result = cli("search", saved, "rgb.png", "--out", "out", "--overwrite", *options)
     assert result.code == 0
     assert f"note: the query finds less: {remark}; choose --resolution and" in result.err
 
 
 def test_shifts_are_not_taken_for_the_resolution_that_has_the_same_cells(saved, cli):
-    ask = ("similarity", "gray.png", "--at", 5, 5, "--out", "out", "--model", "builtin")
+    ask = ("similarity", "gray.png", "--at", 5, 5, *OPTIONS)
     assert cli(*ask, "--resolution", 2, "--save-query", "two.query.safetensors").code == 0
-    search = ("search", "two.query.safetensors", "rgb.png", "--out", "out")
+    search = ("search", "two.query.safetensors", "rgb.png", "--out", "out", "--overwrite")
     assert "made at resolution 2, and this is 1" in cli(*search, "--shifts", 2).err
     assert cli(*search, "--resolution", 2).err == ""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-OPTIONS = ("--out", "out", "--model", "builtin")
+OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import tifffile
@@ -11,16 +9,15 @@ from napari.layers import Image
 from napari.layers.image._image_utils import guess_rgb
 from napari_builtins.io import napari_get_reader
 
-from napari_dinov3_sim.cli.errors import InputError, UsageError
-from napari_dinov3_sim.cli.reading import open_file as sources
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
+from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.core.images.intensity import compute_window
 from napari_dinov3_sim.core.images.scanning import scan_pixels
+from napari_dinov3_sim.readers.errors import InputError
+from napari_dinov3_sim.readers.image_layer import MIN_COLOUR_SIDE
 
-
-def pixels(layer, position):
-    return np.asarray(layer.plane(position).read(slice(None), slice(None)))
+from .opened import pixels
 
 
 def only_layer(file):
@@ -36,7 +33,7 @@ def write_stack(path, stack, how):
         "plain": {},
         "big-endian": {"byteorder": ">"},
         "compressed": {"compression": "zlib"},
-        "ImageJ": {"imagej": True, "byteorder": ">"},
+        "ImageJ": {"imagej": True, "byteorder": ">", "metadata": {"axes": "TZYX"[-stack.ndim :]}},
     }[how]
     tifffile.imwrite(path, stack, photometric="minisblack", **options)
     return path
@@ -65,11 +62,11 @@ def test_a_stack_is_what_napari_shows(tmp_path, picture, shape, how):
 def test_colours_in_a_stack_are_those_that_napari_guesses(tmp_path, picture, shape):
     np.save(tmp_path / "a.npy", picture(*shape))
     with OpenFile(tmp_path / "a.npy") as file:
-        layer = only_layer(file)
+        layer = file.layers[0]
         assert layer.rgb is bool(guess_rgb(shape))
         position = (0,) * len(layer.leading)
         assert layer.plane(position).channels == (shape[-1] if layer.rgb else 1)
-    assert guess_rgb.__defaults__[0] == sources.MIN_COLOUR_SIDE
+    assert guess_rgb.__defaults__[0] == MIN_COLOUR_SIDE
 
 
 def test_a_colour_stack_of_8_bits_has_no_window(tmp_path, picture):
@@ -136,7 +133,7 @@ def ome(tmp_path, picture):
 def test_channels_of_ome_zarr_are_layers(ome, version):
     path, image = ome("tczyx", (2, 2, 3, 20, 24), version=version)
     with OpenFile(path) as file:
-        assert [layer.channel for layer in file.layers] == [(1, 0), (1, 1)]
+        assert [layer.channel for layer in file.layers] == [0, 1]
         for number, layer in enumerate(file.layers):
             assert layer.leading == (2, 3)
             np.testing.assert_array_equal(pixels(layer, (1, 2)), image[1, number, 2])
@@ -148,18 +145,25 @@ def test_channels_of_ome_zarr_are_layers(ome, version):
 def test_channels_are_a_stack_where_napari_reads_them_by_itself(ome):
     path, image = ome("cyx", (3, 20, 24))
     (levels, *_) = napari_get_reader(str(path))(str(path))[0]
-    with OpenFile(path, "stack") as file:
+    with OpenFile(path, ReadOptions("stack")) as file:
         layer = only_layer(file)
-        assert (layer.level_shape, layer.leading, file.doubt) == (levels[0].shape, (3,), "")
+        assert (layer.level_shape, layer.leading, file.notes) == (levels[0].shape, (3,), ())
         np.testing.assert_array_equal(pixels(layer, (2,)), image[2])
         assert layer.window() == compute_window(list(image))
 
 
-@pytest.mark.parametrize(("axes", "axis"), [("yxc", 3), ("ycx", 2)])
-def test_channels_behind_the_rows_are_refused(ome, axes, axis):
-    path, _ = ome(axes, (20, 24, 3))
-    with pytest.raises(InputError, match=f"behind its rows, on axis {axis} of 3; write them"):
-        OpenFile(path)
+@pytest.mark.parametrize(("axes", "axis"), [("yxc", 2), ("ycx", 1)])
+def test_channels_behind_the_rows(tmp_path, picture, axes, axis):
+    zarr = pytest.importorskip("zarr")
+    image = picture(*({"y": 20, "x": 24, "c": 5}[name] for name in axes))
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    root.create_array("0", data=image)
+    named = [{"name": name, "type": "channel" if name == "c" else "space"} for name in axes]
+    root.attrs["ome"] = {"multiscales": [{"axes": named, "datasets": [{"path": "0"}]}]}
+    with OpenFile(tmp_path / "a.zarr") as file:
+        assert [layer.channel for layer in file.layers] == list(range(5))
+        for number, layer in enumerate(file.layers):
+            np.testing.assert_array_equal(pixels(layer), image.take(number, axis))
 
 
 def test_a_stack_without_planes_is_refused(ome, tmp_path):
@@ -210,13 +214,6 @@ def test_a_folder_that_is_no_zarr(tmp_path):
         OpenFile(tmp_path)
 
 
-def test_without_zarr(tmp_path, monkeypatch):
-    (tmp_path / "zarr.json").write_text("{}")
-    monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(UsageError, match=r"pip install .napari-dinov3-sim\[zarr\]"):
-        OpenFile(tmp_path)
-
-
 def test_ome_zarr_on_the_command_line(cli, ome, tmp_path):
     path, _ = ome("czyx", (2, 2, 20, 24))
     result = cli("embed", path, "--out", tmp_path / "store", "--model", "builtin")
@@ -230,7 +227,7 @@ def test_every_channel_is_embedded_and_that_is_told(cli, ome, tmp_path, axes):
     path, _ = ome(axes, tuple(lengths[name] for name in axes))
     arguments = ("embed", path, "--out", tmp_path / "store", "--model", "builtin", "--json")
     result = cli(*arguments)
-    assert f"{path} has 3 channels; each is embedded as an image of its own" in result.err
+    assert f"{path} has 3 channels; each is searched as an image of its own" in result.err
     planes = [(entry["channel"], entry["plane"]) for entry in result.json["images"]]
     leading = [lengths[name] for name in axes if name in "tz"]
     assert planes == [(c, list(at)) for c in range(3) for at in np.ndindex(*leading)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-OPTIONS = ("--out", "out", "--model", "builtin", "--json")
+OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite", "--json")
 CLICK = ("--at", 5, 5)
 
 
@@ -68,10 +68,16 @@ def test_a_file_whose_name_looks_like_a_pattern(cli, folder):
     assert images_of(result) == ["gray.png", "rgb[1].png"]
 
 
-def test_a_folder_gets_the_pattern_that_reads_it(cli, folder):
+def test_a_folder_means_the_images_in_it(cli, folder, query):
     (folder / "scans").mkdir()
-    (folder / "rgb.png").rename(folder / "scans" / "rgb.png")
-    line = cli("similarity", "gray.png", "scans", *CLICK, *OPTIONS).refusal
-    assert "scans is a folder; name the image files in it, such as scans/*.png" in line
-    result = cli("similarity", "gray.png", "scans/*.png", *CLICK, *OPTIONS)
-    assert images_of(result) == ["gray.png", "scans/rgb.png"]
+    for number in (10, 9):
+        (folder / "scans" / f"{number}.png").write_bytes((folder / "rgb.png").read_bytes())
+    (folder / "scans" / "notes.txt").write_text("no image")
+    (folder / "scans" / ".hidden.png").write_bytes((folder / "rgb.png").read_bytes())
+    expected = ["scans/9.png", "scans/10.png"]
+    result = cli("similarity", "gray.png", "scans", *CLICK, *OPTIONS)
+    assert images_of(result) == ["gray.png", *expected]
+    assert images_of(cli("search", query, "scans", *OPTIONS)) == expected
+    embedded = cli("embed", "scans", "--out", "store", "--model", "builtin", "--json")
+    assert images_of(embedded) == expected
+    assert "scans matches 2 images" in cli("similarity", "scans", *CLICK, *OPTIONS).refusal

@@ -8,10 +8,10 @@ import pickle
 import pytest
 import zarr
 
-from napari_dinov3_sim.cli.errors import InputError
-from napari_dinov3_sim.cli.reading import zarr_files
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
-from napari_dinov3_sim.cli.reading.zarr_files import OBJECT_CODECS
+from napari_dinov3_sim.readers import zarr_folders
+from napari_dinov3_sim.readers.errors import InputError
+from napari_dinov3_sim.readers.zarr_folders import OBJECT_CODECS
 
 
 class _Trap:
@@ -74,7 +74,7 @@ def test_every_codec_of_objects_is_known_wherever_it_stands(tmp_path, name):
         {"codecs": [{"name": "sharding_indexed", "configuration": {"codecs": [{"name": name}]}}]},
     ):
         with pytest.raises(InputError, match=r"is not read, because its codec .*write it again"):
-            zarr_files._check_codecs(tmp_path, _Array(**held))
+            zarr_folders._check_codecs(tmp_path, _Array(**held))
 
 
 @pytest.mark.parametrize("options", [{"zarr_format": 2}, {"zarr_format": 3}, {"shards": (64, 64)}])

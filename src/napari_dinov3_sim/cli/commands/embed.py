@@ -13,6 +13,7 @@ from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.cli.model import open_model, say_description
 from napari_dinov3_sim.cli.output.files import open_folder
 from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
+from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.tasks import (
     EmbedSettings,
     OpenFileCache,
@@ -28,8 +29,6 @@ from napari_dinov3_sim.core.text import plural
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
-
-    from napari_dinov3_sim.cli.reading.axes import ReadAs
 
 
 @dataclass(eq=False)
@@ -166,9 +165,10 @@ class EmbedReport:
             "failures": self._failures.as_objects(),
         }
 
-    def _order(self, entry: dict[str, Any]) -> tuple[int, int, list[int]]:
+    def _order(self, entry: dict[str, Any]) -> tuple[int, int, int, list[int]]:
         paths = [str(path) for path in self._files]
-        return paths.index(entry["image"]), entry["channel"] or 0, entry["plane"]
+        series = entry.get("series", 0)
+        return paths.index(entry["image"]), series, entry["channel"] or 0, entry["plane"]
 
     def _summary(self) -> str:
         written = sum(not entry["skipped"] for entry in self._entries)
@@ -185,7 +185,8 @@ def run_embed(arguments: argparse.Namespace) -> int:
     recipe = recipe_of(arguments)
     # A worker of a cluster has another current folder.
     names = map(Path.absolute, arguments.images) if arguments.scheduler else arguments.images
-    found = [_planned(path, arguments.read_as) for path in expand(names)]
+    how = ReadOptions.of(arguments)
+    found = [_planned(path, how) for path in expand(names)]
     plans = [file for file in found if isinstance(file, FilePlan)]
     report = EmbedReport(arguments.out, len(found), as_json=arguments.json)
     for file in found:
@@ -198,14 +199,14 @@ def run_embed(arguments: argparse.Namespace) -> int:
             arguments.dtype,
             recipe,
             open_folder(arguments.out).path,
-            arguments.read_as,
+            how,
         )
         _embed(plans, settings, arguments.scheduler, report)
     return report.close()
 
 
-def _planned(path: Path | PlaneFailed, read_as: ReadAs) -> FilePlan | PlaneFailed:
-    return path if isinstance(path, PlaneFailed) else plan(path, read_as)
+def _planned(path: Path | PlaneFailed, how: ReadOptions) -> FilePlan | PlaneFailed:
+    return path if isinstance(path, PlaneFailed) else plan(path, how)
 
 
 def _embed(
@@ -231,7 +232,7 @@ def _here(
         model = open_model(settings.model, settings.device, settings.dtype, bars)
     with closing(OpenFileCache()) as files:
         runner = TaskRunner(settings, model, files)
-        for task in tasks_of(plans, settings.read_as):
+        for task in tasks_of(plans, settings.how):
             if isinstance(task, PlaneTask):
                 meter.start(task.path.name, task.megapixels)
                 yield runner.attempt(task, meter.tile)
@@ -247,4 +248,4 @@ def _on_cluster(
     there = replace(settings, folder=settings.folder.resolve())
     with connected(scheduler, there) as cluster:
         meter.start(f"on {scheduler}", 0.0)
-        yield from cluster.run(tasks_of(plans, settings.read_as))
+        yield from cluster.run(tasks_of(plans, settings.how))

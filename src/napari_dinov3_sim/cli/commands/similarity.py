@@ -15,7 +15,7 @@ from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.output.results import Result
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
-from napari_dinov3_sim.cli.reading.images import ARRAY_SUFFIXES
+from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.reading.paths import InputPaths, the_match, without_repeats
 from napari_dinov3_sim.cli.terminal import ProgressBars, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
@@ -48,26 +48,47 @@ def clicked_plane(arguments: argparse.Namespace, plan: FilePlan) -> Clicked:
     UsageError
         It means none, or one that is not there, or the file has several and it names none.
     """
-    channels, layer = len(plan.layers), plan.layers[0]
+    layers = _clicked_image(plan)
+    first = plan.layers[layers[0]]
     channel, plane = arguments.channel, arguments.plane
     lacks = [
         option
         for option, value, count in (
-            ("--channel C", channel, channels),
-            (f"--plane {' '.join('IJKLMN'[: len(layer.leading)])}", plane, layer.planes),
+            ("--channel C", channel, len(layers)),
+            (f"--plane {' '.join('IJKLMN'[: len(first.leading)])}", plane, first.planes),
         )
         if value is None and count > 1
     ]
     if lacks:
         raise UsageError(
-            f"{plan.path} has {_planes(plan)}; name the one that is clicked with "
-            f"{' '.join(lacks)}, counted from 0{_colours(plan)}."
+            f"{plan.path} has {_planes(first, len(layers))}; name the one that is clicked with "
+            f"{' '.join(lacks)}, counted from 0{_colours(first, len(layers))}."
         )
-    return _channel(channel, plan), _position(plane, plan, layer)
+    number = _channel(channel, plan, layers)
+    return number, _position(plane, plan, plan.layers[number])
 
 
-def _planes(plan: FilePlan) -> str:
-    channels, layer = len(plan.layers), plan.layers[0]
+MOST_NAMED = 6
+"""Images of a file that are named in one line."""
+
+
+def _clicked_image(plan: FilePlan) -> list[int]:
+    """Return which layers are channels of the image that is clicked."""
+    images: dict[int | None, str] = {}
+    for layer in plan.layers:
+        images.setdefault(layer.series, layer.title)
+    if len(images) > 1:
+        names = [f"{number} {title}".strip() for number, title in images.items()]
+        more = len(names) - MOST_NAMED
+        named = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        raise UsageError(
+            f"{plan.path} has {len(images)} images ({named}); name the one that is clicked, such "
+            f"as {plan.path}:series={next(iter(images))}."
+        )
+    return list(range(len(plan.layers)))
+
+
+def _planes(layer: LayerPlan, channels: int) -> str:
     planes = f"{layer.planes} planes"
     if len(layer.full_leading) > 1:
         planes += f" ({' × '.join(map(str, layer.full_leading))})"
@@ -76,19 +97,17 @@ def _planes(plan: FilePlan) -> str:
     return f"{channels} channels" + (f" of {planes} each" if layer.planes > 1 else "")
 
 
-def _colours(plan: FilePlan) -> str:
-    is_array = plan.path.suffix.lower() in ARRAY_SUFFIXES and plan.path.is_file()
-    if is_array and plan.layers[0].leading in ((3,), (4,)):
-        return "; if they are the colours of one image, add --read-as rgb"
-    return ""
+def _colours(layer: LayerPlan, channels: int) -> str:
+    may_be = layer.leading in ((3,), (4,)) and channels == 1
+    return "; if they are the colours of one image, add --read-as rgb" if may_be else ""
 
 
-def _channel(channel: int | None, plan: FilePlan) -> int:
-    numbers = [layer.channel for layer in plan.layers]
+def _channel(channel: int | None, plan: FilePlan, layers: Sequence[int]) -> int:
+    numbers = [plan.layers[number].channel for number in layers]
     if channel is None:
-        return 0
+        return layers[0]
     if channel in numbers:
-        return numbers.index(channel)
+        return layers[numbers.index(channel)]
     there = f"has channels 0 to {len(numbers) - 1}" if len(numbers) > 1 else "has no channels"
     cure = "choose one of them" if len(numbers) > 1 else "leave --channel out"
     raise UsageError(f"--channel {channel}: {plan.path} {there} to choose from; {cure}.")
@@ -142,7 +161,7 @@ class Click:
     @classmethod
     def of(cls, arguments: argparse.Namespace, path: Path) -> Click:
         """Return it, or raise `UsageError` or `PointError` where there is no such place."""
-        file = inspect_file(path, arguments.read_as)
+        file = inspect_file(path, ReadOptions.of(arguments))
         plane = clicked_plane(arguments, file)
         points, negatives = _points(arguments.at), _points(arguments.negatives or ())
         check_points((*points, *negatives), file.layers[plane[0]].full_shape)

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
+from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
-from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.core.text import file_name_part, writable
+from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
 if TYPE_CHECKING:
@@ -110,6 +113,17 @@ def check_outputs_differ(query: Path, results: Iterable[Path]) -> None:
             )
 
 
+def check_nothing_is_replaced(outputs: Iterable[Path]) -> None:
+    """Raise `OutputError` if there already is a file of the name of a result."""
+    there = [output for output in outputs if output.exists() or output.is_symlink()]
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise OutputError(
+            f"{there[0]}{more} would be replaced; choose another folder with --out, or add "
+            "--overwrite."
+        )
+
+
 def _keys(path: Path) -> set[object]:
     """Return by what a file is known; case does not tell names apart on every file system."""
     resolved = path.resolve()
@@ -120,12 +134,43 @@ def _keys(path: Path) -> set[object]:
     return {resolved, (facts.st_dev, facts.st_ino)}
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """Return an RGB picture as PNG, quickly rather than as small as possible."""
+METRES = {
+    "picometer": 1e-12,
+    "angstrom": 1e-10,
+    "nanometer": 1e-9,
+    "micrometer": 1e-6,
+    "millimeter": 1e-3,
+    "centimeter": 1e-2,
+    "inch": 0.0254,
+    "meter": 1.0,
+}
+"""Units of length that a result carries."""
+
+
+def metres_of(pixel: PixelGrid) -> tuple[float, float] | None:
+    """Return height and width of a pixel in metres; None where they are not known."""
+    factor = METRES.get(pixel.unit)
+    return None if factor is None else (pixel.size[0] * factor, pixel.size[1] * factor)
+
+
+def encode_png(picture: NDArray[np.uint8], pixel: PixelGrid | None = None, step: int = 1) -> bytes:
+    """Return an RGB picture as PNG, quickly rather than as small as possible.
+
+    Parameters
+    ----------
+    picture : ndarray
+    pixel : PixelGrid, optional
+        Where the pixels of its image lie.
+    step : int, optional
+        How many of these pixels one of the picture spans.
+    """
     from PIL import Image
 
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", compress_level=FAST)
+    stream, options = io.BytesIO(), {}
+    size = None if pixel is None else metres_of(pixel)
+    if size is not None:
+        options["dpi"] = (0.0254 / (size[1] * step), 0.0254 / (size[0] * step))
+    Image.fromarray(picture).save(stream, "PNG", compress_level=FAST, **options)
     return stream.getvalue()
 
 
@@ -138,14 +183,24 @@ def encode_tif(values: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def write_map(path: Path, values: NDArray[Any], grid: PatchGrid) -> None:
-    """Write a number for each patch as a TIFF of the size of the image, which is never whole.
+def write_map(
+    path: Path,
+    values: NDArray[Any],
+    grid: PatchGrid,
+    pixel: PixelGrid = NO_GRID,
+    title: str = "",
+) -> None:
+    """Write a number for each patch as an OME-TIFF of the size of the image, which is never whole.
 
     Parameters
     ----------
     path : Path
     values : ndarray, shape (rows, columns)
     grid : PatchGrid
+    pixel : PixelGrid, optional
+        Where the pixels of the image lie.
+    title : str, optional
+        Name of its one channel.
     """
     import tifffile
 
@@ -165,7 +220,44 @@ def write_map(path: Path, values: NDArray[Any], grid: PatchGrid) -> None:
         rowsperstrip=step,
         compression="zlib",
         photometric="minisblack",
+        software=SOFTWARE,
+        ome=True,
+        metadata=_ome_metadata(path.name, pixel, title),
+        **_resolution(pixel),
     )
+
+
+OME_UNITS = {"picometer": "pm", "angstrom": "Å", "nanometer": "nm", "micrometer": "µm"}
+OME_UNITS |= {"millimeter": "mm", "centimeter": "cm", "inch": "in", "meter": "m"}
+OME_UNITS |= {"pixel": "pixel"}
+
+
+def _ome_metadata(name: str, pixel: PixelGrid, title: str) -> dict[str, Any]:
+    """Return what a map says of itself; its identifier is that of its name, so that it can be
+    made again.
+    """  # noqa: D205
+    about: dict[str, Any] = {
+        "axes": "YX",
+        "Name": writable(name),
+        "Channel": {"Name": [writable(title)]},
+        "UUID": f"urn:uuid:{uuid5(NAMESPACE_URL, writable(name))}",
+    }
+    unit = OME_UNITS.get(pixel.unit)
+    if unit is None or pixel == NO_GRID:
+        return about
+    (height, width), (y, x) = pixel.size, pixel.origin
+    about |= {"PhysicalSizeY": height, "PhysicalSizeX": width}
+    about |= {"PhysicalSizeYUnit": unit, "PhysicalSizeXUnit": unit}
+    place = {"PositionY": [y], "PositionX": [x], "PositionYUnit": [unit], "PositionXUnit": [unit]}
+    return about | {"Plane": place}
+
+
+def _resolution(pixel: PixelGrid) -> dict[str, Any]:
+    """Return the pixel size as the tags of TIFF have it, for programs that know no OME."""
+    size = metres_of(pixel)
+    if size is None:
+        return {}
+    return {"resolution": (0.01 / size[1], 0.01 / size[0]), "resolutionunit": "CENTIMETER"}
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"

@@ -224,24 +224,29 @@ class _Writer:
         }
         parts = zip(self.classes, self._parts, result.maps, strict=True)
         classes = [
-            {"class": class_name, **self._write_class(result, picture, one, f"{place.stem}{part}")}
+            {
+                "class": class_name,
+                **self._write_class(result, picture, one, f"{place.stem}{part}", class_name),
+            }
             for class_name, part, one in parts
         ]
         return PlaneReport(place, about, classes, self._write_together(result))
 
     def _write_class(
-        self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str
+        self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str, title: str
     ) -> dict[str, Any]:
         about = {
             **summarise(one, result.place),
-            "cosine": self._write_map(f"{stem}{COSINE}", one.cosine, one),
+            "cosine": self._write_map(f"{stem}{COSINE}", one.cosine, one, result.place, title),
             "heatmap": self._write_heatmap(f"{stem}{HEATMAP}", result, picture, one),
         }
-        return about | self._write_labels(one, result.place, stem)
+        return about | self._write_labels(one, result.place, stem, title)
 
-    def _write_map(self, name: str, values: NDArray[Any], one: SimilarityMap) -> str:
+    def _write_map(
+        self, name: str, values: NDArray[Any], one: SimilarityMap, place: SearchPlane, title: str
+    ) -> str:
         with self.folder.writing(name) as part:
-            write_map(part, values, one.grid)
+            write_map(part, values, one.grid, place.pixel, title)
         return str(self.folder.path / name)
 
     def _write_heatmap(
@@ -251,16 +256,18 @@ class _Writer:
         drawn = lay_heat(picture, one, self.limits, step)
         drawn = outline_patches(drawn, one.grid, result.points, OUTLINE, step)
         drawn = outline_patches(drawn, one.grid, result.negatives, NEGATIVE, step)
-        return str(self.folder.write(name, encode_png(drawn)))
+        return str(self.folder.write(name, encode_png(drawn, result.place.pixel, step)))
 
-    def _write_labels(self, one: SimilarityMap, place: SearchPlane, stem: str) -> dict[str, Any]:
+    def _write_labels(
+        self, one: SimilarityMap, place: SearchPlane, stem: str, title: str
+    ) -> dict[str, Any]:
         from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
         if self.wanted.threshold is None or self.level is None:
             return {}
         across, down = place.ratios
         labels = threshold_labels(one, self.level, self.wanted.min_area / (across * down))
-        path = self._write_map(f"{stem}{LABELS}", labels, one)
+        path = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
         return {"labels": path, "objects": int(labels.max())}
 
     def _write_together(self, result: Result) -> dict[str, str]:
@@ -270,7 +277,10 @@ class _Writer:
         if len(self.classes) > 1:
             level = None if self.wanted.threshold is None else self.level
             numbers = best_class(result.maps, level)
-            files["class_map"] = self._write_map(f"{stem}{CLASS_MAP}", numbers, result.maps[0])
+            title = ", ".join(f"{at} {name}" for at, name in enumerate(self.classes, start=1))
+            files["class_map"] = self._write_map(
+                f"{stem}{CLASS_MAP}", numbers, result.maps[0], result.place, title
+            )
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()
             files["peaks"] = str(self.folder.write(f"{stem}{PEAKS}", content))

@@ -1,4 +1,1 @@
-"""From a path to the images in it: files, folders, Zarr, axes and channels.
-
-May import `core/`, and of `cli/` only `errors.py` and `terminal.py`.
-"""
+"""From a path on the command line to layers of planes, with the reader that napari would use."""

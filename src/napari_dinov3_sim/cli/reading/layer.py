@@ -7,38 +7,70 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.errors import InputError
+from napari_dinov3_sim.cli.reading.paths import stem_of
 from napari_dinov3_sim.core.errors import ImageError
-from napari_dinov3_sim.core.images.levels import Position, embedded_position
+from napari_dinov3_sim.core.images.levels import Position, embedded_level, embedded_position
 from napari_dinov3_sim.core.images.scanning import stack_window
 from napari_dinov3_sim.core.images.sources import ArraySource, PixelSource
+from napari_dinov3_sim.readers.zarr_folders import check_plane_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.readers.image_layer import Calibration, ImageLayer
 
 
-MAX_PLANES = 2**18
-"""Planes of a file; a list of them, with their names and results, still takes little memory."""
-
-
-def ending(channel: int | None, position: Position, leading: tuple[int, ...]) -> str:
-    """Return what tells the planes of a file apart in file names, such as ``-c1-07``."""
-    channels = [] if channel is None else [f"c{channel}"]
+def ending(
+    series: int | None, channel: int | None, position: Position, leading: tuple[int, ...]
+) -> str:
+    """Return what tells the planes of a file apart in file names, such as ``-s0-c1-07``."""
+    channels = [] if series is None else [f"s{series}"]
+    channels += [] if channel is None else [f"c{channel}"]
     lengths = zip(position, leading, strict=True)
     digits = [f"{at:0{len(str(length - 1))}d}" for at, length in lengths]
     return "".join(f"-{part}" for part in (*channels, *digits))
 
 
-def check_plane_count(path: Path, leading: tuple[int, ...]) -> None:
-    """Raise `InputError` for more planes than are listed; the lengths of their axes are given."""
-    if math.prod(leading) > MAX_PLANES:
-        raise InputError(
-            f"{path} has {math.prod(leading)} planes, and at most {MAX_PLANES} of a file are "
-            "searched; write the planes you mean into a file of their own."
+@dataclass(frozen=True)
+class PixelGrid:
+    """Where the pixels of a plane lie.
+
+    Attributes
+    ----------
+    size : (height, width)
+        Of a pixel.
+    origin : (y, x)
+        Centre of the first one.
+    unit : str
+        As napari knows it; ``pixel`` where no size is known.
+    """
+
+    size: tuple[float, float] = (1.0, 1.0)
+    origin: tuple[float, float] = (0.0, 0.0)
+    unit: str = "pixel"
+
+    @classmethod
+    def of(cls, where: Calibration) -> PixelGrid:
+        """Return that of rows and columns."""
+        if len(where.scale) < 2 or where.units[-2] != where.units[-1]:
+            return cls()
+        (*_, down, across), (*_, y, x) = where.scale, where.translate
+        return cls((down, across), (y, x), where.units[-1])
+
+    def coarser(self, ratios: tuple[float, float]) -> PixelGrid:
+        """Return that of a level of which a pixel spans so many along rows and columns."""
+        size = (self.size[0] * ratios[0], self.size[1] * ratios[1])
+        y, x = (
+            at + (ratio - 1) / 2 * step
+            for at, ratio, step in zip(self.origin, ratios, self.size, strict=True)
         )
+        return PixelGrid(size, (y, x), self.unit)
+
+
+NO_GRID = PixelGrid()
+"""That of a file that says nothing of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,24 +86,51 @@ class Layer:
         Shape of the finest level, without channels of colour.
     rgb : bool
         Whether the last axis of `data` holds the channels of a colour.
-    channel : tuple of (axis, index) or None
-        For a file whose channels are layers of their own.
+    series, channel : int or None
+        Which image of the file, and which channel of it, where there are several.
     level, levels : int
         Which level is embedded, 0 the finest, and of how many.
+    title : str
+        What the file calls it.
+    pixel : PixelGrid
+        Where the pixels of the finest level lie.
     """
 
     path: Path
     data: Any = field(repr=False)
     shape: tuple[int, ...]
     rgb: bool = False
-    channel: tuple[int, int] | None = None
+    series: int | None = None
+    channel: int | None = None
     level: int = 0
     levels: int = 1
+    title: str = ""
+    pixel: PixelGrid = NO_GRID
+
+    @classmethod
+    def of(cls, path: Path, image: ImageLayer) -> Layer:
+        """Return the planes of an image of a file."""
+        ndim = len(image.axes)
+        number = embedded_level([tuple(level.shape[:ndim]) for level in image.levels])
+        return cls(
+            path,
+            image.levels[number],
+            image.shape,
+            image.rgb,
+            image.series,
+            image.channel,
+            number,
+            len(image.levels),
+            image.title,
+            PixelGrid.of(image.calibration),
+        )
 
     @property
     def name(self) -> str:
-        """The file, and the channel where it has several."""
-        return f"{self.path}" if self.channel is None else f"{self.path} channel {self.channel[1]}"
+        """The file, and the image and the channel where it has several."""
+        series = "" if self.series is None else f" image {self.series}"
+        channel = "" if self.channel is None else f" channel {self.channel}"
+        return f"{self.path}{series}{channel}"
 
     @property
     def level_shape(self) -> tuple[int, ...]:
@@ -89,22 +148,21 @@ class Layer:
         return math.prod(self.plane_shape) / 1e6
 
     @property
-    def _axes(self) -> list[int]:
-        fixed = None if self.channel is None else self.channel[0]
-        return [axis for axis in range(len(self.shape) - 2) if axis != fixed]
-
-    @property
     def leading(self) -> tuple[int, ...]:
         """Lengths of the axes before rows and columns, in the embedded level."""
-        return tuple(self.level_shape[axis] for axis in self._axes)
+        return self.level_shape[:-2]
 
     @property
     def full_leading(self) -> tuple[int, ...]:
         """Lengths of the axes before rows and columns, in the finest level."""
-        return tuple(self.shape[axis] for axis in self._axes)
+        return self.shape[:-2]
 
     def check(self) -> None:
         """Raise `ImageError` if there is no plane, too many, or none that can be embedded."""
+        if len(self.shape) < 2:
+            raise ImageError(
+                f"An array of shape {self.shape} is no image; give one plane or more."
+            )
         if 0 in self.leading:
             raise ImageError(f"A stack of shape {self.shape} has no planes; write it again.")
         check_plane_count(self.path, self.full_leading)
@@ -116,11 +174,8 @@ class Layer:
 
     def plane(self, position: Position) -> ArraySource:
         """Return one plane, unread."""
-        at = dict(zip(self._axes, position, strict=True))
-        if self.channel is not None:
-            at.update([self.channel])
-        index = [at.get(axis, slice(None)) for axis in range(len(self.shape))]
-        return ArraySource(self.data, tuple(index), self.rgb, self.name)
+        index: tuple[int | slice, ...] = (*position, slice(None), slice(None))
+        return ArraySource(self.data, index, self.rgb, self.name)
 
     def window(self) -> IntensityWindow | None:
         """Return the window of all planes, sampled where the session samples a layer."""
@@ -133,5 +188,5 @@ class Layer:
 
     def label(self, position: Position) -> str:
         """Return by what a person recognises a plane in a file name."""
-        channel = None if self.channel is None else self.channel[1]
-        return f"{self.path.stem}{ending(channel, position, self.leading)}"
+        where = ending(self.series, self.channel, position, self.leading)
+        return f"{stem_of(self.path)}{where}"

@@ -3,23 +3,67 @@
 from __future__ import annotations
 
 import glob
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_dinov3_sim.cli.errors import InputError, SeveralErrors, UsageError
-from napari_dinov3_sim.cli.reading.zarr_files import is_zarr
+from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist
+from napari_dinov3_sim.readers.errors import InputError
+from napari_dinov3_sim.readers.reader import format_of
+from napari_dinov3_sim.readers.zarr_folders import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
+_SERIES = re.compile(r"(?P<file>.+):series=(?P<number>\d+)")
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.I)
+
+
+def image_path(text: str) -> Path:
+    """Return what the command line names as an image.
+
+    Raises
+    ------
+    UsageError
+        An address, of which a path would lose a slash.
+    """
+    if _ADDRESS.match(text) and not Path(text).exists():
+        raise UsageError(
+            f"{text} is an address, and only files of this computer are read; download it first, "
+            "and name the file."
+        )
+    return Path(text)
+
+
+def split_series(path: Path) -> tuple[Path, int | None]:
+    """Return a file, and which of its images is meant by ``:series=`` behind it.
+
+    Examples
+    --------
+    >>> split_series(Path("slide.ome.tif:series=2"))[1]
+    2
+    """
+    found = _SERIES.fullmatch(str(path))
+    if found is None or path.exists():
+        return path, None
+    return Path(found["file"]), int(found["number"])
+
+
+def stem_of(path: Path) -> str:
+    """Return by what the results of a file are called."""
+    return split_series(path)[0].stem
+
+
 def matching(name: Path) -> list[Path]:
     """Return the files that a name means; with ``*``, ``?`` or ``[`` it is a pattern.
 
-    Folders that match a pattern are left out unless they are Zarr.
+    A folder means the images in it; folders that match a pattern are left out unless they are
+    Zarr.
 
     Raises
     ------
@@ -27,6 +71,8 @@ def matching(name: Path) -> list[Path]:
         Nothing matches.
     """
     with _looking_for(name):
+        if name.is_dir() and not is_zarr(name) and name.suffix != ".zarr":
+            return _images_in(name)
         if name.exists() or not glob.has_magic(str(name)):
             return [name]
     found = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
@@ -36,8 +82,23 @@ def matching(name: Path) -> list[Path]:
     return matches
 
 
+def _images_in(folder: Path) -> list[Path]:
+    """Return the files of a folder that are images by their content, in the order of numbers."""
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    images = [path for path in found if is_zarr(path) or (path.is_file() and format_of(path))]
+    if not images:
+        raise InputError(f"{folder} is a folder without images; name the files that you mean.")
+    return sorted(images, key=_by_numbers)
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
 def check_there(path: Path) -> None:
     """Raise `InputError` unless there is a file, or a Zarr folder, of this name."""
+    path, _ = split_series(path)
     with _looking_for(path):
         is_folder, exists = path.is_dir() and not is_zarr(path), path.exists()
     if is_folder:

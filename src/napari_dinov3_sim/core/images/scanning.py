@@ -186,7 +186,9 @@ class _Digest:
     """
 
     def __init__(self, source: PixelSource) -> None:
-        head = repr((source.shape, source.channels, source.dtype.str)).encode()
+        # In the byte order of the machine: a file and an array of it are one image.
+        dtype = source.dtype.newbyteorder("=")
+        head = repr((source.shape, source.channels, dtype.str)).encode()
         self._whole = hashlib.sha256(head)
         self._at = slice(0, 0)
         self._rows: list[Any] = []
@@ -211,7 +213,11 @@ class _Digest:
 
 
 def _packed(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return long doubles as pairs of doubles: what pads them in memory may be anything."""
+    """Return pixels in the byte order of the machine, and long doubles as pairs of doubles.
+
+    What pads those in memory may be anything.
+    """
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if not np.isdtype(pixels.dtype, "real floating") or pixels.dtype.itemsize <= 8:
         return pixels
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,0 +1,95 @@
+"""The reader: which function opens a path, by its content."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dinov3_sim.readers.errors import InputError, reading
+from napari_dinov3_sim.readers.numpy_files import open_npy
+from napari_dinov3_sim.readers.pictures import is_picture, open_picture
+from napari_dinov3_sim.readers.tiff import open_tiff
+from napari_dinov3_sim.readers.zarr_folders import is_zarr, open_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_dinov3_sim.readers.axes import ReadAs
+    from napari_dinov3_sim.readers.image_layer import ImageFile
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NPY = b"\x93NUMPY"
+
+
+def format_of(path: Path) -> str | None:
+    """Return which function opens a path, by what it begins with; None for no one."""
+    if path.is_dir():
+        return "zarr" if is_zarr(path) else None
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(_TIFF):
+        return "tiff"
+    if start.startswith(_NPY):
+        return "npy"
+    return "picture" if is_picture(path) else None
+
+
+def open_image_file(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
+    """Open the images of a path; their pixels are read where they are needed.
+
+    Parameters
+    ----------
+    path : Path
+    read_as : {'auto', 'rgb', 'stack', 'channels'}
+        What the planes are, where the file does not say it.
+    stack : ExitStack
+        Closes what has to stay open until the pixels have been read.
+
+    Raises
+    ------
+    InputError
+        It cannot be read; the message names the file and the cure.
+    """
+    with reading(path):
+        if not path.is_dir() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
+        file_format = format_of(path)
+        if file_format == "zarr":
+            return open_zarr(path, read_as)
+        if file_format == "tiff":
+            return open_tiff(path, read_as, stack)
+        if file_format == "npy":
+            return open_npy(path, read_as, stack)
+        if file_format == "picture":
+            return open_picture(path)
+        raise ValueError("its content is none of a format that is known")
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
+    """Return a function that reads a path for napari, or None where another reader should.
+
+    Parameters
+    ----------
+    path : str or list of str
+        Several are a stack, which napari's own reader makes.
+    """
+    if not isinstance(path, str):
+        return None
+    found = Path(path)
+    try:
+        file_format = format_of(found)
+    except OSError:  # another reader, or napari, says why
+        return None
+    return None if file_format is None else read_layers
+
+
+def read_layers(path: str | list[str]) -> list[LayerTuple]:
+    """Return the layers of a path as napari adds them; the file stays open while they are."""
+    where = Path(str(path))
+    file = open_image_file(where, "auto", ExitStack())
+    stem = re.sub(r"(\.ome)?\.[^.]*$", "", where.name) or where.name
+    return [layer.as_tuple(stem) for layer in file.layers]
