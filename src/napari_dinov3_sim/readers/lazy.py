@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
@@ -41,13 +42,40 @@ class Readable(Protocol):
         """Read a region."""
 
 
-def as_dask(data: Readable, chunks: tuple[int, ...]) -> Any:
-    """Return a dask array that reads `data` chunk by chunk; nothing is read yet."""
+class OpenFiles(ExitStack):
+    """The files that lazy arrays read from; closed when the last of these is gone."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Kept:
+    """What is read, and the files that have to stay open for it."""
+
+    def __init__(self, data: Readable, files: OpenFiles) -> None:
+        self.shape, self.dtype, self.ndim = data.shape, data.dtype, len(data.shape)
+        self._data, self._files = data, files
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return self._data[index]
+
+
+def as_dask(data: Readable, chunks: tuple[int, ...], files: OpenFiles) -> Any:
+    """Return a dask array that reads `data` chunk by chunk; nothing is read yet.
+
+    Parameters
+    ----------
+    data : Readable
+    chunks : tuple of int
+        At most so long.
+    files : OpenFiles
+        Kept as long as the array is.
+    """
     import dask.array as da
 
     from_array: Any = da.from_array
     return from_array(
-        data,
+        _Kept(data, files),
         chunks=tuple(min(n, max(size, 1)) for n, size in zip(chunks, data.shape, strict=True)),
         name=f"file-{uuid4()}",  # else dask would hash the object
         asarray=True,

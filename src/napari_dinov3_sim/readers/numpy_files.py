@@ -10,10 +10,9 @@ from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import check_dtype
 from napari_dinov3_sim.readers.axes import parts_of_array
 from napari_dinov3_sim.readers.image_layer import ImageFile, ImageLayer, is_colour
-from napari_dinov3_sim.readers.lazy import MappedArray, as_dask, chunks_of_planes
+from napari_dinov3_sim.readers.lazy import MappedArray, OpenFiles, as_dask, chunks_of_planes
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.readers.axes import ReadAs
 
 
-def open_npy(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
+def open_npy(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
     """Open a file of one array, mapped; pickles are never read."""
-    file = stack.enter_context(path.open("rb"))
+    file = files.enter_context(path.open("rb"))
     # Not numpy.load, which would open an archive or a pickle under the name of an array.
     version = np.lib.format.read_magic(file)
     read_header = (
@@ -45,7 +44,7 @@ def open_npy(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
     mapped = mapped.reshape(squeezed(shape))
     behind = 2 if is_colour(mapped.shape) else 1
     chunks = chunks_of_planes(mapped.shape, dtype.itemsize, behind) if mapped.ndim > 1 else shape
-    data = as_dask(MappedArray.of(file, mapped), chunks)
+    data = as_dask(MappedArray.of(file, mapped), chunks, files)
     parts, note = parts_of_array(ImageLayer.of(data, rgb=False), read_as)
     return ImageFile(tuple(parts), (note,) if note else ())
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_dinov3_sim.readers.errors import reading
 from napari_dinov3_sim.readers.image_layer import ImageFile, ImageLayer
-from napari_dinov3_sim.readers.lazy import PagedArray, as_dask
+from napari_dinov3_sim.readers.lazy import OpenFiles, PagedArray, as_dask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def open_picture(path: Path) -> ImageFile:
             return form.decode(path, number)
 
     array = PagedArray(leading, form.shape, form.dtype, decode)
-    data = as_dask(array, (*(1,) * len(leading), *form.shape))
+    data = as_dask(array, (*(1,) * len(leading), *form.shape), OpenFiles())
     return ImageFile((ImageLayer.of(data, len(form.shape) == 3),))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.readers.errors import InputError, reading
+from napari_dinov3_sim.readers.lazy import OpenFiles
 from napari_dinov3_sim.readers.numpy_files import open_npy
 from napari_dinov3_sim.readers.pictures import is_picture, open_picture
 from napari_dinov3_sim.readers.tiff import open_tiff
@@ -38,7 +38,7 @@ def format_of(path: Path) -> str | None:
     return "picture" if is_picture(path) else None
 
 
-def open_image_file(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
+def open_image_file(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
     """Open the images of a path; their pixels are read where they are needed.
 
     Parameters
@@ -46,8 +46,8 @@ def open_image_file(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
     path : Path
     read_as : {'auto', 'rgb', 'stack', 'channels'}
         What the planes are, where the file does not say it.
-    stack : ExitStack
-        Closes what has to stay open until the pixels have been read.
+    files : OpenFiles
+        What has to stay open until the pixels have been read.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def open_image_file(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
         if file_format == "zarr":
             return open_zarr(path, read_as)
         if file_format == "tiff":
-            return open_tiff(path, read_as, stack)
+            return open_tiff(path, read_as, files)
         if file_format == "npy":
-            return open_npy(path, read_as, stack)
+            return open_npy(path, read_as, files)
         if file_format == "picture":
             return open_picture(path)
         raise ValueError("its content is none of a format that is known")
@@ -90,6 +90,6 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
 def read_layers(path: str | list[str]) -> list[LayerTuple]:
     """Return the layers of a path as napari adds them; the file stays open while they are."""
     where = Path(str(path))
-    file = open_image_file(where, "auto", ExitStack())
+    file = open_image_file(where, "auto", OpenFiles())
     stem = re.sub(r"(\.ome)?\.[^.]*$", "", where.name) or where.name
     return [layer.as_tuple(stem) for layer in file.layers]

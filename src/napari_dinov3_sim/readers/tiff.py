@@ -22,6 +22,7 @@ from napari_dinov3_sim.readers.errors import InputError, unreadable
 from napari_dinov3_sim.readers.image_layer import Calibration, ImageFile, ImageLayer
 from napari_dinov3_sim.readers.lazy import (
     MappedArray,
+    OpenFiles,
     PagedArray,
     as_dask,
     chunks_of_planes,
@@ -31,7 +32,6 @@ from napari_dinov3_sim.readers.tiff_metadata import SeriesMetadata, metadata_of_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import ExitStack
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -56,17 +56,17 @@ NOT_IMAGES = ("thumbnail", "label", "macro", "label image", "macro image", "map"
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def open_tiff(path: Path, read_as: ReadAs, stack: ExitStack) -> ImageFile:
+def open_tiff(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
     """Open the images of a TIFF file; its pixels are read later."""
     from tifffile import TiffFile
 
-    tiff = stack.enter_context(TiffFile(path))
+    tiff = files.enter_context(TiffFile(path))
     found = _images(path, tiff)
     layers: list[ImageLayer] = []
     notes: list[str] = []
     for number, one in enumerate(found):
         series = None if len(found) == 1 else number
-        parts, note = _Series(path, tiff, one, stack).parts(read_as)
+        parts, note = _Series(path, tiff, one, files).parts(read_as)
         title = one.metadata.name if series is not None else ""
         for part in parts:
             named = " ".join(text for text in (title, part.title) if text)
@@ -179,7 +179,7 @@ class _Series:
     path: Path
     tiff: Any
     image: _Image
-    stack: ExitStack
+    files: OpenFiles
 
     @property
     def _page(self) -> Any:
@@ -244,20 +244,20 @@ class _Series:
         dtype = np.dtype(series.dtype)
         if series.dataoffset is not None and series.pages[0].parent is self.tiff:
             stored = dtype.newbyteorder(self.tiff.byteorder)
-            file = self.stack.enter_context(self.path.open("rb"))
+            file = self.files.enter_context(self.path.open("rb"))
             mapped = np.memmap(file, stored, "r", series.dataoffset, shape)
             array = MappedArray.of(file, mapped)
-            return as_dask(array, chunks_of_planes(shape, dtype.itemsize, behind))
+            return as_dask(array, chunks_of_planes(shape, dtype.itemsize, behind), self.files)
         if _needs_pillow(page):
             return self._by_pillow(series)
         leading = shape[: len(shape) - len(page.shape)]
         if math.prod(leading) != len(series.pages):
             whole = PagedArray((), shape, dtype, lambda _: np.asarray(series.asarray()))
-            return as_dask(whole, shape)
+            return as_dask(whole, shape, self.files)
         if page.is_tiled:
             return self._tiled(series, dtype)
         pages = PagedArray(leading, page.shape, dtype, lambda n: self._decoded(series, n))
-        return as_dask(pages, (*(1,) * len(leading), *page.shape))
+        return as_dask(pages, (*(1,) * len(leading), *page.shape), self.files)
 
     def _check(self, series: Any, page: Any) -> None:
         """Raise ValueError for a TIFF that promises more pixels than its bytes can hold."""
@@ -282,10 +282,10 @@ class _Series:
     def _tiled(self, series: Any, dtype: np.dtype[Any]) -> Any:
         import zarr
 
-        store = self.stack.enter_context(series.aszarr(level=0))
+        store = self.files.enter_context(series.aszarr(level=0))
         array = _TiledArray(self.path, series, zarr.open_array(store, mode="r"), dtype)
         columns = array.ndim - _axes_behind_rows(series)
-        return as_dask(array, grouped(array.tiles, (columns - 1, columns)))
+        return as_dask(array, grouped(array.tiles, (columns - 1, columns)), self.files)
 
     def _by_pillow(self, series: Any) -> Any:
         """Return pages in colours that tifffile leaves as they are stored."""
@@ -302,7 +302,7 @@ class _Series:
         shape = (page.imagelength, page.imagewidth, 3)
         leading = series.shape[: len(series.shape) - len(page.shape)]
         array = PagedArray(leading, shape, np.dtype(np.uint8), decode)
-        return as_dask(array, (*(1,) * len(leading), *shape))
+        return as_dask(array, (*(1,) * len(leading), *shape), self.files)
 
 
 class _TiledArray:

@@ -14,7 +14,7 @@ from napari_dinov3_sim.core.images.intensity import check_shape
 from napari_dinov3_sim.readers.axes import Parts, channels_of, parts_of_array
 from napari_dinov3_sim.readers.errors import InputError, brief
 from napari_dinov3_sim.readers.image_layer import Calibration, ImageFile, ImageLayer
-from napari_dinov3_sim.readers.lazy import as_dask, grouped
+from napari_dinov3_sim.readers.lazy import OpenFiles, as_dask, grouped
 from napari_dinov3_sim.readers.tiff_metadata import unit_of
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _channel_names(about: Mapping[str, Any]) -> tuple[str, ...]:
 def _as_dask(array: Any) -> Any:
     chunks = tuple(int(n) for n in array.shards or array.chunks)
     last = array.ndim - (2 if array.shape[-1] in (3, 4) and array.ndim > 2 else 1)
-    return as_dask(_ZarrArray(array), grouped(chunks, (last - 1, last)))
+    return as_dask(_ZarrArray(array), grouped(chunks, (last - 1, last)), OpenFiles())
 
 
 class _ZarrArray:

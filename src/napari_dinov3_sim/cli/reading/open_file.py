@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.reading.paths import check_there, split_series
 from napari_dinov3_sim.cli.reading.plugins import OWN, plugin_of, read_by_plugin
 from napari_dinov3_sim.readers.errors import InputError, reading
+from napari_dinov3_sim.readers.lazy import OpenFiles
 from napari_dinov3_sim.readers.reader import open_image_file
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class OpenFile:
     """
 
     def __init__(self, path: Path, how: ReadOptions | None = None) -> None:
-        self._stack, self._how = ExitStack(), how or ReadOptions()
+        self._files, self._how = OpenFiles(), how or ReadOptions()
         self.notes: tuple[str, ...] = ()
         try:
             check_there(path)
@@ -57,7 +57,7 @@ class OpenFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._stack.close()
+        self._files.close()
 
     def __enter__(self) -> OpenFile:
         return self
@@ -70,7 +70,7 @@ class OpenFile:
             plugin, note = plugin_of(path, self._how.reader)
         self.notes = (note,) if note else ()
         if plugin == OWN:
-            file = open_image_file(path, self._how.read_as, self._stack)
+            file = open_image_file(path, self._how.read_as, self._files)
             self.notes += file.notes
             return list(file.layers)
         images = read_by_plugin(path, plugin)
