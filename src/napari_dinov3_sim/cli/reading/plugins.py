@@ -44,11 +44,15 @@ CURES = {
 
 def cure_of_format(path: Path) -> str:
     """Say what to do about a file that nothing here reads."""
+    package = _cure_by_suffix(path)
+    if package is None:
+        return "save it as PNG, JPEG, TIFF or .npy"
+    return f"install a reader with `pip install {package}`, or save it as TIFF"
+
+
+def _cure_by_suffix(path: Path) -> str | None:
     name = path.name.lower()
-    for suffix, package in CURES.items():
-        if name.endswith(suffix):
-            return f"install a reader with `pip install {package}`, or save it as TIFF"
-    return "save it as PNG, JPEG, TIFF or .npy"
+    return next((package for end, package in CURES.items() if name.endswith(end)), None)
 
 
 def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
@@ -74,7 +78,10 @@ def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
     users = [name for name in names if name not in (OWN, NAPARI)]
     if users:
         return _preferred(path, users, names)
-    if OWN in names or format_of(path) is not None:
+    # A suffix that nothing claims but a plugin that is not installed: what it begins with may be
+    # a picture, as that of a MIRAX slide is, and not the image.
+    is_for_others = not names and _cure_by_suffix(path) is not None
+    if OWN in names or (not is_for_others and format_of(path) is not None):
         return OWN, ""
     if NAPARI in names:
         return NAPARI, ""
