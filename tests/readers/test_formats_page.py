@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
@@ -198,6 +199,7 @@ def test_no_row_is_left_out():
     assert set(FILES) == set(READ)
 
 
+@pytest.mark.filterwarnings("ignore")  # napari's own reader leaves files open
 @pytest.mark.parametrize(("suffix", "install"), PLUGINS)
 def test_a_format_that_needs_a_plugin_says_which(tmp_path, suffix, install):
     path = tmp_path / f"a{suffix}"
@@ -207,3 +209,5 @@ def test_a_format_that_needs_a_plugin_says_which(tmp_path, suffix, install):
     assert f"`{install}`" in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    del caught
+    gc.collect()

@@ -42,6 +42,10 @@ CURES = {
 """What reads a format that neither this package nor napari does, by its suffix."""
 
 
+NEVER_BY_NAPARI = (".h5", ".hdf5", ".hdf")
+"""Suffixes that napari's own reader claims, for which it has nothing."""
+
+
 def cure_of_format(path: Path) -> str:
     """Say what to do about a file that nothing here reads."""
     package = _cure_by_suffix(path)
@@ -83,7 +87,7 @@ def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
     is_for_others = not names and _cure_by_suffix(path) is not None
     if OWN in names or (not is_for_others and format_of(path) is not None):
         return OWN, ""
-    if NAPARI in names:
+    if NAPARI in names and not path.name.lower().endswith(NEVER_BY_NAPARI):
         return NAPARI, ""
     raise InputError(
         f"{path} is not an image that can be read (no reader knows such files); "
