@@ -143,8 +143,8 @@ def parts_of_samples(layer: ImageLayer, samples: Samples, read_as: ReadAs) -> Pa
 
 
 def as_stack(layer: ImageLayer, axis: int) -> ImageLayer:
-    """Return a layer with one axis before all others, as one of planes."""
-    if axis == 0:
+    """Return a layer with an axis that lies behind rows and columns before all others."""
+    if axis < len(layer.axes) - 1:
         return layer
     order = (axis, *(number for number in range(len(layer.axes)) if number != axis))
     return reordered(layer, order)

@@ -42,9 +42,11 @@ _lock = threading.RLock()
 
 def is_picture(path: Path) -> bool:
     """Whether Pillow knows the format of a file."""
+    from PIL.ImageFile import StubImageFile
+
     try:
-        with _opened(path):
-            return True
+        with _opened(path) as picture:  # of some formats, such as HDF5, it knows no more
+            return not isinstance(picture, StubImageFile)
     except Exception:  # what is not known and what is damaged fail in many ways
         return _begins(path).startswith((_PNG, *_JPEG2000))
 

@@ -23,6 +23,7 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
+_DICOM = b"DICM"
 
 
 def format_of(path: Path) -> str | None:
@@ -30,7 +31,9 @@ def format_of(path: Path) -> str | None:
     if path.is_dir():
         return "zarr" if is_zarr(path) else None
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(132)
+    if start[128:] == _DICOM:  # which may begin as TIFF does
+        return None
     if start.startswith(_TIFF):
         return "tiff"
     if start.startswith(_NPY):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.readers.errors import InputError, brief
@@ -42,8 +44,10 @@ CURES = {
 """What reads a format that neither this package nor napari does, by its suffix."""
 
 
-NEVER_BY_NAPARI = (".h5", ".hdf5", ".hdf")
-"""Suffixes that napari's own reader claims, for which it has nothing."""
+NEVER_BY_NAPARI = (".h5", ".hdf5", ".hdf", ".dcm", ".dicom")
+"""Suffixes that napari's own reader claims, and for which it has nothing, or, of DICOM, reads
+other files of the folder with the one that is named.
+"""
 
 
 def cure_of_format(path: Path) -> str:
@@ -131,7 +135,8 @@ def read_by_plugin(path: Path, plugin: str) -> list[ImageLayer]:
     from npe2.io_utils import read_get_reader
 
     try:
-        with warnings.catch_warnings():
+        # What they print would stand among the results.
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # of other packages, which are no news to the user
             found, _ = read_get_reader([str(path)], plugin_name=plugin, stack=False)
             layers = [one for entry in found for one in _layers_of(entry)]
