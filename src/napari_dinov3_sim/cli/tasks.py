@@ -193,7 +193,10 @@ def _runner(settings: EmbedSettings) -> TaskRunner:
 
 def run_on_worker(task: PlaneTask, settings: EmbedSettings) -> PlaneDone | PlaneFailed:
     """Embed a plane on a cluster's worker, whose process loads the model once."""
-    with _one_at_a_time:
+    import dask
+
+    # A worker would else give the reading of a region to the cluster, and open files cannot go.
+    with _one_at_a_time, dask.config.set(scheduler="threads"):
         try:
             runner = _runner(settings)
         except SimilarityError as error:

@@ -99,11 +99,23 @@ def channels_of(layer: ImageLayer, axis: int, titles: Sequence[str] = ()) -> Par
     count = int(layer.levels[0].shape[axis])
     if count == 1:
         return [layer.at(axis, 0)], ""
+    colours = _OF_TWO if count == 2 else _OF_MORE
     found = [
-        layer.at(axis, number, channel=number, title=_title(layer, number, titles))
+        layer.at(
+            axis,
+            number,
+            channel=number,
+            title=_title(layer, number, titles),
+            colormap=layer.colormap or colours[number % len(colours)],
+        )
         for number in range(count)
     ]
     return found, channels_doubt(count)
+
+
+_OF_TWO = ("magenta", "green")
+_OF_MORE = ("cyan", "yellow", "magenta", "red", "green", "blue")
+"""Colormaps of channels, as napari chooses them for channels that it splits."""
 
 
 def _title(layer: ImageLayer, number: int, titles: Sequence[str]) -> str:
