@@ -16,6 +16,7 @@ from npe2 import PluginManager
 from PIL import Image
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.readers.reader import get_reader
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 from .searched import OPTIONS, cosine
@@ -327,3 +328,10 @@ def test_a_reader_can_be_chosen(cli, spots):
     line = cli("embed", "a.tif", "--reader", "napari-nothing", *options).err.splitlines()[0]
     assert "cannot be read with napari-nothing, which is not installed" in line
     assert "choose with --reader one of napari, napari-dinov3-sim" in line
+
+
+def test_a_folder_opens_its_images(folder):
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    assert [layer.name for layer in shown(folder)] == ["gray", "rgb", "rgba"]
+    (folder / "empty").mkdir()
+    assert get_reader(str(folder / "empty")) is None

@@ -87,7 +87,27 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
         file_format = format_of(found)
     except OSError:  # another reader, or napari, says why
         return None
+    if found.is_dir() and file_format is None:
+        return read_folder if images_in(found) else None
     return None if file_format is None else read_layers
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the files of a folder that are images by their content, in the order of numbers."""
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    images = [path for path in found if is_zarr(path) or (path.is_file() and format_of(path))]
+    return sorted(images, key=_by_numbers)
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def read_folder(path: str | list[str]) -> list[LayerTuple]:
+    """Return the layers of all images in a folder."""
+    images = images_in(Path(str(path)))
+    return [layer for image in images for layer in read_layers(str(image))]
 
 
 def read_layers(path: str | list[str]) -> list[LayerTuple]:

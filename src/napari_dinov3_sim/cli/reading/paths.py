@@ -12,7 +12,7 @@ from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist
 from napari_dinov3_sim.readers.errors import InputError
-from napari_dinov3_sim.readers.reader import format_of
+from napari_dinov3_sim.readers.reader import images_in
 from napari_dinov3_sim.readers.zarr_folders import is_zarr
 
 if TYPE_CHECKING:
@@ -72,7 +72,12 @@ def matching(name: Path) -> list[Path]:
     """
     with _looking_for(name):
         if name.is_dir() and not is_zarr(name) and name.suffix != ".zarr":
-            return _images_in(name)
+            images = images_in(name)
+            if not images:
+                raise InputError(
+                    f"{name} is a folder without images; name the files that you mean."
+                )
+            return images
         if name.exists() or not glob.has_magic(str(name)):
             return [name]
     found = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
@@ -80,20 +85,6 @@ def matching(name: Path) -> list[Path]:
     if not matches:
         raise InputError(f"No image matches {name}; check the spelling and the folder.")
     return matches
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """Return the files of a folder that are images by their content, in the order of numbers."""
-    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    images = [path for path in found if is_zarr(path) or (path.is_file() and format_of(path))]
-    if not images:
-        raise InputError(f"{folder} is a folder without images; name the files that you mean.")
-    return sorted(images, key=_by_numbers)
-
-
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def check_there(path: Path) -> None:
