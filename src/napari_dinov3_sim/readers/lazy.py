@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -45,16 +46,29 @@ class Readable(Protocol):
 class OpenFiles(ExitStack):
     """The files that lazy arrays read from; closed when the last of these is gone."""
 
-    def __del__(self) -> None:
-        self.close()
+    _user: weakref.ref[_User] | None = None
+
+    def user(self) -> _User:
+        """Return what each array holds, so that the files stay open."""
+        found = None if self._user is None else self._user()
+        if found is None:
+            found = _User()
+            self._user = weakref.ref(found)
+            # Held from outside: in a circle that is collected, files would be closed unasked.
+            weakref.finalize(found, self.close)
+        return found
+
+
+class _User:
+    """Lives as long as an array does that reads from files."""
 
 
 class _Kept:
-    """What is read, and the files that have to stay open for it."""
+    """What is read, and what keeps its files open."""
 
     def __init__(self, data: Readable, files: OpenFiles) -> None:
         self.shape, self.dtype, self.ndim = data.shape, data.dtype, len(data.shape)
-        self._data, self._files = data, files
+        self._data, self._user = data, files.user()
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         return self._data[index]

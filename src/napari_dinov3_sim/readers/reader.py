@@ -113,6 +113,11 @@ def read_folder(path: str | list[str]) -> list[LayerTuple]:
 def read_layers(path: str | list[str]) -> list[LayerTuple]:
     """Return the layers of a path as napari adds them; the file stays open while they are."""
     where = Path(str(path))
-    file = open_image_file(where, "auto", OpenFiles())
+    files = OpenFiles()
+    try:
+        file = open_image_file(where, "auto", files)
+    except BaseException:
+        files.close()
+        raise
     stem = re.sub(r"(\.ome)?\.[^.]*$", "", where.name) or where.name
     return [layer.as_tuple(stem) for layer in file.layers]
