@@ -13,6 +13,11 @@ from napari_dinov3_sim.core.search.thresholds import histogram, otsu_threshold, 
 from ..states import map_of
 
 
+def test_scores_that_differ_by_rounding_alone_have_no_two_classes():
+    noise = np.float32(0.5) + np.arange(64, dtype=np.float32).reshape(8, 8) * np.float32(6e-8)
+    assert otsu_threshold([map_of(noise)]) == pytest.approx(0.5, abs=1e-6)
+
+
 def test_otsu_parts_two_humps_over_all_maps():
     rng = np.random.default_rng(0)
     low, high = rng.normal(0.1, 0.03, (20, 20)), rng.normal(0.7, 0.03, (9, 9))

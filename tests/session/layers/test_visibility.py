@@ -141,6 +141,14 @@ def test_a_hidden_class_stays_hidden_under_its_new_name(session, image, two):
     assert "a" not in session.classes
 
 
+def test_a_class_that_takes_the_name_of_a_hidden_one_is_shown(session, image, two):
+    session.set_class_visible("a", False)
+    session.rename_class("b", "a")
+    session.wait()
+    assert session.hidden_classes == set()
+    assert visible(session.heatmaps_of("a").values()) == [True]
+
+
 # -- colours ---------------------------------------------------------------------------------
 
 

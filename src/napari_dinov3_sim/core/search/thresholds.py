@@ -30,6 +30,10 @@ TRUST = 5
 """From so many positives and as many negatives on, their curve counts more than the start."""
 
 
+ROUNDING = 1e-4
+"""Of scores in single precision, with room for the 256 bins of a histogram between them."""
+
+
 def otsu_threshold(maps: Sequence[SimilarityMap]) -> float:
     """Return one threshold for several maps by Otsu's method.
 
@@ -48,7 +52,10 @@ def otsu_threshold(maps: Sequence[SimilarityMap]) -> float:
     """
     from skimage.filters import threshold_otsu
 
-    return float(threshold_otsu(_scores(maps)))
+    scores = _scores(maps)
+    least = float(scores.min())
+    # What differs by no more than rounding has no two classes, nor bins to count it in.
+    return least if scores.max() - least < ROUNDING else float(threshold_otsu(scores))
 
 
 def automatic_threshold(

@@ -71,12 +71,11 @@ class Overlays:
         self._redraw_contours()
 
     def rename_class(self, old: str, new: str) -> None:
-        """Give what is shown of a class to another; one that was hidden stays so."""
+        """Give what is shown of a class to another, which is hidden if the first one was."""
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
-        if old in hidden:
-            self.hide_classes(hidden - {old} | {new})
+        self.hide_classes(hidden - {old, new} | ({new} if old in hidden else set()))
 
     def recolour(self) -> None:
         """Draw each class in the colour it has now."""
