@@ -9,14 +9,15 @@ with 1 if any run failed.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 
-PATIENCE = 120.0
-"""Seconds that a run may take."""
+PATIENCE = 300.0
+"""Seconds that a run may take: on a busy machine the imports alone take half a minute."""
 
 
 def main() -> int:
@@ -59,6 +60,7 @@ def run_child(qt: str) -> str:
 
 def click_once() -> None:
     """Open the dock on an image, click on it, and wait for a heatmap that is drawn."""
+    faulthandler.dump_traceback_later(PATIENCE - 20, exit=True)  # where it stands still
     import napari
     import numpy as np
     from napari.layers import Image
