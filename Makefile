@@ -1,9 +1,11 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types manifest docs package bench screenshots constraints clean
+.PHONY: help env demo test lint types manifest docs package bench soak fuzz screenshots \
+    constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output
+MINUTES ?= 60
 
 help:  ## List all targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +40,12 @@ package: env  ## Build wheel and sdist, and use both in a clean environment
 
 bench: env  ## Run the benchmarks, and write their tables into docs/benchmarks.md
 	@bash scripts/with_display.sh $(BIN)/python benchmarks/bench_all.py $(ARGS)
+
+soak: env  ## Do in random order all that a user can do, MINUTES=60 long; print the seed of a failure
+	@$(BIN)/python scripts/soak.py --minutes $(MINUTES)
+
+fuzz: env  ## Damage every file that is read, and stop what writes; print what came of it
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 screenshots: env  ## Take the pictures of the documentation in a real window
 	@bash scripts/with_display.sh $(BIN)/python docs/screenshots.py

@@ -1,7 +1,8 @@
-"""No test reads or writes what is remembered of models for the user."""
+"""No test reads or writes what is remembered of models for the user, or passes over a failure."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,3 +19,29 @@ def identity_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("identities")
     monkeypatch.setattr(identity, "identity_folder", lambda: folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_guarded(request, monkeypatch):
+    """Fail if a part of a refresh raised something, unless the test is marked ``guarded``."""
+    if "napari" not in sys.modules:
+        yield
+        return
+    from napari_dinov3_sim.session.guard import Guard
+
+    raised, run = [], Guard.run
+
+    def noting(self, part, work, /, *args, **kwargs):
+        def noted(*args, **kwargs):
+            try:
+                return work(*args, **kwargs)
+            except Exception as error:
+                raised.append(error)
+                raise
+
+        return run(self, part, noted, *args, **kwargs)
+
+    monkeypatch.setattr(Guard, "run", noting)
+    yield
+    if raised and request.node.get_closest_marker("guarded") is None:
+        raise raised[0]

@@ -115,10 +115,9 @@ ORDER = {
         < loading, lazy_model < __init__ < loader
     """,
     "session": """
-        layer_metadata < images < worker_messages < runner < embedding, answering < resolved_state
-        < layers, scene < interaction < query < results, status, edits < gallery < coordinator
-        < session
-        < __init__
+        layer_metadata < images < worker_messages < runner, guard < embedding, answering
+        < resolved_state < layers, scene < interaction < query < results, status, edits < gallery
+        < coordinator < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import gc
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,3 +168,37 @@ def at_run_time(tree):
         if not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
             yield node
             yield from at_run_time(node)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no library clashes with Mesa")
+def test_triton_is_loaded_to_itself_before_anything_imports_it(monkeypatch, tmp_path):
+    """Its LLVM is another one than that of Mesa, and calls its own functions alone."""
+    library = tmp_path / "triton" / "_C" / "libtriton.so"
+    library.parent.mkdir(parents=True)
+    (tmp_path / "triton" / "__init__.py").touch()
+    shutil.copy(ctypes_library(), library)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    loaded, dlopen = [], ctypes.CDLL(None).dlopen
+
+    class Recorded:
+        def __call__(self, path, mode):
+            loaded.append((path.decode(), mode))
+            return dlopen(path, mode)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: SimpleNamespace(dlopen=Recorded()))
+    monkeypatch.setattr(
+        background_import, "import_without_gc", lambda name: loaded.append((name, None))
+    )
+    with suppress(KeyError):
+        background_import.encoder_classes()
+    assert [path for path, _ in loaded] == [str(library), background_import.ENCODER]
+    assert loaded[0][1] & os.RTLD_DEEPBIND
+    assert str(library) in Path("/proc/self/maps").read_text()
+
+
+def ctypes_library():
+    """Any library will do."""
+    import _ctypes
+
+    return _ctypes.__file__

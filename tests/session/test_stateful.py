@@ -23,6 +23,13 @@ from .stateful.result_rules import ResultRules
 from .stateful.saved_rules import SavedRules
 from .stateful.view_rules import StackRules, ViewRules
 
+STEPS: list[int] = []
+
+
+def teardown_module():
+    """Say how many steps were taken, each followed by a comparison; seen with ``-s`` alone."""
+    print(f"\n{len(STEPS)} steps")  # noqa: T201
+
 
 class Flat(
     ImageRules,
@@ -55,6 +62,7 @@ class Flat(
 
     @invariant()
     def what_is_seen_is_true(self):
+        STEPS.append(1)
         self.naive.check_all()
 
 

@@ -55,6 +55,9 @@ def encoder_classes() -> tuple[type[DINOv3ViTConfig], type[DINOv3ViTModel]]:
     thread at a time is let in; and the module of the model is asked, which is none of that sort.
     """
     with _one_at_a_time:
+        if sys.platform == "linux":
+            with suppress(AttributeError, OSError, ValueError):
+                _load_triton()
         import_without_gc(ENCODER)
         module = sys.modules[ENCODER]
     return module.DINOv3ViTConfig, module.DINOv3ViTModel
@@ -102,11 +105,27 @@ def _make_all_old() -> None:
 
 
 def _load_libraries() -> None:
-    spec = find_spec("torch")
+    # As torch itself does: the first for all libraries to see, the others on request.
+    for name, scope in zip(LIBRARIES, (os.RTLD_GLOBAL, os.RTLD_LOCAL), strict=True):
+        _load("torch", f"lib/{name}", os.RTLD_LAZY | scope)
+
+
+def _load_triton() -> None:
+    """Load triton, which torch brings and transformers imports, so that it keeps to itself.
+
+    It has LLVM in it, and so has Mesa, which draws napari's canvas where there is no graphics
+    card. Where both are in one process, the later one would call functions of the other, of
+    another release, and the process would be killed.
+    """
+    if "triton" not in sys.modules:
+        _load("triton", "_C/libtriton.so", os.RTLD_LAZY | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
+
+
+def _load(package: str, library: str, mode: int) -> None:
+    """Load a library of a package that is installed, without importing the package."""
+    spec = find_spec(package)
     if spec is None or spec.origin is None:
         return
     dlopen = ctypes.CDLL(None).dlopen
     dlopen.restype, dlopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
-    # As torch itself does: the first for all libraries to see, the others on request.
-    for name, scope in zip(LIBRARIES, (os.RTLD_GLOBAL, os.RTLD_LOCAL), strict=True):
-        dlopen(os.fsencode(Path(spec.origin).parent / "lib" / name), os.RTLD_LAZY | scope)
+    dlopen(os.fsencode(Path(spec.origin).parent / library), mode)

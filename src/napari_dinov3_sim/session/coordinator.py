@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
 from napari_dinov3_sim.session.gallery.gallery import Gallery
+from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
@@ -33,6 +34,7 @@ from napari_dinov3_sim.session.worker_messages import (
     Failure,
     Finished,
     LayerReady,
+    MapReady,
     Message,
     ModelKnown,
     ModelLoaded,
@@ -117,6 +119,7 @@ class MessageHandler:
     overlays : Overlays
     queries : QueryPoints
     failures : FailureLog
+    guard : Guard
     notices : SimpleQueue of str
         Sentences from other threads for the user.
     changed : callable
@@ -140,6 +143,7 @@ class MessageHandler:
         overlays: Overlays,
         queries: QueryPoints,
         failures: FailureLog,
+        guard: Guard,
         notices: SimpleQueue[str],
         changed: Callable[[], None],
         thresholded: Callable[[Mapping[str, float]], None],
@@ -147,7 +151,8 @@ class MessageHandler:
         self._signals, self._targets = signals, targets
         self._embedder, self._answers = embedder, answers
         self._overlays, self._queries = overlays, queries
-        self._failures, self._notices, self._changed = failures, notices, changed
+        self._failures, self._guard = failures, guard
+        self._notices, self._changed = notices, changed
         self._thresholded = thresholded
         self.histograms: Mapping[str, NDArray[np.intp]] = {}
         self._without_contrast: set[WindowKey] = set()
@@ -185,13 +190,15 @@ class MessageHandler:
         """Handle a message of a job that answers."""
         self._emit_notices()
         if isinstance(message, LayerReady):
-            self._show(message)
+            self._guard.run("A heatmap", self._show, message)
+        elif isinstance(message, MapReady):
+            self._embedder.note_use(message.plane)
         elif isinstance(message, StateGone):
             self._embedder.forget_state(message.plane)
         elif isinstance(message, Answered):
             self.histograms = message.histograms
-            self._overlays.heatmaps.rescale(message.limits)
-            self._queries.raise_to_top()
+            self._guard.run("The scale", self._overlays.heatmaps.rescale, message.limits)
+            self._guard.run("The query layer", self._queries.raise_to_top)
             self._signals.answered.emit()
             self._thresholded(message.thresholds)
         elif isinstance(message, Failure):
@@ -286,6 +293,7 @@ class Coordinator:
         self.state: ResolvedState | None = None
         self._retained: tuple[object, ...] = ()
         self.failures = FailureLog(signals.failed.emit)
+        self._guard = Guard(self.failures.add)
         self.palette = Palette()
         self.overlays = Overlays(viewer, heatmap_style, self.palette)
         self.embedder = Embedder(runner, load_model, store, recipe, self._on_embed_message)
@@ -294,7 +302,7 @@ class Coordinator:
         self.targets = Targets(viewer, self._on_listed, self._on_moved, self.schedule)
         self.targets.merging.automatic = auto_merge
         self.scene = Scene(viewer, self.targets, self.embedder, self.answers)
-        self.regions = Regions(self.scene, self.palette, self._on_regions)
+        self.regions = Regions(self.scene, self.palette, self._on_regions, self._guard)
         self.drawn = DrawnRegions(
             self.scene, self.regions, self.palette, lambda: self.queries.role, self._on_regions
         )
@@ -341,6 +349,7 @@ class Coordinator:
             overlays=self.overlays,
             queries=self.queries,
             failures=self.failures,
+            guard=self._guard,
             notices=notices,
             changed=self.schedule,
             thresholded=self._on_automatic_thresholds,
@@ -540,31 +549,42 @@ class Coordinator:
             self._refreshing = False
 
     def _refresh_once(self) -> None:
+        """Resolve the present, and have every part follow; one that cannot stops no other."""
+        run = self._guard.run
+        run("The query layer", self._check_queries)
+        old, new = self.state, run("Looking at what is open", self._resolve)
+        if new is None:
+            return
+        self.state = new
+        if old is None or old.picked is not new.picked:
+            run("Drawing the points", self.queries.draw)
+            run("Drawing the regions", self.drawn.draw)
+        run("The history", self.edits.note)
+        if self.drawn.take_box():
+            run("The query layer", self.queries.activate)
+        run("The computation", self._work, new)
+        busy = self.busy
+        if old is not None and old.picked.picks != new.picked.picks:
+            self.interaction.match = None  # the question is another one
+        overlays, match = self.overlays, run("The best match", self._best_match)
+        run("Heatmaps", overlays.apply, new, self.answers.asked, busy=busy)
+        run("Outlines", overlays.outlines.apply, new, match, overlays.over)
+        run("Points", overlays.empty_points.update)
+        if new.question is None or not busy:
+            self.handler.clear_answer()
+        run("Contours", self.draw_contours)
+        if self.interaction.viewboxes is not None:
+            arrange = self.interaction.arrange
+            run("Side by side", arrange, self.queries.layer, new.picked.owners)
+        self._signals.queried.emit()
+        if not self.closed:
+            self._report(new, busy=busy)
+
+    def _check_queries(self) -> None:
         self.queries.check_layer()
         self.drawn.check_layer()
         if self.queries_due and self._preload.is_ready:
             self.make_queries()
-        old, new = self.state, self._resolve()
-        self.state = new
-        if old is None or old.picked is not new.picked:
-            self.queries.draw()
-            self.drawn.draw()
-        self.edits.note()
-        if self.drawn.take_box():
-            self.queries.activate()
-        self._work(new)
-        busy = self.busy
-        if old is not None and old.picked.picks != new.picked.picks:
-            self.interaction.match = None  # the question is another one
-        self.overlays.apply(old, new, self.answers.asked, self._best_match(), busy=busy)
-        if new.question is None or not busy:
-            self.handler.clear_answer()
-        self.draw_contours()
-        if self.interaction.viewboxes is not None:
-            self.interaction.arrange(self.queries.layer, new.picked.owners)
-        self._signals.queried.emit()
-        if not self.closed:
-            self._report(new, busy=busy)
 
     def _update_gallery(self) -> None:
         if not self.closed:

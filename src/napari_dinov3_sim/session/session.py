@@ -354,14 +354,18 @@ class SimilaritySession(SessionSignals):
         Raises
         ------
         PointError
-            The point lies outside the image, or no plane of the image is shown.
+            The point lies outside the image, or no plane of the image is shown: it is not ticked,
+            the slider is beyond it, or its place is not a finite number.
         """
         images, queries = self._coordinator.targets.resolve(), self._coordinator.queries
         record = self._coordinator.targets.get(layer.unique_id)
         shown = {key.layer_id: plane for key, plane in images.planes.items()}
         plane = None if record is None else shown.get(record.layer.unique_id)
         if record is None or plane is None:
-            raise PointError(f"{layer.name} shows no plane that is searched; tick it and show it.")
+            raise PointError(
+                f"{layer.name} shows no plane that is searched; tick it, show it, and give it a "
+                "finite scale and translation."
+            )
         data = np.zeros(layer.ndim)
         for axis, index in plane.key.position:
             data[axis] = index

@@ -198,3 +198,40 @@ def test_an_image_without_contrast_is_embedded_and_told_of_once(viewer, session,
     assert len(told) == 1
     empty.data = np.zeros_like(pixels)
     assert len(told) == 2
+
+
+NOWHERE = [(np.nan, 0), (0, np.inf)]
+"""Translations that napari takes. With a scale, rotation or affine like that it cannot measure
+its own layers any more."""
+
+
+@pytest.mark.parametrize("place", NOWHERE, ids=str)
+@pytest.mark.parametrize("sort", ["image", "points", "shapes", "labels"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # napari's own, when it measures the layer
+def test_what_lies_nowhere_is_passed_over(session, viewer, rng, place, sort):
+    good = viewer.add_image(rng.normal(size=(60, 60)), name="good")
+    other = viewer.add_image(rng.normal(size=(60, 60)), name="other", translate=(0, 70))
+    session.add_query(good, 5, 5)
+    triangle = [[4, 4], [30, 4], [4, 30]]
+    labels = np.zeros((60, 60), int)
+    labels[5:20, 5:20] = 1
+    layers = {
+        "image": other,
+        "points": session.queries,
+        "shapes": viewer.add_shapes([triangle], shape_type="polygon"),
+        "labels": viewer.add_labels(labels),
+    }
+    session.regions.add(layers["shapes"])
+    session.regions.add(layers["labels"])
+    layers[sort].translate = place
+    if sort == "image":
+        with pytest.raises(PointError, match="finite"):
+            session.add_query(other, 5, 5)
+    session.add_query(good, 40, 40)
+    session.go_to_best_match()
+    session.side_by_side = True
+    session.side_by_side = False
+    session.wait()
+    assert good in session.heatmaps
+    if sort == "image":
+        np.testing.assert_array_equal(np.isfinite(session.heatmaps[good].data), True)

@@ -99,3 +99,16 @@ def test_contours_and_outlines_are_seen_side_by_side(session, viewer, image):
     for layer in viewer.layers:
         if mark_of(layer, "contour") or mark_of(layer, "outline"):
             assert layer.visible
+
+
+def test_a_point_whose_image_shows_no_plane_is_drawn_nowhere(session, viewer, image, rng):
+    session.add_query(image, 3, 3)  # the points have two axes, and are seen on every plane
+    short = viewer.add_image(rng.normal(size=(2, 40, 40)), name="short", translate=(0, 0, 50))
+    viewer.add_image(rng.normal(size=(6, 40, 40)), name="long", translate=(0, 0, 100))
+    viewer.dims.set_point(0, 1)
+    session.add_query(short, 20, 20)
+    session.side_by_side = True
+    for z, drawn in ((1, [0, 1, 1]), (4, [0, 1]), (0, [0, 1, 1])):
+        viewer.dims.set_point(0, z)
+        shown = (len(mirror.data) for mirror in mirrors(viewer) if mirror.visible)
+        assert sorted(shown) == drawn

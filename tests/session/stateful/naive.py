@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from napari.layers.utils._link_layers import get_linked_layers
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
@@ -49,7 +50,9 @@ class Naive(Invariants):
         results = self.marked("result")
         grouped |= {la for la in results if mark_of(la, "result")["image"] in shown_ids}
         for layer, visible in self.belongings.visible.items():
-            assert layer.visible == (visible and layer in grouped), layer
+            # The two layers of matches are shown and hidden together.
+            pair = {layer, *get_linked_layers(layer)}
+            assert layer.visible == (visible and pair <= grouped), layer
 
     # -- colours ---------------------------------------------------------------------------------
 

@@ -102,7 +102,8 @@ class Ownership(Record):
         return note if isinstance(note, str) else None
 
     def points_now(self) -> Before:
-        data = self.session.queries.data.copy()
+        points = self.session.queries
+        data = np.empty((0, 0)) if points is None else points.data.copy()
         rows = (list(rows) for rows in (self.ids, self.said, self.owner, self.notes))
         return Before(data, *rows, self.session.classes)
 

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 
+LOST = (
+    "An image was embedded several times, and each time the embeddings were gone or damaged when "
+    "they were needed; check the disk with the embeddings, or choose another folder for them, and "
+    "press Embed."
+)
+
+
 class Embedder:
     """Knows which planes are embedded, and runs at most one job that embeds others.
 
@@ -138,6 +145,16 @@ class Embedder:
         """Take note that no store has the state of a plane any more."""
         self._record.forget_state(key)
         self.changes += 1
+        self._count_loss(key)
+
+    def note_use(self, key: PlaneKey) -> None:
+        """Take note that the state of a plane was there when it was needed."""
+        self._requests.found(key)
+
+    def _count_loss(self, key: PlaneKey) -> None:
+        """Give a plane up whose embeddings are gone each time; it would be embedded for ever."""
+        if self.handle(key) is None and self._requests.lost(key):
+            self._notify(Failure("plane", LOST, key))
 
     def keep_only(
         self,
@@ -284,6 +301,7 @@ class Embedder:
         """Keep a state of the current model, whichever job it came from."""
         identity = self.identity
         if identity is None or message.state.fingerprint != identity.fingerprint:
+            self._count_loss(message.plane)
             return
         self._record.add(message)
         self.changes += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.session.worker_messages import StateHandle
@@ -100,10 +101,15 @@ class PlaneStates:
         self._digests.clear()
 
 
+MAX_TRIES = 3
+"""Times that a plane is embedded without any use: what is gone each time is given up."""
+
+
 class EmbeddingRequests:
     """What *Embed* has requested, what has failed and what was cancelled."""
 
     def __init__(self) -> None:
+        self._lost: Counter[PlaneKey] = Counter()
         self._requested: dict[PlaneKey, Plane] = {}
         self._failed: set[PlaneKey] = set()
         self._cancelled: set[PlaneKey] = set()
@@ -137,6 +143,7 @@ class EmbeddingRequests:
     def retry(self) -> None:
         """Forget which planes were cancelled: the user has clicked again."""
         self._cancelled.clear()
+        self._lost.clear()
         self._paused = False
 
     def forget_failures(self) -> None:
@@ -161,6 +168,18 @@ class EmbeddingRequests:
         """Block a plane that cannot be embedded."""
         self._failed.add(key)
         self._requested.pop(key, None)
+
+    def found(self, key: PlaneKey) -> None:
+        """Take note that the embeddings of a plane were there when they were needed."""
+        self._lost.pop(key, None)
+
+    def lost(self, key: PlaneKey) -> bool:
+        """Take note that the embeddings of a plane are gone; return whether once too often."""
+        self._lost[key] += 1
+        if self._lost[key] < MAX_TRIES:
+            return False
+        self.failed(key)
+        return True
 
     def keep_only(self, alive: AbstractSet[WindowKey]) -> None:
         """Forget the planes of layers and pixels that are gone."""

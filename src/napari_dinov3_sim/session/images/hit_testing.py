@@ -186,8 +186,10 @@ class ExtentCache:
         axes = shown_axes(record.layer, self._viewer)
         if axes is None:
             return None
-        point = np.array(self._viewer.dims.point, float)
-        return _plane(record, axes, self.transform(record.layer, axes).to_data(point))
+        transform = self.transform(record.layer, axes)
+        if not transform.is_finite:
+            return None
+        return _plane(record, axes, transform.to_data(np.array(self._viewer.dims.point, float)))
 
     def extent(self, record: Target) -> ImageExtent | None:
         """Return an image as it lies in the world now; None if it is seen edge on."""

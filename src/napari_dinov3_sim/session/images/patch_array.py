@@ -180,9 +180,9 @@ class LayerData:
     multiscale: bool
     limits: tuple[float, float]
 
-    def fits(self, layer: Layer, ndim: int) -> bool:
-        """Whether a layer over an image of `ndim` axes can show these data."""
-        return bool(layer.ndim == ndim and layer.multiscale == self.multiscale)
+    def fits(self, layer: Layer) -> bool:
+        """Whether a layer can show these data, which has the axes of their image."""
+        return bool(layer.multiscale == self.multiscale)
 
     def show_in(self, layer: Layer) -> None:
         """Give a layer these data in place of those it has.

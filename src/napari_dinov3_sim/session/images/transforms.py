@@ -62,6 +62,11 @@ class PlaneTransform:
     linear: NDArray[np.float64]
     offset: NDArray[np.float64]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the layer lies anywhere: napari takes NaN and infinity as a translation."""
+        return bool(np.isfinite(self.linear).all() and np.isfinite(self.offset).all())
+
     def to_data(self, world: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the data coordinates of points of the world, which may have more axes.
 
@@ -78,24 +83,41 @@ class PlaneTransform:
 
     def to_world(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the point of the world of data coordinates."""
+        if not self.is_finite:
+            return np.full(len(self.offset), np.nan)
         return np.asarray(np.linalg.pinv(self.linear) @ (data - self.offset))
 
 
 def plane_transform(layer: Layer, shown: tuple[int, int], units: Units | None) -> PlaneTransform:
     """Return how a layer's planes along two data axes lie in a world of given units."""
     ndim = layer.ndim
-    corners = np.vstack([np.zeros(ndim), np.eye(ndim)])
-    world = np.array([layer.data_to_world(corner) for corner in corners], dtype=float)
+    world = _world_of_corners(layer, np.eye(ndim))
     world *= unit_factors(layer.units, units, ndim)
-    origin, forward = world[0], (world[1:] - world[0]).T
-    linear = np.linalg.inv(forward)
-    offset = -linear @ origin
-    drawn = np.ix_(list(shown), list(shown))
-    linear[drawn] = np.linalg.inv(forward[drawn])
-    offset[list(shown)] = -linear[drawn] @ origin[list(shown)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        origin, forward = world[0], (world[1:] - world[0]).T
+        linear = _inverse(forward)
+        offset = -linear @ origin
+        drawn = np.ix_(list(shown), list(shown))
+        linear[drawn] = _inverse(forward[drawn])
+        offset[list(shown)] = -linear[drawn] @ origin[list(shown)]
     in_plane = np.isin(np.arange(ndim), shown)
     linear[in_plane[:, np.newaxis] != in_plane] = 0
     return PlaneTransform(linear, offset)
+
+
+def _world_of_corners(layer: Layer, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where the origin of a layer's data lies in its world, and the ends of some steps."""
+    corners = np.vstack([np.zeros(layer.ndim), steps])
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.array([layer.data_to_world(corner) for corner in corners], dtype=float)
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of a matrix, or NaN where there is none."""
+    try:
+        return np.asarray(np.linalg.inv(matrix), float)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
 
 
 STEP = 4096.0
@@ -119,10 +141,10 @@ def world_points(
     ndarray, shape (N, ndim)
     """
     ndim = layer.ndim
-    corners = np.vstack([np.zeros(ndim), STEP * np.eye(ndim)])
-    world = np.array([layer.data_to_world(corner) for corner in corners], dtype=float)
-    forward = (world[1:] - world[0]) / STEP
-    placed = np.asarray(coordinates, float).reshape(-1, ndim) @ forward + world[0]
+    world = _world_of_corners(layer, STEP * np.eye(ndim))
+    with np.errstate(invalid="ignore", over="ignore"):
+        forward = (world[1:] - world[0]) / STEP
+        placed = np.asarray(coordinates, float).reshape(-1, ndim) @ forward + world[0]
     return np.asarray(placed * unit_factors(layer.units, units, ndim))
 
 

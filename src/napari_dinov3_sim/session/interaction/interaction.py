@@ -170,7 +170,10 @@ class Interaction:
         ids = list(self._scene.shown_planes())
         results = self._results()
         side.arrange([self._group(image_id, results.get(image_id, [])) for image_id in ids])
-        side.show_points([ids.index(owner) if owner in ids else None for owner in owners])
+        group_of = {image_id: group for group, image_id in enumerate(ids)}
+        # One whose image shows no plane now is drawn nowhere, as the image itself.
+        nowhere = len(ids)
+        side.show_points([None if o is None else group_of.get(o, nowhere) for o in owners])
 
     def _results(self) -> dict[Hashable, list[Layer]]:
         """Return the layers of results, by the image that they lie over."""

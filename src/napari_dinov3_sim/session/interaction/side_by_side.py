@@ -178,7 +178,7 @@ class MirrorLayers:
             set_changed(mirror, visible=shown)
 
     def show_points(self, groups: Sequence[int | None]) -> None:
-        """Draw each query point in the mirror of its group; one of none in all of them."""
+        """Draw each query point in the mirror of its group; see `SideBySide.show_points`."""
         of = np.array([-1 if index is None else index for index in groups], int)
         for index, mirror in enumerate(self.mirrors):
             _mirror(self._queries, mirror, np.flatnonzero((of == index) | (of < 0)))
@@ -354,8 +354,8 @@ class SideBySide:
         Parameters
         ----------
         groups : sequence of int or None
-            For each query point, the index of the group it lies on; a point on none is drawn in
-            all viewboxes.
+            For each query point, the index of the group it lies on; with None it is drawn in all
+            viewboxes, with an index that no group has in none.
         """
         self._mirror_layers.show_points(groups)
 

@@ -104,8 +104,16 @@ class OverlayLayers(Generic[Key, Over]):
 
     def _fitting(self, key: Key, image: Image, data: LayerData) -> Over | None:
         """Return the layer of a key if it can show new data; one that cannot is removed."""
+        layer = self._of_axes(key, image)
+        if layer is None or data.fits(layer):
+            return layer
+        self.remove(key)
+        return None
+
+    def _of_axes(self, key: Key, image: Image) -> Over | None:
+        """Return the layer of a key if it has the axes of its image; another is removed."""
         layer = self.layers.get(key)
-        if layer is None or data.fits(layer, image.ndim):
+        if layer is None or layer.ndim == image.ndim:
             return layer
         self.remove(key)
         return None

@@ -125,7 +125,7 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
             for name, level, _ in classes
         ]
         data = np.concatenate([np.empty((0, 2, len(plane.shape))), *parts])
-        layer = self.layers.get(image.unique_id)
+        layer = self._of_axes(image.unique_id, image)
         if layer is None:
             layer = self._make(target, data, plane.key.axes, below)
         else:

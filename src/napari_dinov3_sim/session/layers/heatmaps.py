@@ -254,6 +254,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         concealed = self._is_concealed(key)
         layer = ImageLayer(
             content.data.data,
+            rgb=False,  # napari guesses where the last axis has 3 or 4 pixels
             multiscale=content.data.multiscale,
             name=overlay_name(content.name, key.class_name),
             colormap=self._colormap(key.class_name),

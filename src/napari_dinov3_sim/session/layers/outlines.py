@@ -86,7 +86,6 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
         now = (picks, colours, new.images, new.cell_size, match, self.wanted)
         if now == self._applied:
             return
-        self._applied = now
         planes = new.picked.planes
         marked = [(planes[pick.plane], pick.x, pick.y) for pick in picks] if self.wanted else []
         if self.wanted and match is not None:
@@ -104,9 +103,10 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
             target = new.images.targets.get(image_id)
             if target is not None:
                 below: Sequence[Layer] = ()
-                if image_id not in self.layers:
+                if self._of_axes(image_id, target.layer) is None:
                     below = [new.images.tops[image_id], *over(image_id)]
                 self._show(target.layer, found, below)
+        self._applied = now  # at the end: what could not be done is tried again
 
     def _show(
         self, image: Image, found: Sequence[tuple[Square, str]], below: Sequence[Layer]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.hit_testing import ResolvedImages
     from napari_dinov3_sim.session.images.planes import PlaneKey
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
-    from napari_dinov3_sim.session.layers.outlines import Marked
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
     from napari_dinov3_sim.session.resolved_state import ResolvedState
     from napari_dinov3_sim.session.worker_messages import LayerReady, PlaneMaps
@@ -49,10 +48,11 @@ class Overlays:
         self.class_maps = ClassMapLayers(viewer, palette, self._on_replaced)
         self.contours = ContourLayers(viewer, palette)
         self.outlines = OutlineLayers(viewer, palette)
-        self._empty_points = EmptyPoints(viewer)
+        self.empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
         self._contoured: tuple[ResolvedImages, MapsOf, Mapping[str, float]] | None = None
+        self._stacked: ResolvedImages | None = None
         self._on_replaced()
 
     def _on_replaced(self) -> None:
@@ -108,34 +108,31 @@ class Overlays:
 
     def apply(
         self,
-        old: ResolvedState | None,
         new: ResolvedState,
         asked: Question | None,
-        match: Marked | None,
         *,
         busy: bool,
     ) -> None:
         """Remove what is no answer any more; put back what has come to lie below its image.
 
+        What could not be done is tried again at the next refresh.
+
         Parameters
         ----------
-        old, new : ResolvedState
-            Before and now. If nothing is picked now, nothing stays.
+        new : ResolvedState
+            If nothing is picked now, nothing stays.
         asked : Question or None
             The question that was submitted last.
-        match : (Plane, int, int) or None
-            The best match that the view was moved to, which is outlined.
         busy : bool
             Whether an answer may still come; until then an older one stays.
         """
         check = (new.picked.picks, new.combination, new.images, asked, busy)
         if check != self._last_check:
-            self._last_check = check
             self._remove_stale(new, asked, busy=busy)
-        if old is None or old.images is not new.images:
+            self._last_check = check
+        if self._stacked is not new.images:
             self._restack(new.images.tops)
-        self.outlines.apply(new, match, self.over)
-        self._empty_points.update()
+            self._stacked = new.images
 
     def _remove_stale(self, new: ResolvedState, asked: Question | None, *, busy: bool) -> None:
         versions = {i: target.version for i, target in new.images.targets.items()}
@@ -182,7 +179,7 @@ class Overlays:
         self.class_maps.close()
         self.contours.close()
         self.outlines.close()
-        self._empty_points.close()
+        self.empty_points.close()
 
     def clear(self) -> None:
         """Remove everything."""

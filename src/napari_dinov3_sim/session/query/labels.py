@@ -301,6 +301,8 @@ class LabelRegions:
                     yield world, axes, placement, labels
 
     def _position(self, axes: tuple[int, int], data: NDArray[np.float64]) -> Position | None:
+        if not np.isfinite(data).all():
+            return None
         others = [axis for axis in range(self.layer.ndim) if axis not in axes]
         position = tuple((axis, int(np.round(data[axis]))) for axis in others)
         shape = self._planes.shape

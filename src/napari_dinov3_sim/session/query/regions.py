@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.answering.question import AnyPick
+    from napari_dinov3_sim.session.guard import Guard
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.scene import Scene
@@ -298,6 +299,7 @@ class Regions:
         Colours of the classes.
     changed : callable
         A bound method, called after every change that matters.
+    guard : Guard
 
     Attributes
     ----------
@@ -305,8 +307,11 @@ class Regions:
         See `Recorded`; classes are left out together with those of points.
     """
 
-    def __init__(self, scene: Scene, palette: Palette, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, scene: Scene, palette: Palette, changed: Callable[[], None], guard: Guard
+    ) -> None:
         self._scene, self._palette, self._changed = scene, palette, changed
+        self._guard = guard
         self._followed: dict[Hashable, ShapeRegions | LabelRegions] = {}
         self.edited = False
         scene.viewer.layers.events.removed.connect(self._on_removed)
@@ -455,9 +460,11 @@ class Regions:
         found: list[AnyPick] = []
         planes: dict[PlaneKey, Plane] = {}
         for regions in self._followed.values():
-            picks, on = regions.picks()
-            found += picks
-            planes |= on
+            part = f"The regions of {regions.layer.name}"
+            picked = self._guard.run(part, _picks_and_planes, regions)
+            if picked is not None:
+                found += picked[0]
+                planes |= picked[1]
         return tuple(found), planes
 
     def close(self) -> None:
@@ -469,6 +476,12 @@ class Regions:
 
     def _on_removed(self, event: Any) -> None:
         self.remove(event.value)
+
+
+def _picks_and_planes(
+    regions: ShapeRegions | LabelRegions,
+) -> tuple[Sequence[AnyPick], Mapping[PlaneKey, Plane]]:
+    return regions.picks()
 
 
 def _is_drawn(layer: Layer) -> bool:

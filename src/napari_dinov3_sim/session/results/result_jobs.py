@@ -171,13 +171,20 @@ class ResultJobs:
         for name in list(self._requests):
             self.stop(name)
 
+    def _show(self, request: _Request, value: Any) -> None:
+        try:
+            if request.apply(value):
+                request.shown.append(value)
+        except Exception as error:  # the next result may well be shown
+            request.failed = True
+            self._fail(Failure.of(error, "internal"))
+
     def _receive(self, name: str, number: int, message: Message) -> None:
         request = self._requests.get(name)
         if request is None or request.number != number:
             return
         if isinstance(message, Computed):
-            if request.apply(message.value):
-                request.shown.append(message.value)
+            self._show(request, message.value)
         elif isinstance(message, Progress):
             request.in_progress = True
             self._progress(message)

@@ -177,7 +177,7 @@ class ResultLayers:
         layer: Any | None = self._unchanged(image, what)
         if layer is None:
             return None
-        if layer.multiscale != data.multiscale:
+        if not data.fits(layer):
             self._scene.viewer.layers.remove(layer)
             return None
         data.show_in(layer)
