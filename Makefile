@@ -1,7 +1,6 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types manifest docs package bench soak fuzz screenshots \
-    constraints clean
+.PHONY: help env demo test lint types manifest docs package bench soak fuzz screenshots constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output

@@ -94,7 +94,7 @@ def reopened(tmp_path, identity):
 
     load.known_identity = lambda model: identity
 
-    def open_(add_layers, *, all_planes=False):
+    def open_(add_layers, *, all_planes=False, auto_merge=True):
         viewer = ViewerModel()
         add_layers(viewer)
         store = EmbeddingStore(MemoryStore(), DiskStore(tmp_path / "store"))
@@ -102,6 +102,7 @@ def reopened(tmp_path, identity):
             viewer, backbone="builtin", runner=InlineRunner(), store=store, load_model=load
         )
         sessions.append(session)
+        session.auto_merge = auto_merge
         session.all_planes = all_planes
         session.add_query(session.images[0], 3, 3)
         session.wait(20)
@@ -157,7 +158,8 @@ def test_every_plane_of_every_channel_of_ome_zarr_is_found(cli, folder, reopened
         levels = [da.from_zarr(f"a.zarr/{level}") for level in (0, 1)]
         viewer.add_image(levels, channel_axis=0, multiscale=True)
 
-    session = reopened(add, all_planes=True)
+    # The command line embeds channels one by one.
+    session = reopened(add, all_planes=True, auto_merge=False)
     assert len(session.heatmaps) == 2
     for heatmap in session.heatmaps.values():
         assert heatmap.data.shape == (3, 40, 50)

@@ -28,7 +28,7 @@ READY = StatusInfo(
 def test_what_there_is():
     steps = step_status(READY)
     assert steps.images == "2 of 2 images ready."
-    assert steps.query == "Asks for 3 points."
+    assert steps.query == "The query is 3 points."
     assert steps.found == "2 heatmaps."
 
 

@@ -185,7 +185,10 @@ def build_model(
     import torch
 
     config_class, model_class = encoder_classes()
-    config = config_class(**asdict(architecture))
+    numbers = asdict(architecture)
+    # JSON may write a number of these as 1 where transformers insists on 1.0.
+    numbers |= {key: float(numbers[key]) for key in ("layer_norm_eps", "rope_theta")}
+    config = config_class(**numbers)
     with torch.device("meta"):
         network = model_class(config)
     expected = network.state_dict()

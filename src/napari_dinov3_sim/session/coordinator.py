@@ -477,6 +477,12 @@ class Coordinator:
         if self.state is not None and has_rivals(self.state.picked.picks):
             self.schedule()
 
+    def set_min_area(self, min_area: float) -> None:
+        """Let objects that are smaller count as not found."""
+        self.thresholds.min_area = self.overlays.contours.min_area = min_area
+        self.draw_contours()
+        self._signals.thresholded.emit()
+
     def _on_automatic_thresholds(self, thresholds: Mapping[str, float]) -> None:
         self.thresholds.automatic = thresholds
         self.draw_contours()

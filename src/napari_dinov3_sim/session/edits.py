@@ -148,9 +148,9 @@ class Edits:
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
         with self.step():
-            self._rename_layers(old, new)
             role = self._queries.role
-            self._palette.rename(old, new)
+            self._palette.rename(old, new)  # first: whatever draws asks for the colour of a name
+            self._rename_layers(old, new)
             self._queries.rename_class(old, new)
             self._drawn.rename_class(old, new)
             if role.class_name == old:

@@ -544,6 +544,15 @@ class SimilaritySession(SessionSignals):
         self.threshold = None
 
     @property
+    def min_area(self) -> float:
+        """Objects of fewer pixels, at full resolution, count as not found; 0 keeps all."""
+        return self._coordinator.thresholds.min_area
+
+    @min_area.setter
+    def min_area(self, pixels: float) -> None:
+        self._coordinator.set_min_area(max(0.0, float(pixels)))
+
+    @property
     def found(self) -> dict[str, Found]:
         """What reaches the threshold of each class: objects, area, images."""
         return self._coordinator.thresholds.found()

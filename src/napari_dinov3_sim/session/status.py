@@ -138,7 +138,9 @@ def step_status(now: StatusInfo) -> StepStatus:
     if not now.images:
         return StepStatus(_main(now))
     asked = _asking(now)
-    query = f"Asks for {' and '.join(asked)}." if asked else "Click on a structure in an image."
+    query = (
+        f"The query is {' and '.join(asked)}." if asked else "Click on a structure in an image."
+    )
     if now.counts.only_negative:
         query = "There are only negative points; add a positive one."
     remarks = " ".join(_query_remarks(now))

@@ -308,7 +308,7 @@ class GalleryList(QListView):
         self.setAccessibleDescription(
             "Arrow keys move, Y says right, N says wrong, Backspace takes back, Enter goes there"
         )
-        self.drawing.judged.connect(self.judged)
+        self.drawing.judged.connect(self._on_marked)
         self.drawing.opened.connect(self.opened)
 
     def show_items(self, items: Sequence[GalleryItem]) -> None:
@@ -359,6 +359,14 @@ class GalleryList(QListView):
             self.judged.emit(item.id, right)
             if row + 1 < self.items.rowCount():
                 self.setCurrentIndex(self.items.index(row + 1))
+
+    def _on_marked(self, item_id: Hashable, right: bool | None) -> None:
+        """Go on to the next picture after a click on a mark, as after a key."""
+        row = [item.id for item in self.items.items].index(item_id)
+        self._judged_last = item_id
+        self.judged.emit(item_id, right)
+        if right is not None and row + 1 < self.items.rowCount():
+            self.setCurrentIndex(self.items.index(row + 1))
 
     def _take_back(self) -> None:
         """Take back the judgement of the current item, or that of the one judged last."""

@@ -76,16 +76,15 @@ def test_the_digest_is_of_shape_dtype_and_pixels():
         image.reshape(8, 6),
         image.astype("u2"),
         image.view("i1"),
-        image.astype("u2").astype(">u2"),
         np.stack([image] * 3, -1),
         image[::-1],
     ]
     digests = {scan_pixels(as_source(other)).digest for other in (image, *others)}
     assert len(digests) == 1 + len(others)
-    assert (
-        scan_pixels(as_source(np.asfortranarray(image))).digest
-        == scan_pixels(as_source(image)).digest
-    )
+    same = [(np.asfortranarray(image), image)]
+    same += [(image.astype("u2").astype(">u2"), image.astype("u2"))]
+    for one, other in same:
+        assert scan_pixels(as_source(one)).digest == scan_pixels(as_source(other)).digest
 
 
 @pytest.mark.parametrize(

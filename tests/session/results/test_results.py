@@ -102,7 +102,7 @@ def test_labels_are_the_connected_pixels_above_the_threshold(
         lies_over(layer, image)
         assert viewer.layers.index(layer) > viewer.layers.index(session.heatmaps[image])
     noun = "object" if count == 1 else "objects"
-    assert said == [f"{count} {noun} in 2 images at cosine {threshold:.2f}."]
+    assert said == [f"{count} {noun} in 2 images at score {threshold:.2f}."]
 
 
 def test_results_of_merged_channels_lie_above_the_topmost_of_them(session, viewer, rng):
@@ -141,10 +141,10 @@ def test_the_default_threshold_is_the_sessions_and_without_one_otsus(session, tw
     patches = np.concatenate([heatmap(session, i)[::PATCH, ::PATCH].ravel() for i in two])
     assert session.results.otsu() == pytest.approx(threshold_otsu(patches), abs=1e-6)
     session.results.labels()
-    assert f"cosine {session.results.otsu():.2f}" in said[-1]
+    assert f"score {session.results.otsu():.2f}" in said[-1]
     session.threshold = 0.42
     session.results.labels()
-    assert said[-1].endswith("at cosine 0.42.")
+    assert said[-1].endswith("at score 0.42.")
 
 
 def test_each_class_has_labels_of_its_own(session, two, viewer, said):
@@ -302,6 +302,16 @@ def test_labels_of_a_stack_are_numbered_through_on_the_planes_that_are_answered(
     assert seen == set(range(1, len(seen) + 1))
 
 
+def test_planes_that_were_not_searched_are_told_of(session, stack, said):
+    session.add_query(stack, 50, 20)
+    session.results.labels(0.2)
+    assert said[-1].endswith("; 3 other planes were not searched: tick All planes.")
+    session.all_planes = True
+    session.wait()
+    session.results.labels(0.2)
+    assert "not searched" not in said[-1]
+
+
 def test_peaks_of_a_stack_lie_on_their_planes(session, stack, viewer):
     session.all_planes = True
     session.add_query(stack, 50, 20)
@@ -426,7 +436,7 @@ def test_peaks_have_their_features_and_the_colour_of_their_class(session, two, v
             )
         assert str(layer.symbol[0]) == "ring"
         lies_over(layer, image)
-    assert said == [f"{total} peaks in 2 images from cosine 0.10 up."]
+    assert said == [f"{total} peaks in 2 images from score 0.10 up."]
 
 
 def test_peaks_are_updated_unless_the_user_has_moved_or_annotated_them(session, two, viewer):

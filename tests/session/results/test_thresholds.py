@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 
 from napari_dinov3_sim.core.errors import SimilarityError
@@ -141,9 +142,9 @@ def test_what_has_not_changed_is_not_counted_again(session, two, monkeypatch):
     counted = []
     part_of = thresholds._part_of
 
-    def count(image, maps, class_name, level):
+    def count(image, maps, class_name, *level_and_area):
         counted.append(class_name)
-        return part_of(image, maps, class_name, level)
+        return part_of(image, maps, class_name, *level_and_area)
 
     monkeypatch.setattr(thresholds, "_part_of", count)
     first = session.found
@@ -300,3 +301,48 @@ def test_class_maps_are_parted_by_thresholds_set_by_hand_only(session, two):
     numbers = np.asarray(session.class_maps[two[0]].data)
     cell = np.asarray(session.heatmaps_of("cell")[two[0]].data)
     np.testing.assert_array_equal(numbers, np.where(cell >= 1, 1, 2))
+
+
+# -- the minimum area -------------------------------------------------------------------------
+
+
+def test_small_objects_have_neither_contour_nor_count_nor_label(session, viewer, two):
+    session.add_query(two[0], 40, 33)
+    session.threshold = 0.2
+    before = session.found["class 1"]
+    told = []
+    session.thresholded.connect(lambda: told.append(session.min_area))
+    session.min_area = 400
+    assert told == [400]
+    for image in two:
+        drawn = inside(contour_of(viewer, image), image.data.shape)
+        labels = labels_of(session, viewer, image)
+        np.testing.assert_array_equal(labels > 0, drawn)
+        sizes = np.bincount(labels.ravel())[1:]
+        assert (sizes >= 400).all()
+    found = session.found["class 1"]
+    assert 0 < found.objects < before.objects
+    assert session.results.outdated == ()
+    session.min_area = 0
+    assert session.found["class 1"] == before
+    assert session.results.outdated == ("labels",)
+
+
+# -- stacks -----------------------------------------------------------------------------------
+
+
+def test_the_contour_of_every_plane_has_the_colour_of_its_class(session, viewer, rng):
+    """napari gives vectors that are added to others a colour of its own."""
+    stack = viewer.add_image(rng.normal(size=(3, 80, 80)), name="stack")
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(stack, 20, 20)
+    session.threshold = 0.9
+    few = len(contour_of(viewer, stack).data)
+    session.threshold = 0.0
+    colour = np.array(transform_color(session.classes["class 1"])[0])
+    for plane in (1, 2, 0):
+        viewer.dims.set_current_step(0, plane)
+        session.wait()
+        contour = contour_of(viewer, stack)
+        assert len(contour.data) > few
+        np.testing.assert_allclose(contour.edge_color, np.tile(colour, (len(contour.data), 1)))

@@ -95,8 +95,8 @@ def test_what_is_advanced_comes_into_sight_and_that_of_another_step_goes(qtbot, 
     scroll = dock.findChild(Scroll)
     for step in (*dock.views.steps, dock.views.steps[0]):
         press(qtbot, step.button)
-        shown = step.advanced
-        qtbot.waitUntil(lambda w=shown: sees(scroll, w))
+        qtbot.waitUntil(lambda w=step.heading: sees(scroll, w))
+        assert step.advanced.mapTo(scroll.viewport(), QPoint(0, 0)).y() < height
         assert [other.is_open for other in dock.views.steps].count(True) == 1
 
 

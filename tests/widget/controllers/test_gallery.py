@@ -93,6 +93,7 @@ def test_marks_judge_and_take_back(qtbot, dock, page):
     qtbot.waitUntil(judged(dock, 1, 1))
     assert judgements(page)[:3] == [True, False, None]
     assert page.line.text().startswith("✓ 1  ✗ 1")
+    assert page.list.currentIndex().row() == 2, "on to the next, as after a key"
     click_on(qtbot, page, 0, right=False)
     qtbot.waitUntil(judged(dock, 0, 2))
     click_on(qtbot, page, 0, right=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.session.images.planes import patch_borders
+from napari_dinov3_sim.session.images.planes import level_ratios, patch_borders
 from napari_dinov3_sim.session.images.transforms import copy_transform, plane_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
@@ -31,8 +31,8 @@ WIDTH = 2.0
 ZOOM_STEP = 1.25
 """Lines are drawn anew when the zoom has changed by so much: a wheel sends many small steps."""
 
-Drawn = tuple["Plane", "PlaneMaps", tuple[tuple[str, float, str], ...]]
-"""A plane, its maps, and the class, the threshold and the colour of each contour."""
+Drawn = tuple["Plane", "PlaneMaps", tuple[tuple[str, float, str], ...], float]
+"""A plane, its maps, the class, threshold and colour of each contour, and the minimum area."""
 
 
 class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
@@ -52,6 +52,8 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
     ----------
     wanted : bool
         Whether there are contours.
+    min_area : float
+        Objects of fewer pixels of level 0 have none.
     """
 
     def __init__(self, viewer: ViewerModel, palette: Palette) -> None:
@@ -60,6 +62,7 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
         self._drawn: dict[Hashable, Drawn] = {}
         self._zoom = viewer.scene.camera.zoom
         self.wanted = True
+        self.min_area = 0.0
         self.layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
@@ -105,25 +108,23 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
                 for name in maps.cosines
                 if name in thresholds and name in heatmaps and heatmaps[name].visible
             )
-            wanted = (plane, maps, classes)
+            wanted = (plane, maps, classes, self.min_area)
             if not self._is_drawn(wanted) and (classes or key.layer_id in self.layers):
                 below = [images.tops[key.layer_id], *heatmaps.values()]
                 self._show(images.targets[key.layer_id], wanted, below)
 
     def _is_drawn(self, wanted: Drawn) -> bool:
-        plane, maps, classes = wanted
+        plane, maps, *rest = wanted
         before = self._drawn.get(plane.key.layer_id)
         if before is None or plane.key.layer_id not in self.layers:
             return False
-        return before[0].key == plane.key and before[1] is maps and before[2] == classes
+        return before[0].key == plane.key and before[1] is maps and [*before[2:]] == rest
 
     def _show(self, target: Target, wanted: Drawn, below: Sequence[Layer]) -> None:
-        plane, maps, classes = wanted
+        plane, maps, classes, min_area = wanted
         image = target.layer
-        parts = [
-            boundary_vectors(maps.cosines[name] >= level, plane, maps.grid)
-            for name, level, _ in classes
-        ]
+        found = [found_objects(plane, maps, name, level, min_area) for name, level, _ in classes]
+        parts = [boundary_vectors(objects > 0, plane, maps.grid) for objects in found]
         data = np.concatenate([np.empty((0, 2, len(plane.shape))), *parts])
         layer = self._of_axes(image.unique_id, image)
         if layer is None:
@@ -132,10 +133,8 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
             # The extent of all layers is measured again after a data event, see `LayerData`.
             with layer.events.data.blocker():
                 layer.data = data
-        before = self._drawn.get(image.unique_id)
         self._drawn[image.unique_id] = wanted
-        if len(classes) == 1 and before is not None and before[2][:1] == classes:
-            return
+        # Every time: napari draws vectors that are added to others in a colour of its own.
         colours = [colour for *_, colour in classes]
         if len(set(colours)) == 1:
             layer.edge_color = colours[0]
@@ -181,6 +180,33 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
         transform = plane_transform(layer, plane_axes, self._viewer.layers.units)
         area = np.linalg.det(transform.linear[np.ix_(plane_axes, plane_axes)])
         return float(WIDTH / self._zoom * np.sqrt(abs(area)))
+
+
+def found_objects(
+    plane: Plane, maps: PlaneMaps, class_name: str, level: float, min_area: float
+) -> NDArray[np.int32]:
+    """Return the objects of a class in a plane, patch by patch, as *Labels* would have them.
+
+    Parameters
+    ----------
+    plane : Plane
+    maps : PlaneMaps
+    class_name : str
+    level : float
+        The threshold.
+    min_area : float
+        In pixels of level 0; smaller objects are left out.
+
+    Returns
+    -------
+    ndarray of int32, shape (rows, columns)
+        0 where nothing is found.
+    """
+    from napari_dinov3_sim.core.search.similarity import SimilarityMap
+    from napari_dinov3_sim.core.search.thresholds import threshold_labels
+
+    similarity = SimilarityMap(maps.cosines[class_name], maps.grid)
+    return threshold_labels(similarity, level, min_area / float(level_ratios(plane).prod()))
 
 
 def boundary_vectors(

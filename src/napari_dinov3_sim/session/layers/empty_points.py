@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,9 @@ class EmptyPoints:
     def close(self) -> None:
         """Give all layers their least size again."""
         for layer in self._ours():
-            self._restore(layer)
+            # What draws them may be gone already, with its window.
+            with suppress(RuntimeError):
+                self._restore(layer)
 
     def _restore(self, layer: Points) -> None:
         least = self._least.pop(layer.unique_id, None)

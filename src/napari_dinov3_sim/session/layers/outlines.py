@@ -10,6 +10,7 @@ from napari_dinov3_sim.session.answering.question import Pick
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import mark, overlay_name
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
+from napari_dinov3_sim.session.layers.style import darkened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -82,7 +83,12 @@ class OutlineLayers(OverlayLayers["Hashable", "Vectors"]):
             Given the id of an image, returns what lies over it.
         """
         picks = [pick for pick in new.picked.picks if isinstance(pick, Pick)]
-        colours = [self._palette[pick.class_name] for pick in picks]
+        colours = [
+            self._palette[pick.class_name]
+            if pick.positive
+            else darkened(self._palette[pick.class_name])
+            for pick in picks
+        ]
         now = (picks, colours, new.images, new.cell_size, match, self.wanted)
         if now == self._applied:
             return

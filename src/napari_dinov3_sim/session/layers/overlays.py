@@ -75,7 +75,9 @@ class Overlays:
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
-        self.hide_classes(hidden - {old, new} | ({new} if old in hidden else set()))
+        wanted = hidden - {old, new} | ({new} if old in hidden else set())
+        if wanted != hidden:
+            self.hide_classes(wanted)
 
     def recolour(self) -> None:
         """Draw each class in the colour it has now."""

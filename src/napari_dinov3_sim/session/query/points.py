@@ -194,6 +194,8 @@ class QueryPoints:
     def check_layer(self) -> None:
         """Let go of a layer that has left the viewer; take one of ours that has come back."""
         if self.layer is not None and self.layer not in self._viewer.layers:
+            # Whoever threw the points away begins with what is meant.
+            self._role = replace(self.role, positive=True)
             self.forget()
         if self.layer is None:
             found = find_query_layer(self._viewer)

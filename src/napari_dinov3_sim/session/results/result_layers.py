@@ -18,6 +18,7 @@ from napari_dinov3_sim.session.layer_metadata import (
     mark_of,
 )
 from napari_dinov3_sim.session.layers.base import insert_above
+from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ResultLayers:
     def show_labels(self, found: FoundLabels) -> bool:
         """Show objects as a Labels layer; return whether their image is still there."""
         from napari.layers import Labels
+        from napari.utils import CyclicLabelColormap
 
         image = self._image(found.layer)
         if image is None:
@@ -69,7 +71,8 @@ class ResultLayers:
         layer = self._fitting(image, what, found.data)
         if layer is None:
             data, multiscale = found.data.data, found.data.multiscale
-            layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7)
+            colours = CyclicLabelColormap(["transparent", *CLASS_COLOURS])
+            layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7, colormap=colours)
             layer.editable = isinstance(data, np.ndarray)
         self._place(image, layer, what, found.checksum, name)
         return True

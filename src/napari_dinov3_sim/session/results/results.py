@@ -55,8 +55,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-Basis = tuple["Question | None", dict[str, float]]
-"""What a result answers: the question, and the thresholds of classes, unless one was given."""
+Basis = tuple["Question | None", dict[str, float], float]
+"""What a result answers: the question, the thresholds of classes, unless one was given, and the
+minimum area."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +67,15 @@ class Made:
     Attributes
     ----------
     basis : tuple
-        The question and the threshold that it answers.
-    threshold : float or None
-        As it was given.
+        The question, thresholds and minimum area that it answers.
+    now : callable
+        Returns those of the present.
     again : callable
         Makes it again.
     """
 
     basis: Basis
-    threshold: float | None
+    now: Callable[[], Basis]
     again: Callable[[], None]
 
 
@@ -255,7 +256,7 @@ class Results(QueryResults):
         return tuple(
             name
             for name, made in self._made.items()
-            if made.basis != self._basis(made.threshold) and self._layers.has(name)
+            if made.basis != made.now() and self._layers.has(name)
         )
 
     def renew(self) -> None:
@@ -263,8 +264,17 @@ class Results(QueryResults):
         for name in self.outdated:
             self._made[name].again()
 
-    def _basis(self, threshold: float | None) -> Basis:
-        return self._scene.answers.asked, self._thresholds.in_force if threshold is None else {}
+    def _note(
+        self, name: str, threshold: float | None, min_area: float | None, again: Callable[[], None]
+    ) -> None:
+        """Remember what a result answers; sizes and thresholds that were given do not change."""
+        now = partial(self._basis, threshold, min_area)
+        self._made[name] = Made(now(), now, again)
+
+    def _basis(self, threshold: float | None, min_area: float | None) -> Basis:
+        levels = self._thresholds.in_force if threshold is None else {}
+        area = self._thresholds.min_area if min_area is None else min_area
+        return self._scene.answers.asked, levels, area
 
     # -- from heatmaps -------------------------------------------------------------------------
 
@@ -291,7 +301,10 @@ class Results(QueryResults):
         return thresholds(images, [first], {})[first]
 
     def labels(
-        self, threshold: float | None = None, min_area: float = 0, class_name: str | None = None
+        self,
+        threshold: float | None = None,
+        min_area: float | None = None,
+        class_name: str | None = None,
     ) -> None:
         """Make a Labels layer over each image, of the patches that reach a threshold.
 
@@ -305,7 +318,8 @@ class Results(QueryResults):
             In units of the cosine, for all classes; by default each class has its own, see
             `SimilaritySession.thresholds`, and so gives exactly what its contours show.
         min_area : float, optional
-            Smaller objects are left out, in pixels at full resolution.
+            Smaller objects are left out, in pixels at full resolution; by default
+            `SimilaritySession.min_area`.
         class_name : str, optional
             By default each class, in layers of their own.
 
@@ -317,10 +331,11 @@ class Results(QueryResults):
         images = answered_images(self._scene)
         classes = self._classes(images, class_name)
         given = self._given(classes, threshold)
-        compute = partial(find_labels, images, classes, given, min_area)
+        area = self._thresholds.min_area if min_area is None else min_area
+        compute = partial(find_labels, images, classes, given, area)
         describe = partial(describe_labels, without_heatmap(self._scene))
         again = partial(self.labels, threshold, min_area, class_name)
-        self._made["labels"] = Made(self._basis(threshold), threshold, again)
+        self._note("labels", threshold, min_area, again)
         self._work.start("labels", compute, self._layers.show_labels, describe)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
@@ -348,7 +363,7 @@ class Results(QueryResults):
         self._peak_settings = threshold, min_distance
         describe = partial(describe_peaks, without_heatmap(self._scene))
         again = partial(self.peaks, threshold, min_distance)
-        self._made["peaks"] = Made(self._basis(threshold), threshold, again)
+        self._note("peaks", threshold, 0, again)
         self._work.start("peaks", compute, self._layers.show_peaks, describe)
 
     def save_csv(

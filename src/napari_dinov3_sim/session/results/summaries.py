@@ -36,11 +36,14 @@ class MissingImages:
         Names of those that nothing was coming of: failed, cancelled, or never asked for.
     planes : bool
         Whether more planes of the images that it has were still on their way.
+    unsearched : int
+        Planes of their stacks that nobody has asked for.
     """
 
     waiting: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     planes: bool = False
+    unsearched: int = 0
 
 
 def known_images(scene: Scene) -> tuple[AnsweredImage, ...]:
@@ -82,8 +85,17 @@ def without_heatmap(scene: Scene) -> MissingImages:
     ]
     left_out = _sort(scene, missing)
     working = scene.embedder.busy or scene.answers.pending
+    answered = scene.answers.planes()
+    unsearched = sum(
+        plane.stack_size - sum(key.layer == plane.key.layer for key in answered)
+        for plane in scene.shown_planes().values()
+        if scene.maps_of(plane.key) is not None
+    )
     return MissingImages(
-        left_out.waiting, left_out.absent, planes=working and not left_out.waiting
+        left_out.waiting,
+        left_out.absent,
+        planes=working and not left_out.waiting,
+        unsearched=0 if working else unsearched,
     )
 
 
@@ -114,7 +126,7 @@ NAMED = 3
 
 
 def describe_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> str:
-    """Say how many objects there are, for example “3 objects in 2 images at cosine 0.61.”."""
+    """Say how many objects there are, for example “3 objects in 2 images at score 0.61.”."""
     objects = sum(one.objects for one in found)
     images = _images(len({one.layer for one in found}), left_out)
     levels = {one.class_name: one.threshold for one in found}
@@ -191,6 +203,10 @@ def _without(
     if left_out.absent:
         has = several if len(left_out.absent) > 1 else one
         parts += f"; {_names(left_out.absent)} {has}: press Embed and try again"
+    if left_out.unsearched:
+        were = "was" if left_out.unsearched == 1 else "were"
+        other = plural(left_out.unsearched, "other plane")
+        parts += f"; {other} {were} not searched: tick All planes"
     if left_out.planes:
         parts += "; more planes were still being embedded: press again when they are done"
     return parts
@@ -206,5 +222,5 @@ def _levels(levels: Mapping[str, float]) -> str:
     """Return the thresholds: one where all classes have the same."""
     texts = {class_name: f"{level:.2f}" for class_name, level in levels.items()}
     if len(set(texts.values())) == 1:
-        return f"cosine {next(iter(texts.values()))}"
-    return "cosine " + ", ".join(f"{text} ({class_name})" for class_name, text in texts.items())
+        return f"score {next(iter(texts.values()))}"
+    return "score " + ", ".join(f"{text} ({class_name})" for class_name, text in texts.items())

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.images.planes import patch_borders
+from napari_dinov3_sim.session.layers.contours import found_objects
 from napari_dinov3_sim.session.results.summaries import known_images
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class _Part:
     pixels: int
 
 
+_Counted = tuple["PlaneMaps", tuple[float, float], _Part]
+"""Maps, threshold and minimum area, and what was counted with them."""
+
+
 class Thresholds:
     """The threshold of each class: set by hand, or else the automatic one.
 
@@ -66,13 +71,16 @@ class Thresholds:
         Those that were set, by class.
     automatic : mapping of str to float
         Those of the newest answer, by class.
+    min_area : float
+        Smaller objects count as not found; in pixels of level 0.
     """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self.by_hand: dict[str, float] = {}
         self.automatic: Mapping[str, float] = {}
-        self._parts: dict[tuple[PlaneKey, str], tuple[PlaneMaps, float, _Part]] = {}
+        self.min_area = 0.0
+        self._parts: dict[tuple[PlaneKey, str], _Counted] = {}
 
     @property
     def in_force(self) -> dict[str, float]:
@@ -108,7 +116,7 @@ class Thresholds:
         """
         levels, images = self.in_force, known_images(self._scene)
         by_class: dict[str, list[list[_Part]]] = {}
-        parts: dict[tuple[PlaneKey, str], tuple[PlaneMaps, float, _Part]] = {}
+        parts: dict[tuple[PlaneKey, str], _Counted] = {}
         for image in images:
             names = dict.fromkeys(name for maps in image.maps.values() for name in maps.cosines)
             for name in names:
@@ -121,12 +129,13 @@ class Thresholds:
 
     def _count(
         self, image: AnsweredImage, class_name: str, level: float
-    ) -> dict[tuple[PlaneKey, str], tuple[PlaneMaps, float, _Part]]:
+    ) -> dict[tuple[PlaneKey, str], _Counted]:
         counted = {}
         for key, maps in image.maps.items():
             known = self._parts.get((key, class_name))
-            if known is None or known[0] is not maps or known[1] != level:
-                known = maps, level, _part_of(image, maps, class_name, level)
+            if known is None or known[0] is not maps or known[1] != (level, self.min_area):
+                part = _part_of(image, maps, class_name, level, self.min_area)
+                known = maps, (level, self.min_area), part
             counted[key, class_name] = known
         return counted
 
@@ -138,13 +147,13 @@ def checked_threshold(threshold: float) -> float:
     return float(threshold)
 
 
-def _part_of(image: AnsweredImage, maps: PlaneMaps, class_name: str, level: float) -> _Part:
-    from skimage.measure import label
-
-    above = maps.cosines[class_name] >= level
+def _part_of(
+    image: AnsweredImage, maps: PlaneMaps, class_name: str, level: float, min_area: float
+) -> _Part:
+    objects = found_objects(image.plane, maps, class_name, level, min_area)
     heights, widths = (np.diff(borders) for borders in patch_borders(image.plane, maps.grid))
-    _, objects = label(above, connectivity=2, return_num=True)
-    return _Part(objects, int(heights @ above @ widths), int(heights.sum() * widths.sum()))
+    area = int(heights @ (objects > 0) @ widths)
+    return _Part(int(objects.max()), area, int(heights.sum() * widths.sum()))
 
 
 def _sum_of(images: list[list[_Part]]) -> Found:

@@ -157,7 +157,7 @@ class GalleryController(SectionController):
         view.show_order(gallery.order)
         view.show_items(
             [
-                GalleryItem(match.id, match.image, match.score, match.judgement)
+                GalleryItem(match.id, _label(match), match.score, match.judgement)
                 for match in gallery.matches
             ],
             message,
@@ -239,3 +239,9 @@ class GalleryController(SectionController):
             count = self._session.gallery.save_judgements(path, overwrite=True)
             verb = "is" if count == 1 else "are"
             show_info(f"{plural(count, 'judgement')} {verb} saved in {Path(path).name}.")
+
+
+def _label(match: GalleryMatch) -> str:
+    """Return the name of an image, with the place of its plane in a stack."""
+    place = ", ".join(str(index) for _, index in match.plane.position)
+    return f"{match.image} [{place}]" if place else match.image

@@ -42,6 +42,7 @@ class ResultsController(SectionController):
         panel.automatic_clicked.connect(session.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
         panel.csv_clicked.connect(self.save_csv)
+        options.min_area.valueChanged.connect(self._on_min_area)
         options.peaks_clicked.connect(self.make_peaks)
         options.colours_clicked.connect(self.make_colours)
         views.matches.clicked.connect(self.match)
@@ -109,13 +110,15 @@ class ResultsController(SectionController):
     def _on_threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
 
+    def _on_min_area(self, pixels: int) -> None:
+        self._session.min_area = pixels
+
     # -- layers ---------------------------------------------------------------------------
 
     def make_labels(self) -> None:
         """Make what lies above the threshold objects of Labels layers."""
-        area = self._views.result_options.min_area.value()
         with shown_errors():
-            self._session.results.labels(min_area=area)
+            self._session.results.labels()
 
     def renew(self) -> None:
         """Make the results that are older than the query again."""

@@ -99,6 +99,10 @@ class ElidedLabel(QElidingLabel):
         self.setToolTip(tip or text)
 
 
+PADDING = 10
+"""Above and below the text of a label together, in screen pixels: napari's style sheet has 4."""
+
+
 class Message(QElidingLabel):
     """A sentence in a fixed number of lines, so that nothing moves when another one is shown.
 
@@ -116,7 +120,7 @@ class Message(QElidingLabel):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the height of its lines in the present font."""
-        return QSize(0, self._lines * self.fontMetrics().lineSpacing() + 2)
+        return QSize(0, self._lines * self.fontMetrics().lineSpacing() + PADDING)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return the same height: it is always there."""

@@ -137,6 +137,7 @@ class GalleryView(QWidget):
     def _on_order(self, button: QPushButton) -> None:
         orders = {each: order for order, each in self.order_buttons.items()}
         self.order_chosen.emit(orders[button])
+        self.list.setFocus()  # the next key judges
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return a size for one row of ten pictures."""

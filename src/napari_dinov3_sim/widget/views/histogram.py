@@ -194,7 +194,7 @@ class Histogram(QWidget):
         base = self.height() - AXIS
         if not self._counts:
             painter.setPen(ink)
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "no answer yet")
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "nothing found yet")
             return
         most = max(float(np.sqrt(counts.max())) for counts in self._counts.values()) or 1.0
         # The current class lies above the others.

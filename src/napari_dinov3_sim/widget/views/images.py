@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
-LIST_HEIGHT = 64
+LIST_HEIGHT = 60
 """Of the list of images, in screen pixels: four lines; more are scrolled to."""
 
 
@@ -219,7 +219,7 @@ PADDING_LABELS: dict[Padding, str] = {"zeros": "black", "reflect": "mirrored"}
 
 
 class ImageOptions(QWidget):
-    """A switch for stacks, and choices of resolution, shifts and padding.
+    """Choices of resolution, shifts and padding, and a switch for stacks to be shown elsewhere.
 
     Attributes
     ----------
@@ -239,7 +239,7 @@ class ImageOptions(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.all_planes = QCheckBox("All planes of stacks")
+        self.all_planes = QCheckBox("All planes")
         self.factor = _combo({factor: FACTOR_LABELS[factor] for factor in FACTORS})
         self.shifts = _combo({shifts: SHIFT_LABELS[shifts] for shifts in SHIFTS})
         self.padding = _combo(PADDING_LABELS)
@@ -247,6 +247,7 @@ class ImageOptions(QWidget):
         self.split_button = QPushButton("Split channels")
         self._build()
         self._explain()
+        self.all_planes.setToolTip("Search all planes of stacks, not only those that are shown")
         self.all_planes.toggled.connect(self.all_planes_changed)
         self.factor.activated.connect(self._on_factor)
         self.shifts.activated.connect(self._on_shifts)
@@ -262,7 +263,6 @@ class ImageOptions(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
-        form.addRow(self.all_planes)
         form.addRow("resolution", self.factor)
         form.addRow("sharper", self.shifts)
         form.addRow("borders", self.padding)

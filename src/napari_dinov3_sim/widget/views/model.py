@@ -38,6 +38,7 @@ class ModelPicker(QWidget):
         self.device = ElidedLabel()
         self.licence = ElidedLabel()
         self._model = ""
+        self._row = QHBoxLayout(self)
         self._build()
         self._load()
         self.combo.activated.connect(self._on_activated)
@@ -46,16 +47,19 @@ class ModelPicker(QWidget):
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.combo.setMinimumContentsLength(24)
+        self.combo.setMinimumContentsLength(16)
         self.combo.setAccessibleName("Model")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.combo)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.addWidget(self.combo, 1)
         layout = QVBoxLayout(self.details)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         for widget in (self.note, self.device, self.licence):
             layout.addWidget(widget)
+
+    def add(self, widget: QWidget) -> None:
+        """Show another widget right of the list."""
+        self._row.addWidget(widget)
 
     def _load(self) -> None:
         for record in list_models():

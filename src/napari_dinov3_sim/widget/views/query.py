@@ -37,7 +37,7 @@ _FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.
 SWATCH, NAME, COUNTS, EYE, DELETE = range(5)
 """The columns of the list of classes."""
 
-LIST_HEIGHT = 66
+LIST_HEIGHT = 62
 """Of the list of classes, in screen pixels; more classes are scrolled to."""
 
 

@@ -141,7 +141,7 @@ class ResultsPanel(QWidget):
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
         self.labels_button = QPushButton("Make Labels")
-        self.csv_button = QPushButton("Save CSV…")
+        self.csv_button = QPushButton("Save peaks…")
         self._build()
         self._explain()
         self._connect()
@@ -182,7 +182,9 @@ class ResultsPanel(QWidget):
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
-        self.csv_button.setToolTip("Save the peaks as a table, in pixels and in world units")
+        self.csv_button.setToolTip(
+            "Save the best places of all images, with position and score, as a table (CSV)"
+        )
 
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)

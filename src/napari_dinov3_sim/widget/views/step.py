@@ -71,7 +71,7 @@ class Step(QWidget):
         _stack(QVBoxLayout(self.advanced), advanced, left=12)
         layout = QVBoxLayout(self)
         layout.addLayout(row)
-        _stack(layout, (*widgets, self.advanced))
+        _stack(layout, (self.advanced, *widgets))
 
     @property
     def is_open(self) -> bool:
@@ -158,10 +158,10 @@ class Scroll(QScrollArea):
         step, self._opened = self._opened, None
         if step is None:
             return
-        shown = step.advanced
-        top = shown.mapTo(self._content, QPoint(0, 0)).y()
+        top = step.mapTo(self._content, QPoint(0, 0)).y()
+        height = step.advanced.mapTo(step, QPoint(0, 0)).y() + step.advanced.height()
         bar, view = self.verticalScrollBar(), self.viewport().height()
-        bar.setValue(min(top, max(bar.value(), top + shown.height() - view)))
+        bar.setValue(min(top, max(bar.value(), top + height - view)))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Grow with the content, of which Qt learns late."""

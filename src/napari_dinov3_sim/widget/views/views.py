@@ -29,6 +29,7 @@ class Views:
         self.images = ImageList()
         self.embed = EmbedRow()
         self.options = ImageOptions()
+        self.model.add(self.options.all_planes)
         self.classes = ClassList()
         self.signs = SignRow()
         self.hint = Message(lines=2)
