@@ -39,7 +39,8 @@ class ViewRules:
         naive.open_session()
         naive.ticked, naive.merges = set(naive.images), []
         naive.owner = [None] * len(naive.said)
-        naive.follow_channels()
+        with naive.by_itself():
+            pass
         naive.find_boxes()
         naive.settle()
         for image in naive.images:
