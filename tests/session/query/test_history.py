@@ -12,7 +12,7 @@ from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 SQUARE = np.array([[10, 10], [10, 30], [30, 30], [30, 10]], float)
 
@@ -158,6 +158,23 @@ def test_what_was_undone_can_be_had_again_after_channels_were_opened(session, vi
         assert session.undo()
         assert (len(session.queries.data), session.merged) == (points, merged)
     assert not session.can_undo
+
+
+def test_undo_of_a_later_session_takes_no_points_of_an_earlier_one(viewer, backbone, rng):
+    layers = viewer.add_image(rng.normal(size=(3, 70, 60)), channel_axis=0, name="cells")
+    for _ in range(2):
+        with closing(
+            SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+        ) as session:
+            assert session.targets == [layers[0]]
+            session.add_query(layers[0], 5, 5)
+            count = len(session.queries.data)
+            for left in (count - 1, count - 1):
+                assert session.undo()
+                assert len(session.queries.data) == left
+            assert session.targets == layers
+            assert not session.can_undo
+            session.add_query(layers[0], 20, 20)
 
 
 def test_undo_leaves_alone_what_channels_did_by_themselves(session, viewer, image, rng):

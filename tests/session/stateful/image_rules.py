@@ -75,12 +75,16 @@ class ImageRules:
     def now_gone(self, image):
         naive = self.naive
         with naive.by_itself():
-            naive.images.remove(image)
-            naive.belongings.forget(image)
-            merge = naive.merge_of(image)
-            if merge is not None:
-                naive.part(merge)
-            naive.ticked.discard(image)
+            self.no_more_there(image)
+
+    def no_more_there(self, image):
+        naive = self.naive
+        naive.images.remove(image)
+        naive.belongings.forget(image)
+        merge = naive.merge_of(image)
+        if merge is not None:
+            naive.part(merge)
+        naive.ticked.discard(image)
 
     @with_images
     @rule(number=NUMBER, seed=NUMBER)

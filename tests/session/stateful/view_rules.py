@@ -61,7 +61,7 @@ class ViewRules:
     def remove_unseen(self, image, number, move):
         del number, move
         self.naive.viewer.layers.remove(image)
-        self.now_gone(image)
+        self.no_more_there(image)
 
     def replace_unseen(self, image, number, move):
         del move

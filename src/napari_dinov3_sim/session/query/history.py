@@ -85,13 +85,16 @@ class History:
             Whether the edit came about by itself when something was opened: it is a step that can
             be undone, and what was undone before it can still be had again.
         """
-        edited |= any(part.edited for part in self._parts)
         now = [part.snapshot() for part in self._parts]
-        step = self._changed(now) if edited else {}
+        said = [old for old, part in zip(now, self._parts, strict=True) if part.edited]
+        step = self._changed(now) if edited or said else {}
+        opened &= all(isinstance(old, Following) for old in said)
+        if opened:  # with points, too, perhaps, that an earlier session has left
+            step = {n: old for n, old in step.items() if isinstance(old, Following)}
         before, self._present = self._present, now
         if not step:
             self._follow(before, [self._past, self._future])
-        elif opened and all(isinstance(now[number], Following) for number in step):
+        elif opened:
             self._follow(before, [self._future])
         else:
             self._future.clear()
