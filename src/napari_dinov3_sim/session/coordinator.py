@@ -602,7 +602,9 @@ class Coordinator:
     def _resolve(self) -> ResolvedState:
         images = self.targets.resolve()
         if self.state is None or images is not self.state.images:
-            for sentence in self.targets.regroup():
+            parted = self.targets.regroup()
+            self.edits.note(opened=True)
+            for sentence in parted:
                 self._signals.noticed.emit(sentence)
             images = self.targets.resolve()
         return self._builder.build(

@@ -80,12 +80,12 @@ class Edits:
         self.note(edited=True)
         self._changed()
 
-    def note(self, *, edited: bool = False) -> None:
+    def note(self, *, edited: bool = False, opened: bool = False) -> None:
         """Take note of the present; see `History.note`."""
         if self._queries.lost:
             self._queries.lost = False
             self._history.clear()
-        self._history.note(edited=edited)
+        self._history.note(edited=edited, opened=opened)
 
     @property
     def can_undo(self) -> bool:

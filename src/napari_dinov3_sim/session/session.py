@@ -582,7 +582,10 @@ class SimilaritySession(SessionSignals):
 
     @property
     def can_redo(self) -> bool:
-        """Whether `redo` has something to do again: nothing was edited since `undo`."""
+        """Whether `redo` has something to do again: nothing was edited since `undo`.
+
+        To open images is no edit, also where they are merged as channels of one image.
+        """
         return self._coordinator.edits.can_redo
 
     @property

@@ -149,6 +149,19 @@ def test_a_class_that_takes_the_name_of_a_hidden_one_is_shown(session, image, tw
     assert visible(session.heatmaps_of("a").values()) == [True]
 
 
+@pytest.mark.parametrize("hidden", ["a", "b"])
+def test_a_renamed_class_keeps_its_colour_in_the_class_map(session, image, two, hidden):
+    session.show_class_maps = True
+    session.set_class_visible(hidden, False)
+    colour = session.classes["a"]
+    session.rename_class("a", "cell")
+    session.wait()
+    assert session.classes["cell"] == colour
+    drawn = session.class_maps[image].colormap
+    assert drawn.map(1)[3] == (hidden != "a")
+    assert drawn.map(2)[3] == (hidden != "b")
+
+
 # -- colours ---------------------------------------------------------------------------------
 
 

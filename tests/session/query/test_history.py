@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from napari.layers.base import ActionType
 
+from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
 SQUARE = np.array([[10, 10], [10, 30], [30, 30], [30, 10]], float)
 
@@ -126,6 +127,82 @@ def test_channels_that_were_merged_when_opened_are_split_by_one_undo(session, vi
     session.undo()
     viewer.add_image(rng.normal(size=(70, 60)), name="other")
     assert session.merged == {}
+
+
+def test_channels_that_did_not_stay_one_image_are_no_step(session, viewer, rng):
+    """They come one by one: two or three were one image before the fourth came."""
+    layers = viewer.add_image(rng.normal(size=(4, 70, 60)), channel_axis=0, name="cells")
+    assert not session.can_undo
+    viewer.layers.remove(layers[3])
+    assert session.merged == {layers[0]: tuple(layers[:3])}
+    assert session.undo()
+    assert session.merged == {}
+    assert not session.can_undo
+
+
+def test_what_was_undone_can_be_had_again_after_channels_were_opened(session, viewer, image, rng):
+    other = viewer.add_image(rng.normal(size=(70, 60)), name="other")
+    session.add_query(image, 5, 5)
+    session.merge_channels([image, other])
+    session.add_query(image, 50, 60)
+    for _ in range(2):
+        session.undo()
+    layers = viewer.add_image(rng.normal(size=(2, 30, 40)), channel_axis=0, name="cells")
+    opened, by_hand = (layers[0], (*layers, None)), (image, (image, other, None))
+    states = [(1, dict([opened])), (1, dict([opened, by_hand])), (2, dict([opened, by_hand]))]
+    for points, merged in states[1:]:
+        assert session.redo()
+        assert (len(session.queries.data), session.merged) == (points, merged)
+    assert not session.can_redo
+    for points, merged in [*states[1::-1], (1, {}), (0, {})]:
+        assert session.undo()
+        assert (len(session.queries.data), session.merged) == (points, merged)
+    assert not session.can_undo
+
+
+def test_undo_of_a_later_session_takes_no_points_of_an_earlier_one(viewer, backbone, rng):
+    layers = viewer.add_image(rng.normal(size=(3, 70, 60)), channel_axis=0, name="cells")
+    for _ in range(2):
+        with closing(
+            SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+        ) as session:
+            assert session.targets == [layers[0]]
+            session.add_query(layers[0], 5, 5)
+            count = len(session.queries.data)
+            for left in (count - 1, count - 1):
+                assert session.undo()
+                assert len(session.queries.data) == left
+            assert session.targets == layers
+            assert not session.can_undo
+            session.add_query(layers[0], 20, 20)
+
+
+def test_undo_leaves_alone_what_channels_did_by_themselves(session, viewer, image, rng):
+    layers = viewer.add_image(rng.normal(size=(3, 30, 40)), channel_axis=0, name="cells")
+    other = viewer.add_image(rng.normal(size=(70, 60)), name="other")
+    session.merge_channels([image, other])
+    viewer.layers.remove(layers[2])
+    rest, by_hand = (layers[0], (*layers[:2], None)), (image, (image, other, None))
+    assert session.merged == dict([rest, by_hand])
+    assert session.undo()
+    assert session.merged == dict([rest])
+    assert session.redo()
+    assert session.merged == dict([rest, by_hand])
+    other.translate = (0, 5)
+    assert session.merged == dict([rest])
+    assert session.undo()
+    assert session.merged == {}
+    assert not session.can_undo
+
+
+def test_what_is_refused_is_no_step_and_takes_the_place_of_none(session, viewer, image, rng):
+    smaller = viewer.add_image(rng.normal(size=(30, 40)), name="smaller")
+    session.add_query(image, 5, 5)
+    session.undo()
+    with pytest.raises(ImageError):
+        session.merge_channels([image, smaller])
+    assert not session.can_undo
+    assert session.redo()
 
 
 def test_what_is_done_after_undo_takes_the_place_of_what_was_undone(session, image):

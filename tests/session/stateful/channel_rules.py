@@ -72,22 +72,20 @@ class ChannelRules:
         """Two or three are one image from the start, as one step; of four nobody knows which."""
         naive, data = self.naive, self.pixels_of(seed, stack=False)
         data = np.stack([data] + [self.like_pixels(data, [seed, n]) for n in range(1, count)])
-        before, ours = naive.state_now(), len(naive.images)
+        ours = len(naive.images)
         layers = naive.viewer.add_image(data, channel_axis=0, name=f"file {next(self.numbers)}")
-        for layer in layers:
-            naive.belongings.add(layer, newcomer=naive.arranged)
-            naive.images.append(layer)
-            naive.ticked.add(layer)
-            naive.forget_pixels(layer)
         naive.files_of_channels.append(layers)
+        with naive.by_itself():
+            for layer in layers:
+                naive.belongings.add(layer, newcomer=naive.arranged)
+                naive.images.append(layer)
+                naive.ticked.add(layer)
+                naive.forget_pixels(layer)
         assert len(naive.images) == ours + count
-        if count < 4:
-            naive.join((*layers, None)[:3])
+        assert ((*layers, None)[:3] in naive.merges) == (count < 4)
         # They come one by one: two were one image before the fourth came.
         naive.believe_the_session()
         naive.settle()
-        if count < 4:
-            naive.did(before, "merges")
 
     def like_pixels(self, data, seed):
         return np.random.default_rng(seed).normal(size=data.shape)

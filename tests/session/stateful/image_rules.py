@@ -55,10 +55,10 @@ class ImageRules:
         self.now_there(image)
 
     def now_there(self, image):
-        self.naive.images.append(image)
-        self.naive.ticked.add(image)
-        self.naive.forget_pixels(image)
-        self.naive.follow_channels()
+        with self.naive.by_itself():
+            self.naive.images.append(image)
+            self.naive.ticked.add(image)
+            self.naive.forget_pixels(image)
         self.naive.settle()
 
     @with_images
@@ -74,13 +74,17 @@ class ImageRules:
 
     def now_gone(self, image):
         naive = self.naive
+        with naive.by_itself():
+            self.no_more_there(image)
+
+    def no_more_there(self, image):
+        naive = self.naive
         naive.images.remove(image)
         naive.belongings.forget(image)
         merge = naive.merge_of(image)
         if merge is not None:
             naive.part(merge)
         naive.ticked.discard(image)
-        naive.follow_channels()
 
     @with_images
     @rule(number=NUMBER, seed=NUMBER)

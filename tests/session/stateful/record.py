@@ -114,6 +114,7 @@ class Record:
         self.regions: list = []
         self.boxes = None
         self.decided: set = set()  # what the user has merged or split
+        self.found: set = set()  # what was one image when it was opened
         self.saved: SavedSaid | None = None
         self.colours: dict[str, str] = {}
 
@@ -163,7 +164,7 @@ class Record:
             if ticked and image in self.images:
                 self.ticked.add(image)
 
-    def diverge(self) -> None:
+    def part_diverged(self) -> None:
         """Part channels that lie apart by now, or differ in shape."""
         for merge in list(self.merges):
             lead, *others = members(merge)

@@ -132,10 +132,49 @@ class Steps(Oracle):
 
     # -- channels that were opened together ----------------------------------------------------
 
-    def follow_channels(self) -> None:
-        """Take over which channels of a file are one image, and check that they may be."""
+    @contextmanager
+    def by_itself(self):
+        """Images come or go: channels may become one image, as one step, or part without one."""
+        before = self.state_now()
+        yield
+        if self.follow_channels():
+            self.past.append(before._replace(changed=frozenset({"merges"})))
+            self.follow(before.merges, self.future)
+        else:
+            self.follow(before.merges, self.past, self.future)
+
+    def diverge(self) -> None:
+        """Part channels that do not go together any more, in all steps."""
+        before = set(self.merges)
+        self.part_diverged()
+        self.follow(before, self.past, self.future)
+
+    def follow(self, before: set, *lists: list) -> None:
+        """Let no step undo, or do again, what channels have done by themselves."""
+        now = set(self.merges)
+        gone, come = before - now, now - before
+        for steps in lists if gone or come else ():
+            later, kept = now, []
+            for past in reversed(steps):
+                merges = past.merges - gone | come if gone <= past.merges else past.merges
+                step = past._replace(merges=merges)
+                if step.changed == {"merges"} and step.merges == later:
+                    continue
+                later = step.merges if "merges" in step.changed else later
+                kept.append(step)
+            steps[:] = reversed(kept)
+
+    def follow_channels(self) -> bool:
+        """Take over which channels of a file are one image, and check that they may be.
+
+        Returns
+        -------
+        bool
+            Whether any became one image that was not a part of one before.
+        """
         now = set(self.session.merged.values())
-        for merge in now - set(self.merges):
+        new = now - set(self.merges)
+        for merge in new:
             images = members(merge)
             assert any(set(images) <= set(file) for file in self.files_of_channels)
             assert not set(images) & self.decided
@@ -144,3 +183,10 @@ class Steps(Oracle):
         for merge in set(self.merges) - now:
             assert not set(members(merge)) & self.decided
             self.part(merge)
+        known, automatic = self.found, [merge for merge in self.merges if self.is_found(merge)]
+        self.found = {image for merge in automatic for image in members(merge)}
+        return any(members(merge)[0] not in known for merge in new)
+
+    def is_found(self, merge) -> bool:
+        """Whether channels are one image without the user's doing."""
+        return not set(members(merge)) & self.decided

@@ -39,7 +39,8 @@ class ViewRules:
         naive.open_session()
         naive.ticked, naive.merges = set(naive.images), []
         naive.owner = [None] * len(naive.said)
-        naive.follow_channels()
+        with naive.by_itself():
+            pass
         naive.find_boxes()
         naive.settle()
         for image in naive.images:
@@ -60,7 +61,7 @@ class ViewRules:
     def remove_unseen(self, image, number, move):
         del number, move
         self.naive.viewer.layers.remove(image)
-        self.now_gone(image)
+        self.no_more_there(image)
 
     def replace_unseen(self, image, number, move):
         del move

@@ -91,6 +91,13 @@ class Grouping:
         """Whether the same layers are one image."""
         return self == other
 
+    def follow(self, before: Grouping, now: Grouping) -> Grouping:
+        """Let channels come, go and part here, too, that did so by themselves."""
+        gone = before.groups - now.groups
+        if not gone <= self.groups:
+            return self
+        return Grouping(self.groups - gone | now.groups - before.groups)
+
 
 class ChannelMerger:
     """Makes layers one image, and parts those that do not go together any more.
@@ -187,13 +194,13 @@ class ChannelMerger:
     def lose(self, record: Target) -> None:
         """Part channels one of which has left the viewer.
 
-        Of those that were merged when they were opened, the rest are merged anew.
+        Of those that were merged when they were opened, the rest are merged anew. So are three
+        that are left of four.
         """
         self._opened.pop(record.layer.unique_id, None)
+        self._unseen = True
         if record.merged is not None:
-            if self.is_automatic(record.merged):
-                self._unseen = True
-            else:
+            if not self.is_automatic(record.merged):
                 reason = f"{record.layer.name} was removed; the channels merged with it are split."
                 self._parted.append((record.merged, reason))
             others = (self._records.get(layer.unique_id) for layer in record.merged.members)

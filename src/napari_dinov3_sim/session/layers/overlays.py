@@ -71,13 +71,17 @@ class Overlays:
         self._redraw_contours()
 
     def rename_class(self, old: str, new: str) -> None:
-        """Give what is shown of a class to another, which is hidden if the first one was."""
+        """Give what is shown of a class to another, which is hidden if the first one was.
+
+        Class maps and contours follow with the answer that comes next: to draw them now would give
+        the new name a colour of its own.
+        """
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
-        wanted = hidden - {old, new} | ({new} if old in hidden else set())
-        if wanted != hidden:
-            self.hide_classes(wanted)
+        now = hidden - {old, new} | ({new} if old in hidden else set())
+        self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
+        self.heatmaps.update_visibility()
 
     def recolour(self) -> None:
         """Draw each class in the colour it has now."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableSequence, Sequence
 
 
 DEPTH = 100
@@ -33,6 +33,14 @@ class Recorded(Protocol):
         """Let it be what it was, as far as that can still be had."""
 
 
+@runtime_checkable
+class Following(Protocol):
+    """A snapshot that follows what changes without an edit."""
+
+    def follow(self, before: Self, now: Self) -> Self:
+        """Return what this is when ``before`` has become ``now`` by itself."""
+
+
 Step = dict[int, Any]
 """What the parts that a step changed were before it, or after it once it is undone."""
 
@@ -40,7 +48,9 @@ Step = dict[int, Any]
 class History:
     """The steps that led to what is asked now, and those that were undone.
 
-    What changes without an edit, as the image that a point lies on, belongs to no step.
+    What changes without an edit, as the image that a point lies on, belongs to no step. Channels
+    that part when one of them is closed are parted in all steps: undo and redo leave alone what
+    their step did not change.
 
     Parameters
     ----------
@@ -64,21 +74,32 @@ class History:
         """Whether a step was undone, and nothing edited since."""
         return bool(self._future) and not self._open_step()
 
-    def note(self, *, edited: bool = False) -> None:
+    def note(self, *, edited: bool = False, opened: bool = False) -> None:
         """Take note of the present: after an edit, what it changed is one step.
 
         Parameters
         ----------
         edited : bool, optional
             Whether something was edited that does not say so itself.
+        opened : bool, optional
+            Whether the edit came about by itself when something was opened: it is a step that can
+            be undone, and what was undone before it can still be had again.
         """
-        edited |= any(part.edited for part in self._parts)
         now = [part.snapshot() for part in self._parts]
-        step = self._changed(now) if edited else {}
+        said = [old for old, part in zip(now, self._parts, strict=True) if part.edited]
+        step = self._changed(now) if edited or said else {}
+        opened &= all(isinstance(old, Following) for old in said)
+        if opened:  # with points, too, perhaps, that an earlier session has left
+            step = {n: old for n, old in step.items() if isinstance(old, Following)}
+        before, self._present = self._present, now
+        if not step:
+            self._follow(before, [self._past, self._future])
+        elif opened:
+            self._follow(before, [self._future])
+        else:
+            self._future.clear()
         if step:
             self._past.append(step)
-            self._future.clear()
-        self._present = now
         for part in self._parts:
             part.edited = False
 
@@ -110,6 +131,26 @@ class History:
                 to.append({number: before[number] for number in step})
                 return True
         return False
+
+    def _follow(self, before: Sequence[Any], lists: Sequence[MutableSequence[Step]]) -> None:
+        """Let steps follow what has become of the present, and drop those with nothing left."""
+        now = self._present
+        pairs = enumerate(zip(before, now, strict=True))
+        moved = [
+            number
+            for number, (old, new) in pairs
+            if isinstance(new, Following) and not old.same_as(new)
+        ]
+        for steps in lists if moved else ():
+            later, kept = dict(enumerate(now)), []
+            for step in reversed(steps):
+                for number in step.keys() & moved:
+                    step[number] = step[number].follow(before[number], now[number])
+                if any(not old.same_as(later[number]) for number, old in step.items()):
+                    kept.append(step)
+                    later.update(step)
+            steps.clear()
+            steps.extend(reversed(kept))
 
     def _open_step(self) -> Mapping[int, Any]:
         """Return what an edit has changed that no refresh has seen yet."""
