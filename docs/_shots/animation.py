@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SIZE = (1240, 780)
 CLICKS = ((200, 100), (90, 60))
 NEGATIVE = (330, 220)
-JUDGED = 8
+JUDGED = 10
 """Matches that are judged; glands are brown, stroma is blue and white."""
 
 

@@ -186,7 +186,7 @@ def test_a_model_that_fails_is_reported_and_the_builtin_one_offered(
     assert dock.views.offer.isHidden()
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     assert loader.loaded == ["builtin"]
-    assert "not a DINOv3 checkpoint" in dock.views.model.combo.currentText()
+    assert "not DINOv3" in dock.views.model.combo.currentText()
 
 
 def test_the_offer_goes_on_with_what_the_embed_button_began(qtbot, make_dock, pair, notified):

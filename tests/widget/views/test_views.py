@@ -37,7 +37,7 @@ def test_every_model_is_offered_with_its_licence(picker):
     assert [combo.itemData(row) for row in range(combo.count())] == [*MODELS, None, None]
     for row, record in enumerate(MODELS.values()):
         assert record.licence in combo.itemData(row, Qt.ItemDataRole.ToolTipRole)
-    assert "not a DINOv3 checkpoint" in combo.itemText(0)
+    assert "not DINOv3" in combo.itemText(0)
     picker.show_model("dinov3-vits16plus")
     assert MODELS["dinov3-vits16plus"].licence in picker.licence.toolTip()
     assert combo.currentText() == "DINOv3 ViT-S+/16"

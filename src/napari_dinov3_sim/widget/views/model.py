@@ -12,7 +12,7 @@ from napari_dinov3_sim.widget.views.common import ElidedLabel, WrappedLabel
 
 OTHER_FILE = "Other… (weights file)"
 OTHER_FOLDER = "Other… (folder)"
-BUILTIN_LABEL = "Built-in (not a DINOv3 checkpoint)"
+BUILTIN_LABEL = "Built-in (not DINOv3)"
 BUILTIN_NOTE = "For a first look: small, ours, no download."
 WEIGHTS_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
