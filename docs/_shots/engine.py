@@ -113,7 +113,7 @@ def recipes() -> None:
 def stains() -> list[tuple[str, str, Any]]:
     """Return name, colormap and picture of the two stains of a section."""
     parts = color.rgb2hed(data.immunohistochemistry()[:, :256])
-    return [("hematoxylin", "bop blue", parts[..., 0]), ("DAB", "bop orange", parts[..., 2])]
+    return [("hematoxylin", "cyan", parts[..., 0]), ("DAB", "magenta", parts[..., 2])]
 
 
 def channels() -> None:
@@ -130,6 +130,6 @@ def channels() -> None:
         write(
             "channels",
             beside(before, desk.images(), desk.parts(desk.views.steps[0])),
-            width=1000,
+            width=880,
             colours=COLOURS,
         )

@@ -102,4 +102,4 @@ def saved_query() -> None:
             desk.session.results.load_query(path)
             desk.settle()
             dock = desk.parts(desk.views.files, desk.views.combination)
-            write("saved", beside(desk.images(), dock))
+            write("saved", beside(desk.images(), dock), colours=COLOURS)

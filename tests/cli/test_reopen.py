@@ -99,10 +99,14 @@ def reopened(tmp_path, identity):
         add_layers(viewer)
         store = EmbeddingStore(MemoryStore(), DiskStore(tmp_path / "store"))
         session = SimilaritySession(
-            viewer, backbone="builtin", runner=InlineRunner(), store=store, load_model=load
+            viewer,
+            backbone="builtin",
+            runner=InlineRunner(),
+            store=store,
+            load_model=load,
+            auto_merge=auto_merge,
         )
         sessions.append(session)
-        session.auto_merge = auto_merge
         session.all_planes = all_planes
         session.add_query(session.images[0], 3, 3)
         session.wait(20)
