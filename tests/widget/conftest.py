@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -20,7 +21,11 @@ CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal")
 
 def pytest_collection_modifyitems(items):
     skip = pytest.mark.skip(reason="a real viewer needs a display: run under xvfb-run, Qt on xcb")
+    # One process after the other has the screen: it has one mouse, and windows cover each other.
+    screen = pytest.mark.xdist_group("screen")
     for item in items:
+        if Path(__file__).parent in item.path.parents or item.get_closest_marker("gui"):
+            item.add_marker(screen)
         if item.get_closest_marker("gui") and not CAN_SHOW:
             item.add_marker(skip)
 
