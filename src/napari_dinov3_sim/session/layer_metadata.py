@@ -10,7 +10,7 @@ from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari.layers import Layer
 
@@ -37,6 +37,11 @@ def mark_of(layer: Layer, role: LayerRole) -> dict[str, Any] | None:
     if not isinstance(found, dict) or found.get("role") != role:
         return None
     return found if found.get("layer") == layer.unique_id else None
+
+
+def topmost_of(layers: Sequence[Layer], role: LayerRole) -> Any | None:
+    """Return the topmost layer that a session has made for a role, or None."""
+    return next((layer for layer in reversed(layers) if mark_of(layer, role) is not None), None)
 
 
 def is_derived(layer: Layer) -> bool:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.images.transforms import adopt_units
-from napari_dinov3_sim.session.layer_metadata import mark, mark_of
+from napari_dinov3_sim.session.layer_metadata import mark, topmost_of
 from napari_dinov3_sim.session.query.point_features import (
     CLASS,
-    NEGATIVE,
-    POSITIVE,
     SIGN,
     PointRole,
     colour_of,
     set_features,
+    with_roles,
     with_users_columns,
 )
 from napari_dinov3_sim.session.query.point_history import PointOrigin
@@ -35,15 +34,6 @@ if TYPE_CHECKING:
 
 
 NAME = "DINOv3 regions"
-
-
-def find_region_layer(viewer: ViewerModel) -> Shapes | None:
-    """Return the topmost layer that a session has made for regions, or None."""
-    for layer in reversed(viewer.layers):
-        if mark_of(layer, "regions") is not None:
-            found: Shapes = layer
-            return found
-    return None
 
 
 def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
@@ -155,7 +145,7 @@ class DrawnRegions:
             self.edited |= bool(self._last is not None and self._last.types)
             self.forget()
         if self.layer is None:
-            found = find_region_layer(self._viewer)
+            found = topmost_of(self._viewer.layers, "regions")
             if found is not None:
                 self._listen(found)
 
@@ -170,7 +160,7 @@ class DrawnRegions:
     def _listen(self, layer: Shapes) -> None:
         self.layer = layer
         if not (CLASS in layer.features and SIGN in layer.features):
-            self._write_roles(layer, [PointRole()] * len(layer.data))
+            set_features(layer, with_roles(layer.features, [PointRole()] * len(layer.data)))
         # In this order: napari calls the last that was connected first, and that an edit is
         # complete must be known before it is looked at.
         self._shapes = self._regions.follow_drawn(layer)
@@ -260,7 +250,7 @@ class DrawnRegions:
     def _set_next_role(self, layer: Shapes) -> None:
         role = self._role()
         defaults = layer.feature_defaults.copy()
-        defaults[CLASS], defaults[SIGN] = [role.class_name], [_sign(role)]
+        defaults[CLASS], defaults[SIGN] = [role.class_name], [role.sign]
         layer.feature_defaults = defaults
         with layer.block_update_properties():
             layer.current_edge_color = colour_of(role, self._palette)
@@ -276,20 +266,12 @@ class DrawnRegions:
     def set_roles(self, roles: Sequence[PointRole]) -> None:
         """Let the shapes say something else."""
         if self.layer is not None and list(roles) != self.roles():
-            self._write_roles(self.layer, roles)
+            set_features(self.layer, with_roles(self.layer.features, roles))
             self.edited = True
-
-    def _write_roles(self, layer: Shapes, roles: Sequence[PointRole]) -> None:
-        features = layer.features.copy()
-        # Of no shapes at all, pandas would make columns of floats, which take no name later.
-        features[CLASS] = np.array([role.class_name for role in roles], object)
-        features[SIGN] = np.array([_sign(role) for role in roles], object)
-        set_features(layer, features)
 
     def rename_class(self, old: str, new: str) -> None:
         """Give all shapes of a class another name."""
-        roles = self.roles()
-        self.set_roles([replace(r, class_name=new) if r.class_name == old else r for r in roles])
+        self.set_roles([role.renamed(old, new) for role in self.roles()])
 
     def remove_class(self, class_name: str) -> None:
         """Delete the shapes of a class."""
@@ -366,10 +348,6 @@ class DrawnRegions:
         self._last = None
         self.draw()
         self._changed()
-
-
-def _sign(role: PointRole) -> str:
-    return POSITIVE if role.positive else NEGATIVE
 
 
 def _rows_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,15 @@ class PointRole:
 
     class_name: str = DEFAULT_CLASS
     positive: bool = True
+
+    @property
+    def sign(self) -> str:
+        """What the column of signs says."""
+        return POSITIVE if self.positive else NEGATIVE
+
+    def renamed(self, old: str, new: str) -> PointRole:
+        """Return the role after a class has got another name."""
+        return replace(self, class_name=new) if self.class_name == old else self
 
 
 def read_roles(
@@ -108,10 +117,17 @@ def write_roles(layer: Points, roles: Sequence[PointRole]) -> None:
     features = layer.features.copy()
     if ID not in features:
         features[ID] = np.zeros(len(roles), int)
-    # Of no points at all, pandas would make columns of floats, which take no name later.
-    features[CLASS] = np.array([role.class_name for role in roles], object)
-    features[SIGN] = np.array([POSITIVE if r.positive else NEGATIVE for r in roles], object)
-    set_features(layer, features)
+    set_features(layer, with_roles(features, roles))
+
+
+def with_roles(features: Any, roles: Sequence[PointRole]) -> Any:
+    """Return the features of points or shapes, a DataFrame, with other classes and signs."""
+    # Of no rows at all, pandas would make columns of floats, which take no name later.
+    columns = {
+        CLASS: np.array([role.class_name for role in roles], object),
+        SIGN: np.array([role.sign for role in roles], object),
+    }
+    return features.assign(**columns)
 
 
 def add_missing_columns(layer: Points) -> bool:
@@ -173,7 +189,7 @@ def set_current_role(layer: Points, role: PointRole, palette: Palette) -> None:
     # pandas is imported by napari with its first Points layer.
     defaults = layer.feature_defaults.copy()
     defaults[CLASS] = [role.class_name]
-    defaults[SIGN] = [POSITIVE if role.positive else NEGATIVE]
+    defaults[SIGN] = [role.sign]
     layer.feature_defaults = defaults
     with layer.block_update_properties():
         layer.current_symbol = SYMBOLS[role.positive]

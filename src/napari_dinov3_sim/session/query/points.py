@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, world_points
-from napari_dinov3_sim.session.layer_metadata import mark, mark_of
+from napari_dinov3_sim.session.layer_metadata import mark, topmost_of
 from napari_dinov3_sim.session.query.point_features import (
     ID,
     PointRole,
@@ -70,15 +70,6 @@ def data_of_world(
 
 
 NAME = "DINOv3 query"
-
-
-def find_query_layer(viewer: ViewerModel) -> Points | None:
-    """Return the topmost layer that a session has made for its points, or None."""
-    for layer in reversed(viewer.layers):
-        if mark_of(layer, "query") is not None:
-            found: Points = layer
-            return found
-    return None
 
 
 def make_query_layer(
@@ -198,7 +189,7 @@ class QueryPoints:
             self._role = replace(self.role, positive=True)
             self.forget()
         if self.layer is None:
-            found = find_query_layer(self._viewer)
+            found = topmost_of(self._viewer.layers, "query")
             if found is not None:
                 self._listen(found)
         if self._is_moved():  # by an assignment to `layer.data[0]`, which sends no event
@@ -383,16 +374,12 @@ class QueryPoints:
 
     def rename_class(self, old: str, new: str) -> None:
         """Give all points of a class another name."""
-        roles = self.roles()
-        self.set_roles([replace(r, class_name=new) if r.class_name == old else r for r in roles])
+        self.set_roles([role.renamed(old, new) for role in self.roles()])
 
     def remove_class(self, class_name: str) -> None:
         """Delete the points of a class."""
-        layer = self.layer
-        gone = {n for n, role in enumerate(self.roles()) if role.class_name == class_name}
-        if layer is not None and gone:
-            layer.selected_data = gone
-            layer.remove_selected()
+        roles = self.roles()
+        self.remove([n for n, role in enumerate(roles) if role.class_name == class_name])
 
     # -- undo -----------------------------------------------------------------------------------
 
