@@ -76,7 +76,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 pass  # the client left
 
         def _answer(self) -> tuple[int, dict[str, str], bytes]:
-            repo, _, rest = self.path.strip("/").partition("/resolve/main/")
+            repo, of_a_repository, rest = self.path.strip("/").partition("/resolve/main/")
+            if not of_a_repository:
+                # huggingface_hub also asks for lists of its own, once a day, in some environments.
+                return 404, {}, b""
             hub.asked.append(f"{self.command} {repo} {rest}")
             return hub.answer(repo, rest)
 
