@@ -101,9 +101,10 @@ ORDER = {
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
+        < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk
+        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """

@@ -62,16 +62,19 @@ def peaks_table(rows: Iterable[PeakRow], world_axes: Sequence[str] = ()) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["image", "class", "x_px", "y_px", *map(_safe, world_axes), "score"])
+    writer.writerow(["image", "class", "x_px", "y_px", *map(safe_cell, world_axes), "score"])
     for row in rows:
         if len(row.world) != len(world_axes):
             raise ValueError(f"{len(row.world)} world coordinates for {len(world_axes)} axes")
         place = [f"{number:.10g}" for number in (row.x, row.y, *row.world)]
-        writer.writerow([_safe(row.image), _safe(row.class_name), *place, f"{row.score:.6f}"])
+        writer.writerow(
+            [safe_cell(row.image), safe_cell(row.class_name), *place, f"{row.score:.6f}"]
+        )
     return stream.getvalue()
 
 
-def _safe(text: str) -> str:
+def safe_cell(text: str) -> str:
+    """Return text as a cell that UTF-8 can write and no spreadsheet runs."""
     text = writable(text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
