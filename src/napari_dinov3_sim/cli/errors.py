@@ -11,7 +11,7 @@ from napari_dinov3_sim.core.errors import SimilarityError, StoreError
 from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -71,11 +71,18 @@ DONE, SOME_FAILED = 0, 2
 
 
 class Failures:
-    """Tells of each failure when it happens, and of all of them at the end."""
+    """Tells of each failure when it happens, and of all of them at the end.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    listen : callable, optional
+        Called with the path and the message of each, too.
+    """
+
+    def __init__(self, listen: Callable[[Path, str], None] | None = None) -> None:
         self._found: list[PlaneFailed] = []
         self._told: set[str] = set()
+        self._listen = listen
 
     def __len__(self) -> int:
         return len(self._found)
@@ -84,6 +91,8 @@ class Failures:
         """Take note of a failure; what befalls many planes alike is told once."""
         if failure.message not in self._told:
             note(f"error: {failure.message}")
+        if self._listen is not None:
+            self._listen(failure.path, failure.message)
         self._told.add(failure.message)
         self._found.append(failure)
 
@@ -92,11 +101,16 @@ class Failures:
         once = dict.fromkeys((str(failure.path), failure.message) for failure in self._found)
         return [{"image": image, "error": error} for image, error in once]
 
+    @property
+    def names(self) -> list[str]:
+        """The files of which something failed."""
+        return list(dict.fromkeys(str(failure.path) for failure in self._found))
+
     def close(self, files: int) -> int:
         """Name the files of which something failed, where there were several; an exit code."""
         if not self._found:
             return DONE
-        names = list(dict.fromkeys(str(failure.path) for failure in self._found))
+        names = self.names
         if files > 1:
             note(f"error: {len(names)} of {files} images failed: {', '.join(names)}.")
         return SOME_FAILED

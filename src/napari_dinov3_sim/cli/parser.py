@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from napari_dinov3_sim import __version__
 from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
 from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
+from napari_dinov3_sim.cli.output.thresholds import Threshold
 from napari_dinov3_sim.cli.reading.paths import image_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
@@ -103,7 +105,16 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         metavar="T",
         type=_threshold,
-        help="write objects of at least this cosine as labels; otsu chooses one for all images",
+        action="append",
+        help="write objects of at least this cosine as labels; otsu chooses one for all images; "
+        "NAME=T is the threshold of one class, and may be repeated",
+    )
+    parser.add_argument(
+        "--labels",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --threshold: write these objects, or use the threshold for the rest alone "
+        "(default: write them)",
     )
     parser.add_argument(
         "--min-area",
@@ -117,10 +128,38 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         help="write the places of greatest cosine as a table, from the threshold on",
     )
     parser.add_argument(
+        "--maps",
+        choices=("all", "cosine", "heatmap", "none"),
+        default="all",
+        help="which maps are written for each image: the cosines as TIFF, the heatmap over the "
+        "image as PNG, both or neither (default: all)",
+    )
+    parser.add_argument(
+        "--limits",
+        metavar=("LOW", "HIGH"),
+        nargs=2,
+        type=_cosine,
+        help="the cosines that are darkest and brightest in the heatmaps (default: the least and "
+        "the greatest of this search)",
+    )
+    parser.add_argument(
         "--embeddings",
         metavar="DIR",
         type=Path,
         help="folder that `embed` filled with the same model, resolution, shifts and padding",
+    )
+    parser.add_argument(
+        "--keep-embeddings",
+        action="store_true",
+        help="with --embeddings: make the folder if need be, and keep there what is embedded, so "
+        "that a search that was interrupted goes on",
+    )
+    parser.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="how progress is shown: bars on a terminal, or a JSON object a line on the standard "
+        "output in place of the tables (default: bar)",
     )
     parser.add_argument(
         "--overwrite",
@@ -198,15 +237,26 @@ def name(text: str) -> str:
     return text.strip()
 
 
-def _threshold(text: str) -> float | str:
-    if text == "otsu":
-        return text
+def _threshold(text: str) -> Threshold:
+    """Return the threshold of all classes or, after its name and ``=``, of one."""
+    class_name, equals, level = text.rpartition("=")
+    if level == "otsu" and not equals:
+        return Threshold(None, "otsu")
     try:
-        value = float(text)
+        value = float(level)
     except ValueError:
         value = math.nan
+    if not -1 <= value <= 1 or (equals and not class_name.strip()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither otsu nor a cosine from -1 to 1, nor NAME= and such a cosine"
+        )
+    return Threshold(class_name.strip() if equals else None, value)
+
+
+def _cosine(text: str) -> float:
+    value = coordinate(text)
     if not -1 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither otsu nor a cosine from -1 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no cosine from -1 to 1")
     return value
 
 
@@ -261,6 +311,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         note("interrupted; files already written are whole.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output is gone. What Python still has to write at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return INTERRUPTED
     except OSError as error:
         if error.filename is None:
@@ -327,8 +381,15 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         "targets",
         metavar="TARGET",
         type=image_path,
-        nargs="+",
+        nargs="*",
         help=f"to search, all its planes; {_IMAGE_HELP}; {_PATTERN_HELP}",
+    )
+    parser.add_argument(
+        "--files-from",
+        metavar="LIST",
+        type=Path,
+        help="a file that names more images: one a line, or each ended by a NUL byte as `find "
+        "-print0` writes them",
     )
     add_results(parser)
     add_reading(parser)

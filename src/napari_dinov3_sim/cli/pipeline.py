@@ -101,6 +101,8 @@ class EmbeddingFinder:
             return failed(place.path, error)
 
     def _note_missing(self, place: SearchPlane) -> None:
+        if self.embedder.keeps:  # it fills the folder, so that nothing is amiss
+            return
         disk = self.embedder.store.disk
         folder = None if disk is None else disk.folder
         self._note_once(place, NOTHING.format(folder=folder, name=place.name), self._missing)
@@ -148,6 +150,8 @@ class Search:
         classes: Iterable[str],
         paths: Sequence[Path],
         first: FilePlan | None = None,
+        *,
+        bars: ProgressBars,
     ) -> Search:
         """Return the search of some files; those that cannot be read are told and left out.
 
@@ -159,15 +163,22 @@ class Search:
             Each once.
         first : FilePlan, optional
             A file that stands before them, and has been looked into.
+        bars : ProgressBars
+            Hear how far it is.
         """
-        wanted, failures = OutputOptions.of(arguments), Failures()
-        found = [plan(path, ReadOptions.of(arguments)) for path in paths]
+        wanted, failures = OutputOptions.of(arguments), Failures(bars.failed)
+        names = tuple(classes)
+        wanted.thresholds.check(names)
+        found = []
+        for number, path in enumerate(paths):
+            bars.tell("look", image=str(path), done=number, files=len(paths))
+            found.append(plan(path, ReadOptions.of(arguments)))
         for file in found:
             if isinstance(file, PlaneFailed):
                 failures.add(file)
         plans = [file for file in [first, *found] if isinstance(file, FilePlan)]
         files = len(paths) + (first is not None)
-        return cls(arguments, wanted, tuple(classes), name_planes(plans), files, failures)
+        return cls(arguments, wanted, names, name_planes(plans), files, failures)
 
     def check(self, inputs: Sequence[Path] = (), saved_query: Path | None = None) -> None:
         """Raise an error if something that is read, written, or no saved query would be replaced.
@@ -197,8 +208,9 @@ class Search:
 
     def finder(self, model: CommandModel, bars: ProgressBars) -> EmbeddingFinder:
         """Return what finds the embeddings of planes, or makes them."""
-        store = open_store(self.arguments.embeddings)
-        embedder = CachedEmbedder(model, recipe_of(self.arguments), store, note, keeps=False)
+        keeps = self.arguments.keep_embeddings
+        store = open_store(self.arguments.embeddings, must_write=keeps)
+        embedder = CachedEmbedder(model, recipe_of(self.arguments), store, note, keeps=keeps)
         return EmbeddingFinder(self.planes, embedder, bars, len(self.places))
 
     def results(
@@ -214,21 +226,26 @@ class Search:
         clicked : Result, optional
             One that is known.
         """
-        for place in self.places:
-            if clicked is not None and place == clicked.place:
-                yield clicked
-                continue
-            found = finder.attempt(place)
-            if isinstance(found, PlaneFailed):
-                self.failures.add(found)
-            else:
-                maps, window = tuple(score(found.state)), found.state.window
-                yield Result(place, maps, window, found.was_stored)
+        bars = finder.bars
+        bars.tell("start", files=self.files, planes=len(self.places))
+        for number, place in enumerate(self.places):
+            about = {"image": str(place.path), "plane": place.short_name}
+            bars.tell("plane", **about, done=number, planes=len(self.places))
+            is_clicked = clicked is not None and place == clicked.place
+            result = clicked if is_clicked else self._result(finder, score, place)
+            if result is not None:
+                yield result
+                bars.tell("done", **about, stored=result.stored)
 
-    def write(self, results: Sequence[Result], folder: OutputFolder) -> SearchReport:
+    def _result(self, finder: EmbeddingFinder, score: Score, place: SearchPlane) -> Result | None:
+        found = finder.attempt(place)
+        if isinstance(found, PlaneFailed):
+            self.failures.add(found)
+            return None
+        return Result(place, tuple(score(found.state)), found.state.window, found.was_stored)
+
+    def write(self, results: Iterable[Result], folder: OutputFolder) -> SearchReport:
         """Write the files of all planes."""
-        if not results:
-            return SearchReport([], None, None)
         classes, planes = self.classes, self.planes
         return write_results(results, classes, self.wanted, folder, planes, failures=self.failures)
 
@@ -239,6 +256,8 @@ class Search:
         model: CommandModel,
         asked: dict[str, Any],
         images: list[dict[str, Any]],
+        *,
+        bars: ProgressBars,
     ) -> int:
         """Tell what was found, as a table or as one JSON object, and return the exit code.
 
@@ -249,11 +268,20 @@ class Search:
         model : CommandModel
         asked, images
             What was asked and what is reported of each plane, for the JSON object.
+        bars : ProgressBars
+            Hear the end.
         """
+        bars.tell(
+            "end",
+            files=self.files,
+            failed=self.failures.names,
+            objects=written.objects(),
+            folder=str(folder.path),
+        )
         if self.arguments.json:
             about = {**describe_model(model.identity), **written.summary(), "images": images}
             say(json.dumps({**asked, **about, "failures": self.failures.as_objects()}))
-        elif written.entries:
+        elif written.entries and self.arguments.progress != "json":
             say_model(model.identity)
             say_results(written, folder)
         files = written.summary()["files"]
@@ -261,9 +289,13 @@ class Search:
         return self.failures.close(self.files)
 
 
-def check_embeddings_folder(folder: Path | None) -> None:
-    """Raise `UsageError` for a folder of embeddings that is not there."""
-    if folder and not folder.is_dir():
+def check_embeddings_folder(arguments: argparse.Namespace) -> None:
+    """Raise `UsageError` for a folder of embeddings that is not there, and is not to be made."""
+    folder: Path | None = arguments.embeddings
+    if arguments.keep_embeddings:
+        if folder is None:
+            raise UsageError("--keep-embeddings needs a folder for them; add --embeddings DIR.")
+    elif folder and not folder.is_dir():
         raise UsageError(
             f"There is no folder {folder}; make it with `napari-dinov3-sim embed`, or leave "
             "--embeddings out."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,6 +11,7 @@ from napari_dinov3_sim.core.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 
 class PlaneProgress:
@@ -119,11 +121,38 @@ class ProgressBars:
         self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 
+    def tell(self, event: str, **about: Any) -> None:
+        """Tell of an event in a search; bars have no room for it."""
+
+    def failed(self, path: Path, message: str) -> None:
+        """Tell of a file that failed."""
+        self.tell("failed", image=str(path), error=message)
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+
+class ProgressLines(ProgressBars):
+    """Progress as one JSON object a line on standard output, for a program that reads it.
+
+    Whoever reads may go away: the next line then ends the search with a `BrokenPipeError`.
+    """
+
+    def tell(self, event: str, **about: Any) -> None:
+        """Write an event."""
+        sys.stdout.write(f"{json.dumps({'event': event, **about})}\n")
+        sys.stdout.flush()
+
+    def _show(self, description: str, unit: str, done: int, total: int) -> None:
+        self.tell("download" if unit == "B" else "tile", what=description, done=done, total=total)
+
+
+def open_progress(how: str) -> ProgressBars:
+    """Return what shows the progress of a command: ``json`` for lines, ``bar`` for bars."""
+    return ProgressLines() if how == "json" else ProgressBars()
 
 
 def _bar(**options: Any) -> Any:

@@ -13,8 +13,8 @@ from napari_dinov3_sim.cli.embeddings import recipe_of
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
-from napari_dinov3_sim.cli.reading.paths import InputPaths, without_repeats
-from napari_dinov3_sim.cli.terminal import PROGRAM, ProgressBars, note
+from napari_dinov3_sim.cli.reading.paths import InputPaths, listed_paths, without_repeats
+from napari_dinov3_sim.cli.terminal import PROGRAM, note, open_progress
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.store.query_files import load_query
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_dinov3_sim.cli.model import CommandModel
+    from napari_dinov3_sim.cli.terminal import ProgressBars
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
 
@@ -93,20 +94,21 @@ def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: CommandMo
 
 def run_search(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    check_embeddings_folder(arguments.embeddings)
+    check_embeddings_folder(arguments)
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
-    search = Search.of(arguments, [saved_class.name for saved_class in query.classes], paths)
-    with closing(search.planes), closing(ProgressBars()) as bars:
-        search.check(inputs=[arguments.query])
+    classes, bars = [one.name for one in query.classes], open_progress(arguments.progress)
+    search = Search.of(arguments, classes, paths, bars=bars)
+    with closing(search.planes), closing(bars):
+        lists = [] if arguments.files_from is None else [arguments.files_from]
+        search.check(inputs=[arguments.query, *lists])
         folder = search.open_folder()
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
-        results = list(search.results(search.finder(model, bars), query.score))
-        written = search.write(results, folder)
+        written = search.write(search.results(search.finder(model, bars), query.score), folder)
     asked = {"query": str(arguments.query), "combination": query.combination}
     images = [entry.nested() for entry in written.entries]
-    return search.tell(written, folder, model, asked, images)
+    return search.tell(written, folder, model, asked, images, bars=bars)
 
 
 def _read_names(arguments: argparse.Namespace) -> tuple[SavedQuery, list[Path]]:
@@ -118,9 +120,13 @@ def _read_names(arguments: argparse.Namespace) -> tuple[SavedQuery, list[Path]]:
         return []
 
     names.read(arguments.query, load)
-    paths = without_repeats(names.read_all(arguments.targets))
+    paths = names.read_all(arguments.targets)
     names.check()
-    return loaded[0], paths
+    if arguments.files_from is not None:
+        paths += listed_paths(arguments.files_from)
+    if not paths:
+        raise UsageError("No image is named; name images to search, or a list with --files-from.")
+    return loaded[0], without_repeats(paths)
 
 
 def _load(path: Path) -> SavedQuery:

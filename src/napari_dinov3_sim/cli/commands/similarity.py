@@ -17,7 +17,7 @@ from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.reading.paths import InputPaths, the_match, without_repeats
-from napari_dinov3_sim.cli.terminal import ProgressBars, say
+from napari_dinov3_sim.cli.terminal import open_progress, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.images.levels import embedded_position
 from napari_dinov3_sim.store.query_files import QUERY_SUFFIX, save_query
@@ -178,8 +178,9 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     _check_folders(arguments)
     query, *targets = _read_names(arguments)
     click, classes = Click.of(arguments, query), [_class_name(arguments)]
-    search = Search.of(arguments, classes, targets, click.file)
-    with closing(search.planes), closing(ProgressBars()) as bars:
+    bars = open_progress(arguments.progress)
+    search = Search.of(arguments, classes, targets, click.file, bars=bars)
+    with closing(search.planes), closing(bars):
         search.check(saved_query=arguments.save_query)
         folder = search.open_folder()
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
@@ -190,14 +191,14 @@ def run_similarity(arguments: argparse.Namespace) -> int:
         written = search.write(results, folder)
     images = [entry.flat() for entry in written.entries]
     asked = _asked(arguments, click, class_query, saved)
-    code = search.tell(written, folder, model, asked, images)
-    if saved and not arguments.json:
+    code = search.tell(written, folder, model, asked, images, bars=bars)
+    if saved and not (arguments.json or arguments.progress == "json"):
         say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
     return code
 
 
 def _check_folders(arguments: argparse.Namespace) -> None:
-    check_embeddings_folder(arguments.embeddings)
+    check_embeddings_folder(arguments)
     saved = arguments.save_query
     if saved and not saved.absolute().parent.is_dir():
         raise UsageError(f"There is no folder for {saved}; make it, or save the query elsewhere.")

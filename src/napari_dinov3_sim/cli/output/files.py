@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
+from napari_dinov3_sim.cli.output.thresholds import Levels, WantedLevels
 from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
@@ -274,21 +275,45 @@ MAX_CLASS = 40
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is written besides maps and heatmaps.
+    """What is written.
 
     Attributes
     ----------
-    threshold : float, 'otsu' or None
-        In units of the cosine; None for no labels.
+    thresholds : WantedLevels
+        Without any there are no labels.
     min_area : float
         Pixels of the smallest object that is kept.
     peaks : bool
         Whether a table of peaks is written.
+    maps : {'all', 'cosine', 'heatmap', 'none'}
+        Which maps of each class are written.
+    limits : tuple of two float, optional
+        The cosines drawn darkest and brightest; by default those of all maps.
+    writes_labels : bool, optional
+        Whether objects are written where there are thresholds.
     """
 
-    threshold: float | str | None
-    min_area: float
-    peaks: bool
+    thresholds: WantedLevels
+    min_area: float = 0.0
+    peaks: bool = False
+    maps: str = "all"
+    limits: tuple[float, float] | None = None
+    writes_labels: bool = True
+
+    @property
+    def labels(self) -> bool:
+        """Whether objects are written."""
+        return self.writes_labels and bool(self.thresholds)
+
+    @property
+    def cosine(self) -> bool:
+        """Whether cosines are written."""
+        return self.maps in ("all", "cosine")
+
+    @property
+    def heatmap(self) -> bool:
+        """Whether heatmaps are drawn."""
+        return self.maps in ("all", "heatmap")
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> OutputOptions:
@@ -297,27 +322,60 @@ class OutputOptions:
         Raises
         ------
         UsageError
-            A least area of objects, where none are written.
+            A least area of objects, where none are written, or limits in the wrong order.
         """
-        if arguments.min_area is not None and arguments.threshold is None:
+        thresholds = WantedLevels.of(arguments.threshold)
+        if arguments.min_area is not None and not thresholds:
             raise UsageError(
                 "--min-area drops small objects, and none are written without --threshold; add "
                 "--threshold otsu or a cosine, or leave --min-area out."
             )
-        return cls(arguments.threshold, arguments.min_area or 0.0, arguments.peaks)
+        limits = tuple(arguments.limits) if arguments.limits else None
+        if limits is not None and limits[0] >= limits[1]:
+            raise UsageError("--limits go from the lower to the higher cosine, such as 0.2 0.9.")
+        return cls(
+            thresholds,
+            arguments.min_area or 0.0,
+            arguments.peaks,
+            arguments.maps,
+            limits,
+            arguments.labels,
+        )
 
-    def level(self, maps: Sequence[SimilarityMap]) -> float | None:
-        """Return the threshold for these maps; peaks have Otsu's if none was given."""
-        from napari_dinov3_sim.core.search.thresholds import otsu_threshold
+    def scale(
+        self, classes: Sequence[str], maps: Sequence[SimilarityMap] = ()
+    ) -> tuple[tuple[float, float] | None, Levels] | None:
+        """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
 
-        if isinstance(self.threshold, float):
-            return self.threshold
-        return otsu_threshold(maps) if self.threshold or self.peaks else None
+        Parameters
+        ----------
+        classes : sequence of str
+        maps : sequence of SimilarityMap, optional
+            Of all planes.
+
+        Returns
+        -------
+        tuple or None
+            None where they depend on the maps, and none are given. Limits are None where no
+            heatmap is drawn.
+        """
+        from napari_dinov3_sim.core.search.similarity import shared_limits
+
+        limits, levels = self.limits, self.thresholds.known(classes)
+        if self.peaks and not self.thresholds:
+            levels = None
+        if maps:
+            limits = limits or shared_limits(one.cosine for one in maps)
+            levels = levels or self.thresholds.chosen(classes, maps)
+        if levels is None or (limits is None and self.heatmap):
+            return None
+        return limits, levels
 
 
 def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOptions) -> list[str]:
     """Return the name of every file that will be written."""
-    ends = [COSINE, HEATMAP] + [LABELS] * (wanted.threshold is not None)
+    ends = [COSINE] * wanted.cosine + [HEATMAP] * wanted.heatmap
+    ends += [LABELS] * wanted.labels
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]

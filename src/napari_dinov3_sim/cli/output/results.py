@@ -28,12 +28,14 @@ from napari_dinov3_sim.cli.output.files import (
     encode_png,
     write_map,
 )
+from napari_dinov3_sim.cli.output.thresholds import Levels
 from napari_dinov3_sim.cli.planes import level_lines
 from napari_dinov3_sim.cli.terminal import say, say_table
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,14 +80,25 @@ class SearchReport:
     """What was written: entries in the order of the planes, and their common scale."""
 
     entries: list[PlaneReport]
-    limits: Limits | None
-    threshold: float | None
+    limits: Limits | None = None
+    levels: Levels = field(default_factory=Levels)
 
     def summary(self) -> dict[str, Any]:
         """Return what concerns all images, for the report."""
         files = [path for entry in self.entries for path in entry.paths()]
         limits = None if self.limits is None else list(self.limits)
-        return {"limits": limits, "threshold": self.threshold, "files": files}
+        by_class = {"thresholds": dict(self.levels.by_class)} if self.levels.by_class else {}
+        return {"limits": limits, "threshold": self.levels.common, **by_class, "files": files}
+
+    def objects(self) -> dict[str, int]:
+        """Return how many objects each class has in all images; empty where none are sought."""
+        found: dict[str, int] = {}
+        for entry in self.entries:
+            for report in entry.classes:
+                if "objects" in report:
+                    name = report["class"]
+                    found[name] = found.get(name, 0) + report["objects"]
+        return found
 
 
 def summarise(similarity: SimilarityMap, place: SearchPlane) -> dict[str, Any]:
@@ -106,10 +119,16 @@ def summarise(similarity: SimilarityMap, place: SearchPlane) -> dict[str, Any]:
 def say_results(written: SearchReport, folder: OutputFolder) -> None:
     """Tell what was found and where it is."""
     say_table(_rows(written))
-    if written.threshold is not None:
-        say(f"The threshold is {written.threshold:.3f}.")
+    if written.levels.common is not None:
+        say(f"The threshold is {written.levels.common:.3f}.")
+    for name, level in written.levels.by_class.items():
+        say(f"The threshold of {name} is {level:.3f}.")
     for line in level_lines(entry.place for entry in written.entries):
         say(line)
+    counts = [f"{plural(count, 'object')} of {name}" for name, count in written.objects().items()]
+    images = plural(len({entry.place.path for entry in written.entries}), "image")
+    if counts:
+        say(f"{images}: {', '.join(counts)}.")
     say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
 
 
@@ -155,7 +174,7 @@ class Result:
 
 
 def write_results(
-    results: Sequence[Result],
+    results: Iterable[Result],
     classes: Sequence[str],
     wanted: OutputOptions,
     folder: OutputFolder,
@@ -163,12 +182,14 @@ def write_results(
     *,
     failures: Failures,
 ) -> SearchReport:
-    """Write the files of all planes, on one scale and with one threshold.
+    """Write the files of all planes, on one scale and with the same thresholds.
+
+    Where these are known, each plane is written as soon as it comes: an interrupted search
+    leaves the planes that are done, and one of many images holds only one of them.
 
     Parameters
     ----------
-    results : sequence of Result
-        At least one.
+    results : iterable of Result
     classes : sequence of str
         Names of the classes, in the order of the maps.
     wanted : OutputOptions
@@ -178,19 +199,21 @@ def write_results(
     failures : Failures
         Gets the planes that cannot be read any more.
     """
-    from napari_dinov3_sim.core.search.similarity import shared_limits
-
-    maps = [one for result in results for one in result.maps]
-    limits, level = shared_limits(one.cosine for one in maps), wanted.level(maps)
-    writer = _Writer(folder, classes, wanted, limits, level)
+    scale = wanted.scale(classes)
+    if scale is None:
+        results = list(results)
+        scale = wanted.scale(classes, [one for result in results for one in result.maps])
+    if scale is None:  # every image has failed
+        return SearchReport([])
+    writer = _Writer(folder, classes, wanted, *scale)
     entries = []
     for result in results:
-        picture = _picture(result, planes)
+        picture = _picture(result, planes) if wanted.heatmap else None
         if isinstance(picture, PlaneFailed):
             failures.add(picture)
         else:
             entries.append(writer.write(result, picture))
-    return SearchReport(entries, limits, level)
+    return SearchReport(entries, *scale)
 
 
 def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
@@ -205,15 +228,15 @@ class _Writer:
     folder: OutputFolder
     classes: Sequence[str]
     wanted: OutputOptions
-    limits: Limits
-    level: float | None
+    limits: Limits | None
+    levels: Levels
 
     @cached_property
     def _parts(self) -> list[str]:
         return class_parts(self.classes)
 
-    def write(self, result: Result, picture: NDArray[Any]) -> PlaneReport:
-        """Write the files of a plane, of which the picture is given."""
+    def write(self, result: Result, picture: NDArray[Any] | None) -> PlaneReport:
+        """Write the files of a plane, of which the picture is given if a heatmap is drawn."""
         place = result.place
         about = {
             "image": str(place.path),
@@ -233,14 +256,20 @@ class _Writer:
         return PlaneReport(place, about, classes, self._write_together(result))
 
     def _write_class(
-        self, result: Result, picture: NDArray[Any], one: SimilarityMap, stem: str, title: str
+        self,
+        result: Result,
+        picture: NDArray[Any] | None,
+        one: SimilarityMap,
+        stem: str,
+        title: str,
     ) -> dict[str, Any]:
-        about = {
-            **summarise(one, result.place),
-            "cosine": self._write_map(f"{stem}{COSINE}", one.cosine, one, result.place, title),
-            "heatmap": self._write_heatmap(f"{stem}{HEATMAP}", result, picture, one),
-        }
-        return about | self._write_labels(one, result.place, stem, title)
+        about, place = summarise(one, result.place), result.place
+        if self.wanted.cosine:
+            about["cosine"] = self._write_map(f"{stem}{COSINE}", one.cosine, one, place, title)
+        if picture is not None and self.limits is not None:
+            name = f"{stem}{HEATMAP}"
+            about["heatmap"] = self._write_heatmap(name, result, picture, one, self.limits)
+        return about | self._write_labels(one, place, stem, title)
 
     def _write_map(
         self, name: str, values: NDArray[Any], one: SimilarityMap, place: SearchPlane, title: str
@@ -250,10 +279,15 @@ class _Writer:
         return str(self.folder.path / name)
 
     def _write_heatmap(
-        self, name: str, result: Result, picture: NDArray[Any], one: SimilarityMap
+        self,
+        name: str,
+        result: Result,
+        picture: NDArray[Any],
+        one: SimilarityMap,
+        limits: Limits,
     ) -> str:
         step = step_of(one.grid.image_shape)
-        drawn = lay_heat(picture, one, self.limits, step)
+        drawn = lay_heat(picture, one, limits, step)
         drawn = outline_patches(drawn, one.grid, result.points, OUTLINE, step)
         drawn = outline_patches(drawn, one.grid, result.negatives, NEGATIVE, step)
         return str(self.folder.write(name, encode_png(drawn, result.place.pixel, step)))
@@ -263,10 +297,11 @@ class _Writer:
     ) -> dict[str, Any]:
         from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
-        if self.wanted.threshold is None or self.level is None:
+        level = self.levels.of(title)
+        if not self.wanted.labels or level is None:
             return {}
         across, down = place.ratios
-        labels = threshold_labels(one, self.level, self.wanted.min_area / (across * down))
+        labels = threshold_labels(one, level, self.wanted.min_area / (across * down))
         path = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
         return {"labels": path, "objects": int(labels.max())}
 
@@ -275,8 +310,9 @@ class _Writer:
 
         files, stem = {}, result.place.stem
         if len(self.classes) > 1:
-            level = None if self.wanted.threshold is None else self.level
-            numbers = best_class(result.maps, level)
+            wanted = bool(self.wanted.thresholds)
+            levels = [self.levels.of(name) if wanted else None for name in self.classes]
+            numbers = best_class(result.maps, levels)
             title = ", ".join(f"{at} {name}" for at, name in enumerate(self.classes, start=1))
             files["class_map"] = self._write_map(
                 f"{stem}{CLASS_MAP}", numbers, result.maps[0], result.place, title
@@ -291,6 +327,6 @@ class _Writer:
 
         place = result.place
         for class_name, one in zip(self.classes, result.maps, strict=True):
-            for peak in find_peaks(one, self.level):
+            for peak in find_peaks(one, self.levels.of(class_name)):
                 x, y = place.full(peak.x, peak.y)
                 yield PeakRow(place.short_name, class_name, x, y, peak.score)

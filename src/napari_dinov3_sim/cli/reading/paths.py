@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,31 @@ class InputPaths:
             raise self._errors[0]
         if self._errors:
             raise SeveralErrors(self._errors)
+
+
+def listed_paths(path: Path) -> list[Path]:
+    """Return the files that a list names; what is wrong with one of them is found when it is read.
+
+    Parameters
+    ----------
+    path : Path
+        Of the list: a name a line, or each ended by a NUL byte, where names may hold line breaks.
+        They may be of any bytes.
+
+    Raises
+    ------
+    InputError
+        The list cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The list {path} cannot be read ({error.strerror or error}); check the spelling and "
+            "the folder."
+        ) from error
+    names = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 def the_match(name: Path) -> list[Path]:
