@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.protocols import Progress
     from napari_dinov3_sim.core.state import PatchImageState
 
-FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 12
+MOST_CLUSTERS = 255
+"""They are numbered in 8 bits, from 1."""
 
 MOST_VECTORS = 2**15
 """Embeddings that centres are found from, at most: 48 MiB with 384 numbers each."""
@@ -82,12 +84,13 @@ def find_clusters(
     Parameters
     ----------
     states : sequence of PatchImageState
-        At least one; they share the centres. Of many patches, at most `MOST_VECTORS` are used to
-        find the centres, drawn at random: as many from each image, so that a small image counts
-        beside a large one, and all of an image that has fewer. Patches that are more padding than
-        image are not used.
+        At least one; they share the centres. They are gone through several times, one after the
+        other, so that a sequence may read each from disk when it is its turn. Of many patches,
+        at most `MOST_VECTORS` are used to find the centres, drawn at random: as many from each
+        image, so that a small image counts beside a large one, and all of an image that has
+        fewer. Patches that are more padding than image are not used.
     count : int
-        From 2 to 12.
+        From 2 to `MOST_CLUSTERS`.
     seed : int, optional
         Of the random choices. With the same seed the result is the same.
     progress : callable, optional
@@ -103,14 +106,13 @@ def find_clusters(
     StateError
         The images were embedded by different models.
     SimilarityError
-        `count` is not from 2 to 12, or there are fewer patches.
+        There cannot be so many clusters, or there are fewer patches.
     """
-    if not FEWEST_CLUSTERS <= count <= MOST_CLUSTERS:
-        raise SimilarityError(
-            f"Choose from {FEWEST_CLUSTERS} to {MOST_CLUSTERS} classes, not {count}."
-        )
+    if not 2 <= count <= MOST_CLUSTERS:
+        raise SimilarityError(f"Choose from 2 to {MOST_CLUSTERS} classes, not {count}.")
     check_same_model(states)
-    vectors = _sample(states, seed)
+    grids = [state.grid for state in states]
+    vectors = _sample(states, grids, seed)
     if len(vectors) < count:
         raise SimilarityError(
             f"{len(vectors)} patches cannot be divided into {count} classes; choose fewer, or "
@@ -123,7 +125,7 @@ def find_clusters(
     for state in states:
         assigned.append(_assign(state, centres))
         step()
-    return _ordered(centres, assigned, states)
+    return _ordered(centres, assigned, grids)
 
 
 class _Steps:
@@ -139,9 +141,11 @@ class _Steps:
             self._progress(self._done, self._total)
 
 
-def _sample(states: Sequence[PatchImageState], seed: int) -> NDArray[np.float32]:
+def _sample(
+    states: Sequence[PatchImageState], grids: Sequence[PatchGrid], seed: int
+) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
-    usable = [np.flatnonzero(is_mostly_image(state.grid)) for state in states]
+    usable = [np.flatnonzero(is_mostly_image(grid)) for grid in grids]
     parts = [
         state.vectors[np.sort(random.permutation(places)[:size])].astype(np.float32)
         for state, places, size in zip(
@@ -231,37 +235,36 @@ def _assign(
 def _ordered(
     centres: NDArray[np.float32],
     assigned: Sequence[tuple[NDArray[np.intp], NDArray[np.float32]]],
-    states: Sequence[PatchImageState],
+    grids: Sequence[PatchGrid],
 ) -> Clusters:
     """Number clusters by how much they cover; those of no patch have no number."""
+    pairs = list(zip(assigned, grids, strict=True))
     areas = np.sum(
         [
-            np.bincount(nearest, patch_areas(state.grid).ravel(), len(centres))
-            for (nearest, _), state in zip(assigned, states, strict=True)
+            np.bincount(nearest, patch_areas(grid).ravel(), len(centres))
+            for (nearest, _), grid in pairs
         ],
         axis=0,
     )
-    order = [number for number in np.argsort(-areas, kind="stable") if areas[number] > 0]
+    order = [number for number in np.argsort(-areas, stable=True) if areas[number] > 0]
     new = np.zeros(len(centres), np.uint8)
     new[order] = np.arange(1, len(order) + 1)
-    numbers = [
-        new[one].reshape(s.grid.shape) for (one, _), s in zip(assigned, states, strict=True)
-    ]
-    cosines = [one.reshape(s.grid.shape) for (_, one), s in zip(assigned, states, strict=True)]
+    numbers = [new[one].reshape(grid.shape) for (one, _), grid in pairs]
+    cosines = [one.reshape(grid.shape) for (_, one), grid in pairs]
     shares = areas[order] / areas.sum()
     return Clusters(centres[order], tuple(numbers), tuple(cosines), shares)
 
 
 def central_places(
-    clusters: Clusters, states: Sequence[PatchImageState], number: int, count: int
+    clusters: Clusters, grids: Sequence[PatchGrid], number: int, count: int
 ) -> list[Place]:
     """Return the places that are most typical of a cluster, from as many images as there are.
 
     Parameters
     ----------
     clusters : Clusters
-    states : sequence of PatchImageState
-        Those that it was found in.
+    grids : sequence of PatchGrid
+        Those of the images that it was found in.
     number : int
         Of the cluster, from 1.
     count : int
@@ -280,8 +283,8 @@ def central_places(
     ]
     inner = np.nanmedian(np.concatenate([one.ravel() for one in own]))
     images = [
-        _typical(one, state, image, count, inner)
-        for image, (one, state) in enumerate(zip(own, states, strict=True))
+        _typical(one, grid, image, count, inner)
+        for image, (one, grid) in enumerate(zip(own, grids, strict=True))
     ]
     images.sort(key=lambda places: -places[0].score if places else np.inf)
     turns = chain.from_iterable(zip_longest(*images))
@@ -289,9 +292,9 @@ def central_places(
 
 
 def _typical(
-    cosine: NDArray[np.float32], state: PatchImageState, image: int, count: int, inner: float
+    cosine: NDArray[np.float32], grid: PatchGrid, image: int, count: int, inner: float
 ) -> list[Place]:
-    usable = (cosine >= inner) & is_mostly_image(state.grid).reshape(cosine.shape)
+    usable = (cosine >= inner) & is_mostly_image(grid).reshape(cosine.shape)
     if not usable.any():
         return []
     places = choose_places(
