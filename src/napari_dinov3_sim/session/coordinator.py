@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.answering.question import Pick
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
-    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey, WindowKey
+    from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.resolved_state import ResolvedState
     from napari_dinov3_sim.session.runner import Runner
@@ -378,7 +378,7 @@ class Coordinator:
             interaction=self.interaction,
             embed=self.embed,
             over=self.overlays.over,
-            hidden_planes=self._embedded_hidden_planes,
+            planes=self._searched_planes,
             is_loaded=lambda name: name in self.results.saved.classes,
             fail=self.failures.add,
         )
@@ -555,9 +555,7 @@ class Coordinator:
         self.queries_due = True
         self.failures.reset()
         self.answers.forget()
-        shown = list(self.targets.resolve().planes.values())
-        hidden = self.targets.other_planes(shown) if self.all_planes else []
-        self.embedder.reembed([*shown, *hidden])
+        self.embedder.reembed(self._searched_planes())
         self.schedule()
 
     def schedule(self) -> None:
@@ -630,8 +628,10 @@ class Coordinator:
         if not self.closed:
             self.discovery.update()
 
-    def _embedded_hidden_planes(self) -> tuple[PlaneKey, ...]:
-        return self.embedder.embedded_planes() if self.all_planes else ()
+    def _searched_planes(self) -> list[Plane]:
+        """Return what is shown of every target, and all other planes if they are searched."""
+        shown = list(self.targets.resolve().planes.values())
+        return [*shown, *(self.targets.other_planes(shown) if self.all_planes else [])]
 
     def _picks_of_points(self) -> dict[int, Pick]:
         return self._picks.picks_of_points(self.targets.resolve())

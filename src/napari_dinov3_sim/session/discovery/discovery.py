@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.discovery.suggested_classes import FoundClasses
     from napari_dinov3_sim.session.edits import Edits
     from napari_dinov3_sim.session.gallery.matches import ChosenPlace, PatchId
-    from napari_dinov3_sim.session.images.planes import PlaneKey
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
     from napari_dinov3_sim.session.interaction.interaction import Interaction
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.query.points import QueryPoints
-    from napari_dinov3_sim.session.results.computations import EmbeddedPlane
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.session.worker_messages import Failure
@@ -75,8 +74,8 @@ class Discovery:
         Bound method, has all ticked images embedded.
     over : callable
         Returns what lies over an image, given its id.
-    hidden_planes : callable
-        Returns the planes of stacks that are searched and not shown.
+    planes : callable
+        Returns the planes that are searched: those shown, and all of stacks if that is wanted.
     is_loaded : callable
         Returns whether a class is one of a query that was loaded.
     fail : callable
@@ -108,14 +107,14 @@ class Discovery:
         interaction: Interaction,
         embed: Callable[[], None],
         over: Callable[[Hashable], Sequence[Layer]],
-        hidden_planes: Callable[[], Sequence[PlaneKey]],
+        planes: Callable[[], Sequence[Plane]],
         is_loaded: Callable[[str], bool],
         fail: Callable[[Failure], None],
     ) -> None:
         self._scene, self._store, self._queries, self._edits = scene, store, queries, edits
         self._palette, self._interaction = palette, interaction
         self._embed, self._over = embed, over
-        self._hidden_planes, self._is_loaded = hidden_planes, is_loaded
+        self._planes, self._is_loaded = planes, is_loaded
         self._work = ResultJobs(runner, fail, _ignore, self.progressed.emit, lane="analysis")
         self._thumbnails = Thumbnails(scene, runner, None, fail, self.thumbnail_ready.emit)
         self._maps = SuggestionMaps(scene.viewer)
@@ -169,8 +168,7 @@ class Discovery:
         """Suggest classes of all ticked images, in the background; see `suggestions`.
 
         Images that are not embedded yet are embedded first. The planes that are shown are looked
-        at, and where stacks are searched as a whole (`SimilaritySession.all_planes`) all that
-        are embedded.
+        at, and all planes where stacks are searched as a whole (`SimilaritySession.all_planes`).
 
         Parameters
         ----------
@@ -187,12 +185,12 @@ class Discovery:
             raise SimilarityError(f"Choose from {FEWEST} to {MOST} classes, not {count}.")
         if not self._scene.embedder.model:
             raise SimilarityError("No model is chosen; choose one first.")
-        shown = self._scene.shown_planes().values()
-        if not shown:
+        planes = self._planes()
+        if not planes:
             raise SimilarityError("No image is ticked and shown; tick one first.")
         self._work.stop("classes")
         self._count, self._is_due = count, True
-        if any(self._scene.state_handle(plane.key) is None for plane in shown):
+        if any(self._scene.state_handle(plane.key) is None for plane in planes):
             self._embed()
         self.update()
 
@@ -215,12 +213,13 @@ class Discovery:
         embedder = self._scene.embedder
         return embedder.busy and any(
             self._scene.state_handle(plane.key) is None and embedder.is_coming(plane.key)
-            for plane in self._scene.shown_planes().values()
+            for plane in self._planes()
         )
 
     def _start(self) -> None:
         self._is_due = False
-        planes = self._planes()
+        handles = [(plane, self._scene.state_handle(plane.key)) for plane in self._planes()]
+        planes = [(plane, handle) for plane, handle in handles if handle is not None]
         if not planes:
             return  # what failed has been told of, and what was cancelled was cancelled
         self._basis = self._model()
@@ -229,18 +228,6 @@ class Discovery:
         apply = partial(self._take, self._basis, shown)
         what = f"Looking for {self._count} classes"
         self._work.start_long("classes", what, compute, apply, _say_nothing)
-
-    def _planes(self) -> list[EmbeddedPlane]:
-        """Return the planes that are looked at and can be."""
-        shown = {plane.key.layer: plane for plane in self._scene.shown_planes().values()}
-        keys = dict.fromkeys(plane.key for plane in shown.values())
-        keys |= dict.fromkeys(key for key in self._hidden_planes() if key.layer in shown)
-        found: list[EmbeddedPlane] = []
-        for key in keys:
-            handle = self._scene.state_handle(key)
-            if handle is not None:
-                found.append((replace(shown[key.layer], key=key), handle))
-        return found
 
     def _take(self, basis: Basis, shown: frozenset[PlaneKey], found: FoundClasses) -> bool:
         if basis != self._model():
