@@ -118,7 +118,7 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < resolved_state < layers, scene < interaction < query < results, status, edits < gallery
-        < coordinator < session < __init__
+        < discovery < coordinator < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views

@@ -31,13 +31,13 @@ RING_OF = {
 
 LAZY = {
     "": ("torch", "napari", "transformers", *QT),
-    "core": ("napari", "transformers", "skimage", "scipy", *QT),
+    "core": ("napari", "transformers", "skimage", "scipy", "sklearn", *QT),
     "backbones": ("napari", *QT),
     "store": ("torch", "napari", *QT),
     "readers": ("torch", "napari", "dask", "zarr", *QT),
     "session": QT,
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
-    "widget": ("torch", "transformers"),
+    "widget": ("torch", "transformers", "sklearn"),
     "cli": ("torch", "napari", *QT),
     "sample_data": ("torch", "transformers", *QT),
 }

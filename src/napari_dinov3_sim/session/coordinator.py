@@ -11,6 +11,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.answering.question import has_rivals
+from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
@@ -252,8 +253,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, interaction,
-    overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, discovery,
+    interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -367,6 +368,22 @@ class Coordinator:
             recolour=self._recolour,
             changed=self._on_regions,
         )
+        self.discovery = Discovery(
+            self.scene,
+            runner,
+            store,
+            self.queries,
+            self.edits,
+            palette=self.palette,
+            interaction=self.interaction,
+            embed=self.embed,
+            over=self.overlays.over,
+            planes=self._searched_planes,
+            is_loaded=lambda name: name in self.results.saved.classes,
+            fail=self.failures.add,
+        )
+        for signal in self._gallery_signals:
+            signal.connect(self._update_discovery)
         self._status = StatusReporter(signals.status_changed.emit, signals.steps_changed.emit)
         self._preload = LibraryPreload(self.schedule)
         viewer.dims.events.connect(self._on_dims)
@@ -410,7 +427,9 @@ class Coordinator:
         self.results.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
+            signal.disconnect(self._update_discovery)
         self.gallery.close()
+        self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
 
@@ -519,6 +538,7 @@ class Coordinator:
         self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
         self.gallery.rename_class(old, new)
+        self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
         self.answers.forget()  # regions may still ask for the old one, whose layers are gone
@@ -529,6 +549,14 @@ class Coordinator:
             raise SimilarityError("A box is drawn in one view; turn side by side off first.")
         self.drawn.start_box()
         self.queries.raise_to_top()
+
+    def embed(self) -> None:
+        """Have the shown plane of every target embedded, and all planes if they are searched."""
+        self.queries_due = True
+        self.failures.reset()
+        self.answers.forget()
+        self.embedder.reembed(self._searched_planes())
+        self.schedule()
 
     def schedule(self) -> None:
         """Ask for a refresh."""
@@ -595,6 +623,15 @@ class Coordinator:
     def _update_gallery(self) -> None:
         if not self.closed:
             self.gallery.update(self.state)
+
+    def _update_discovery(self) -> None:
+        if not self.closed:
+            self.discovery.update()
+
+    def _searched_planes(self) -> list[Plane]:
+        """Return what is shown of every target, and all other planes if they are searched."""
+        shown = list(self.targets.resolve().planes.values())
+        return [*shown, *(self.targets.other_planes(shown) if self.all_planes else [])]
 
     def _picks_of_points(self) -> dict[int, Pick]:
         return self._picks.picks_of_points(self.targets.resolve())

@@ -19,7 +19,15 @@ MARKER = "napari_dinov3_sim"
 """Key in ``layer.metadata``."""
 
 LayerRole = Literal[
-    "query", "regions", "heatmap", "class map", "result", "outline", "contour", "mirror"
+    "query",
+    "regions",
+    "heatmap",
+    "class map",
+    "suggestion",
+    "result",
+    "outline",
+    "contour",
+    "mirror",
 ]
 
 HELPERS: tuple[LayerRole, ...] = ("outline", "contour", "mirror")

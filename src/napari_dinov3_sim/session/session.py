@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.protocols import Backbone
+    from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
@@ -107,6 +108,7 @@ class SimilaritySession(SessionSignals):
             auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
+        self._coordinator.discovery.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -139,6 +141,11 @@ class SimilaritySession(SessionSignals):
     def gallery(self) -> Gallery:
         """Places of all images to be judged right or wrong."""
         return self._coordinator.gallery
+
+    @property
+    def discovery(self) -> Discovery:
+        """Classes that are suggested, before anything was clicked."""
+        return self._coordinator.discovery
 
     @property
     def images(self) -> list[Image]:
@@ -263,18 +270,13 @@ class SimilaritySession(SessionSignals):
     def embed(self) -> None:
         """Embed the shown plane of every target, in the background; see `wait`."""
         self._require_model()
-        self._coordinator.queries_due = True
-        self._coordinator.failures.reset()
-        self._coordinator.answers.forget()
-        shown = list(self._coordinator.targets.resolve().planes.values())
-        hidden = self._coordinator.targets.other_planes(shown) if self.all_planes else []
-        self._coordinator.embedder.reembed([*shown, *hidden])
-        self._coordinator.schedule()
+        self._coordinator.embed()
 
     def cancel(self) -> None:
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.discovery.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
 
@@ -308,7 +310,11 @@ class SimilaritySession(SessionSignals):
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         while not self._coordinator.closed and (
-            self._coordinator.is_due or self.busy or self.results.pending or self.gallery.pending
+            self._coordinator.is_due
+            or self.busy
+            or self.results.pending
+            or self.gallery.pending
+            or self.discovery.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_dinov3_sim.core.search.peaks import patch_center
-from napari_dinov3_sim.core.search.regions import patch_areas
+from napari_dinov3_sim.core.search.regions import is_mostly_image
 from napari_dinov3_sim.core.search.similarity import check_same_model
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def mutual_matches(
     )
     own = np.arange(len(there))
     mutual = (back[there] == own) & (cosine >= np.float32(min_cosine))
-    own = own[mutual & _is_image(first.grid) & _is_image(second.grid)[there]]
+    own = own[mutual & is_mostly_image(first.grid) & is_mostly_image(second.grid)[there]]
     own = own[np.argsort(-cosine[own], stable=True)][:limit]
     return Matches(
         _centers(own, first.grid), _centers(there[own], second.grid), np.clip(cosine[own], -1, 1)
@@ -109,13 +109,6 @@ def _neighbours(
         greatest = torch.maximum(values, greatest)
         progress(number, len(starts))
     return there.numpy(), back.numpy(), cosine.numpy()
-
-
-def _is_image(grid: PatchGrid) -> NDArray[np.bool_]:
-    """Mark the patches that have at least half as many pixels as the fullest one."""
-    areas = patch_areas(grid).ravel()
-    most: NDArray[np.bool_] = 2 * areas >= areas.max()
-    return most
 
 
 def _centers(indices: NDArray[np.int64], grid: PatchGrid) -> NDArray[np.float64]:

@@ -38,6 +38,23 @@ def patch_areas(grid: PatchGrid) -> NDArray[np.int64]:
     return np.outer(heights, widths)
 
 
+def is_mostly_image(grid: PatchGrid) -> NDArray[np.bool_]:
+    """Mark the patches that have at least half as many pixels as the fullest one.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+
+    Returns
+    -------
+    ndarray of bool, shape (rows * columns,)
+        In row-major order. The others, at a border, are more padding than image.
+    """
+    areas = patch_areas(grid).ravel()
+    most: NDArray[np.bool_] = 2 * areas >= areas.max()
+    return most
+
+
 def coverage_of_mask(mask: ArrayLike, grid: PatchGrid) -> NDArray[np.float32]:
     """Return the share of each patch's unpadded pixels that lie in a mask.
 

@@ -307,7 +307,8 @@ class Thumbnails:
     ----------
     scene : Scene
     runner : Runner
-    files : StoredFiles
+    files : StoredFiles or None
+        Where places of files that are not open are found, if there may be any.
     fail : callable
         Bound method, called with every `Failure`.
     ready : callable
@@ -318,7 +319,7 @@ class Thumbnails:
         self,
         scene: Scene,
         runner: Runner,
-        files: StoredFiles,
+        files: StoredFiles | None,
         fail: Callable[[Failure], None],
         ready: Callable[[PatchId], None],
     ) -> None:
@@ -336,7 +337,7 @@ class Thumbnails:
 
     def get(self, place: ChosenPlace, size: int, colour: str) -> NDArray[np.uint8] | None:
         """Return the picture of a place; where there is none yet, have it made."""
-        stored = self._files.of(place.plane.key)
+        stored = None if self._files is None else self._files.of(place.plane.key)
         looks = self._looks(place) if stored is None else ()
         job: ThumbnailJob | FileThumbnailJob
         if stored is not None:

@@ -21,7 +21,7 @@ from napari_dinov3_sim.session.worker_messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+    from napari_dinov3_sim.session.runner import CancelToken, Lane, Receive, Runner
 
 Check = Callable[[int, int], None]
 """Called with (parts done, parts in all); may raise `EmbeddingCancelled`."""
@@ -84,6 +84,9 @@ class ResultJobs:
     progress : callable
         Called on the main thread with the `Progress` of what takes long, and with None at the
         end of it.
+    lane : str, optional
+        By default that of answers; what takes seconds has another, so that clicks are answered
+        meanwhile.
     """
 
     def __init__(
@@ -92,7 +95,9 @@ class ResultJobs:
         fail: Callable[[Failure], None],
         done: Callable[[str], None],
         progress: Callable[[Progress | None], None],
+        lane: Lane = "answer",
     ) -> None:
+        self._lane: Lane = lane
         self._runner, self._fail, self._done, self._progress = runner, fail, done, progress
         self._numbers = count(1)
         self._requests: dict[str, _Request] = {}
@@ -147,7 +152,7 @@ class ResultJobs:
         request = _Request(next(self._numbers), apply, describe)
         self._requests[name] = request
         receive = partial(self._receive, name, request.number)
-        request.token = self._runner.submit("answer", ResultJob(compute, what), receive)
+        request.token = self._runner.submit(self._lane, ResultJob(compute, what), receive)
 
     def stop(self, name: str) -> None:
         """Give up a job; whatever is on its way is stale."""
