@@ -97,9 +97,8 @@ def run_search(arguments: argparse.Namespace) -> int:
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
     search = Search.of(arguments, [saved_class.name for saved_class in query.classes], paths)
-    with closing(search.planes), closing(ProgressBars()) as bars:
-        search.check(inputs=[arguments.query])
-        folder = search.open_folder()
+    search.check(inputs=[arguments.query])
+    with closing(search.planes), closing(ProgressBars()) as bars, search.folder() as folder:
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
         results = list(search.results(search.finder(model, bars), query.score))

@@ -179,9 +179,8 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     query, *targets = _read_names(arguments)
     click, classes = Click.of(arguments, query), [_class_name(arguments)]
     search = Search.of(arguments, classes, targets, click.file)
-    with closing(search.planes), closing(ProgressBars()) as bars:
-        search.check(saved_query=arguments.save_query)
-        folder = search.open_folder()
+    search.check(saved_query=arguments.save_query)
+    with closing(search.planes), closing(ProgressBars()) as bars, search.folder() as folder:
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
         class_query, results = _search(search, click, search.finder(model, bars))
         saved = None
