@@ -67,6 +67,47 @@ def test_a_zarr_of_an_absurd_size(cli, folder, command, shape, chunks, reason):
     assert f"error: {name}" in text
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("where", ["array", "level", "consolidated"])
+def test_a_zarr_of_absurdly_long_texts(cli, folder, version, where):
+    """A fill value of a gigabyte would be made when it is opened."""
+    group, array = ".zgroup", ".zarray"
+    metadata = {"zarr_format": version, "shape": [64, 64], "fill_value": 0}
+    if version == 2:
+        metadata |= {"chunks": [64, 64], "dtype": "|S1000000000", "order": "C"}
+        metadata |= {"compressor": None, "filters": None}
+    else:
+        group = array = "zarr.json"
+        text = {"name": "null_terminated_bytes", "configuration": {"length_bytes": 10**9}}
+        grid = {"name": "regular", "configuration": {"chunk_shape": [64, 64]}}
+        metadata |= {"node_type": "array", "data_type": text, "chunk_grid": grid}
+        metadata |= {"codecs": [{"name": "bytes"}], "fill_value": "", "attributes": {}}
+        metadata |= {"chunk_key_encoding": {"name": "default"}}
+    level = folder / "a.zarr" if where == "array" else folder / "a.zarr" / "0"
+    level.mkdir(parents=True)
+    (level / array).write_text(json.dumps(metadata))
+    if where != "array":
+        image = {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]}
+        about = {"zarr_format": version, "node_type": "group", "attributes": {"ome": image}}
+        if where == "consolidated" and version == 3:
+            about["consolidated_metadata"] = {
+                **{"kind": "inline", "must_understand": False, "metadata": {"0": metadata}}
+            }
+        (folder / "a.zarr" / group).write_text(json.dumps(about))
+        (folder / "a.zarr" / ".zattrs").write_text(json.dumps(image))
+        if where == "consolidated" and version == 2:
+            all_of_it = {"0/.zarray": metadata, ".zattrs": image, ".zgroup": {"zarr_format": 2}}
+            content = {"zarr_consolidated_format": 1, "metadata": all_of_it}
+            (folder / "a.zarr" / ".zmetadata").write_text(json.dumps(content))
+    tracemalloc.start()
+    try:
+        text = cli("embed", "a.zarr", *COMMANDS["embed"]).refusal
+        assert tracemalloc.get_traced_memory()[1] < 32 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert "holds texts or bytes instead of numbers; name an array of numbers" in text
+
+
 def test_an_ome_zarr_of_an_absurd_number_of_channels(cli, folder):
     write_zarr(folder, [1, 10**9, 64, 64], [1, 1, 64, 64], "0")
     (folder / "b.zarr").mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,45 @@ def test_files_are_known_by_more_than_their_spelling(tmp_path):
     with pytest.raises(OutputError, match="would be replaced"):
         check_outputs_differ(tmp_path / "New.tif", [tmp_path / "new.tif"])
     check_outputs_differ(tmp_path / "new.tif", [tmp_path / "newer.tif", image])
+
+
+# --- the demo -----------------------------------------------------------------------------------
+
+
+def test_the_demo_replaces_its_own_pictures_and_no_others(cli, folder):
+    assert cli("demo", "--no-gui", "--out", "own").code == 0
+    assert cli("demo", "--no-gui", "--out", "own").code == 0
+    name = sorted(Path("own").glob("*-query.png"))[0]
+    name.write_bytes(Path("gray.png").read_bytes())
+    before = name.read_bytes()
+    assert f"{name} would be replaced" in cli("demo", "--out", "own").refusal
+    assert name.read_bytes() == before
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+SEARCH = ("gray.png", "--at", 5, 5)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("embed", "gray.png", "--model", "no-such-model"),
+        ("similarity", *SEARCH, "--model", "no-such-model"),
+        ("demo", "--no-gui", "--model", "no-such-model"),
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_a_command_that_fails_leaves_no_empty_folder(cli, folder, command):
+    Path("there").mkdir()
+    for out in ("new/er", "there/too"):
+        assert cli(*command, "--out", out).code == 2
+        assert not Path(out).exists()
+    assert not Path("new").exists()
+    assert Path("there").exists()
+
+
+def test_a_search_that_fails_leaves_no_empty_folder(cli, search, folder):
+    assert search("gray.png", "--save-query", "q").code == 0
+    assert cli("search", "q", "gray.png", "--model", "no-such-model", "--out", "new").code == 2
+    assert not Path("new").exists()

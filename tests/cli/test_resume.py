@@ -95,6 +95,18 @@ def test_the_line_of_a_file_says_what_was_resumed(cli, tall, monkeypatch):
     assert "tiles" not in cli("embed", "tall.npy", "gray.png", *ARGUMENTS[:-1]).out
 
 
+def test_tiles_that_nobody_goes_on_with_are_told(cli, folder, tall):
+    assert stop("SIGINT").returncode == 130
+    assert "interrupted run" not in cli("embed", "gray.png", *ARGUMENTS).err
+    for path in Path("store").rglob("*"):
+        os.utime(path, (1, 1))
+    told = cli("embed", "gray.png", *ARGUMENTS).err
+    assert "note: store also holds the tiles of 1 interrupted run (" in told
+    assert "goes on from its tiles" in told
+    cli("embed", "tall.npy", *ARGUMENTS)
+    assert cli("embed", "gray.png", *ARGUMENTS).err == ""
+
+
 def test_tiles_of_other_pixels_are_not_used(cli, tall, tiles_computed):
     assert stop("SIGINT").returncode == 130
     np.save("tall.npy", tall[::-1])

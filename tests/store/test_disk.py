@@ -114,6 +114,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
 def make_foreign(path):
     save_file({"weights": np.zeros(3)}, path, {"format": "pt"})
 
@@ -289,15 +295,89 @@ def test_what_was_asked_for_is_never_removed(bounded):
     store = bounded(2)
     asked = DiskStore(store.folder)
     kept = [asked.put(digest(number), STATE) for number in range(4)]
-    asked.tiles(digest(4), "stopped").put(0, np.ones((20, 4), np.float32))
-    for path in [*kept, *store.folder.rglob("*.tile.safetensors"), *store.folder.glob("*.tiles")]:
+    for path in kept:
         age(path, 2 * folder_module.STALE)
     for number in range(10, 16):
         store.put(digest(number), STATE)
     assert all(path.exists() for path in kept)
-    assert asked.tiles(digest(4)).get(0) is not None
     # What was asked for takes nothing of the room that the cache has.
     assert sum(digest(number) in store for number in range(10, 16)) == 2
+
+
+def interrupt(store, number, seconds):
+    """Leave a tile that is about as large as a file of embeddings."""
+    store.tiles(digest(number), "stopped").put(0, STATE.vectors)
+    (folder,) = store.folder.glob(f"*{digest(number)[:32]}.tiles")
+    for path in [*folder.iterdir(), folder]:
+        age(path, seconds)
+    return folder
+
+
+def test_what_embed_has_left_counts_and_stays_and_is_told(bounded, warnings):
+    store = bounded(3)
+    told = DiskStore(store.folder, store.budget, warnings.append)
+    asked = DiskStore(store.folder)
+    tiles = interrupt(asked, 4, 2 * folder_module.STALE)
+    left = asked.left_over()
+    assert "1 interrupted run" in left
+    assert tiles.name in left
+    broken = asked.put(digest(5), STATE)
+    broken.write_bytes(b"no header" + broken.read_bytes()[9:])
+    assert asked.get(digest(5)) is None
+    assert "1 damaged file and the tiles of 1 interrupted run" in asked.left_over()
+    for number in range(10, 16):
+        told.put(digest(number), STATE)
+    assert tiles.exists()
+    assert asked.tiles(digest(4)).get(0) is not None
+    assert broken.with_name(f"{broken.name}.damaged").exists()
+    # Both take room of the three files that a cache may have.
+    assert sum(digest(number) in store for number in range(10, 16)) == 1
+    assert "the least recently used, were removed" in warnings[0]
+    assert "also holds 1 damaged file and the tiles of 1 interrupted run" in warnings[0]
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit])
+def test_a_damaged_file_of_the_cache_leaves_first(bounded, warnings, damage):
+    store = bounded(3)
+    told = DiskStore(store.folder, store.budget, warnings.append)
+    kept = [store.put(digest(number), STATE) for number in (1, 2)]
+    for path in kept:
+        age(path, 10**6)
+    broken = store.put(digest(3), STATE)
+    damage(broken)
+    assert told.get(digest(3)) is None
+    aside = broken.with_name(f"{broken.name}.damaged")
+    assert aside.exists()
+    told.put(digest(4), STATE)
+    assert not aside.exists()
+    assert all(path.exists() for path in kept)
+    assert "1 damaged file (" in warnings[-1].lower()
+    assert told.left_over() == ""
+
+
+def test_tiles_that_another_process_is_writing_are_not_removed(bounded):
+    store = bounded(1)
+    other = DiskStore(store.folder, store.budget)
+    tiles = interrupt(other, 1, 60)
+    for number in range(2, 5):
+        store.put(digest(number), STATE)
+    assert tiles.exists()
+    for path in [*tiles.iterdir(), tiles]:
+        age(path, 2 * folder_module.LEFT_BEHIND)
+    store.put(digest(6), STATE)
+    assert not tiles.exists()
+
+
+def test_a_clock_that_was_put_back_keeps_nothing_for_ever(bounded):
+    """Tiles from the future belong to no run of now."""
+    store = bounded(1)
+    tiles = interrupt(store, 1, -2 * folder_module.STALE)
+    part = store.folder / f".x{folder_module.SUFFIX}.y.part"
+    part.mkdir()
+    age(part, -2 * folder_module.LEFT_BEHIND)
+    store.put(digest(2), STATE)
+    assert not tiles.exists()
+    assert not part.exists()
 
 
 def test_what_a_cache_has_and_is_asked_for_then_is_kept(bounded):

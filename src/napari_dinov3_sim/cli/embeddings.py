@@ -28,6 +28,13 @@ def open_store(folder: Path | None, *, must_write: bool = False) -> EmbeddingSto
     return EmbeddingStore(MemoryStore(0), disk)
 
 
+def tell_of_left_over(folder: Path) -> None:
+    """Tell what stays in a folder of embeddings and is of no use: damaged files, old tiles."""
+    found = DiskStore(folder).left_over()
+    if found:
+        note(f"note: {found}")
+
+
 def find_embeddings(
     embedder: CachedEmbedder,
     source: ArraySource,

@@ -16,8 +16,8 @@ from napari_dinov3_sim.cli.output.files import (
     check_inputs_survive,
     check_nothing_is_replaced,
     check_outputs_differ,
+    lent_folder,
     note_leftovers,
-    open_folder,
     output_names,
 )
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
@@ -33,6 +33,7 @@ from napari_dinov3_sim.store.query_files import check_replaceable
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_dinov3_sim.cli.model import CommandModel
@@ -202,9 +203,9 @@ class Search:
         if not self.arguments.overwrite:
             check_nothing_is_replaced(outputs)
 
-    def open_folder(self) -> OutputFolder:
-        """Make the folder of the results."""
-        return open_folder(self.arguments.out)
+    def folder(self) -> AbstractContextManager[OutputFolder]:
+        """Make the folder of the results, as long as something is written into it."""
+        return lent_folder(self.arguments.out)
 
     def finder(self, model: CommandModel, bars: ProgressBars) -> EmbeddingFinder:
         """Return what finds the embeddings of planes, or makes them."""

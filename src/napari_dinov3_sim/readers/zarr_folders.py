@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -68,6 +70,7 @@ def open_zarr(path: Path, read_as: ReadAs = "auto") -> ImageFile:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what other writers have put into the folder
         try:
+            _check_types(path)
             return _open(path, zarr.open(str(path), mode="r"), read_as)
         except ImageError:  # `reading` names the file
             raise
@@ -85,7 +88,7 @@ def _open(path: Path, node: Any, read_as: ReadAs) -> ImageFile:
         return _file(parts, note)
     about = _ome(node)
     if "plate" in about:
-        return _fields(path, node, _images_of_plate(node, about["plate"]), read_as)
+        return _fields(path, node, _images_of_plate(path, node, about["plate"]), read_as)
     if "well" in about:
         fields = [str(one["path"]) for one in about["well"]["images"]]
         return _fields(path, node, fields, read_as)
@@ -102,18 +105,23 @@ def _ome(node: Any) -> Mapping[str, Any]:
     return found
 
 
-def _images_of_plate(node: Any, plate: Mapping[str, Any]) -> list[str]:
+def _child(path: Path, node: Any, name: str) -> Any:
+    _check_types(path / name)
+    return node[name]
+
+
+def _images_of_plate(path: Path, node: Any, plate: Mapping[str, Any]) -> list[str]:
     return [
         f"{well['path']}/{one['path']}"
         for well in plate["wells"]
         if well["path"] in node
-        for one in _ome(node[well["path"]])["well"]["images"]
+        for one in _ome(_child(path, node, well["path"]))["well"]["images"]
     ]
 
 
 def _fields(path: Path, node: Any, names: list[str], read_as: ReadAs) -> ImageFile:
     """Return the fields of view of a well or a plate, each an image of its own."""
-    found = [(name, node[name]) for name in names if name in node]
+    found = [(name, _child(path, node, name)) for name in names if name in node]
     if not found:
         raise InputError(f"{path} is a plate or a well without images; write it again.")
     check_plane_count(path, (len(found),))
@@ -139,7 +147,7 @@ def _image(path: Path, node: Any, about: Mapping[str, Any], read_as: ReadAs) -> 
             f"it{_such_as(path, node)}."
         )
     image: Mapping[str, Any] = about["multiscales"][0]
-    arrays = [node[dataset["path"]] for dataset in image["datasets"]]
+    arrays = [_child(path, node, dataset["path"]) for dataset in image["datasets"]]
     for array in arrays:
         _check_array(path, array)
     names = _axes(image, arrays[0].ndim)
@@ -218,6 +226,31 @@ class _ZarrArray:
 
     def __getitem__(self, index: Any) -> Any:
         return np.asarray(self._array[index]).astype(self.dtype, copy=False)
+
+
+_WIDE = re.compile(r"([<>|=]?[SUVa]|r)\d{4,}")
+"""Types of texts and bytes of which one element has thousands of them, as Zarr writes them."""
+
+
+def _check_types(path: Path) -> None:
+    """Raise `InputError` where one element may have any size, of which zarr makes a fill value."""
+    for name in (".zarray", ".zmetadata", "zarr.json"):
+        try:
+            content = json.loads((path / name).read_bytes())
+        except (OSError, ValueError):  # it is not there, or zarr says what is wrong with it
+            continue
+        if _is_wide(content):
+            raise InputError(
+                f"{path} holds texts or bytes instead of numbers; name an array of numbers."
+            )
+
+
+def _is_wide(content: Any) -> bool:
+    if isinstance(content, str):
+        return _WIDE.fullmatch(content) is not None
+    if isinstance(content, dict):
+        return "length_bytes" in content or any(map(_is_wide, content.values()))
+    return isinstance(content, list) and any(map(_is_wide, content))
 
 
 def _check_array(path: Path, array: Any) -> None:

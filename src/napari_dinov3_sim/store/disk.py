@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.text import plural
-from napari_dinov3_sim.store.disk_folder import SUFFIX, TILES, Folder
+from napari_dinov3_sim.store.disk_folder import DAMAGED, SUFFIX, TILES, Folder, TrimResult
 from napari_dinov3_sim.store.safetensors_io import (
     CACHED,
     OtherVersionError,
@@ -143,7 +143,7 @@ class DiskStore:
             )
 
     def _set_aside(self, path: Path) -> None:
-        aside = path.with_name(f"{path.name}.damaged")
+        aside = path.with_name(f"{path.name}{DAMAGED}")
         what = f"{path} is damaged, or holds the embeddings of something else"
         try:
             path.replace(aside)
@@ -218,24 +218,42 @@ class DiskStore:
         if self.budget is None:
             self._clear_once()
             return
-        removed: list[FolderEntry] = []
+        trimmed = TrimResult(0, (), ())
         with self._lock:
             if self._used is not None:
                 self._used += _size(written)
             old = monotonic() - self._counted > RECOUNT
             if self._used is None or self._used > self.budget or old:
-                self._used, removed = self._folder.trim(self.budget, keep)
-                self._counted = monotonic()
-        if removed:
-            self._tell_of(removed, self.budget)
+                trimmed = self._folder.trim(self.budget, keep)
+                self._used, self._counted = trimmed.size, monotonic()
+        if trimmed.removed:
+            self._tell_of(trimmed, self.budget)
 
-    def _tell_of(self, removed: Sequence[FolderEntry], budget: int) -> None:
-        size = sum(unit.size for unit in removed) / 2**20
-        what = plural(len(removed), "image")
-        self._warn(
-            f"The cached embeddings of {what} ({size:.0f} MiB), the least recently used, were "
-            f"removed from {self.folder}, because a cache may have {budget / 2**30:.3g} GiB "
-            "there; what `embed` wrote stays."
+    def _tell_of(self, trimmed: TrimResult, budget: int) -> None:
+        whole = [unit for unit in trimmed.removed if not unit.is_left_over]
+        parts = [f"The cached embeddings of {plural(len(whole), 'image')} ({_mebibytes(whole)}), "]
+        parts += ["the least recently used, were removed from "]
+        if not whole:
+            what = described(trimmed.removed)
+            parts = [f"{what[:1].upper()}{what[1:]} ({_mebibytes(trimmed.removed)}) of the cache "]
+            parts += ["were removed from "]
+        parts += [f"{self.folder}, because a cache may have {budget / 2**30:.3g} GiB there; what "]
+        parts += ["`embed` wrote stays."]
+        if trimmed.left_over:
+            parts.append(f" {self._of_left_over(trimmed.left_over)}")
+        self._warn("".join(parts))
+
+    def left_over(self) -> str:
+        """Return a sentence on what stays in the folder and is of no use; empty for nothing."""
+        found = self._folder.left_over()
+        return self._of_left_over(found) if found else ""
+
+    def _of_left_over(self, found: Sequence[FolderEntry]) -> str:
+        tiles = any(unit.are_tiles for unit in found)
+        goes_on = ", or embed the image again, which goes on from its tiles" if tiles else ""
+        return (
+            f"{self.folder} also holds {described(found)} ({_mebibytes(found)}), such as "
+            f"{found[0].path.name}; delete what you do not need{goes_on}."
         )
 
     def _clear_once(self) -> None:
@@ -243,6 +261,19 @@ class DiskStore:
             first, self._cleared = not self._cleared, True
         if first:
             self._folder.clear_left_behind()
+
+
+def described(entries: Sequence[FolderEntry]) -> str:
+    """Return how many damaged files, and tiles of how many interrupted runs, there are."""
+    damaged = sum(unit.is_damaged for unit in entries)
+    runs = sum(unit.are_tiles for unit in entries)
+    parts = [plural(damaged, "damaged file")] if damaged else []
+    parts += [f"the tiles of {plural(runs, 'interrupted run')}"] if runs else []
+    return " and ".join(parts)
+
+
+def _mebibytes(entries: Sequence[FolderEntry]) -> str:
+    return f"{sum(unit.size for unit in entries) / 2**20:.0f} MiB"
 
 
 def _touch(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The entries of a folder of embeddings, and which of them is removed first.
 
 Only what was kept unasked is ever removed: what `embed` wrote stays until the user deletes it.
+What an interrupted `embed` has left, and what turned out to be damaged, takes room of the limit
+and is told.
 """
 
 from __future__ import annotations
@@ -31,8 +33,11 @@ MAX_LABEL = 100
 STALE = 24 * 3600.0
 """Seconds after which the tiles of an interrupted run leave before any finished embedding."""
 
+DAMAGED = ".damaged"
+"""Added to the name of a file that is not what its name says."""
+
 LEFT_BEHIND = 3600.0
-"""Seconds after which a file that is still being written belongs to a process that was killed."""
+"""Seconds after which what is still being written belongs to a process that was killed."""
 
 ROOM = 0.9
 """Part of the budget that a full folder is brought down to, so that not every file fills it."""
@@ -41,13 +46,15 @@ SETTLED = 2 * 10**9
 """Nanoseconds; a folder changed more recently may change again within one tick of its clock."""
 
 _OWN = re.compile(
-    rf"(?:.*-)?(?P<digits>[0-9a-f]{{{DIGITS}}})(?:{re.escape(SUFFIX)}|{re.escape(TILES)})", re.S
+    rf"(?:.*-)?(?P<digits>[0-9a-f]{{{DIGITS}}})"
+    rf"(?:{re.escape(SUFFIX)}(?:{re.escape(DAMAGED)})?|{re.escape(TILES)})",
+    re.S,
 )
 
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """What is kept or let go as one: a file of embeddings, or the tiles of an image.
+    """What is kept or let go as one: a file of embeddings, or a damaged one, or tiles of an image.
 
     Attributes
     ----------
@@ -71,16 +78,56 @@ class FolderEntry:
         return self.path.name, self.inode, self.size
 
     @property
-    def is_stale(self) -> bool:
-        """Whether these are the tiles of a run that nobody has gone on with."""
-        return self.path.name.endswith(TILES) and time.time() - self.used > STALE
+    def are_tiles(self) -> bool:
+        """Whether these are the tiles of a run that has not come to its end."""
+        return self.path.name.endswith(TILES)
 
-    def remove(self) -> None:
-        """Delete it; what another process has open or deleted is left to that process."""
-        if self.path.name.endswith(TILES):
+    @property
+    def is_damaged(self) -> bool:
+        """Whether this was set aside, because it is not what its name says."""
+        return self.path.name.endswith(DAMAGED)
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it is of no use: damaged, or the tiles of a run that nobody has gone on with."""
+        return self.is_damaged or (self.are_tiles and self.age > STALE)
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether another process may be about to add tiles."""
+        return self.are_tiles and self.age < LEFT_BEHIND
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was used, or until it will have been, where a clock was put back."""
+        return abs(time.time() - self.used)
+
+    def remove(self) -> bool:
+        """Delete it, and return whether it is gone: what a process holds open may have to stay."""
+        if self.are_tiles:
             shutil.rmtree(self.path, ignore_errors=True)
         else:
             _unlink(self.path)
+        return not self.path.exists()
+
+
+@dataclass(frozen=True)
+class TrimResult:
+    """What became of a folder that was brought down to its limit.
+
+    Attributes
+    ----------
+    size : int
+        Bytes that count towards the limit and remain.
+    removed : tuple of FolderEntry
+        Of the cache, the first removed first.
+    left_over : tuple of FolderEntry
+        What `embed` has left and only the user deletes; it counts, too.
+    """
+
+    size: int
+    removed: tuple[FolderEntry, ...]
+    left_over: tuple[FolderEntry, ...]
 
 
 class Folder:
@@ -128,10 +175,19 @@ class Folder:
 
     def units(self) -> list[FolderEntry]:
         """Measure everything in the folder that was kept unasked."""
+        return [unit for unit, is_mine in self._measured().items() if is_mine]
+
+    def left_over(self) -> list[FolderEntry]:
+        """Measure what `embed` has left: tiles that nobody has gone on with, and damaged files."""
+        measured = self._measured().items()
+        return [unit for unit, is_mine in measured if unit.is_left_over and not is_mine]
+
+    def _measured(self) -> dict[FolderEntry, bool]:
+        """Return everything in the folder, and whether a cache has kept it."""
         found = [unit for path in _own_paths(self.path) if (unit := _measure(path)) is not None]
         marks = {unit: self._is_cached(unit) for unit in found}
         self._cached = {unit.key: mark for unit, mark in marks.items()}
-        return [unit for unit, mark in marks.items() if mark]
+        return marks
 
     def _is_cached(self, unit: FolderEntry) -> bool:
         known = self._cached.get(unit.key)
@@ -144,11 +200,14 @@ class Folder:
         """Delete what killed processes were writing."""
         for path in self.path.glob(f".*{SUFFIX}.*{PART}"):
             unit = _measure(path)
-            if unit is not None and time.time() - unit.used > LEFT_BEHIND:
+            if unit is not None and unit.age > LEFT_BEHIND:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def trim(self, budget: int, keep: Path) -> tuple[int, list[FolderEntry]]:
+    def trim(self, budget: int, keep: Path) -> TrimResult:
         """Delete the least recently used of the cache when it is more than a budget.
+
+        Damaged files and tiles that nobody has gone on with go first; tiles that another process
+        may be adding to stay.
 
         Parameters
         ----------
@@ -156,27 +215,25 @@ class Folder:
             In bytes.
         keep : Path
             What was written just now, and goes last.
-
-        Returns
-        -------
-        int, list of FolderEntry
-            Bytes of the cache that remain, and what was deleted.
         """
         self.clear_left_behind()
+        measured = self._measured()
+        left_over = tuple(u for u, is_mine in measured.items() if u.is_left_over and not is_mine)
         units = sorted(
-            self.units(), key=lambda unit: (unit.path == keep, not unit.is_stale, unit.used)
+            (unit for unit, is_mine in measured.items() if is_mine),
+            key=lambda unit: (unit.path == keep, not unit.is_left_over, unit.used),
         )
-        total = sum(unit.size for unit in units)
+        total = sum(unit.size for unit in (*units, *left_over))
         goal = budget if total <= budget else int(budget * ROOM)
         removed = []
         for unit in units:
             # The last file fits by itself; the tiles of one image need not.
             if total <= goal or (unit.path == keep and total <= budget):
                 break
-            unit.remove()
-            removed.append(unit)
-            total -= unit.size
-        return total, removed
+            if (unit.path == keep or not unit.is_being_written) and unit.remove():
+                removed.append(unit)
+                total -= unit.size
+        return TrimResult(total, tuple(removed), left_over)
 
 
 def _own_paths(folder: Path) -> list[Path]:

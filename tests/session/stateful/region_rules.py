@@ -158,6 +158,10 @@ class RegionRules:
     def paint(self, number, fy, fx, value):
         naive, region = self.naive, self.chosen(number, LabelsSaid)
         layer = region.layer
+        if not layer.visible:
+            # Nobody can paint there; napari's data_setitem (0.9.2) raises IndexError, because what
+            # it draws is that of when the layer was last seen, or one pixel.
+            return
         y, x = (int(f * n) for f, n in zip((fy, fx), layer.data.shape[-2:], strict=True))
         where = [part.ravel() for part in np.mgrid[y : y + 9, x : x + 9]]
         inside = (where[0] < layer.data.shape[-2]) & (where[1] < layer.data.shape[-1])

@@ -14,8 +14,16 @@ from napari_dinov3_sim.cli.output.drawing import (
     outline_patches,
     side_by_side,
 )
-from napari_dinov3_sim.cli.output.files import OutputFolder, encode_png, encode_tif, open_folder
+from napari_dinov3_sim.cli.output.files import (
+    OutputFolder,
+    check_nothing_is_replaced,
+    encode_png,
+    encode_tif,
+    lent_folder,
+    made_by,
+)
 from napari_dinov3_sim.cli.terminal import ProgressBars, note, say
+from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.sample_data import DEMO_PAIRS, DemoPair
 
 if TYPE_CHECKING:
@@ -27,6 +35,9 @@ _NO_QT = (
     "note: no window, because Qt is not installed; "
     'install it with: pip install "napari-dinov3-sim[all]"'
 )
+MADE_BY = f"{SOFTWARE} demo"
+"""By this the demo knows its own pictures, which it may replace."""
+
 _FIRST_LOOK = (
     "builtin is a small network of our own for a first look, not a DINOv3 checkpoint of Meta; "
     "`napari-dinov3-sim models` lists those."
@@ -50,8 +61,8 @@ def run_demo(out: Path, model: str, device: str = "auto", *, gui: bool | None = 
     int
         The exit code.
     """
-    folder = open_folder(out)
-    with closing(ProgressBars()) as bars:
+    check_pictures_are_own(out)
+    with closing(ProgressBars()) as bars, lent_folder(out) as folder:
         backbone = load_model(model, device, "auto", bars)
         say_model(backbone)
         for pair in DEMO_PAIRS:
@@ -63,6 +74,21 @@ def run_demo(out: Path, model: str, device: str = "auto", *, gui: bool | None = 
     if has_screen() if gui is None else gui:
         open_window(DEMO_PAIRS[0], backbone)
     return 0
+
+
+def check_pictures_are_own(folder: Path) -> None:
+    """Raise `OutputError` if a file would be replaced that no earlier demo has made."""
+    paths = [folder / name for pair in DEMO_PAIRS for name in names_of(pair)]
+    check_nothing_is_replaced(
+        (path for path in paths if made_by(path) != MADE_BY), "choose another folder with --out"
+    )
+
+
+def names_of(pair: DemoPair) -> list[str]:
+    """Return the names of the files of a pair."""
+    ends = ["query.png", "heatmaps.png"]
+    ends += [f"{number + 1}.cosine.tif" for number in range(len(pair.images))]
+    return [f"{pair.name}-{end}" for end in ends]
 
 
 def write_pair(pair: DemoPair, backbone: DINOv3Backbone, folder: OutputFolder) -> list[str]:
@@ -93,14 +119,11 @@ def write_pair(pair: DemoPair, backbone: DINOv3Backbone, folder: OutputFolder) -
     query = draw_image(images[0], states[0].window)
     grid, clicks = states[0].grid, [pair.click]
     heatmaps[0] = outline_patches(heatmaps[0], grid, clicks)
-    contents = {
-        f"{pair.name}-query.png": encode_png(outline_patches(query, grid, clicks)),
-        f"{pair.name}-heatmaps.png": encode_png(side_by_side(heatmaps)),
-    }
-    for number, similarity in enumerate(maps, start=1):
-        name = f"{pair.name}-{number}.cosine.tif"
-        contents[name] = encode_tif(similarity.full_resolution())
-    return [folder.write(name, content).name for name, content in contents.items()]
+    pictures = outline_patches(query, grid, clicks), side_by_side(heatmaps)
+    contents = [encode_png(picture, software=MADE_BY) for picture in pictures]
+    contents += [encode_tif(similarity.full_resolution(), MADE_BY) for similarity in maps]
+    named = zip(names_of(pair), contents, strict=True)
+    return [folder.write(name, content).name for name, content in named]
 
 
 def has_screen() -> bool:

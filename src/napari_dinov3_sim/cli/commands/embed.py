@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.embeddings import recipe_of
+from napari_dinov3_sim.cli.embeddings import recipe_of, tell_of_left_over
 from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.cli.model import open_model, say_description
-from napari_dinov3_sim.cli.output.files import open_folder
+from napari_dinov3_sim.cli.output.files import lent_folder
 from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
 from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.tasks import (
@@ -193,15 +193,11 @@ def run_embed(arguments: argparse.Namespace) -> int:
         if isinstance(file, PlaneFailed):
             report.add(file)
     if plans:
-        settings = EmbedSettings(
-            arguments.model,
-            arguments.device,
-            arguments.dtype,
-            recipe,
-            open_folder(arguments.out).path,
-            how,
-        )
-        _embed(plans, settings, arguments.scheduler, report)
+        with lent_folder(arguments.out) as folder:
+            model, device, dtype = arguments.model, arguments.device, arguments.dtype
+            settings = EmbedSettings(model, device, dtype, recipe, folder.path, how)
+            _embed(plans, settings, arguments.scheduler, report)
+            tell_of_left_over(folder.path)
     return report.close()
 
 

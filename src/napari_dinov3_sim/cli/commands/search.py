@@ -99,10 +99,9 @@ def run_search(arguments: argparse.Namespace) -> int:
     check_model_name(arguments, query)
     classes, bars = [one.name for one in query.classes], open_progress(arguments.progress)
     search = Search.of(arguments, classes, paths, bars=bars)
-    with closing(search.planes), closing(bars):
-        lists = [] if arguments.files_from is None else [arguments.files_from]
-        search.check(inputs=[arguments.query, *lists])
-        folder = search.open_folder()
+    lists = [] if arguments.files_from is None else [arguments.files_from]
+    search.check(inputs=[arguments.query, *lists])
+    with closing(search.planes), closing(bars), search.folder() as folder:
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
         written = search.write(search.results(search.finder(model, bars), query.score), folder)

@@ -180,9 +180,8 @@ def run_similarity(arguments: argparse.Namespace) -> int:
     click, classes = Click.of(arguments, query), [_class_name(arguments)]
     bars = open_progress(arguments.progress)
     search = Search.of(arguments, classes, targets, click.file, bars=bars)
-    with closing(search.planes), closing(bars):
-        search.check(saved_query=arguments.save_query)
-        folder = search.open_folder()
+    search.check(saved_query=arguments.save_query)
+    with closing(search.planes), closing(bars), search.folder() as folder:
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
         class_query, results = _search(search, click, search.finder(model, bars))
         saved = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,18 @@ def open_folder(path: Path) -> OutputFolder:
     return OutputFolder(path)
 
 
+@contextmanager
+def lent_folder(path: Path) -> Iterator[OutputFolder]:
+    """Lend a folder from `open_folder`; what was made for it goes again if it is left empty."""
+    made = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    try:
+        yield open_folder(path)
+    finally:
+        for folder in made:  # the innermost first
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path} cannot be written ({error.strerror or error}); {cure_of(error)} with --out."
@@ -114,15 +127,14 @@ def check_outputs_differ(query: Path, results: Iterable[Path]) -> None:
             )
 
 
-def check_nothing_is_replaced(outputs: Iterable[Path]) -> None:
+def check_nothing_is_replaced(
+    outputs: Iterable[Path], cure: str = "choose another folder with --out, or add --overwrite"
+) -> None:
     """Raise `OutputError` if there already is a file of the name of a result."""
     there = [output for output in outputs if output.exists() or output.is_symlink()]
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise OutputError(
-            f"{there[0]}{more} would be replaced; choose another folder with --out, or add "
-            "--overwrite."
-        )
+        raise OutputError(f"{there[0]}{more} would be replaced; {cure}.")
 
 
 def _keys(path: Path) -> set[object]:
@@ -154,7 +166,12 @@ def metres_of(pixel: PixelGrid) -> tuple[float, float] | None:
     return None if factor is None else (pixel.size[0] * factor, pixel.size[1] * factor)
 
 
-def encode_png(picture: NDArray[np.uint8], pixel: PixelGrid | None = None, step: int = 1) -> bytes:
+def encode_png(
+    picture: NDArray[np.uint8],
+    pixel: PixelGrid | None = None,
+    step: int = 1,
+    software: str = SOFTWARE,
+) -> bytes:
     """Return an RGB picture as PNG, quickly rather than as small as possible.
 
     Parameters
@@ -164,10 +181,15 @@ def encode_png(picture: NDArray[np.uint8], pixel: PixelGrid | None = None, step:
         Where the pixels of its image lie.
     step : int, optional
         How many of these pixels one of the picture spans.
+    software : str, optional
+        What it says that it was made by.
     """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
-    stream, options = io.BytesIO(), {}
+    about = PngInfo()
+    about.add_text("Software", software)
+    stream, options = io.BytesIO(), {"pnginfo": about}
     size = None if pixel is None else metres_of(pixel)
     if size is not None:
         options["dpi"] = (0.0254 / (size[1] * step), 0.0254 / (size[0] * step))
@@ -175,13 +197,28 @@ def encode_png(picture: NDArray[np.uint8], pixel: PixelGrid | None = None, step:
     return stream.getvalue()
 
 
-def encode_tif(values: NDArray[Any]) -> bytes:
+def encode_tif(values: NDArray[Any], software: str = SOFTWARE) -> bytes:
     """Return a plane of numbers as TIFF, losslessly compressed."""
     import tifffile
 
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, values, compression="zlib", photometric="minisblack")
+    stream, how = io.BytesIO(), {"compression": "zlib", "photometric": "minisblack"}
+    tifffile.imwrite(stream, values, software=software, **how)
     return stream.getvalue()
+
+
+def made_by(path: Path) -> str:
+    """Return what a PNG or TIFF says that it was made by; empty where it says nothing."""
+    import tifffile
+    from PIL import Image
+
+    try:
+        if path.suffix == ".tif":
+            with tifffile.TiffFile(path) as file:
+                return str(file.pages.first.software)
+        with Image.open(path) as picture:
+            return str(picture.info.get("Software", ""))
+    except (OSError, ValueError):  # no picture at all
+        return ""
 
 
 def write_map(

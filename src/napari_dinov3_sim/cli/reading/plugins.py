@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import redirect_stdout
+from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from napari_dinov3_sim.readers.reader import format_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from npe2 import PluginManager
 
 OWN, NAPARI = "napari-dinov3-sim", "napari"
 """Names of this package and of napari's own reader, as plugins."""
@@ -99,11 +102,18 @@ def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
     )
 
 
-def _compatible(path: Path) -> list[str]:
+@cache
+def _plugin_manager() -> PluginManager:
+    """Return what knows the plugins; finding them takes half a second, and is done once."""
     from npe2 import PluginManager
 
     manager = PluginManager.instance()
     manager.discover()
+    return manager
+
+
+def _compatible(path: Path) -> list[str]:
+    manager = _plugin_manager()
     found = {reader.plugin_name for reader in manager.iter_compatible_readers([str(path)])}
     return sorted(found)
 

@@ -1,0 +1,1 @@
+"""Subjects of `scripts/fuzz.py`: what is damaged, stopped or refused, and what came of it."""
