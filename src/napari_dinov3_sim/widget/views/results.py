@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
@@ -225,9 +227,99 @@ class ResultsPanel(QWidget):
 
 MOST_PIXELS = 10**9
 
+OUTLINES = {"edges": "edges of the image", "patches": "patches"}
+CONNECTIONS = {"none": "each by itself", "depth": "joined in depth", "all": "joined in time too"}
+UNITS = ("px", "nm²", "µm²", "mm²")
+
+
+class ObjectOptionsForm(QWidget):
+    """What counts as an object.
+
+    Attributes
+    ----------
+    outline_changed, connection_changed : Signal(str)
+        A key of `OUTLINES` or `CONNECTIONS`.
+    split_changed : Signal(bool)
+    areas_changed : Signal(str, str)
+        The least and the greatest area with their unit; the second one may be empty.
+    """
+
+    outline_changed = Signal(str)
+    connection_changed = Signal(str)
+    split_changed = Signal(bool)
+    areas_changed = Signal(str, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.outline, self.connection, self.unit = QComboBox(), QComboBox(), QComboBox()
+        self.split = QCheckBox("split touching")
+        self.min_area = _area("Smaller objects are left out", "Minimum area")
+        self.max_area = _area("Larger objects are left out; 0 leaves out none", "Maximum area")
+        self._build()
+        self._explain()
+        self.outline.activated.connect(self._emit_outline)
+        self.connection.activated.connect(self._emit_connection)
+        self.split.toggled.connect(self.split_changed)
+        self.min_area.valueChanged.connect(self._emit_areas)
+        self.max_area.valueChanged.connect(self._emit_areas)
+        self.unit.activated.connect(self._emit_areas)
+
+    def _build(self) -> None:
+        for box, items in ((self.outline, OUTLINES), (self.connection, CONNECTIONS)):
+            for key, text in items.items():
+                box.addItem(text, key)
+        self.unit.addItems(UNITS)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.addRow("outline", _row(self.outline, self.split))
+        form.addRow("minimum area", _row(self.min_area, self.unit))
+        form.addRow("maximum area", self.max_area)
+        form.addRow("planes", self.connection)
+
+    def _explain(self) -> None:
+        self.outline.setAccessibleName("Outline of objects")
+        self.outline.setToolTip("Where objects end: at the edges of the image, or with patches")
+        self.split.setToolTip("Part objects that touch where they are narrow")
+        self.unit.setAccessibleName("Unit of areas")
+        self.unit.setToolTip("Pixels, or the unit of layers that have a pixel size")
+        self.connection.setAccessibleName("Objects through planes")
+        self.connection.setToolTip(
+            "Whether Labels have one number for what lies over each other in planes of a stack"
+        )
+
+    def _emit_outline(self) -> None:
+        self.outline_changed.emit(str(self.outline.currentData()))
+
+    def _emit_connection(self) -> None:
+        self.connection_changed.emit(str(self.connection.currentData()))
+
+    def _emit_areas(self) -> None:
+        unit = self.unit.currentText()
+        least, most = self.min_area.value(), self.max_area.value()
+        self.areas_changed.emit(f"{least:g} {unit}", f"{most:g} {unit}" if most else "")
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row
+
+
+def _area(tip: str, name: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0, MOST_PIXELS)
+    box.setDecimals(2)
+    box.setToolTip(tip)
+    box.setAccessibleName(name)
+    box.setKeyboardTracking(False)
+    return box
+
 
 class ResultOptions(QWidget):
-    """Sizes, and buttons for results that are needed rarely.
+    """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
@@ -239,7 +331,6 @@ class ResultOptions(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.min_area = _pixels("Smaller objects are left out")
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -250,7 +341,6 @@ class ResultOptions(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
-        form.addRow("minimum area", self.min_area)
         form.addRow("peaks apart", self.min_distance)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
