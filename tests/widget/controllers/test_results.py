@@ -180,7 +180,7 @@ def test_what_counts_as_an_object_is_chosen(qtbot, dock, pair):
     session, form = dock.session, dock.views.object_options
     answer(qtbot, dock, pair[0], (40, 20))
     show(dock, 3)
-    assert (form.outline.currentText(), session.outline) == ("edges of the image", "edges")
+    assert (form.outline.currentText(), session.outline) == ("edges", "edges")
     choose(form.outline, "patches")
     assert session.outline == "patches"
     press(qtbot, form.split)
@@ -194,3 +194,6 @@ def test_what_counts_as_an_object_is_chosen(qtbot, dock, pair):
     assert (session.min_area, session.max_area) == ("400 µm²", "1500.5 µm²")
     form.max_area.setValue(0)
     assert session.max_area == float("inf")
+    session.outline, session.min_area, session.split_touching = "edges", "2.5 nm2", False
+    assert (form.outline.currentText(), form.min_area.text()) == ("edges", "2.5")
+    assert (form.unit.currentText(), form.split.isChecked()) == ("nm²", False)

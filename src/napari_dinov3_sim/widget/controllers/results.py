@@ -81,6 +81,12 @@ class ResultsController(SectionController):
         panel.show_threshold(
             session.thresholds.get(session.class_name), automatic=session.threshold is None
         )
+        self._views.object_options.show_options(
+            session.outline,
+            session.connect_planes,
+            split=session.split_touching,
+            areas=(session.min_area, session.max_area),
+        )
         found = session.found.get(session.class_name)
         if found is None:
             panel.histogram.clear_found()

@@ -227,8 +227,8 @@ class ResultsPanel(QWidget):
 
 MOST_PIXELS = 10**9
 
-OUTLINES = {"edges": "edges of the image", "patches": "patches"}
-CONNECTIONS = {"none": "each by itself", "depth": "joined in depth", "all": "joined in time too"}
+OUTLINES = {"edges": "edges", "patches": "patches"}
+CONNECTIONS = {"none": "one by one", "depth": "joined in depth", "all": "joined in time too"}
 UNITS = ("px", "nm²", "µm²", "mm²")
 
 
@@ -272,7 +272,8 @@ class ObjectOptionsForm(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
-        form.addRow("outline", _row(self.outline, self.split))
+        form.addRow("outline", self.outline)
+        form.addRow("", self.split)
         form.addRow("minimum area", _row(self.min_area, self.unit))
         form.addRow("maximum area", self.max_area)
         form.addRow("planes", self.connection)
@@ -288,6 +289,31 @@ class ObjectOptionsForm(QWidget):
             "Whether Labels have one number for what lies over each other in planes of a stack"
         )
 
+    def show_options(
+        self, outline: str, connection: str, *, split: bool, areas: tuple[float | str, float | str]
+    ) -> None:
+        """Show what is in force, without reporting it as a choice.
+
+        Parameters
+        ----------
+        outline, connection : str
+            Keys of `OUTLINES` and `CONNECTIONS`.
+        split : bool
+        areas : tuple of two
+            The least and the greatest: pixels, or a number and a unit as a text.
+        """
+        shown = (self.outline, self.connection, self.split, self.min_area, self.max_area)
+        blockers = [QSignalBlocker(widget) for widget in (*shown, self.unit)]
+        self.outline.setCurrentIndex(self.outline.findData(outline))
+        self.connection.setCurrentIndex(self.connection.findData(connection))
+        self.split.setChecked(split)
+        for box, area in zip((self.min_area, self.max_area), areas, strict=True):
+            value, unit = area.split() if isinstance(area, str) else (area, "px")
+            box.setValue(float(value) if float(value) < MOST_PIXELS else 0)
+            if box.value():
+                self.unit.setCurrentText(unit)
+        del blockers
+
     def _emit_outline(self) -> None:
         self.outline_changed.emit(str(self.outline.currentData()))
 
@@ -300,6 +326,14 @@ class ObjectOptionsForm(QWidget):
         self.areas_changed.emit(f"{least:g} {unit}", f"{most:g} {unit}" if most else "")
 
 
+class _PlainSpinBox(QDoubleSpinBox):
+    """A number without zeros at its end."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Return what is shown of a value."""
+        return f"{value:.10g}"
+
+
 def _row(*widgets: QWidget) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(4)
@@ -309,7 +343,7 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
 
 
 def _area(tip: str, name: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
+    box = _PlainSpinBox()
     box.setRange(0, MOST_PIXELS)
     box.setDecimals(2)
     box.setToolTip(tip)
