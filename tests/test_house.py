@@ -121,7 +121,7 @@ ORDER = {
         measurements < discovery < coordinator < session < __init__
     """,
     "widget": """
-        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
+        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
         < controllers < dock < commands, __init__
     """,
     "cli": """
