@@ -299,11 +299,12 @@ def _resolution(pixel: PixelGrid) -> dict[str, Any]:
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
-CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
+CLASS_MAP, PEAKS, OBJECTS = ".class-map.tif", ".peaks.csv", ".objects.csv"
+SUMMARY = "summary.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
+ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
@@ -328,6 +329,8 @@ class OutputOptions:
         The cosines drawn darkest and brightest; by default those of all maps.
     writes_labels : bool, optional
         Whether objects are written where there are thresholds.
+    measure : bool, optional
+        Whether objects are measured.
     """
 
     thresholds: WantedLevels
@@ -336,6 +339,7 @@ class OutputOptions:
     maps: str = "all"
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
+    measure: bool = False
 
     @property
     def labels(self) -> bool:
@@ -362,7 +366,7 @@ class OutputOptions:
             A least area of objects, where none are written, or limits in the wrong order.
         """
         thresholds = WantedLevels.of(arguments.threshold)
-        if arguments.min_area is not None and not thresholds:
+        if arguments.min_area is not None and not (thresholds or arguments.measure):
             raise UsageError(
                 "--min-area drops small objects, and none are written without --threshold; add "
                 "--threshold otsu or a cosine, or leave --min-area out."
@@ -377,12 +381,15 @@ class OutputOptions:
             arguments.maps,
             limits,
             arguments.labels,
+            arguments.measure,
         )
 
     def scale(
         self, classes: Sequence[str], maps: Sequence[SimilarityMap] = ()
     ) -> tuple[tuple[float, float] | None, Levels] | None:
-        """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
+        """Return limits of the heatmaps and thresholds.
+
+        Peaks and measured objects have Otsu's threshold if none was given.
 
         Parameters
         ----------
@@ -399,7 +406,7 @@ class OutputOptions:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
         limits, levels = self.limits, self.thresholds.known(classes)
-        if self.peaks and not self.thresholds:
+        if (self.peaks or self.measure) and not self.thresholds:
             levels = None
         if maps:
             limits = limits or shared_limits(one.cosine for one in maps)
@@ -416,6 +423,11 @@ def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOpt
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
+
+
+def table_names(image_stems: Iterable[str]) -> list[str]:
+    """Return the names of the tables of measured objects, and of their summary."""
+    return [*(f"{stem}{OBJECTS}" for stem in dict.fromkeys(image_stems)), SUMMARY]
 
 
 def class_parts(classes: Sequence[str]) -> list[str]:

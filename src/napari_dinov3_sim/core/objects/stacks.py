@@ -146,16 +146,16 @@ def measure_stack(
         there[:, closed] = place
         there[:, open_axes] = table.centroids
         centroids.append(there)
-        tables.append(table.labelled(**_place_columns(place)))
+        tables.append(table.labelled(**place_columns(place)))
     if not tables:
         pixels = stack.part(open_axes, dict.fromkeys(closed, 0))
         empty = measure_objects(_without_labels(pixels))
-        tables.append(empty.labelled(**_place_columns((0,) * len(closed))))
+        tables.append(empty.labelled(**place_columns((0,) * len(closed))))
     return MeasuredStack(join_tables(tables), depth, frozenset(present), np.concatenate(centroids))
 
 
-def _place_columns(place: Position) -> dict[str, int]:
-    """Return the columns that say where a plane lies."""
+def place_columns(place: Position) -> dict[str, int]:
+    """Return the columns that say where a plane lies along the axes that it does not span."""
     names = [f"axis_{axis}" for axis in range(len(place) - 2)] + ["time", "plane"]
     return dict(zip(names[-len(place) :], place, strict=True)) if place else {}
 
