@@ -406,6 +406,7 @@ LABELS = {
     "Best match": "views/results.py",
     "Automatic": "views/results.py",
     "Make Labels": "views/results.py",
+    "Table…": "views/results.py",
     "Renew": "views/results.py",
     "minimum area": "views/results.py",
     "Smooth": "views/heatmaps.py",

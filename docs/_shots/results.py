@@ -13,6 +13,8 @@ from _shots.pictures import beside, write
 
 GLANDS = ((200, 100), (90, 60))
 COLOURS = 200
+PIXEL = 0.5
+"""Micrometres."""
 
 
 def scale() -> None:
@@ -59,6 +61,25 @@ def _hide(desk: Desk, *words: str) -> None:
         if any(word in layer.name for word in words):
             layer.visible = False
     spin(0.5)
+
+
+def table() -> None:
+    """The objects of one click, as a table with a plot."""
+    with Desk("histology_pair", size=(1280, 800)) as desk:
+        for image in desk.session.images:  # as if a file had said it
+            image.scale, image.translate = (PIXEL, PIXEL), image.translate * PIXEL
+            image.units = ("um", "um")
+        desk.home()
+        desk.click(desk.session.images[0], *GLANDS)
+        desk.views.result_options.min_area.setValue(1000)
+        desk.press(desk.views.results.table_button)
+        page = desk.dock.controller.table.view
+        spin(60, lambda: page.objects.rows.rowCount() > 0 and page.plot.axes is not None)
+        _hide(desk, " · ")
+        row = page.objects.visualRect(page.objects.rows.index(3, 2)).center()
+        QTest.mouseClick(page.objects.viewport(), Qt.MouseButton.LeftButton, pos=row)
+        desk.home()
+        write("table", desk.window(), colours=COLOURS)
 
 
 def matches() -> None:

@@ -148,6 +148,12 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         help="write the places of greatest cosine as a table, from the threshold on",
     )
     parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="count and measure the objects: a table for each image, and a summary of all; "
+        "without --threshold, otsu chooses it",
+    )
+    parser.add_argument(
         "--maps",
         choices=("all", "cosine", "heatmap", "none"),
         default="all",

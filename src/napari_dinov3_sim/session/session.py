@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
+    from napari_dinov3_sim.session.measurements.measurements import Measurements
     from napari_dinov3_sim.session.objects.options import Connection, Outline
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
@@ -113,6 +114,7 @@ class SimilaritySession(SessionSignals):
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
+        self._coordinator.measurements.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -140,6 +142,11 @@ class SimilaritySession(SessionSignals):
     def results(self) -> Results:
         """What is made of the maps: objects, peaks, matches, colours, files."""
         return self._coordinator.results
+
+    @property
+    def measurements(self) -> Measurements:
+        """The objects of Labels layers in numbers: a table, a summary, files."""
+        return self._coordinator.measurements
 
     @property
     def gallery(self) -> Gallery:
@@ -281,6 +288,7 @@ class SimilaritySession(SessionSignals):
         self._coordinator.embedder.cancel()
         self.results.cancel()
         self.discovery.cancel()
+        self.measurements.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
 
@@ -317,6 +325,7 @@ class SimilaritySession(SessionSignals):
             self._coordinator.is_due
             or self.busy
             or self.results.pending
+            or self.measurements.pending
             or self.gallery.pending
             or self.discovery.pending
         ):

@@ -300,11 +300,12 @@ def _resolution(pixel: PixelGrid) -> dict[str, Any]:
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
-CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
+CLASS_MAP, PEAKS, OBJECTS = ".class-map.tif", ".peaks.csv", ".objects.csv"
+SUMMARY = "summary.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
+ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
@@ -354,6 +355,8 @@ class OutputOptions:
         The cosines drawn darkest and brightest; by default those of all maps.
     writes_labels : bool, optional
         Whether objects are written where there are thresholds.
+    measure : bool, optional
+        Whether objects are measured.
     """
 
     thresholds: WantedLevels
@@ -362,6 +365,7 @@ class OutputOptions:
     maps: str = "all"
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
+    measure: bool = False
 
     @property
     def labels(self) -> bool:
@@ -387,12 +391,14 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        thresholds = WantedLevels.of(arguments.threshold, automatic=arguments.objects)
+        thresholds = WantedLevels.of(
+            arguments.threshold, automatic=arguments.objects or arguments.measure
+        )
         for option in ("min_area", "max_area", "split"):
             if getattr(arguments, option) and not thresholds:
                 name = f"--{option.replace('_', '-')}"
                 raise UsageError(
-                    f"{name} is about objects, and none are written without --objects or "
+                    f"{name} is about objects, and there are none without --objects, --measure or "
                     f"--threshold; add --objects, or leave {name} out."
                 )
         limits = tuple(arguments.limits) if arguments.limits else None
@@ -405,6 +411,7 @@ class OutputOptions:
             arguments.maps,
             limits,
             arguments.labels,
+            arguments.measure,
         )
 
     def scale(
@@ -413,7 +420,9 @@ class OutputOptions:
         maps: Sequence[SimilarityMap] = (),
         asked: AskedClasses | None = None,
     ) -> tuple[tuple[float, float] | None, Levels] | None:
-        """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
+        """Return limits of the heatmaps and thresholds.
+
+        Peaks and measured objects have Otsu's threshold if none was given.
 
         Parameters
         ----------
@@ -432,7 +441,7 @@ class OutputOptions:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
         limits, levels = self.limits, self.thresholds.known(classes)
-        if self.peaks and not self.thresholds:
+        if (self.peaks or self.measure) and not self.thresholds:
             levels = None
         if maps:
             limits = limits or shared_limits(one.cosine for one in maps)
@@ -449,6 +458,11 @@ def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOpt
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
+
+
+def table_names(image_stems: Iterable[str]) -> list[str]:
+    """Return the names of the tables of measured objects, and of their summary."""
+    return [*(f"{stem}{OBJECTS}" for stem in dict.fromkeys(image_stems)), SUMMARY]
 
 
 def class_parts(classes: Sequence[str]) -> list[str]:

@@ -75,6 +75,7 @@ class ResultLayers:
             layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7, colormap=colours)
             layer.editable = isinstance(data, np.ndarray)
         self._place(image, layer, what, found.checksum, name)
+        layer.metadata[MARKER]["planes"] = found.planes
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
