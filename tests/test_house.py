@@ -109,7 +109,7 @@ ORDER = {
     """,
     "readers": """
         errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
-        zarr_folders < reader
+        zarr_folders < reader < file_stack
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity

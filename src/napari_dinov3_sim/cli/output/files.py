@@ -492,6 +492,8 @@ def note_leftovers(folder: Path, stems: Iterable[str], written: Iterable[str]) -
     written : iterable of str
         Its files.
     """
+    if not folder.is_dir():  # nothing could be written
+        return
     mine, new = set(stems), {Path(path).name for path in written}
     names = sorted(path.name for path in folder.iterdir() if path.name not in new)
     left = [name for name in names if _stems(name) & mine]
