@@ -104,7 +104,8 @@ ORDER = {
         < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk, object_csv
+        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
+        < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
@@ -118,7 +119,7 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < gallery < discovery < coordinator < session < __init__
+        < gallery < discovery < coordinator < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views

@@ -21,6 +21,7 @@ from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.objects.options import checked_connection, checked_outline
+from napari_dinov3_sim.session.project.projects import Projects
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -113,6 +114,8 @@ class SimilaritySession(SessionSignals):
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
+        self._project = Projects(viewer, self._coordinator, self, self._runner)
+        self._project.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -140,6 +143,11 @@ class SimilaritySession(SessionSignals):
     def results(self) -> Results:
         """What is made of the maps: objects, peaks, matches, colours, files."""
         return self._coordinator.results
+
+    @property
+    def project(self) -> Projects:
+        """Saves all of this to a file, and opens it again."""
+        return self._project
 
     @property
     def gallery(self) -> Gallery:
@@ -281,6 +289,7 @@ class SimilaritySession(SessionSignals):
         self._coordinator.embedder.cancel()
         self.results.cancel()
         self.discovery.cancel()
+        self.project.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
 
@@ -319,6 +328,7 @@ class SimilaritySession(SessionSignals):
             or self.results.pending
             or self.gallery.pending
             or self.discovery.pending
+            or self.project.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()
@@ -336,6 +346,7 @@ class SimilaritySession(SessionSignals):
     def close(self) -> None:
         """Stop listening and working; layers stay in the viewer, they are the user's."""
         if not self._coordinator.closed:
+            self.project.close()
             self._coordinator.close()
 
     # -- what is asked -----------------------------------------------------------------------
