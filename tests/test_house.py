@@ -123,7 +123,7 @@ ORDER = {
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
-        < controllers < dock < commands, __init__
+        < controllers < dock < commands, __init__ < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
