@@ -8,6 +8,7 @@ import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.widget import project_reader
 
 from ..dock_helpers import squares
@@ -110,6 +111,10 @@ def heatmaps(dock):
 
 def test_clicked_through(searched, another, qtbot, tmp_path, notified):
     dock, answers = searched
+    dock.session.recipe = Recipe(padding="reflect")
+    dock.session.all_planes, dock.session.min_area = True, 40
+    dock.session.combination, dock.session.smooth = "mean", True
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     path = tmp_path / "p.dinov3sim.zip"
     save(qtbot, dock, path)
     assert answers.asked == [("Save project", "project.dinov3sim.zip")]
@@ -121,6 +126,13 @@ def test_clicked_through(searched, another, qtbot, tmp_path, notified):
     found, expected = heatmaps(other), heatmaps(dock)
     for name in ("a", "b"):
         np.testing.assert_array_equal(found[name], expected[name])
+    views = other.views
+    assert views.options.padding.currentData() == "reflect"
+    assert views.options.all_planes.isChecked()
+    assert views.result_options.min_area.value() == 40
+    assert views.combination.combo.currentData() == "mean"
+    assert views.style.smooth.isChecked()
+    assert other.session.queries.mode == "add"
 
 
 @pytest.mark.parametrize(("answer", "count"), [(True, 1), (False, 0), (None, None)])

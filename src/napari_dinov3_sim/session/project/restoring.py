@@ -134,6 +134,7 @@ class SessionWriter:
             run("The results of the project", self._add_results)
             run("The settings of the project", self._set)
             self._parts.edits.forget()
+        self._parts.queries.activate()
         self._parts.schedule()
 
     # -- images ----------------------------------------------------------------------------------
@@ -459,8 +460,8 @@ class SessionWriter:
         for record in self._project.classes:
             session.set_class_visible(record.name, not record.hidden)
         for name in PLAIN:
-            if name != "side_by_side":
-                setattr(session, name, getattr(settings, name))
+            if name != "side_by_side":  # when the rest is there
+                self._set_one(name, getattr(settings, name))
         self._parts.palette.add(settings.class_name)
         session.class_name = settings.class_name
         session.style(
@@ -475,6 +476,12 @@ class SessionWriter:
         if settings.side_by_side and not session.side_by_side:
             self._parts.make_queries()
             session.side_by_side = True
+
+    def _set_one(self, name: str, value: object) -> None:
+        try:
+            setattr(self._session, name, value)
+        except SimilarityError as error:
+            self.told.append(str(error))
 
     def _look(self) -> None:
         """Set sliders and camera as they were, if nothing else was open."""
