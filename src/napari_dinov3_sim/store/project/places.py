@@ -75,11 +75,16 @@ def candidates(file: FileRecord, folder: Path) -> list[Path]:
     for make in (_relative, _absolute):
         try:
             path = make(file, folder)
-            if path is not None and path.exists() and path not in found:
+            if path is not None and _can_be_read(path) and path not in found:
                 found.append(path)
         except (OSError, ValueError):  # a name that no file can have
             continue
     return found
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether something is there that ends: no device, and no pipe that would be waited for."""
+    return path.is_file() or path.is_dir()
 
 
 def _relative(file: FileRecord, folder: Path) -> Path | None:
