@@ -6,16 +6,19 @@ import errno
 import os
 import shutil
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
-from napari_dinov3_sim.session.project import snapshot
+from napari_dinov3_sim.session.project import examining, snapshot
+from napari_dinov3_sim.session.runner import ThreadRunner
 
 from .conftest import READER, assert_same, heatmaps, open_file, reopen, save
 
@@ -233,6 +236,66 @@ def test_names_that_are_not_utf_8(make_session, folder, tmp_path):
     again = reopen(make_session, save(session, path))
     np.testing.assert_array_equal(list(heatmaps(again).values()), expected)
     assert again.images[0].source.path == str(odd)
+
+
+def test_pixels_are_read_again_only_if_they_may_have_changed(
+    make_session, folder, tmp_path, monkeypatch
+):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.viewer.add_image(np.zeros((40, 50)), name="made")
+    read = []
+    digest = examining.digest_of_pixels
+
+    def counted(levels, rgb, check):
+        read.append(levels[0].shape)
+        return digest(levels, rgb, check)
+
+    monkeypatch.setattr(examining, "digest_of_pixels", counted)
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    assert read == [(70, 100), (40, 50)]
+    save(session, path)
+    assert read[2:] == [(40, 50)]
+    pixels = np.asarray(image.data).copy()
+    tifffile.imwrite(folder / "day 1" / "a.tif", pixels[::-1])
+    save(session, path)
+    assert read[3:] == [(70, 100), (40, 50)]
+    image.data = image.data[::-1]
+    save(session, path)
+    assert (70, 100) in read[5:]
+
+
+class Gate:
+    """A lazy image that waits to be read."""
+
+    def __init__(self):
+        self.opened, self.reached = threading.Event(), threading.Event()
+
+    def image(self):
+        def read(block):
+            self.reached.set()
+            assert self.opened.wait(30)
+            return block
+
+        return da.zeros((40, 50), chunks=(40, 50)).map_blocks(read, dtype=float, meta=np.empty(0))
+
+
+def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_path):
+    session, gate = make_session(runner=ThreadRunner()), Gate()
+    gate.opened.set()  # for napari, which draws it
+    session.viewer.add_image(gate.image(), name="slow", contrast_limits=(0, 1))
+    gate.opened.clear()
+    gate.reached.clear()
+    path = tmp_path / "p.dinov3sim.zip"
+    session.project.save(path)
+    assert gate.reached.wait(30)
+    session.cancel()
+    gate.opened.set()
+    session.wait(30)
+    assert not path.exists()
+    assert list(session.told) == []
+    save(session, path)
+    assert path.exists()
 
 
 # --- nothing is lost ---------------------------------------------------------------------------

@@ -33,6 +33,8 @@ class ImageData:
         Of the file that napari says it is from.
     reader : str
         The plugin that read it.
+    before : ExaminedImage or None
+        What was found when the same pixels were examined last.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ImageData:
     rgb: bool
     path: str | None = None
     reader: str = ""
+    before: ExaminedImage | None = None
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -59,12 +62,21 @@ class ExaminedImage:
     reader : str
     layer : int
         Which of the image layers of the file.
+    stamp : tuple of int or None
+        When the file was changed last, and its size; None for a folder, which does not say so.
     """
 
     digest: str
     path: Path | None = None
     reader: str = ""
     layer: int = 0
+    stamp: tuple[int, int] | None = None
+
+    def still_holds(self, image: ImageData) -> bool:
+        """Whether nothing can have changed since: the layer reads from the file alone."""
+        if self.path is None or self.stamp is None or _is_in_memory(image):
+            return False
+        return image.path == str(self.path) and self.stamp == _stamp_of(self.path)
 
 
 def digest_of_pixels(levels: Sequence[Any], rgb: bool, check: Check) -> str:
@@ -129,6 +141,10 @@ def examine_images(
         def part(done: int, total: int, number: int = number) -> None:
             check(1000 * number + 1000 * done // max(1, total), 1000 * len(images))
 
+        part(0, 1)
+        if image.before is not None and image.before.still_holds(image):
+            found.append(image.before)
+            continue
         digest = digest_of_pixels(image.levels, image.rgb, part)
         found.append(files.examine(image, digest, part))
     yield tuple(found)
@@ -148,7 +164,8 @@ class _Files:
         alike = [n for n, layer in enumerate(self._layers(image)) if _is_alike(layer, image)]
         for number in alike:
             if self._shows(image, number, digest, check, is_only=len(alike) == 1):
-                return ExaminedImage(digest, Path(image.path).absolute(), image.reader, number)
+                path = Path(image.path).absolute()
+                return ExaminedImage(digest, path, image.reader, number, _stamp_of(path))
         return ExaminedImage(digest)
 
     def _layers(self, image: ImageData) -> tuple[FileLayer, ...]:
@@ -180,6 +197,14 @@ def _is_alike(layer: FileLayer, image: ImageData) -> bool:
     shapes = tuple(tuple(int(n) for n in level.shape) for level in layer.levels)
     dtypes = {str(level.dtype) for level in (layer.levels[0], image.levels[0])}
     return (shapes, layer.rgb, len(dtypes)) == (image.shapes, image.rgb, 1)
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if path.is_file() else None
 
 
 def _is_in_memory(image: ImageData) -> bool:

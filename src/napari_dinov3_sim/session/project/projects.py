@@ -18,6 +18,7 @@ from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Hashable
 
     from napari.components import ViewerModel
 
@@ -67,6 +68,7 @@ class Projects:
         self._saving: _Saving | None = None
         self._opening: tuple[ReadProject, bool] | None = None
         self._expected: tuple[str, str] | None = None
+        self._known: dict[Hashable, ExaminedImage] = {}
         session.model_changed.connect(self._check_model)
 
     @property
@@ -118,10 +120,11 @@ class Projects:
         SimilarityError
             There is nothing to save.
         """
-        content = SessionReader(self._viewer, self._parts, self._session).read()
+        parts = self._parts
+        content = SessionReader(self._viewer, parts, self._session, self._known).read()
         if not content.images:
             raise SimilarityError("There is no image to save; open one first.")
-        query = self._parts.results.saved.present(self._parts.palette)
+        query = parts.results.saved.present(parts.palette)
         self._saving = _Saving(
             Path(path).absolute(), content, query, include=include, overwrite=overwrite
         )
@@ -134,6 +137,7 @@ class Projects:
         if saving is None:
             return False
         saving.examined = found
+        self._known = dict(zip(saving.content.keys, found, strict=True))
         without = unsaved_images(saving.content, found)
         if any(image.fits for image in without) and saving.include is None:
             self.unsaved.emit(without)

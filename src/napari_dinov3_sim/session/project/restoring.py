@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,7 +39,7 @@ from napari_dinov3_sim.session.query.regions import ShapeRegions
 from napari_dinov3_sim.store.project.records import LabelsRecord, ShapesRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -152,12 +153,26 @@ class SessionWriter:
                     f"({found.path}), so its heatmaps differ; put the original there and open "
                     "the project again."
                 )
-            layer = _image_layer(record, found)
-            self._images[number] = layer
-            self._viewer.add_layer(layer)
-            if not record.ticked:
-                self._parts.targets.tick(layer, False)
+            self._attempt(record.name, partial(self._add_image, number, record, found))
         self._parts.targets.merging.settle(self._images.values())
+
+    def _add_image(self, number: int, record: ImageRecord, found: FoundImage) -> None:
+        layer = _image_layer(record, found)
+        self._viewer.add_layer(layer)
+        self._images[number] = layer
+        if not record.ticked:
+            self._parts.targets.tick(layer, False)
+
+    def _attempt(self, name: str, add: Callable[[], None]) -> None:
+        """Add one thing; if napari refuses what the project says of it, tell so."""
+        try:
+            add()
+        except Exception as error:  # whatever a layer refuses, the others can be added
+            reason = " ".join(str(error).split()).rstrip(".")[:200]
+            self.told.append(
+                f"{name} cannot be shown as the project says ({reason}), and is left out; add it "
+                "by hand."
+            )
 
     def _merge(self) -> None:
         for group in self._project.channels:
@@ -238,7 +253,7 @@ class SessionWriter:
         from napari_dinov3_sim.session.query.points import query_layer
 
         points = [record.points[n] for n in kept]
-        places = np.array([_numbers(point.place, record.ndim) for point in points], float)
+        places = np.array([_numbers(point.place) for point in points], float)
         columns = features_of(record.columns, len(record.points)).iloc[list(kept)]
         roles = [PointRole(point.class_name, point.positive) for point in points]
         numbers = {ID: np.zeros(len(points), int)}  # given when the layer is listened to
@@ -270,12 +285,15 @@ class SessionWriter:
 
     def _add_regions(self) -> None:
         for record in self._project.regions:
-            if isinstance(record, LabelsRecord):
-                self._add_labels(record)
-            elif record.drawn and not self._has_drawn():
-                self._add_drawn(record)
-            else:
-                self._add_shapes(record)
+            self._attempt(record.name, partial(self._add_region, record))
+
+    def _add_region(self, record: ShapesRecord | LabelsRecord) -> None:
+        if isinstance(record, LabelsRecord):
+            self._add_labels(record)
+        elif record.drawn and not self._has_drawn():
+            self._add_drawn(record)
+        else:
+            self._add_shapes(record)
 
     def _has_drawn(self) -> bool:
         layer = self._parts.drawn.layer
@@ -302,7 +320,7 @@ class SessionWriter:
         self._parts.drawn.restore(
             DrawnSnapshot(
                 tuple(shape.shape for shape in shapes),
-                tuple(_corners(shape, record.ndim) for shape in shapes),
+                tuple(_corners(shape) for shape in shapes),
                 roles,
                 tuple(self._origin(shape.origin) for shape in shapes),
                 with_roles(columns, roles),
@@ -317,7 +335,7 @@ class SessionWriter:
             return
         features = features_of(record.columns, len(record.shapes)).iloc[kept]
         layer = Shapes(
-            [_corners(shape, record.ndim) for shape in shapes],
+            [_corners(shape) for shape in shapes],
             ndim=record.ndim,
             shape_type=[shape.shape for shape in shapes],
             features=features.reset_index(drop=True),
@@ -397,16 +415,14 @@ class SessionWriter:
             image = self._images.get(record.image)
             if image is None:
                 continue
-            layer = self._result_layer(record, image)
-            if layer is None:
-                self.told.append(
-                    f"{record.name} does not fit its image any more, and is left out; make it "
-                    "again."
-                )
-                continue
-            self._parts.results.adopt_layer(
-                image, layer, self._what(record), unchanged=record.unchanged
-            )
+            self._attempt(record.name, partial(self._add_result, record, image))
+
+    def _add_result(self, record: ResultRecord, image: Image) -> None:
+        layer = self._result_layer(record, image)
+        if layer is None:
+            raise SimilarityError("its image is of another size now")
+        what = self._what(record)
+        self._parts.results.adopt_layer(image, layer, what, unchanged=record.unchanged)
 
     def _what(self, record: ResultRecord) -> tuple[object, ...]:
         ids: dict[object, object] = {n: image.unique_id for n, image in self._images.items()}
@@ -554,14 +570,12 @@ def _is_table(array: Any, image: Image) -> bool:
     )
 
 
-def _numbers(place: Sequence[float | None], ndim: int) -> list[float]:
-    if len(place) != ndim:
-        raise SimilarityError("A point of the project has another number of axes than its layer.")
+def _numbers(place: Sequence[float | None]) -> list[float]:
     return [np.nan if value is None else value for value in place]
 
 
-def _corners(shape: ShapeRecord, ndim: int) -> Any:
-    return np.array([_numbers(corner, ndim) for corner in shape.corners], float)
+def _corners(shape: ShapeRecord) -> Any:
+    return np.array([_numbers(corner) for corner in shape.corners], float)
 
 
 def describe_opened(read: ReadProject, told: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ from napari_dinov3_sim.store.project.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.coordinator import Coordinator
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
+    from napari_dinov3_sim.session.project.examining import ExaminedImage
     from napari_dinov3_sim.session.query.regions import ShapeRegions
     from napari_dinov3_sim.store.project.records import ArrayRecord
 
@@ -100,7 +101,9 @@ class SessionContent:
     Attributes
     ----------
     images : tuple of ImageData
-    names, placements, looks, ticked
+    keys : tuple of hashable
+        Under which it is remembered what was found of each.
+    placements, looks, ticked
         Of the images.
     parts : mapping of str to object
         The other parts of a `Project`.
@@ -111,6 +114,7 @@ class SessionContent:
     """
 
     images: tuple[ImageData, ...]
+    keys: tuple[Hashable, ...]
     placements: tuple[Any, ...]
     looks: tuple[Any, ...]
     ticked: tuple[bool, ...]
@@ -127,12 +131,19 @@ class SessionReader:
     viewer : napari.Viewer or napari.components.ViewerModel
     coordinator : Coordinator
     settings : DockSettings
+    known : mapping of hashable to ExaminedImage
+        What was found of images before, by id and version.
     """
 
     def __init__(
-        self, viewer: ViewerModel, coordinator: Coordinator, settings: DockSettings
+        self,
+        viewer: ViewerModel,
+        coordinator: Coordinator,
+        settings: DockSettings,
+        known: Mapping[Hashable, ExaminedImage],
     ) -> None:
         self._viewer, self._parts, self._settings = viewer, coordinator, settings
+        self._known = known
         self._arrays: dict[str, Any] = {}
         self._left_out: list[str] = []
         self._layers = self._images()
@@ -177,13 +188,29 @@ class SessionReader:
         }
         ticked = {layer.unique_id for layer in self._parts.targets.layers()}
         return SessionContent(
-            tuple(map(_data_of, self._layers)),
+            tuple(self._data(layer) for layer in self._layers),
+            tuple(map(self._key, self._layers)),
             tuple(map(placement_of, self._layers)),
             tuple(map(look_of, self._layers)),
             tuple(layer.unique_id in ticked for layer in self._layers),
             parts,
             self._arrays,
             tuple(self._left_out),
+        )
+
+    def _key(self, layer: Image) -> Hashable:
+        version = next(r.version for r in self._parts.targets.records() if r.layer == layer)
+        return layer.unique_id, version
+
+    def _data(self, layer: Image) -> ImageData:
+        source = layer.source
+        return ImageData(
+            str(layer.name),
+            tuple(levels_of(layer)),
+            bool(layer.rgb),
+            source.path,
+            source.reader_plugin or "",
+            self._known.get(self._key(layer)),
         )
 
     def _number(self, image_id: Hashable | None) -> int | None:
@@ -394,17 +421,6 @@ class SessionReader:
             _floats(camera.center),
             float(camera.zoom),
         )
-
-
-def _data_of(layer: Image) -> ImageData:
-    source = layer.source
-    return ImageData(
-        str(layer.name),
-        tuple(levels_of(layer)),
-        bool(layer.rgb),
-        source.path,
-        source.reader_plugin or "",
-    )
 
 
 def _floats(values: Any) -> tuple[float, ...]:

@@ -125,6 +125,16 @@ class PlacementRecord:
     shear: Vector | Matrix | None = None
     affine: Matrix | None = None
 
+    def check(self, ndim: int) -> None:
+        """Raise ValueError unless this is said of a layer with so many axes."""
+        if {len(self.scale), len(self.translate), len(self.units), len(self.axis_labels)} != {
+            ndim
+        }:
+            raise ValueError("a layer is placed with another number of axes than it has")
+        matrices = [(self.rotate, ndim), (self.affine, ndim + 1)]
+        if any(m is not None and {len(m), *map(len, m)} != {size} for m, size in matrices):
+            raise ValueError("a layer is turned with another number of axes than it has")
+
 
 @dataclass(frozen=True, config=STRICT)
 class ColormapRecord:
@@ -209,6 +219,9 @@ class ImageRecord:
     def _check(self) -> ImageRecord:
         if self.arrays and tuple(array.shape for array in self.arrays) != self.levels:
             raise ValueError("the arrays of an image are not its levels")
+        if len({len(shape) for shape in self.levels}) > 1:
+            raise ValueError("the levels of an image have different numbers of axes")
+        self.placement.check(len(self.levels[0]) - self.rgb)
         return self
 
 
@@ -290,6 +303,13 @@ class PointsRecord:
     points: Annotated[tuple[PointRecord, ...], Rows]
     columns: Columns = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> PointsRecord:
+        self.placement.check(self.ndim)
+        if any(len(point.place) != self.ndim for point in self.points):
+            raise ValueError("a point has another number of axes than its layer")
+        return self
+
 
 @dataclass(frozen=True, config=STRICT)
 class ShapeRecord:
@@ -335,6 +355,13 @@ class ShapesRecord:
     positive: bool = True
     left_out: Texts = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> ShapesRecord:
+        self.placement.check(self.ndim)
+        if any(len(place) != self.ndim for shape in self.shapes for place in shape.corners):
+            raise ValueError("a shape has another number of axes than its layer")
+        return self
+
 
 @dataclass(frozen=True, config=STRICT)
 class LabelsRecord:
@@ -360,6 +387,11 @@ class LabelsRecord:
     class_name: Text | None = None
     positive: bool = True
     left_out: Texts = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> LabelsRecord:
+        self.placement.check(len(self.array.shape))
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
