@@ -214,6 +214,24 @@ def test_settings_are_set_again(make_session, folder, tmp_path):
     assert_same(heatmaps(again), heatmaps(session))
 
 
+def test_images_that_are_hidden_only_side_by_side_are_saved_as_shown(
+    make_session, folder, tmp_path
+):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    other = open_file(session, folder / "colour.tif")[0]
+    session.set_target(other, False)
+    session.add_query(image, 40, 33)
+    session.wait()
+    session.side_by_side = True
+    session.wait()
+    assert not other.visible
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    again.side_by_side = False
+    again.wait()
+    assert [layer.visible for layer in again.images] == [True, True]
+
+
 def test_results_are_there_as_they_are_painted(make_session, folder, tmp_path):
     session = make_session()
     image = open_file(session, folder / "day 1" / "a.tif")[0]

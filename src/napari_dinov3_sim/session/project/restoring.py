@@ -19,7 +19,6 @@ from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.gallery.matches import ChosenPlace, PatchId
-from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.planes import plane_at
 from napari_dinov3_sim.session.images.target import MergedChannels
 from napari_dinov3_sim.session.images.transforms import world_points
@@ -119,10 +118,10 @@ class SessionWriter:
 
     def write(self) -> None:
         """Add everything; of what cannot be added it is told why, and the rest goes on."""
-        run = Guard(self._parts.failures.add).run
+        run = self._attempt
         with self._parts.held():
-            run("Opening the images", self._add_images)
-            run("Merging channels", self._merge)
+            run("The images of the project", self._add_images)
+            run("The channels of the project", self._merge)
             run("The model of the project", self._set_model)
             run("The classes of the project", self._set_classes)
             run("The points of the project", self._add_points)
@@ -163,15 +162,15 @@ class SessionWriter:
         if not record.ticked:
             self._parts.targets.tick(layer, False)
 
-    def _attempt(self, name: str, add: Callable[[], None]) -> None:
-        """Add one thing; if napari refuses what the project says of it, tell so."""
+    def _attempt(self, part: str, add: Callable[[], None]) -> None:
+        """Add one thing; if it is refused, tell why, and go on: the file is not to be trusted."""
         try:
             add()
         except Exception as error:  # whatever a layer refuses, the others can be added
             reason = " ".join(str(error).split()).rstrip(".")[:200]
             self.told.append(
-                f"{name} cannot be shown as the project says ({reason}), and is left out; add it "
-                "by hand."
+                f"{part} could not be opened as the project says ({reason}); add by hand what is "
+                "missing."
             )
 
     def _merge(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.project.examining import ExaminedImage
     from napari_dinov3_sim.session.query.regions import ShapeRegions
-    from napari_dinov3_sim.store.project.records import ArrayRecord
+    from napari_dinov3_sim.store.project.records import ArrayRecord, LookRecord
 
 MAX_INCLUDED = 2**28
 """Bytes of the images without a file that are written into a project, each."""
@@ -191,12 +191,18 @@ class SessionReader:
             tuple(self._data(layer) for layer in self._layers),
             tuple(map(self._key, self._layers)),
             tuple(map(placement_of, self._layers)),
-            tuple(map(look_of, self._layers)),
+            tuple(map(self._look, self._layers)),
             tuple(layer.unique_id in ticked for layer in self._layers),
             parts,
             self._arrays,
             tuple(self._left_out),
         )
+
+    def _look(self, layer: Any) -> LookRecord:
+        """Return how a layer is shown, or would be if the images were not side by side."""
+        side, look = self._parts.interaction.viewboxes, look_of(layer)
+        is_hidden = side is not None and layer.unique_id in side.hidden
+        return replace(look, visible=True) if is_hidden else look
 
     def _key(self, layer: Image) -> Hashable:
         version = next(r.version for r in self._parts.targets.records() if r.layer == layer)
@@ -383,7 +389,7 @@ class SessionReader:
             what,
             self._parts.results.is_unchanged(layer),
             self._array("results", array),
-            look_of(layer),
+            self._look(layer),
             columns_of(layer.features) if form != "image" else (),
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),
             float(layer.current_size) if is_points else 1.0,
