@@ -332,6 +332,7 @@ class SimilaritySession(SessionSignals):
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()
+            self.project.go_on()
             self._runner.deliver(0.05)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Embedding takes longer than {timeout} s; it goes on.")

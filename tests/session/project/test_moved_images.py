@@ -295,7 +295,10 @@ def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_pat
     assert not path.exists()
     assert list(session.told) == []
     save(session, path)
-    assert path.exists()
+    again = make_session(runner=ThreadRunner())
+    again.project.open(path)
+    again.wait(30)
+    assert [image.name for image in again.images] == ["slow"]
 
 
 # --- nothing is lost ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from napari.components import ViewerModel
 
@@ -64,9 +65,11 @@ class Projects:
     ) -> None:
         self._viewer, self._parts, self._session = viewer, coordinator, session
         self._fail = coordinator.failures.add
+        self._runner = runner
         self._work = ResultJobs(runner, self._on_failure, _ignore, self.progressed.emit, "files")
         self._saving: _Saving | None = None
         self._opening: tuple[ReadProject, bool] | None = None
+        self._adding: _Adding | None = None
         self._expected: tuple[str, str] | None = None
         self._known: dict[Hashable, ExaminedImage] = {}
         session.model_changed.connect(self._check_model)
@@ -74,16 +77,17 @@ class Projects:
     @property
     def pending(self) -> bool:
         """Whether a project is being saved or opened, without waiting for an answer."""
-        return self._work.pending
+        return self._work.pending or self._adding is not None
 
     def cancel(self) -> None:
-        """Stop saving or opening."""
+        """Stop saving or opening; what is being added to the viewer already is added."""
         self._work.stop_all()
         self._saving = self._opening = None
 
     def close(self) -> None:
         """Stop, and hear nothing any more."""
         self.cancel()
+        self._adding = None
         self._session.model_changed.disconnect(self._check_model, missing_ok=True)
 
     def _on_failure(self, failure: Failure) -> None:
@@ -186,8 +190,10 @@ class Projects:
         Raises
         ------
         SimilarityError
-            The folder is none.
+            The folder is none, or another project is just being added.
         """
+        if self._adding is not None:
+            raise SimilarityError("A project is just being opened; wait until it is there.")
         if folder is not None and not Path(folder).is_dir():
             raise SimilarityError(f"{folder} is no folder; choose the one that the images are in.")
         where = None if folder is None else Path(folder).absolute()
@@ -244,9 +250,37 @@ class Projects:
         self._expected = (
             (model.name, model.fingerprint) if model is not None and model.fingerprint else None
         )
-        writer.write()
+        self._adding = _Adding(read, writer, writer.write())
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Add the next part of the project that is being opened, and ask to go on soon.
+
+        Where there is no event loop, that is at once.
+        """
+        adding = self._adding
+        if adding is None:
+            return
+        adding.is_called = True
+        if adding.is_busy:  # called by itself
+            return
+        adding.is_busy = True
+        try:
+            while adding.is_called and self._adding is adding:
+                adding.is_called = False
+                try:
+                    next(adding.parts)
+                except StopIteration:
+                    self._finish(adding)
+                else:
+                    self._runner.call_soon(self.go_on)
+        finally:
+            adding.is_busy = False
+
+    def _finish(self, adding: _Adding) -> None:
+        self._adding = None
         self._check_model()
-        self.done.emit(describe_opened(read, writer.told))
+        self.done.emit(describe_opened(adding.read, adding.writer.told))
 
     def _check_model(self) -> None:
         """Tell once if the model of a project is another one here."""
@@ -267,6 +301,17 @@ class Projects:
     def _tell(self, sentences: list[Any]) -> str:
         self.done.emit(" ".join(sentences))
         return ""
+
+
+@dataclass(eq=False)
+class _Adding:
+    """A project that is being added to the viewer, part by part."""
+
+    read: ReadProject
+    writer: SessionWriter
+    parts: Iterator[None]
+    is_busy: bool = False
+    is_called: bool = False
 
 
 class _Saving:

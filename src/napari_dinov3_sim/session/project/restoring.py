@@ -116,46 +116,52 @@ class SessionWriter:
         asked = len(parts.queries) or parts.regions.followed or parts.results.saved.name
         self._has_query = bool(asked)
 
-    def write(self) -> None:
-        """Add everything; of what cannot be added it is told why, and the rest goes on."""
+    def write(self) -> Iterator[None]:
+        """Add everything in parts, between which the window may be drawn.
+
+        Of what cannot be added it is told why, and the rest goes on.
+        """
         run = self._attempt
+        run("The model of the project", self._set_model)
+        self._parts.targets.merging.automatic = False
+        for number, (record, found) in enumerate(self._pairs()):
+            run(record.name, partial(self._add_image, number, record, found))
+            yield
+        self._parts.targets.merging.settle(self._images.values())
         with self._parts.held():
-            run("The images of the project", self._add_images)
             run("The channels of the project", self._merge)
-            run("The model of the project", self._set_model)
             run("The classes of the project", self._set_classes)
             run("The points of the project", self._add_points)
             run("The regions of the project", self._add_regions)
             run("The saved query of the project", self._load_query)
             run("The view of the project", self._look)
         self._parts.refresh()  # planes and versions of the images are known from then on
+        yield
+        run("The judgements of the project", self._add_judged)
+        for result in self._project.results:
+            run(result.name, partial(self._add_result, result))
+            yield
         with self._parts.held():
-            run("The judgements of the project", self._add_judged)
-            run("The results of the project", self._add_results)
             run("The settings of the project", self._set)
             self._parts.edits.forget()
         self._parts.queries.activate()
         self._parts.schedule()
 
+    def _pairs(self) -> Iterator[tuple[ImageRecord, FoundImage]]:
+        return zip(self._project.images, self._read.images, strict=True)
+
     # -- images ----------------------------------------------------------------------------------
 
-    def _add_images(self) -> None:
-        self._parts.targets.merging.automatic = False
-        pairs = zip(self._project.images, self._read.images, strict=True)
-        for number, (record, found) in enumerate(pairs):
-            if found.state == "missing":
-                self.told.append(_missing(record))
-                continue
-            if found.state == "changed":
-                self.told.append(
-                    f"{record.name} has other pixels than when the project was saved "
-                    f"({found.path}), so its heatmaps differ; put the original there and open "
-                    "the project again."
-                )
-            self._attempt(record.name, partial(self._add_image, number, record, found))
-        self._parts.targets.merging.settle(self._images.values())
-
     def _add_image(self, number: int, record: ImageRecord, found: FoundImage) -> None:
+        if found.state == "missing":
+            self.told.append(_missing(record))
+            return
+        if found.state == "changed":
+            self.told.append(
+                f"{record.name} has other pixels than when the project was saved "
+                f"({found.path}), so its heatmaps differ; put the original there and open "
+                "the project again."
+            )
         layer = _image_layer(record, found)
         self._viewer.add_layer(layer)
         self._images[number] = layer
@@ -409,14 +415,10 @@ class SessionWriter:
         patch = PatchId(plane.key, record.row, record.column)
         return ChosenPlace(patch, plane, grid, record.score, record.rank, record.threshold)
 
-    def _add_results(self) -> None:
-        for record in self._project.results:
-            image = self._images.get(record.image)
-            if image is None:
-                continue
-            self._attempt(record.name, partial(self._add_result, record, image))
-
-    def _add_result(self, record: ResultRecord, image: Image) -> None:
+    def _add_result(self, record: ResultRecord) -> None:
+        image = self._images.get(record.image)
+        if image is None:
+            return
         layer = self._result_layer(record, image)
         if layer is None:
             raise SimilarityError("its image is of another size now")
