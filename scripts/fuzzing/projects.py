@@ -41,7 +41,8 @@ def make(path: Path) -> Path:
         "a", (pixels.shape,), "uint8", False, "ab" * 32, None, (array,), place, look, True
     )
     point = PointRecord((1.0, 2.0), "cell", True, OriginRecord(0))
-    switches = (True, False, True, 0.0, True, False, False, True, False)
+    objects = ("edges", False, "none", 0.0, "1 mm²")
+    switches = (True, False, True, *objects, True, False, False, True, False)
     project = Project(
         "0.1.0",
         (image,),

@@ -129,7 +129,7 @@ def test_clicked_through(searched, another, qtbot, tmp_path, notified):
     views = other.views
     assert views.options.padding.currentData() == "reflect"
     assert views.options.all_planes.isChecked()
-    assert views.result_options.min_area.value() == 40
+    assert views.object_options.min_area.value() == 40
     assert views.combination.combo.currentData() == "mean"
     assert views.style.smooth.isChecked()
     assert other.session.queries.mode == "add"

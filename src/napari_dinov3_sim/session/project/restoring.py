@@ -479,6 +479,8 @@ class SessionWriter:
         for name in PLAIN:
             if name != "side_by_side":  # when the rest is there
                 self._set_one(name, getattr(settings, name))
+        most = settings.max_area
+        self._set_one("max_area", np.inf if most is None else most)
         self._parts.palette.add(settings.class_name)
         session.class_name = settings.class_name
         session.style(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,7 +61,11 @@ class DockSettings(Protocol):
     positive: bool
     all_planes: bool
     auto_merge: bool
-    min_area: float
+    outline: str
+    split_touching: bool
+    connect_planes: str
+    min_area: float | str
+    max_area: float | str
     show_contours: bool
     show_class_maps: bool
     smooth: bool
@@ -84,6 +89,9 @@ PLAIN = (
     "positive",
     "all_planes",
     "auto_merge",
+    "outline",
+    "split_touching",
+    "connect_planes",
     "min_area",
     "show_contours",
     "show_class_maps",
@@ -407,6 +415,7 @@ class SessionReader:
         plain = {name: getattr(settings, name) for name in PLAIN}
         return SettingsRecord(
             **plain,
+            max_area=None if settings.max_area == math.inf else settings.max_area,
             class_name=writable(settings.class_name),
             colormap=style.colormap,
             opacity=float(style.opacity),

@@ -48,6 +48,9 @@ MemberName = Annotated[
     str, Field(pattern=r"^((images|regions|results)/[0-9]{1,6}\.npy|query\.safetensors)$")
 ]
 Cell = bool | int | FiniteFloat | Text | None
+Area = Annotated[FiniteFloat, Field(ge=0)] | Text
+"""Pixels, or a text with a unit."""
+
 ColourRow = Annotated[tuple[FiniteFloat, ...], Field(min_length=4, max_length=4)]
 Rows = Field(max_length=MAX_ROWS)
 """So many points, shapes or rows of a table at most."""
@@ -472,14 +475,21 @@ class ResultRecord:
 
 @dataclass(frozen=True, config=STRICT)
 class SettingsRecord:
-    """What is set in the dock; see the properties of `SimilaritySession` of these names."""
+    """What is set in the dock; see the properties of `SimilaritySession` of these names.
+
+    `max_area` is None where objects may be of any size.
+    """
 
     combination: Literal["auto", "mean", "best", "contrast", "learned"]
     class_name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
     positive: bool
     all_planes: bool
     auto_merge: bool
-    min_area: Annotated[FiniteFloat, Field(ge=0)]
+    outline: Literal["edges", "patches"]
+    split_touching: bool
+    connect_planes: Literal["none", "depth", "all"]
+    min_area: Area
+    max_area: Area | None
     show_contours: bool
     show_class_maps: bool
     smooth: bool

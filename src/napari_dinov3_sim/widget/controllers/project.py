@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QTimer
 
 from napari_dinov3_sim.core.text import plural, printable
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
@@ -92,10 +92,8 @@ class ProjectController(SectionController):
             self._path = path
 
     def _on_done(self, sentence: str) -> None:
-        session, views = self._session, self._views
-        views.options.show_options(session.recipe, session.all_planes)
-        with QSignalBlocker(views.result_options.min_area):
-            views.result_options.min_area.setValue(round(session.min_area))
+        session = self._session
+        self._views.options.show_options(session.recipe, session.all_planes)
         show_info(sentence)
 
     # -- questions -------------------------------------------------------------------------
