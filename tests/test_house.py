@@ -104,7 +104,8 @@ ORDER = {
         < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk, object_csv
+        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
+        < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
@@ -118,11 +119,11 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < gallery, measurements < discovery < coordinator < session < __init__
+        < gallery, measurements < discovery < coordinator < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
-        < controllers < dock < commands, __init__
+        < controllers < dock < commands, __init__ < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

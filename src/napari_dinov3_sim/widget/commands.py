@@ -157,6 +157,16 @@ def load_query_file(viewer: Viewer) -> None:
     open_dock(viewer).controller.results.load_query()
 
 
+def save_project(viewer: Viewer) -> None:
+    """Save images, query, judgements, settings and results in one file."""
+    open_dock(viewer).controller.project.save()
+
+
+def open_project(viewer: Viewer) -> None:
+    """Add a project that was saved to what is open."""
+    open_dock(viewer).controller.project.open()
+
+
 def drop_query(viewer: Viewer) -> None:
     """Search without the query that was loaded."""
     open_dock(viewer).controller.results.drop_query()

@@ -15,6 +15,7 @@ from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
 from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
 from napari_dinov3_sim.widget.controllers.table import TableController
@@ -46,7 +47,8 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, gallery, table, keys : SectionController
+    images, queries, navigation, heatmaps, results : SectionController
+    gallery, table, project, keys : SectionController
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class DockController(SectionController):
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
+        self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
         self.table = TableController(viewer, session, views, dialogs)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
@@ -170,6 +173,7 @@ class DockController(SectionController):
             self.results,
             self.gallery,
             self.table,
+            self.project,
             self.keys,
         )
         for controller in controllers:
