@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.output.thresholds import Threshold
 from napari_dinov3_sim.cli.reading.paths import image_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.objects.sizes import Area
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,10 +118,29 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         "(default: write them)",
     )
     parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="write objects also without --threshold: from the score on that follows from the "
+        "query, as in the dock",
+    )
+    parser.add_argument(
+        "--outline",
+        choices=("edges", "patches"),
+        default="edges",
+        help="where objects end: at the edges of the image, or with patches (default: edges)",
+    )
+    parser.add_argument(
+        "--split", action="store_true", help="part objects that touch where they are narrow"
+    )
+    parser.add_argument(
         "--min-area",
-        metavar="PX",
+        metavar="AREA",
         type=_area,
-        help="with --threshold: drop objects of fewer pixels (default: keep all)",
+        help="drop smaller objects: pixels, or an area such as 50um2 in images with a pixel size "
+        "(default: keep all)",
+    )
+    parser.add_argument(
+        "--max-area", metavar="AREA", type=_area, help="drop larger objects, as for --min-area"
     )
     parser.add_argument(
         "--peaks",
@@ -130,8 +150,8 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="count and measure the objects: a table for each image, and a summary of all; "
-        "without --threshold, otsu chooses it",
+        help="count and measure the objects, as --objects makes them: a table for each image, "
+        "and a summary of all",
     )
     parser.add_argument(
         "--maps",
@@ -266,11 +286,11 @@ def _cosine(text: str) -> float:
     return value
 
 
-def _area(text: str) -> float:
-    value = coordinate(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an area in pixels")
-    return value
+def _area(text: str) -> Area:
+    try:
+        return Area.parse(text)
+    except SimilarityError as error:
+        raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from None
 
 
 def _factor(text: str) -> float:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.cli.output.files import OutputFolder
+    from napari_dinov3_sim.cli.output.thresholds import AskedClasses
     from napari_dinov3_sim.cli.terminal import ProgressBars
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
@@ -248,10 +249,19 @@ class Search:
             return None
         return Result(place, tuple(score(found.state)), found.state.window, found.was_stored)
 
-    def write(self, results: Iterable[Result], folder: OutputFolder) -> SearchReport:
+    def write(
+        self, results: Iterable[Result], folder: OutputFolder, asked: AskedClasses
+    ) -> SearchReport:
         """Write the files of all planes."""
-        classes, planes = self.classes, self.planes
-        return write_results(results, classes, self.wanted, folder, planes, failures=self.failures)
+        return write_results(
+            results,
+            self.classes,
+            self.wanted,
+            folder,
+            self.planes,
+            failures=self.failures,
+            asked=asked,
+        )
 
     def tell(
         self,

@@ -13,6 +13,7 @@ from napari_dinov3_sim.cli.embeddings import recipe_of
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.output.results import Result
+from napari_dinov3_sim.cli.output.thresholds import AskedClasses
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.options import ReadOptions
@@ -187,7 +188,8 @@ def run_similarity(arguments: argparse.Namespace) -> int:
         saved = None
         if arguments.save_query:
             saved = _save(search, class_query, _clicked(results), model)
-        written = search.write(results, folder)
+        about = AskedClasses((class_query,), arguments.combine)
+        written = search.write(results, folder, about)
     images = [entry.flat() for entry in written.entries]
     asked = _asked(arguments, click, class_query, saved)
     code = search.tell(written, folder, model, asked, images, bars=bars)

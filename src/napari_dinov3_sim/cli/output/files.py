@@ -16,10 +16,11 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
-from napari_dinov3_sim.cli.output.thresholds import Levels, WantedLevels
+from napari_dinov3_sim.cli.output.thresholds import AskedClasses, Levels, WantedLevels
 from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
+from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
 from napari_dinov3_sim.core.text import file_name_part, writable
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
@@ -312,6 +313,31 @@ MAX_CLASS = 40
 
 
 @dataclass(frozen=True)
+class WantedObjects:
+    """What counts as an object.
+
+    Attributes
+    ----------
+    outline : {'edges', 'patches'}
+        Where objects end.
+    split : bool
+        Whether objects that touch are split.
+    min_area, max_area : Area
+    """
+
+    outline: str = "edges"
+    split: bool = False
+    min_area: Area = NO_LEAST
+    max_area: Area = NO_MOST
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> WantedObjects:
+        """Return what the command line wants."""
+        least, most = arguments.min_area or NO_LEAST, arguments.max_area or NO_MOST
+        return cls(arguments.outline, arguments.split, least, most)
+
+
+@dataclass(frozen=True)
 class OutputOptions:
     """What is written.
 
@@ -319,8 +345,8 @@ class OutputOptions:
     ----------
     thresholds : WantedLevels
         Without any there are no labels.
-    min_area : float
-        Pixels of the smallest object that is kept.
+    objects : WantedObjects
+        What counts as an object.
     peaks : bool
         Whether a table of peaks is written.
     maps : {'all', 'cosine', 'heatmap', 'none'}
@@ -334,7 +360,7 @@ class OutputOptions:
     """
 
     thresholds: WantedLevels
-    min_area: float = 0.0
+    objects: WantedObjects = WantedObjects()
     peaks: bool = False
     maps: str = "all"
     limits: tuple[float, float] | None = None
@@ -365,18 +391,21 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        thresholds = WantedLevels.of(arguments.threshold)
-        if arguments.min_area is not None and not (thresholds or arguments.measure):
-            raise UsageError(
-                "--min-area drops small objects, and none are written without --threshold; add "
-                "--threshold otsu or a cosine, or leave --min-area out."
-            )
+        objects = arguments.objects or arguments.measure
+        thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
+        for option in ("min_area", "max_area", "split"):
+            if getattr(arguments, option) and not thresholds:
+                name = f"--{option.replace('_', '-')}"
+                raise UsageError(
+                    f"{name} is about objects, and none are written without --objects or "
+                    f"--threshold; add --objects, or leave {name} out."
+                )
         limits = tuple(arguments.limits) if arguments.limits else None
         if limits is not None and limits[0] >= limits[1]:
             raise UsageError("--limits go from the lower to the higher cosine, such as 0.2 0.9.")
         return cls(
             thresholds,
-            arguments.min_area or 0.0,
+            WantedObjects.of(arguments),
             arguments.peaks,
             arguments.maps,
             limits,
@@ -385,17 +414,20 @@ class OutputOptions:
         )
 
     def scale(
-        self, classes: Sequence[str], maps: Sequence[SimilarityMap] = ()
+        self,
+        classes: Sequence[str],
+        maps: Sequence[SimilarityMap] = (),
+        asked: AskedClasses | None = None,
     ) -> tuple[tuple[float, float] | None, Levels] | None:
-        """Return limits of the heatmaps and thresholds.
-
-        Peaks and measured objects have Otsu's threshold if none was given.
+        """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
 
         Parameters
         ----------
         classes : sequence of str
         maps : sequence of SimilarityMap, optional
             Of all planes.
+        asked : AskedClasses, optional
+            For automatic thresholds.
 
         Returns
         -------
@@ -406,11 +438,11 @@ class OutputOptions:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
         limits, levels = self.limits, self.thresholds.known(classes)
-        if (self.peaks or self.measure) and not self.thresholds:
+        if self.peaks and not self.thresholds:
             levels = None
         if maps:
             limits = limits or shared_limits(one.cosine for one in maps)
-            levels = levels or self.thresholds.chosen(classes, maps)
+            levels = levels or self.thresholds.chosen(classes, maps, asked)
         if levels is None or (limits is None and self.heatmap):
             return None
         return limits, levels

@@ -29,6 +29,7 @@ from napari_dinov3_sim.cli.output.files import (
     write_map,
 )
 from napari_dinov3_sim.cli.output.object_tables import ObjectTables
+from napari_dinov3_sim.cli.output.objects import ObjectLabeller
 from napari_dinov3_sim.cli.output.thresholds import Levels
 from napari_dinov3_sim.cli.planes import level_lines
 from napari_dinov3_sim.cli.terminal import say, say_table
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.cli.errors import Failures
     from napari_dinov3_sim.cli.output.drawing import Limits
+    from napari_dinov3_sim.cli.output.thresholds import AskedClasses
     from napari_dinov3_sim.cli.planes import PlaneOpener, SearchPlane
+    from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.objects.guide import PixelGuide
     from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
 
 
@@ -198,6 +202,7 @@ def write_results(
     planes: PlaneOpener,
     *,
     failures: Failures,
+    asked: AskedClasses | None = None,
 ) -> SearchReport:
     """Write the files of all planes, on one scale and with the same thresholds.
 
@@ -215,22 +220,29 @@ def write_results(
         Of which the pixels are read again.
     failures : Failures
         Gets the planes that cannot be read any more.
+    asked : AskedClasses, optional
+        From which automatic thresholds follow.
     """
     scale = wanted.scale(classes)
     if scale is None:
         results = list(results)
-        scale = wanted.scale(classes, [one for result in results for one in result.maps])
+        maps = [one for result in results for one in result.maps]
+        scale = wanted.scale(classes, maps, asked)
     if scale is None:  # every image has failed
         return SearchReport([])
+    labeller = ObjectLabeller(wanted.objects, planes)
     tables = ObjectTables(folder, classes, planes, failures) if wanted.measure else None
-    writer = _Writer(folder, classes, wanted, *scale, tables)
+    writer = _Writer(folder, classes, wanted, *scale, labeller, tables)
     entries = []
     for result in results:
         picture = _picture(result, planes) if wanted.heatmap else None
+        guide = _guide(result, labeller) if wanted.labels or wanted.measure else None
         if isinstance(picture, PlaneFailed):
             failures.add(picture)
+        elif isinstance(guide, PlaneFailed):
+            failures.add(guide)
         else:
-            entries.append(writer.write(result, picture))
+            entries.append(writer.write(result, picture, guide))
     return SearchReport(entries, *scale, () if tables is None else tables.finish())
 
 
@@ -241,6 +253,13 @@ def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
         return failed(result.place.path, error)
 
 
+def _guide(result: Result, labeller: ObjectLabeller) -> PixelGuide | PlaneFailed | None:
+    try:
+        return labeller.guide(result.place, result.maps[0].grid, result.window)
+    except Exception as error:  # as when it is drawn
+        return failed(result.place.path, error)
+
+
 @dataclass(frozen=True, eq=False)
 class _Writer:
     folder: OutputFolder
@@ -248,14 +267,20 @@ class _Writer:
     wanted: OutputOptions
     limits: Limits | None
     levels: Levels
+    labeller: ObjectLabeller
     tables: ObjectTables | None
 
     @cached_property
     def _parts(self) -> list[str]:
         return class_parts(self.classes)
 
-    def write(self, result: Result, picture: NDArray[Any] | None) -> PlaneReport:
-        """Write the files of a plane, of which the picture is given if a heatmap is drawn."""
+    def write(
+        self, result: Result, picture: NDArray[Any] | None, guide: PixelGuide | None
+    ) -> PlaneReport:
+        """Write the files of a plane.
+
+        The picture is given if a heatmap is drawn, and the guide if objects have edges.
+        """
         place = result.place
         about = {
             "image": str(place.path),
@@ -269,6 +294,7 @@ class _Writer:
             {
                 "class": class_name,
                 **self._write_class(result, picture, one, f"{place.stem}{part}", class_name),
+                **self._write_labels(one, place, f"{place.stem}{part}", class_name, guide),
             }
             for class_name, part, one in parts
         ]
@@ -284,17 +310,19 @@ class _Writer:
     ) -> dict[str, Any]:
         about, place = summarise(one, result.place), result.place
         if self.wanted.cosine:
-            about["cosine"] = self._write_map(f"{stem}{COSINE}", one.cosine, one, place, title)
+            about["cosine"] = self._write_map(
+                f"{stem}{COSINE}", one.cosine, one.grid, place, title
+            )
         if picture is not None and self.limits is not None:
             name = f"{stem}{HEATMAP}"
             about["heatmap"] = self._write_heatmap(name, result, picture, one, self.limits)
-        return about | self._write_labels(one, place, stem, title)
+        return about
 
     def _write_map(
-        self, name: str, values: NDArray[Any], one: SimilarityMap, place: SearchPlane, title: str
+        self, name: str, values: NDArray[Any], grid: PatchGrid, place: SearchPlane, title: str
     ) -> str:
         with self.folder.writing(name) as part:
-            write_map(part, values, one.grid, place.pixel, title)
+            write_map(part, values, grid, place.pixel, title)
         return str(self.folder.path / name)
 
     def _write_heatmap(
@@ -312,21 +340,24 @@ class _Writer:
         return str(self.folder.write(name, encode_png(drawn, result.place.pixel, step)))
 
     def _write_labels(
-        self, one: SimilarityMap, place: SearchPlane, stem: str, title: str
+        self,
+        one: SimilarityMap,
+        place: SearchPlane,
+        stem: str,
+        title: str,
+        guide: PixelGuide | None,
     ) -> dict[str, Any]:
-        from napari_dinov3_sim.core.search.thresholds import threshold_labels
-
         level = self.levels.of(title)
         if not (self.wanted.labels or self.wanted.measure) or level is None:
             return {}
-        across, down = place.ratios
-        labels = threshold_labels(one, level, self.wanted.min_area / (across * down))
+        labels, grid = self.labeller.label(one, level, place, guide)
         if self.tables is not None:
-            self.tables.add(place, title, labels, one)
+            self.tables.add(place, title, labels, grid, one)
+        count = int(labels.max(initial=0))
         if not self.wanted.labels:
-            return {"objects": int(labels.max())}
-        path = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
-        return {"labels": path, "objects": int(labels.max())}
+            return {"objects": count}
+        path = self._write_map(f"{stem}{LABELS}", labels, grid, place, title)
+        return {"labels": path, "objects": count}
 
     def _write_together(self, result: Result) -> dict[str, str]:
         from napari_dinov3_sim.core.search.combine import best_class
@@ -338,7 +369,7 @@ class _Writer:
             numbers = best_class(result.maps, levels)
             title = ", ".join(f"{at} {name}" for at, name in enumerate(self.classes, start=1))
             files["class_map"] = self._write_map(
-                f"{stem}{CLASS_MAP}", numbers, result.maps[0], result.place, title
+                f"{stem}{CLASS_MAP}", numbers, result.maps[0].grid, result.place, title
             )
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()
