@@ -81,11 +81,8 @@ def read_table(path):
         return list(csv.DictReader(stream))
 
 
-def check_table(rows, discs, *, area=0.1, intensity=0.04):
-    """Check that each disc is one row of the right place, size and intensity.
-
-    Labels of patches have some pixels of the background, which the mean is lower by.
-    """
+def check_table(rows, discs, *, area=0.1, intensity=0.02):
+    """Check that each disc is one row of the right place, size and intensity."""
     assert len(rows) == len(discs) == 12
     found = set()
     for disc in discs:

@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
 from discs import MeanIntensity, check_same, check_table, read_table, write_discs
-from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.readers.reader import read_layers
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -37,7 +36,6 @@ def opened(make_napari_viewer, qtbot, tmp_path):
     dialogs = SimpleNamespace(ask_for_new_file=lambda *_: str(tmp_path / "dock.csv"))
     dock = SimilarityWidget(viewer, model=MeanIntensity(), dialogs=dialogs)
     viewer.window.add_dock_widget(dock, name="DINOv3 similarity", area="right")
-    dock.session.recipe = Recipe(factor=4)
     for data, attributes, _ in read_layers(str(tmp_path / "discs.tif")):
         viewer.add_image(data, **attributes)
     viewer.reset_view()
@@ -59,9 +57,7 @@ def opened(make_napari_viewer, qtbot, tmp_path):
 def by_session(path):
     """The same click in a session without a window."""
     viewer = ViewerModel()
-    session = SimilaritySession(
-        viewer, backbone=MeanIntensity(), runner=InlineRunner(), recipe=Recipe(factor=4)
-    )
+    session = SimilaritySession(viewer, backbone=MeanIntensity(), runner=InlineRunner())
     for data, attributes, _ in read_layers(str(path)):
         viewer.add_image(data, **attributes)
     return viewer, session

@@ -151,8 +151,8 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="count and measure the objects: a table for each image, and a summary of all; "
-        "without --threshold, otsu chooses it",
+        help="count and measure the objects, as --objects makes them: a table for each image, "
+        "and a summary of all",
     )
     parser.add_argument(
         "--maps",

@@ -379,7 +379,7 @@ class Coordinator:
             regions=self.regions,
             drawn=self.drawn,
             queries=self.queries,
-            hold=self.held,
+            hold=self._held,
             rename_layers=self._rename_layers,
             recolour=self._recolour,
             changed=self._on_regions,
@@ -441,10 +441,10 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
-        self.finder.forget()
         for signal in self._measured_signals:
             signal.disconnect(self._note_measured)
         self.measurements.close()
+        self.finder.forget()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
@@ -544,7 +544,7 @@ class Coordinator:
     # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def _held(self) -> Iterator[None]:
         """Refresh nothing before a change of several parts is complete."""
         before, self._refreshing = self._refreshing, True
         try:

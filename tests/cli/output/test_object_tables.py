@@ -37,7 +37,7 @@ def micron(tmp_path, monkeypatch):
 
 def test_each_plane_is_measured_as_its_labels_file_has_it(cli, micron):
     click = ("similarity", "cells.tif", "--plane", 0, "--at", 8, 30)
-    result = cli(*click, *OPTIONS, "--measure", "--threshold", "otsu", "--json")
+    result = cli(*click, *OPTIONS, "--measure", "--json")
     assert result.code == 0, result
     rows = read("cells.objects.csv")
     for plane in range(3):
@@ -111,6 +111,7 @@ def situation_images(tmp_path, monkeypatch):
 
 def test_a_table_is_not_replaced_without_being_asked(cli, situation_images):
     click = ("similarity", "gray.png", "--at", 5, 5, *OPTIONS, "--measure", "--maps", "none")
+    click += ("--no-labels",)
     assert cli(*click).code == 0
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "gray.objects.csv",
@@ -153,7 +154,6 @@ def test_places_are_pixels_of_the_finest_level(cli, situation_images, monkeypatc
         50,
         *OPTIONS,
         "--measure",
-        "--labels",
         "--threshold",
         "otsu",
     )

@@ -7,7 +7,6 @@ import pytest
 from discs import MeanIntensity, check_same, check_table, read_table, write_discs
 from napari_dinov3_sim.backbones import loading
 from napari_dinov3_sim.cli.parser import main
-from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.readers.reader import read_layers
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
@@ -22,9 +21,7 @@ def tables(viewer, tmp_path, monkeypatch):
     def make(planes):
         path = tmp_path / "discs.tif"
         discs = write_discs(path, planes)
-        session = SimilaritySession(
-            viewer, backbone=MeanIntensity(), runner=InlineRunner(), recipe=Recipe(factor=4)
-        )
+        session = SimilaritySession(viewer, backbone=MeanIntensity(), runner=InlineRunner())
         for data, attributes, _ in read_layers(str(path)):
             viewer.add_image(data, **attributes)
         brightest = discs[-1]
@@ -41,7 +38,7 @@ def tables(viewer, tmp_path, monkeypatch):
         session.measurements.save_summary_csv(tmp_path / "session_summary.csv")
         session.wait()
         session.close()
-        click = ["similarity", "discs.tif", "--at", str(x), str(y), "--resolution", "4"]
+        click = ["similarity", "discs.tif", "--at", str(x), str(y)]
         click += ["--plane", str(brightest.plane)] if planes > 1 else []
         assert main([*click, "--model", "builtin", "--out", "out", "--measure"]) == 0
         return discs

@@ -43,6 +43,13 @@ def read(path):
 
 
 @pytest.fixture
+def session(session):
+    """The objects of noise have no edges, but patches."""
+    session.outline = "patches"
+    return session
+
+
+@pytest.fixture
 def image(viewer, rng):
     return viewer.add_image(rng.normal(size=(96, 112)), name="field", **MICRON)
 
@@ -362,6 +369,7 @@ class Gate:
 @pytest.fixture
 def threaded(viewer, backbone):
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    session.outline = "patches"
     yield session
     session.close()
 
@@ -437,6 +445,7 @@ def test_pixels_that_cannot_be_read_are_one_sentence(viewer, backbone, rng, made
 
 def test_progress_is_told(viewer, backbone, image, monkeypatch):
     session = SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+    session.outline = "patches"
     session.add_query(image, 40, 33)
     session.results.labels(0.3)
     told = []

@@ -391,14 +391,13 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        thresholds = WantedLevels.of(
-            arguments.threshold, automatic=arguments.objects or arguments.measure
-        )
+        objects = arguments.objects or arguments.measure
+        thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
         for option in ("min_area", "max_area", "split"):
             if getattr(arguments, option) and not thresholds:
                 name = f"--{option.replace('_', '-')}"
                 raise UsageError(
-                    f"{name} is about objects, and there are none without --objects, --measure or "
+                    f"{name} is about objects, and none are written without --objects or "
                     f"--threshold; add --objects, or leave {name} out."
                 )
         limits = tuple(arguments.limits) if arguments.limits else None
@@ -420,9 +419,7 @@ class OutputOptions:
         maps: Sequence[SimilarityMap] = (),
         asked: AskedClasses | None = None,
     ) -> tuple[tuple[float, float] | None, Levels] | None:
-        """Return limits of the heatmaps and thresholds.
-
-        Peaks and measured objects have Otsu's threshold if none was given.
+        """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
 
         Parameters
         ----------
@@ -441,7 +438,7 @@ class OutputOptions:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
         limits, levels = self.limits, self.thresholds.known(classes)
-        if (self.peaks or self.measure) and not self.thresholds:
+        if self.peaks and not self.thresholds:
             levels = None
         if maps:
             limits = limits or shared_limits(one.cosine for one in maps)
@@ -492,8 +489,6 @@ def note_leftovers(folder: Path, stems: Iterable[str], written: Iterable[str]) -
     written : iterable of str
         Its files.
     """
-    if not folder.is_dir():  # nothing could be written
-        return
     mine, new = set(stems), {Path(path).name for path in written}
     names = sorted(path.name for path in folder.iterdir() if path.name not in new)
     left = [name for name in names if _stems(name) & mine]

@@ -82,14 +82,15 @@ class ObjectTables:
         class_name : str
         labels : ndarray of int32, shape (rows, columns)
         grid : PatchGrid
-            Which pixels each number stands for.
+            What an element of the labels is, a patch or a pixel.
         similarity : SimilarityMap
         """
         if self._image is None or self._image.image_stem != place.image_stem:
             self._finish_image()
             self._image = place
         try:
-            table = _measure(self._planes.source(place), place, labels, grid, similarity)
+            spread = _spread(labels, grid)
+            table = _measure(self._planes.source(place), place, spread, similarity)
         except Exception as error:  # as when it is embedded, it does not stop the others
             self._failures.add(failed(place.path, error))
             return
@@ -135,20 +136,24 @@ class ObjectTables:
         self._written.append(str(self._folder.write(name, objects_csv(table).encode())))
 
 
+def _spread(values: NDArray[Any], grid: PatchGrid) -> NDArray[Any]:
+    """Return a value for each pixel."""
+    from napari_dinov3_sim.core.search.similarity import upsample_nearest
+
+    return values if grid.patch_size == 1 else upsample_nearest(values, grid)
+
+
 def _measure(
     source: ArraySource,
     place: SearchPlane,
     labels: NDArray[np.int32],
-    grid: PatchGrid,
     similarity: SimilarityMap,
 ) -> ObjectTable:
-    from napari_dinov3_sim.core.search.similarity import upsample_nearest
-
     table = measure_objects(
         LabelledPixels(
-            ArrayPart(upsample_nearest(labels, grid)),
+            ArrayPart(labels),
             _channels(source),
-            ArrayPart(upsample_nearest(similarity.cosine, similarity.grid)),
+            ArrayPart(_spread(similarity.cosine, similarity.grid)),
             _placement(place.pixel),
         )
     )

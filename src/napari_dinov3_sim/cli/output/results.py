@@ -353,10 +353,11 @@ class _Writer:
         labels, grid = self.labeller.label(one, level, place, guide)
         if self.tables is not None:
             self.tables.add(place, title, labels, grid, one)
-        about: dict[str, Any] = {"objects": int(labels.max(initial=0))}
+        count = int(labels.max(initial=0))
         if not self.wanted.labels:
-            return about
-        return {"labels": self._write_map(f"{stem}{LABELS}", labels, grid, place, title), **about}
+            return {"objects": count}
+        path = self._write_map(f"{stem}{LABELS}", labels, grid, place, title)
+        return {"labels": path, "objects": count}
 
     def _write_together(self, result: Result) -> dict[str, str]:
         from napari_dinov3_sim.core.search.combine import best_class
