@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.objects.options import Connection, Outline
@@ -150,6 +151,11 @@ class SimilaritySession(SessionSignals):
     def discovery(self) -> Discovery:
         """Classes that are suggested, before anything was clicked."""
         return self._coordinator.discovery
+
+    @property
+    def file_search(self) -> FileSearch:
+        """The search of files that need not be open."""
+        return self._coordinator.file_search
 
     @property
     def images(self) -> list[Image]:
@@ -318,6 +324,7 @@ class SimilaritySession(SessionSignals):
             or self.busy
             or self.results.pending
             or self.gallery.pending
+            or self.file_search.pending
             or self.discovery.pending
         ):
             if self._coordinator.is_due:
