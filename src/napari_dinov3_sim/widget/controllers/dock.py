@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.file_search import FileSearchController
 from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
@@ -45,7 +46,7 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, gallery, keys : SectionController
+    images, queries, navigation, heatmaps, results, gallery, file_search, keys : SectionController
     """
 
     def __init__(
@@ -68,6 +69,9 @@ class DockController(SectionController):
         self.results = ResultsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
+        self.file_search = FileSearchController(
+            viewer, session, views, dialogs=dialogs, open_gallery=self.gallery.open
+        )
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -167,6 +171,7 @@ class DockController(SectionController):
             self.heatmaps,
             self.results,
             self.gallery,
+            self.file_search,
             self.keys,
         )
         for controller in controllers:
