@@ -44,7 +44,8 @@ def test_what_is_said_at_each_moment():
     assert FileSearchState().sentence == ""
     assert after().sentence == "The search begins."
     assert after(look(0)).sentence == "Looking at the images: 1 of 4."
-    assert after(look(3), {"event": "model", "model": "x"}).sentence == "Loading the model."
+    loading = after(look(3), {"event": "model", "model": "x"})
+    assert (loading.sentence, loading.done) == ("Loading the model.", 0)
     assert after(START, plane(0)).sentence == "0 of 4 images done."
     part = {"event": "tile", "done": 1, "total": 2}
     state = after(START, plane(0), done(0), plane(1), failure(1), part)

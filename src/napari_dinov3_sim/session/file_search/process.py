@@ -44,6 +44,9 @@ EVERY = 0.1
 PATIENCE = 3.0
 """Seconds in which a process that was asked to end has to end by itself."""
 
+NICENESS = 5
+"""By how much its process gives way to the window."""
+
 KEPT_LINES = 50
 """Of what the process writes to its standard error."""
 
@@ -197,6 +200,13 @@ class SearchProcess:
             return state if state.phase == "done" else child.failed(state)
 
 
+def _give_way(pid: int) -> None:
+    """Let a process compute when nothing else does: the window comes first."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, pid, min(19, os.nice(0) + NICENESS))
+
+
 def _after(state: FileSearchState, line: str, now: float) -> FileSearchState:
     """Return the state after a line; what is no event, such as a library's print, is passed."""
     try:
@@ -218,6 +228,7 @@ class _Child:
 
     def __init__(self, command: list[str]) -> None:
         flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        flags |= getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
         self._process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.DEVNULL,
@@ -225,6 +236,7 @@ class _Child:
             stderr=subprocess.PIPE,
             creationflags=flags,
         )
+        _give_way(self._process.pid)
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._errors: deque[str] = deque(maxlen=KEPT_LINES)
         self._is_over = False

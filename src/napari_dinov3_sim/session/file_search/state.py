@@ -26,6 +26,8 @@ class FileSearchState:
     phase : {'idle', 'starting', 'searching', 'stopping', 'done', 'stopped', 'failed'}
     files : int
         How many there are.
+    looked : int
+        How many were opened to see what they are, before the first is searched.
     planes, done : int
         Planes in all of them, and how many were searched.
     part : float
@@ -48,6 +50,7 @@ class FileSearchState:
 
     phase: SearchPhase = "idle"
     files: int = 0
+    looked: int = 0
     planes: int = 0
     done: int = 0
     part: float = 0.0
@@ -96,12 +99,12 @@ class FileSearchState:
 def _on_look(state: FileSearchState, event: Mapping[str, Any], now: float) -> FileSearchState:
     del now
     name = Path(event["image"]).name
-    return replace(state, files=event["files"], done=event["done"], current=name)
+    return replace(state, files=event["files"], looked=event["done"], current=name)
 
 
 def _on_model(state: FileSearchState, event: Mapping[str, Any], now: float) -> FileSearchState:
     del event, now
-    return replace(state, done=0, current="")
+    return replace(state, current="")
 
 
 def _on_start(state: FileSearchState, event: Mapping[str, Any], now: float) -> FileSearchState:
@@ -190,7 +193,7 @@ def _say_nothing(state: FileSearchState) -> str:
 
 def _say_starting(state: FileSearchState) -> str:
     if state.current:
-        return f"Looking at the images: {state.done + 1} of {state.files}."
+        return f"Looking at the images: {state.looked + 1} of {state.files}."
     return "Loading the model." if state.files else "The search begins."
 
 
