@@ -359,6 +359,7 @@ class Coordinator:
             results=self.results,
             thresholds=self.thresholds,
             gallery=self.gallery,
+            objects=lambda: self.finder.options,
             limits=lambda: self.overlays.heatmaps.limits,
             fail=self.failures.add,
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.objects.sizes import Area
 from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.session.file_search.folders import (
     ChosenFiles,
@@ -24,6 +25,8 @@ from napari_dinov3_sim.session.file_search.record import (
     read_record,
     write_list,
 )
+from napari_dinov3_sim.session.file_search.settings import SearchSettings
+from napari_dinov3_sim.session.objects.options import ObjectOptions
 
 NAMES = ("10.npy", "9.npy", "-x %d.npy", "größe 木.npy", os.fsdecode(b"caf\xe9.npy"), "a\nb.npy")
 
@@ -132,3 +135,33 @@ def test_what_is_written_is_what_was_ticked():
         checked_outputs(["wine"])
     with pytest.raises(SimilarityError, match="tick at least one"):
         checked_outputs([])
+
+
+def settings(**objects):
+    levels = {"cell": 0.1 + 0.2, "a=b": -1e-05}
+    chosen = ObjectOptions(**objects)
+    model = ("builtin", "cpu", "float32", 0.5, 2, "reflect")
+    return SearchSettings(*model, levels, chosen, (-1e-05, 1))
+
+
+def test_what_counts_as_an_object_reaches_the_command_line():
+    """Read by the parser of the command line, which takes some numbers for options."""
+    from napari_dinov3_sim.cli.output.files import OutputOptions
+    from napari_dinov3_sim.cli.parser import _Parser, _search
+
+    sizes = {"min_area": Area(1e-05, "um"), "max_area": Area(5000.5)}
+    given = settings(outline="patches", split=True, **sizes)
+    options = given.options(checked_outputs(["objects"]), ("cell", "a=b"))
+    parser = _Parser()
+    _search(parser)
+    read = OutputOptions.of(parser.parse_intermixed_args(["q", "a.tif", "--out", "out", *options]))
+    assert read.thresholds.by_class == {"cell": 0.1 + 0.2, "a=b": -1e-05}
+    assert (read.objects.outline, read.objects.split) == ("patches", True)
+    assert (read.objects.min_area, read.objects.max_area) == (*sizes.values(),)
+    assert read.limits == (-0.00001, 1.0)
+
+
+def test_of_maps_alone_nothing_depends_on_thresholds():
+    options = settings(split=True).options(checked_outputs(["heatmaps"]), ("cell",))
+    assert not {"--split", "--outline"} & set(options)
+    assert not any(option.startswith("--threshold") for option in options)

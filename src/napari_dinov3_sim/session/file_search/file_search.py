@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from napari_dinov3_sim.session.gallery.gallery import Gallery
+    from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Thresholds
     from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.worker_messages import Message
 
 PathLike = str | os.PathLike[str]
+
+CHANNELS = (
+    "Channels that are merged here are searched one by one in files, as images of their own."
+)
+PLANES = "Objects that are connected through planes here are found plane by plane in files."
 
 
 class FileSearch:
@@ -57,6 +63,8 @@ class FileSearch:
     thresholds : Thresholds
     gallery : Gallery
         Shows the matches.
+    objects : callable
+        Returns what counts as an object.
     limits : callable
         Returns the cosines that heatmaps draw darkest and brightest.
     fail : callable
@@ -81,12 +89,13 @@ class FileSearch:
         results: Results,
         thresholds: Thresholds,
         gallery: Gallery,
+        objects: Callable[[], ObjectOptions],
         limits: Callable[[], tuple[float, float]],
         fail: Callable[[Failure], None],
     ) -> None:
         self._scene, self._runner, self._results = scene, runner, results
         self._thresholds, self._gallery = thresholds, gallery
-        self._limits, self._fail = limits, fail
+        self._objects, self._limits, self._fail = objects, limits, fail
         self._number = self._looked = 0
         self._token: CancelToken | None = None
         self._searched: SearchedFiles | None = None
@@ -133,6 +142,16 @@ class FileSearch:
         """
         return read_record(SearchFolder(Path(out).absolute()))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What files do not give that the same images give here, in sentences."""
+        found = []
+        if self._scene.targets.merging.merged():
+            found.append(CHANNELS)
+        if self._objects().connect != "none":
+            found.append(PLANES)
+        return tuple(found)
+
     # -- the search --------------------------------------------------------------------------
 
     def start(
@@ -146,8 +165,7 @@ class FileSearch:
         """Search files in the background, with the query, the model and thresholds of now.
 
         They are read and embedded as the command line does it, which is how they would be if they
-        were open, but for channels: those that are merged here are searched one by one. See
-        `SimilaritySession.wait`.
+        were open, but for what `remarks` says. See `SimilaritySession.wait`.
 
         Parameters
         ----------
@@ -176,7 +194,7 @@ class FileSearch:
         sources = [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
         chosen = checked_outputs(outputs)
         query = self._results.snapshot()
-        settings = SearchSettings.of(self._scene, self._thresholds, self._limits())
+        settings = self._settings()
         if out is None:
             sources = [*find_files(sources)]
         folder = SearchFolder(suggest_folder(sources) if out is None else Path(out).absolute())
@@ -200,6 +218,10 @@ class FileSearch:
         """
         self._check_idle()
         self._submit(OldSearch(), SearchFolder(Path(out).absolute()))
+
+    def _settings(self) -> SearchSettings:
+        scene, thresholds = self._scene, self._thresholds
+        return SearchSettings.of(scene, thresholds, self._objects(), self._limits())
 
     def _check_idle(self) -> None:
         if self.state.is_running:
@@ -273,7 +295,7 @@ class FileSearch:
         SimilarityError
             Nothing is asked, or no image was opened from a file.
         """
-        settings = SearchSettings.of(self._scene, self._thresholds, self._limits())
+        settings = self._settings()
         return OpenedFiles.of(self._scene, settings)
 
     def script(self, query: PathLike) -> str:

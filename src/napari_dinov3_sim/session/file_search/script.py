@@ -14,6 +14,7 @@ from napari_dinov3_sim.session.file_search.outputs import DEFAULT_OUTPUTS, check
 from napari_dinov3_sim.session.results.summaries import answered_images
 
 if TYPE_CHECKING:
+    from napari_dinov3_sim.core.objects.sizes import Area
     from napari_dinov3_sim.session.file_search.settings import SearchSettings
     from napari_dinov3_sim.session.scene import Scene
 
@@ -42,7 +43,8 @@ session = nds.SimilaritySession(
 )
 session.results.load_query(QUERY)
 session.all_planes = {all_planes!r}
-session.min_area = {min_area!r}
+session.outline, session.split_touching = {outline!r}, {split!r}
+session.min_area, session.max_area = {min_area}, {max_area}
 for name, threshold in THRESHOLDS.items():
     session.class_name, session.threshold = name, threshold
 session.wait()
@@ -132,9 +134,17 @@ def write_script(opened: OpenedFiles, query: Path) -> str:
         factor=settings.factor,
         shifts=settings.shifts,
         padding=settings.padding,
-        min_area=settings.min_area,
+        outline=settings.objects.outline,
+        split=settings.objects.split,
+        min_area=_area(settings.objects.min_area),
+        max_area=_area(settings.objects.max_area),
         all_planes=opened.all_planes,
     )
+
+
+def _area(area: Area) -> str:
+    """Return an area as a script sets it."""
+    return repr(str(area)) if area.unit else f"float({str(area.value)!r})"
 
 
 def write_command(opened: OpenedFiles, query: Path, out: Path) -> str:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST
 from napari_dinov3_sim.session.file_search.outputs import output_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_dinov3_sim.core.embedding.recipe import Recipe
+    from napari_dinov3_sim.core.objects.sizes import Area
     from napari_dinov3_sim.session.file_search.outputs import SearchOutput
+    from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.results.thresholds import Thresholds
     from napari_dinov3_sim.session.scene import Scene
 
@@ -31,8 +34,8 @@ class SearchSettings:
         Of the recipe.
     levels : mapping of str to float
         The threshold of each class, by hand or automatic.
-    min_area : float
-        In pixels of level 0.
+    objects : ObjectOptions
+        What counts as an object.
     limits : tuple of two float
         The cosines that heatmaps draw darkest and brightest.
     """
@@ -44,12 +47,16 @@ class SearchSettings:
     shifts: int
     padding: str
     levels: Mapping[str, float]
-    min_area: float
+    objects: ObjectOptions
     limits: tuple[float, float]
 
     @classmethod
     def of(
-        cls, scene: Scene, thresholds: Thresholds, limits: tuple[float, float]
+        cls,
+        scene: Scene,
+        thresholds: Thresholds,
+        objects: ObjectOptions,
+        limits: tuple[float, float],
     ) -> SearchSettings:
         """Return those of the present.
 
@@ -71,7 +78,7 @@ class SearchSettings:
             recipe.shifts,
             recipe.padding,
             thresholds.in_force,
-            thresholds.min_area,
+            objects,
             limits,
         )
 
@@ -97,8 +104,23 @@ class SearchSettings:
             known = [name for name in classes if name in self.levels]
             found += [f"--threshold={name}={self.levels[name]!r}" for name in known]
             found += ["--threshold=otsu"] * (len(known) < len(classes))
-            found += ["--min-area", f"{self.min_area:f}"] * (self.min_area > 0)
+            found += self._object_options()
         return tuple(found)
+
+    def _object_options(self) -> list[str]:
+        objects = self.objects
+        found = ["--outline", objects.outline, *["--split"] * objects.split]
+        if objects.min_area != NO_LEAST:
+            found.append(f"--min-area={_area_text(objects.min_area)}")
+        if objects.max_area != NO_MOST:
+            found.append(f"--max-area={_area_text(objects.max_area)}")
+        return found
+
+
+def _area_text(area: Area) -> str:
+    """Return an area as the command line reads it, without an exponent."""
+    number = f"{area.value:.12f}".rstrip("0").rstrip(".")
+    return f"{number}{area.unit}2" if area.unit else number
 
 
 def _checked_model(model: str) -> str:

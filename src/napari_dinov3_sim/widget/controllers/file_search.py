@@ -15,7 +15,7 @@ from napari_dinov3_sim.session.file_search.folders import ChosenFiles
 from napari_dinov3_sim.session.file_search.outputs import DEFAULT_OUTPUTS, OUTPUTS
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.dialogs import QUERIES, Dialogs
-from napari_dinov3_sim.widget.views.file_search import NO_FILES, FileSearchPanel
+from napari_dinov3_sim.widget.file_search_panel import NO_FILES, FileSearchPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.views.views import Views
 
 LOOKING = "Looking for images…"
-CHANNELS = (
-    "Channels that are merged in the dock are searched one by one in files, as images of their "
-    "own."
-)
 
 
 class FileSearchController(SectionController):
@@ -152,7 +148,7 @@ class FileSearchController(SectionController):
     def _said(self, state: FileSearchState) -> str:
         sentence = state.sentence
         if state.phase == "idle":
-            sentence = CHANNELS if self._session.merged else ""
+            sentence = " ".join(self._session.file_search.remarks)
         elif state.phase == "searching" and state.current:
             sentence = f"{sentence} Now: {printable(state.current)}"
         elif state.phase == "done":
