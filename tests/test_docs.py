@@ -403,6 +403,7 @@ LABELS = {
     "▭ box": "views/query.py",
     "Redo": "views/query.py",
     "Gallery…": "views/results.py",
+    "Folder…": "views/results.py",
     "Best match": "views/results.py",
     "Automatic": "views/results.py",
     "Make Labels": "views/results.py",

@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
@@ -357,6 +358,16 @@ class Coordinator:
         self._gallery_signals = (signals.answered, signals.queried, signals.listed)
         for signal in self._gallery_signals:
             signal.connect(self._update_gallery)
+        self.file_search = FileSearch(
+            self.scene,
+            runner,
+            results=self.results,
+            thresholds=self.thresholds,
+            gallery=self.gallery,
+            objects=lambda: self.finder.options,
+            limits=lambda: self.overlays.heatmaps.limits,
+            fail=self.failures.add,
+        )
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
             signals,
@@ -449,6 +460,7 @@ class Coordinator:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
         self.gallery.close()
+        self.file_search.close()
         self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.measurements.measurements import Measurements
@@ -165,6 +166,11 @@ class SimilaritySession(SessionSignals):
     def discovery(self) -> Discovery:
         """Classes that are suggested, before anything was clicked."""
         return self._coordinator.discovery
+
+    @property
+    def file_search(self) -> FileSearch:
+        """The search of files that need not be open."""
+        return self._coordinator.file_search
 
     @property
     def images(self) -> list[Image]:
@@ -336,6 +342,7 @@ class SimilaritySession(SessionSignals):
             or self.results.pending
             or self.measurements.pending
             or self.gallery.pending
+            or self.file_search.pending
             or self.discovery.pending
             or self.project.pending
         ):

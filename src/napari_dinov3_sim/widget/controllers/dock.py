@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.file_search import FileSearchController
 from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
@@ -48,7 +49,7 @@ class DockController(SectionController):
     Attributes
     ----------
     images, queries, navigation, heatmaps, results : SectionController
-    gallery, table, project, keys : SectionController
+    gallery, table, project, file_search, keys : SectionController
     """
 
     def __init__(
@@ -73,6 +74,9 @@ class DockController(SectionController):
         self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
         self.table = TableController(viewer, session, views, dialogs)
+        self.file_search = FileSearchController(
+            viewer, session, views, dialogs=dialogs, open_gallery=self.gallery.open
+        )
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -174,6 +178,7 @@ class DockController(SectionController):
             self.gallery,
             self.table,
             self.project,
+            self.file_search,
             self.keys,
         )
         for controller in controllers:

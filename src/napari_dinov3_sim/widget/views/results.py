@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 COUNT = 50
 """Matches to begin with."""
 
+COLUMNS = 6
+"""Of the grid of buttons, so that a row may have one, two or three of the same width."""
+
 
 class MatchRow(QWidget):
     """Choices of two images, how many matches, and a button.
@@ -130,13 +133,14 @@ class ResultsPanel(QWidget):
     threshold_changed : Signal(float)
         A score.
     automatic_clicked, gallery_clicked, best_match_clicked : Signal()
-    labels_clicked, table_clicked, csv_clicked : Signal()
+    folder_clicked, labels_clicked, table_clicked, csv_clicked : Signal()
     """
 
     threshold_changed = Signal(float)
     automatic_clicked = Signal()
     gallery_clicked = Signal()
     best_match_clicked = Signal()
+    folder_clicked = Signal()
     labels_clicked = Signal()
     table_clicked = Signal()
     csv_clicked = Signal()
@@ -148,6 +152,7 @@ class ResultsPanel(QWidget):
         self.automatic_button = QPushButton("Automatic")
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
+        self.folder_button = QPushButton("Folder…")
         self.labels_button = QPushButton("Make Labels")
         self.table_button = QPushButton("Table…")
         self.csv_button = QPushButton("Save peaks…")
@@ -167,7 +172,7 @@ class ResultsPanel(QWidget):
         grid.setSpacing(4)
         buttons = (
             (self.threshold, self.automatic_button),
-            (self.gallery_button, self.best_match),
+            (self.gallery_button, self.best_match, self.folder_button),
             (self.labels_button, self.table_button, self.csv_button),
         )
         for line, row in enumerate(buttons):
@@ -191,6 +196,9 @@ class ResultsPanel(QWidget):
         self.gallery_button.setToolTip(
             "Look at the matches of all images, and say which are right"
         )
+        self.folder_button.setToolTip(
+            "Search a folder or files that need not be open, in a process of its own"
+        )
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
@@ -208,6 +216,7 @@ class ResultsPanel(QWidget):
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
+        self.folder_button.clicked.connect(self.folder_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
         self.table_button.clicked.connect(self.table_clicked)
         self.csv_button.clicked.connect(self.csv_clicked)
