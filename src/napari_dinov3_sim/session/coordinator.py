@@ -31,6 +31,7 @@ from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.tracking.tracking import Tracking
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
@@ -255,8 +256,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, discovery,
-    interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, tracking, gallery,
+    discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -328,6 +329,7 @@ class Coordinator:
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
+        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -437,6 +439,7 @@ class Coordinator:
         self.regions.close()
         self.results.close()
         self.finder.forget()
+        self.tracking.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
+    from napari_dinov3_sim.session.tracking.tracking import Tracking
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -113,6 +114,7 @@ class SimilaritySession(SessionSignals):
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
+        self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -145,6 +147,11 @@ class SimilaritySession(SessionSignals):
     def gallery(self) -> Gallery:
         """Places of all images to be judged right or wrong."""
         return self._coordinator.gallery
+
+    @property
+    def tracking(self) -> Tracking:
+        """Objects that are followed through the planes of a stack."""
+        return self._coordinator.tracking
 
     @property
     def discovery(self) -> Discovery:
@@ -280,6 +287,7 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.tracking.cancel()
         self.discovery.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
@@ -319,6 +327,7 @@ class SimilaritySession(SessionSignals):
             or self.results.pending
             or self.gallery.pending
             or self.discovery.pending
+            or self.tracking.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

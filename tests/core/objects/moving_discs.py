@@ -20,58 +20,59 @@ class Series:
 
     Attributes
     ----------
-    labels : ndarray of int, shape (frames, H, W)
-        Connected discs of one threshold: those that touch are one object.
-    looks : ndarray of int, shape (frames, H, W)
+    looks : ndarray of int, shape (frames, SIDE, SIDE)
         0 for the background, then 1 and 2 for the two looks.
-    inside : list of dict of int to tuple of int
-        For each frame, the discs that are in each label.
+    places : ndarray of float, shape (frames, discs, 2)
+        The middle of each disc; NaN where it is not seen.
     """
 
-    labels: np.ndarray
     looks: np.ndarray
-    inside: list[dict[int, tuple[int, ...]]]
+    places: np.ndarray
+
+    def labels(self):
+        """The objects of a perfect threshold: discs that touch are one."""
+        from scipy.ndimage import label
+
+        return [label(one > 0)[0] for one in self.looks]
 
 
-def moving_discs(count=14, frames=30, *, seed=0, speed=7.0, missing=0.04, unseen=True):
+def moving_discs(count=14, frames=30, *, seed=0, speed=7.0, missing=0.04):
     """Discs that move straight on with a little noise; some come later, and some go earlier."""
-    from scipy.ndimage import label
-
     rng = np.random.default_rng(seed)
-    places = rng.uniform(20, SIDE - 20, (count, 2))
+    start = rng.uniform(20, SIDE - 20, (count, 2))
     # They aim at the middle, so that they cross.
-    aims = SIDE / 2 + rng.normal(0, 90, (count, 2)) - places
-    moves = (
-        aims
-        / np.linalg.norm(aims, axis=1, keepdims=True)
-        * speed
-        * rng.uniform(0.5, 1, (count, 1))
-    )
+    aims = SIDE / 2 + rng.normal(0, 90, (count, 2)) - start
+    speeds = speed * rng.uniform(0.5, 1, (count, 1))
+    moves = aims / np.linalg.norm(aims, axis=1, keepdims=True) * speeds
     first = rng.integers(0, frames // 3, count) * (rng.random(count) < 0.4)
     last = frames - 1 - rng.integers(0, frames // 3, count) * (rng.random(count) < 0.4)
-    y, x = np.mgrid[:SIDE, :SIDE]
-    all_labels, all_looks, inside, number = [], [], [], 0
+    looks = np.zeros((frames, SIDE, SIDE), np.uint8)
+    places = np.full((frames, count, 2), np.nan)
     for frame in range(frames):
-        discs = np.zeros((count, SIDE, SIDE), bool)
-        for disc in range(count):
-            at = places[disc] + frame * moves[disc] + rng.normal(0, 0.7, 2)
-            if first[disc] <= frame <= last[disc] and not (unseen and rng.random() < missing):
-                discs[disc] = np.hypot(y - at[0], x - at[1]) <= RADIUS
-        looks = np.zeros((SIDE, SIDE), int)
         for disc in range(count):  # the later ones lie above
-            looks[discs[disc]] = 1 + disc % LOOKS
-        labels, _ = label(looks > 0)
-        labels[labels > 0] += number
-        inside.append(
-            {
-                int(one): tuple(d for d in range(count) if (discs[d] & (labels == one)).any())
-                for one in np.unique(labels[labels > 0])
-            }
-        )
-        number = max(number, int(labels.max()))
-        all_labels.append(labels)
-        all_looks.append(looks)
-    return Series(np.stack(all_labels), np.stack(all_looks), inside)
+            at = start[disc] + frame * moves[disc] + rng.normal(0, 0.7, 2)
+            is_inside = (at > -RADIUS).all() and (at < SIDE + RADIUS).all()
+            if first[disc] <= frame <= last[disc] and rng.random() >= missing and is_inside:
+                places[frame, disc] = at
+                looks[frame][disc_at(at)] = 1 + disc % LOOKS
+    return Series(looks, places)
+
+
+def disc_at(place):
+    """The pixels of a disc."""
+    y, x = np.ogrid[:SIDE, :SIDE]
+    return np.hypot(y - place[0], x - place[1]) <= RADIUS
+
+
+def discs_of_labels(labels, places):
+    """Which discs are in each label of a frame: each in the one that has most of its pixels."""
+    inside = {int(one): () for one in np.unique(labels[labels > 0])}
+    for disc, place in enumerate(places):
+        covered = labels[disc_at(place)] if np.isfinite(place).all() else labels[:0]
+        covered = covered[covered > 0]
+        if covered.size:
+            inside[int(np.bincount(covered).argmax())] += (disc,)
+    return inside
 
 
 def patch_vectors(looks, rng, noise=0.05):
@@ -97,7 +98,7 @@ def association_accuracy(inside, track_of):
     Parameters
     ----------
     inside : list of dict of int to tuple of int
-        See `Series`.
+        For each frame, see `discs_of_labels`.
     track_of : mapping of (int, int) to int
         The track of an object, by the number of the frame and its label.
     """
