@@ -17,6 +17,7 @@ from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
+from napari_dinov3_sim.widget.controllers.suggestions import SuggestionsController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, gallery, keys : SectionController
+    images, queries, navigation, heatmaps, results, gallery, suggestions, keys : SectionController
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class DockController(SectionController):
         self.results = ResultsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
+        self.suggestions = SuggestionsController(viewer, session, views)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -167,6 +169,7 @@ class DockController(SectionController):
             self.heatmaps,
             self.results,
             self.gallery,
+            self.suggestions,
             self.keys,
         )
         for controller in controllers:
