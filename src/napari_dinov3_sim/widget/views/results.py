@@ -362,7 +362,6 @@ class FollowRow(QWidget):
         self.distance.setDecimals(1)
         self.distance.setSingleStep(0.5)
         self.distance.setValue(3.0)
-        self.distance.setSuffix(" patches")
         self.distance.setAccessibleName("Greatest distance from plane to plane")
         self.distance.setToolTip(
             "How far an object moves from one plane to the next at most, in sides of a patch"
@@ -405,7 +404,7 @@ class ResultOptions(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("peaks apart", self.min_distance)
-        form.addRow("follow up to", self.follow)
+        form.addRow("patches moved", self.follow)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
         self.colours_button.setToolTip(
