@@ -36,8 +36,11 @@ class Series:
         return [label(one > 0)[0] for one in self.looks]
 
 
-def moving_discs(count=14, frames=30, *, seed=0, speed=7.0, missing=0.04):
-    """Discs that move straight on with a little noise; some come later, and some go earlier."""
+def moving_discs(count=14, frames=30, *, seed=0, speed=7.0, missing=0.04, turn=False):
+    """Discs that move straight on with a little noise; some come later, and some go earlier.
+
+    If they turn, each goes back half-way, from wherever it is then.
+    """
     rng = np.random.default_rng(seed)
     start = rng.uniform(20, SIDE - 20, (count, 2))
     # They aim at the middle, so that they cross.
@@ -50,7 +53,8 @@ def moving_discs(count=14, frames=30, *, seed=0, speed=7.0, missing=0.04):
     places = np.full((frames, count, 2), np.nan)
     for frame in range(frames):
         for disc in range(count):  # the later ones lie above
-            at = start[disc] + frame * moves[disc] + rng.normal(0, 0.7, 2)
+            steps = min(frame, frames - frame) if turn else frame
+            at = start[disc] + steps * moves[disc] + rng.normal(0, 0.7, 2)
             is_inside = (at > -RADIUS).all() and (at < SIDE + RADIUS).all()
             if first[disc] <= frame <= last[disc] and rng.random() >= missing and is_inside:
                 places[frame, disc] = at
@@ -88,12 +92,31 @@ def patch_vectors(looks, rng, noise=0.05):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def association_accuracy(inside, track_of):
-    """Return the share of links that are right, how many there are, and the share of identities.
+@dataclass(frozen=True)
+class Accuracy:
+    """How well discs were followed.
 
-    Of each disc, the frames are looked at in which it is alone in its object. A link is right if
-    the track is the same in one of them and in the next. An identity is right if the track is the
-    disc's own: most of the objects of the track are this disc.
+    Attributes
+    ----------
+    links : float
+        The share that is right of all links: from one frame in which a disc is alone in its
+        object to the next such frame, the track is the same.
+    count : int
+        How many links there are.
+    over_gaps : float
+        The same share of those between which there are other frames.
+    own : float
+        The share of the discs that are in their own track: most of it is of this disc.
+    """
+
+    links: float
+    count: int
+    over_gaps: float
+    own: float
+
+
+def association_accuracy(inside, track_of):
+    """Compare tracks with the truth.
 
     Parameters
     ----------
@@ -103,16 +126,19 @@ def association_accuracy(inside, track_of):
         The track of an object, by the number of the frame and its label.
     """
     alone = [
-        (discs[0], track_of[frame, label])
+        (discs[0], frame, track_of[frame, label])
         for frame, objects in enumerate(inside)
         for label, discs in objects.items()
         if len(discs) == 1
     ]
-    tracks = {}
-    for disc, track in alone:
-        tracks.setdefault(disc, []).append(track)
-    links = [a == b for own in tracks.values() for a, b in pairwise(own)]
-    owner = {
-        t: Counter(d for d, track in alone if track == t).most_common(1)[0][0] for _, t in alone
-    }
-    return np.mean(links), len(links), np.mean([owner[track] == disc for disc, track in alone])
+    seen = {}
+    for disc, frame, track in alone:
+        seen.setdefault(disc, []).append((frame, track))
+    pairs = [pair for own in seen.values() for pair in pairwise(own)]
+    right = [a == b for (_, a), (_, b) in pairs]
+    gaps = [a == b for (before, a), (after, b) in pairs if after > before + 1]
+    counts = {}
+    for disc, _, track in alone:
+        counts.setdefault(track, Counter())[disc] += 1
+    own = [counts[track].most_common(1)[0][0] == disc for disc, _, track in alone]
+    return Accuracy(np.mean(right), len(right), np.mean(gaps or [1]), np.mean(own))

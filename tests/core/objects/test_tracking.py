@@ -61,9 +61,9 @@ def test_discs_that_cross_come_go_and_flicker_keep_their_tracks(speed, record_pr
             for label, track in zip(one.labels, own, strict=True)
         }
         inside = [discs_of_labels(*one) for one in zip(labels, series.places, strict=True)]
-        links, count, identities = association_accuracy(inside, number)
-        record_property(f"seed {seed}", f"{links:.3f} of {count} links, {identities:.3f} own")
-        shares.append((links, identities))
+        found = association_accuracy(inside, number)
+        record_property(f"seed {seed}", str(found))
+        shares.append((found.links, found.own))
     assert np.mean(shares, axis=0).min() >= 0.95
 
 

@@ -93,10 +93,10 @@ def test_a_time_series_is_followed_as_it_was_made(session, viewer):
     )
     (labels,) = results(viewer, "labels")
     inside = [discs_of_labels(*one) for one in zip(labels.data, series.places, strict=True)]
-    links, count, identities = association_accuracy(inside, number)
-    assert count > 200
-    assert links >= 0.95, f"{links:.3f} of {count} links"
-    assert identities >= 0.95
+    accuracy = association_accuracy(inside, number)
+    assert accuracy.count > 200
+    assert accuracy.links >= 0.95, accuracy
+    assert accuracy.own >= 0.95, accuracy
     assert f"{found['track_id'].nunique()} tracks of {len(found)} objects along t" in said[0]
 
 

@@ -253,6 +253,10 @@ def assign_cheapest(
 # -- from one frame to the next -------------------------------------------------------------------
 
 
+UNLIKE = 1.5
+"""What grows or shrinks by this factor from one frame to the next may have been joined by
+something that was not seen before, or left by something that is not seen any more."""
+
 _Parts = tuple[int, tuple[int, ...]]
 """An object of one frame, and those of the other that are one in it."""
 
@@ -269,11 +273,14 @@ class _Links:
         An object of the second frame, and those of the first that are one in it.
     split : list of (int, tuple of int)
         An object of the first frame, and those of the second that were one in it.
+    doubtful : dict of int to int
+        What may be the same, and may be one with something that was not seen.
     """
 
     same: dict[int, int]
     merged: list[_Parts]
     split: list[_Parts]
+    doubtful: dict[int, int]
 
 
 def _link(one: FrameObjects, other: FrameObjects, costs: _Costs) -> _Links:
@@ -289,7 +296,15 @@ def _link(one: FrameObjects, other: FrameObjects, costs: _Costs) -> _Links:
             links.pop(part, None)
     for whole, _ in split:
         links.pop(whole, None)
-    return _Links(links, merged, split)
+    doubtful: dict[int, int] = {}
+    for before, after in list(links.items()):
+        growth = other.areas[after] / one.areas[before]
+        if max(growth, 1 / growth) >= UNLIKE:
+            doubtful[before] = links.pop(before)
+            (merged if growth > 1 else split).append(
+                (after, (before,)) if growth > 1 else (before, (after,))
+            )
+    return _Links(links, merged, split, doubtful)
 
 
 def _meetings(
@@ -343,6 +358,8 @@ class _Chains:
         The chain that a chain has ended in, together with another.
     split : dict of int to int
         The chain that a chain has come from, together with another.
+    doubtful : set of (int, int)
+        Chains of which the second may go on with the first in the next frame.
     """
 
     def __init__(
@@ -365,6 +382,7 @@ class _Chains:
                     self.chains[self.of[at, number]].append((at, number))
         self.merged: dict[int, int] = {}
         self.split: dict[int, int] = {}
+        self.doubtful: set[tuple[int, int]] = set()
         for at, link in enumerate(links):
             for whole, parts in link.merged:
                 for part in parts:
@@ -372,6 +390,10 @@ class _Chains:
             for whole, parts in link.split:
                 for part in parts:
                     self.split[self.of[at + 1, part]] = self.of[at, whole]
+            self.doubtful |= {
+                (self.of[at, before], self.of[at + 1, after])
+                for before, after in link.doubtful.items()
+            }
 
     def parted_again(self, joined: Mapping[int, int]) -> set[tuple[int, int]]:
         """Return chains that ended as one with others, and those that come from the same one.
@@ -396,6 +418,11 @@ class _Chains:
             for part in parts.get(root[whole], ())
             if self.chains[part][0][0] > self.chains[chain][-1][0]
         }
+
+    def still_doubtful(self, joined: Mapping[int, int]) -> set[tuple[int, int]]:
+        """Return the doubtful links of chains that have not gone on, or come, otherwise."""
+        taken = set(joined.values())
+        return {(a, b) for a, b in self.doubtful if a not in joined and b not in taken}
 
     def sides(self) -> tuple[_Sides, _Sides]:
         """Return what all chains are like where they begin, and where they end."""
@@ -443,20 +470,25 @@ def _close_gaps(chains: _Chains, costs: _Costs) -> dict[int, int]:
     begins, ends = chains.sides()
     joined: dict[int, int] = {}
     pairs = {*chains.parted_again(joined), *_over_gaps(begins, ends, costs)}
-    # What was one with others may have been one with more of them in the meantime.
-    while pairs and (found := _joined(pairs, begins, ends, costs)):
-        joined |= found
-        pairs = chains.parted_again(joined)
-    return joined
+    # What was one with others may have been one with more of them in the meantime. Last comes
+    # what is in doubt: two links through a meeting save more than the one that is right.
+    for more in (chains.parted_again, chains.parted_again, chains.still_doubtful):
+        joined |= _joined(pairs, begins, ends, costs)
+        pairs = more(joined)
+    return joined | _joined(pairs, begins, ends, costs)
 
 
 def _joined(
     pairs: set[tuple[int, int]], begins: _Sides, ends: _Sides, costs: _Costs
 ) -> dict[int, int]:
+    if not pairs:
+        return {}
     rows, columns = np.array(sorted(pairs), np.intp).T
     steps = begins.frames[columns] - ends.frames[rows]
     reach = costs.settings.max_distance * steps
     expected = _expected(ends, rows, steps, costs.settings.max_distance)
+    # From one frame to the next, where it was tells more than where it was going.
+    expected[steps == 1] = ends.objects.places[rows[steps == 1]]
     distance = np.linalg.norm(begins.objects.places[columns] - expected, axis=1) / reach
     cost = costs.of(distance, _chosen(ends.objects, rows), _chosen(begins.objects, columns))
     cost[distance > 1] = np.inf
