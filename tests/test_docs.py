@@ -446,6 +446,9 @@ LABELS = {
     "4 × finer (16 passes)": "views/images.py",
     "mirrored": "views/images.py",
     "Merge channels": "views/images.py",
+    "Suggest classes…": "views/views.py",
+    "Follow": "views/results.py",
+    "patches moved": "views/results.py",
 }
 
 
