@@ -5,8 +5,8 @@ known which disc is where: 14 discs of two looks in 30 frames of 480 × 480 pixe
 middle, cross, come, go, and are missing in 4 % of the frames. Discs that touch are one object. The
 embeddings of patches of 8 pixels are the means of what is in them, with noise; the two looks are
 60° apart. A link is from one frame in which a disc is alone in its object to the next such frame,
-and right if the track is the same. Links over gaps have other frames between: the disc was missing,
-or one object with another. A disc is in its own track if most of the track is of this disc.
+and right if the track is the same. Links over gaps have other frames between: the disc was not
+seen, or was one with another. A disc is in its own track if most of the track is of this disc.
 """
 
 from __future__ import annotations

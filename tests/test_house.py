@@ -122,7 +122,7 @@ ORDER = {
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
-        < controllers < dock < commands, __init__
+        < suggestions_page < controllers < dock < commands, __init__
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
