@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def shots() -> dict[str, Callable[[], None]]:
     """Return what takes each picture; some take two."""
-    from _shots import animation, clicks, engine, folder, results
+    from _shots import animation, clicks, discovery, engine, folder, results
 
     return {
         "search": animation.search,
@@ -45,6 +45,8 @@ def shots() -> dict[str, Callable[[], None]]:
         "resolutions": engine.resolution,
         "channels": engine.channels,
         "resolution": engine.recipes,
+        "discover": discovery.suggestions,
+        "tracks": discovery.tracking,
     }
 
 

@@ -450,6 +450,9 @@ LABELS = {
     "Merge channels": "views/images.py",
     "Save project…": "views/images.py",
     "Open project…": "views/images.py",
+    "Suggest classes…": "views/views.py",
+    "Follow": "views/results.py",
+    "patches moved": "views/results.py",
 }
 
 

@@ -33,6 +33,7 @@ from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.tracking.tracking import Tracking
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
@@ -257,8 +258,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, measurements, gallery,
-    discovery, interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, measurements, tracking,
+    gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -334,6 +335,7 @@ class Coordinator:
         self._measured_signals = (signals.answered, signals.listed)
         for signal in self._measured_signals:
             signal.connect(self._note_measured)
+        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -456,6 +458,7 @@ class Coordinator:
             signal.disconnect(self._note_measured)
         self.measurements.close()
         self.finder.forget()
+        self.tracking.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
+    from napari_dinov3_sim.session.tracking.tracking import Tracking
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -119,6 +120,7 @@ class SimilaritySession(SessionSignals):
         self._coordinator.measurements.progressed.connect(self._on_result_progress)
         self._project = Projects(viewer, self._coordinator, self, self._runner)
         self._project.progressed.connect(self._on_result_progress)
+        self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -161,6 +163,11 @@ class SimilaritySession(SessionSignals):
     def gallery(self) -> Gallery:
         """Places of all images to be judged right or wrong."""
         return self._coordinator.gallery
+
+    @property
+    def tracking(self) -> Tracking:
+        """Objects that are followed through the planes of a stack."""
+        return self._coordinator.tracking
 
     @property
     def discovery(self) -> Discovery:
@@ -301,6 +308,7 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.tracking.cancel()
         self.discovery.cancel()
         self.measurements.cancel()
         self.project.cancel()
@@ -345,6 +353,7 @@ class SimilaritySession(SessionSignals):
             or self.file_search.pending
             or self.discovery.pending
             or self.project.pending
+            or self.tracking.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

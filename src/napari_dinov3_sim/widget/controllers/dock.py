@@ -19,6 +19,7 @@ from napari_dinov3_sim.widget.controllers.navigation import NavigationController
 from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
+from napari_dinov3_sim.widget.controllers.suggestions import SuggestionsController
 from napari_dinov3_sim.widget.controllers.table import TableController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
@@ -49,7 +50,7 @@ class DockController(SectionController):
     Attributes
     ----------
     images, queries, navigation, heatmaps, results : SectionController
-    gallery, table, project, file_search, keys : SectionController
+    gallery, table, project, file_search, suggestions, keys : SectionController
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class DockController(SectionController):
         self.file_search = FileSearchController(
             viewer, session, views, dialogs=dialogs, open_gallery=self.gallery.open
         )
+        self.suggestions = SuggestionsController(viewer, session, views)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -179,6 +181,7 @@ class DockController(SectionController):
             self.table,
             self.project,
             self.file_search,
+            self.suggestions,
             self.keys,
         )
         for controller in controllers:

@@ -375,19 +375,47 @@ def _area(tip: str, name: str) -> QDoubleSpinBox:
     return box
 
 
+class FollowRow(QWidget):
+    """How far objects move from plane to plane, and a button that follows them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.distance = QDoubleSpinBox()
+        self.distance.setRange(0.1, 1000.0)
+        self.distance.setDecimals(1)
+        self.distance.setSingleStep(0.5)
+        self.distance.setValue(3.0)
+        self.distance.setAccessibleName("Greatest distance from plane to plane")
+        self.distance.setToolTip(
+            "How far an object moves from one plane to the next at most, in sides of a patch"
+        )
+        self.button = QPushButton("Follow")
+        self.button.setToolTip(
+            "Find which objects of the Labels are the same in the next planes, in time or depth, "
+            "as tracks"
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.distance, 1)
+        row.addWidget(self.button, 1)
+
+
 class ResultOptions(QWidget):
     """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
-    peaks_clicked, colours_clicked : Signal()
+    peaks_clicked, colours_clicked, follow_clicked : Signal()
     """
 
     peaks_clicked = Signal()
     colours_clicked = Signal()
+    follow_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.follow = FollowRow()
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -399,6 +427,7 @@ class ResultOptions(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("peaks apart", self.min_distance)
+        form.addRow("patches moved", self.follow)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
         self.colours_button.setToolTip(
@@ -406,6 +435,7 @@ class ResultOptions(QWidget):
         )
         self.peaks_button.clicked.connect(self.peaks_clicked)
         self.colours_button.clicked.connect(self.colours_clicked)
+        self.follow.button.clicked.connect(self.follow_clicked)
 
 
 def _pixels(tip: str) -> QSpinBox:
