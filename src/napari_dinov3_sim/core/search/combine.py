@@ -45,7 +45,7 @@ EXPLANATIONS: Mapping[Combination, str] = {
     "contrast": "The mean, less half of the greatest cosine with the negative points and with "
     "the background of the images that were clicked.",
     "learned": "The mean, less half of the mean of the negative points and the background; with "
-    "each further point, more and more what tells positive from negative points best.",
+    "each further negative point, more and more what tells positive from negative points best.",
 }
 """One sentence about each combination, for the user."""
 
@@ -53,9 +53,9 @@ EXPLANATIONS: Mapping[Combination, str] = {
 CONTRAST = 0.5
 """Share of the negative score that is subtracted; chosen by ``bench_combinations.py``."""
 
-HALF_LEARNED = 2
-"""With so many positive and so many negative points, half of the score is learned; chosen by
-``bench_feedback.py``."""
+HALF_LEARNED = 6
+"""With so many negative points, half of the score is learned. Chosen by ``bench_feedback.py``, where
+places are judged, and ``bench_combinations.py``, where three of each are set by hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +100,11 @@ class ClassQuery:
             unwanted.append(normalize_embeddings(self.background))
         if unwanted:
             vector -= CONTRAST * prototype(np.stack(unwanted))
-        fewer = min(len(self.positives), len(self.negatives))
-        direction = learn_direction(self.positives, self.negatives) if fewer else None
+        count = len(self.negatives)
+        direction = learn_direction(self.positives, self.negatives) if count else None
         if direction is not None:
-            share = fewer / (fewer + HALF_LEARNED)
+            # Squared: what is learned from three negatives finds less than the mean does.
+            share = count**2 / (count**2 + HALF_LEARNED**2)
             vector = (1 - share) * vector + share * direction.vector
             offset = share * direction.offset
         return vector, offset
