@@ -31,7 +31,7 @@ def threshold() -> None:
     with Desk("histology_pair", wide=True) as desk:
         desk.click(desk.session.images[0], *GLANDS)
         _put_threshold(desk, desk.session.thresholds[desk.session.class_name] + 0.05)
-        desk.views.result_options.min_area.setValue(1000)
+        desk.views.object_options.min_area.setValue(1000)
         desk.views.result_options.min_distance.setValue(32)
         write("threshold", desk.parts(desk.views.steps[2]))
         desk.press(desk.views.results.labels_button)

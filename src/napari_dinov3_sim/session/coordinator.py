@@ -21,6 +21,7 @@ from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
+from napari_dinov3_sim.session.objects.finder import ObjectFinder
 from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.query.points import QueryPoints
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.images.planes import Plane, WindowKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
+    from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.resolved_state import ResolvedState
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.status import StepStatus
@@ -307,13 +309,22 @@ class Coordinator:
         self.drawn = DrawnRegions(
             self.scene, self.regions, self.palette, lambda: self.queries.role, self._on_regions
         )
-        self.thresholds = Thresholds(self.scene)
+        self.finder = ObjectFinder(
+            runner,
+            self.embedder,
+            self.scene.image_of,
+            changed=self._on_objects,
+            tell=signals.noticed.emit,
+            fail=self.failures.add,
+        )
+        self.thresholds = Thresholds(self.scene, self.finder)
         self.results = Results(
             self.scene,
             runner,
             store,
             self.palette,
             thresholds=self.thresholds,
+            finder=self.finder,
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
@@ -425,6 +436,7 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
+        self.finder.forget()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
@@ -496,11 +508,17 @@ class Coordinator:
         if self.state is not None and has_rivals(self.state.picked.picks):
             self.schedule()
 
-    def set_min_area(self, min_area: float) -> None:
-        """Let objects that are smaller count as not found."""
-        self.thresholds.min_area = self.overlays.contours.min_area = min_area
+    def set_objects(self, options: ObjectOptions) -> None:
+        """Change what counts as an object."""
+        self.finder.options = options
         self.draw_contours()
         self._signals.thresholded.emit()
+
+    def _on_objects(self) -> None:
+        """Show what was found in the background."""
+        if not self.closed:
+            self._guard.run("Contours", self._redraw_contours)
+            self._signals.thresholded.emit()
 
     def _on_automatic_thresholds(self, thresholds: Mapping[str, float]) -> None:
         self.thresholds.automatic = thresholds
@@ -508,9 +526,12 @@ class Coordinator:
         self._signals.thresholded.emit()
 
     def draw_contours(self) -> None:
-        """Draw the contours of what reaches the thresholds now."""
-        images = self.targets.last_resolved()
-        self.overlays.draw_contours(images, self.answers.maps_of, self.thresholds.in_force)
+        """Have found what reaches the thresholds now, and draw the contours of it."""
+        self.finder.update(self.thresholds.requests())
+        self._redraw_contours()
+
+    def _redraw_contours(self) -> None:
+        self.overlays.draw_contours(self.targets.last_resolved(), self.thresholds.found_in)
 
     # -- edits ------------------------------------------------------------------------------
 

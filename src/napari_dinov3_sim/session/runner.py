@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from napari_dinov3_sim.session.worker_messages import Failure, Finished, Message
 
-Lane = Literal["embed", "answer", "warm-up", "thumbnails", "files", "analysis"]
+Lane = Literal["embed", "answer", "warm-up", "thumbnails", "files", "analysis", "objects"]
 Receive = Callable[[Message], None]
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.objects.sizes import Area
 from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, Combination
 from napari_dinov3_sim.session.coordinator import Coordinator, SessionSignals
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
+from napari_dinov3_sim.session.objects.options import checked_connection, checked_outline
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
+    from napari_dinov3_sim.session.objects.options import Connection, Outline
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
     from napari_dinov3_sim.session.results.results import Results
@@ -160,7 +164,7 @@ class SimilaritySession(SessionSignals):
     @property
     def busy(self) -> bool:
         """Whether something is being embedded or answered."""
-        return self._coordinator.busy
+        return self._coordinator.busy or self._coordinator.finder.pending
 
     @property
     def status(self) -> str:
@@ -550,13 +554,64 @@ class SimilaritySession(SessionSignals):
         self.threshold = None
 
     @property
-    def min_area(self) -> float:
-        """Objects of fewer pixels, at full resolution, count as not found; 0 keeps all."""
-        return self._coordinator.thresholds.min_area
+    def outline(self) -> Outline:
+        """Where objects end: at the 'edges' of the image, or at the borders of 'patches'.
+
+        Images of more than 2**24 pixels in a plane, or 2**27 in a stack, have patches.
+        """
+        return self._coordinator.finder.options.outline
+
+    @outline.setter
+    def outline(self, outline: str) -> None:
+        self._change_objects(outline=checked_outline(outline))
+
+    @property
+    def split_touching(self) -> bool:
+        """Whether objects that touch are split where they are narrow."""
+        return self._coordinator.finder.options.split
+
+    @split_touching.setter
+    def split_touching(self, split: bool) -> None:
+        self._change_objects(split=bool(split))
+
+    @property
+    def connect_planes(self) -> Connection:
+        """Whether Labels have one number for what lies over each other in neighbouring planes.
+
+        'none', through 'depth' (the axis called z, else the last one before rows and columns), or
+        through 'all' axes, time too.
+        """
+        return self._coordinator.finder.options.connect
+
+    @connect_planes.setter
+    def connect_planes(self, connect: str) -> None:
+        self._change_objects(connect=checked_connection(connect))
+
+    @property
+    def min_area(self) -> float | str:
+        """Smaller objects count as not found; 0 keeps all.
+
+        Pixels at full resolution, or a text with a unit, such as ``"50 µm²"``.
+        """
+        return _shown_area(self._coordinator.finder.options.min_area)
 
     @min_area.setter
-    def min_area(self, pixels: float) -> None:
-        self._coordinator.set_min_area(max(0.0, float(pixels)))
+    def min_area(self, area: float | str) -> None:
+        self._change_objects(min_area=_read_area(area))
+
+    @property
+    def max_area(self) -> float | str:
+        """Larger objects count as not found, as for `min_area`; infinity keeps all."""
+        return _shown_area(self._coordinator.finder.options.max_area)
+
+    @max_area.setter
+    def max_area(self, area: float | str) -> None:
+        self._change_objects(max_area=_read_area(area))
+
+    def _change_objects(self, **changes: Any) -> None:
+        options = replace(self._coordinator.finder.options, **changes)
+        if options != self._coordinator.finder.options:
+            self._coordinator.set_objects(options)
 
     @property
     def found(self) -> dict[str, Found]:
@@ -827,3 +882,11 @@ class SimilaritySession(SessionSignals):
     def _require_model(self) -> None:
         if not self.model:
             raise SimilarityError('No model is chosen; call set_model("builtin") first.')
+
+
+def _read_area(area: float | str) -> Area:
+    return Area.parse(area) if isinstance(area, str) else Area(max(0.0, float(area)))
+
+
+def _shown_area(area: Area) -> float | str:
+    return str(area) if area.unit else area.value

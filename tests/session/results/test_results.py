@@ -32,6 +32,12 @@ def said(session):
     return sentences
 
 
+@pytest.fixture(autouse=True)
+def patches(session):
+    """Objects of patches; those with edges are tested in ``test_edges.py``."""
+    session.outline = "patches"
+
+
 @pytest.fixture
 def two(viewer, rng):
     """A plain image, and one that is scaled, moved, rotated and has units."""
@@ -240,6 +246,7 @@ def test_a_later_session_goes_on_with_the_layers_of_an_earlier_one(session, two,
     layers = results(viewer, "labels")
     session.close()
     later = SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+    later.outline = "patches"
     later.results.labels(0.1)
     assert results(viewer, "labels") == layers
     assert same_objects(layers[0].data, objects_of(heatmap(later, two[0]), 0.1))
@@ -719,6 +726,7 @@ def test_a_threshold_is_a_cosine(session, two, threshold):
 @pytest.fixture
 def threaded(viewer, backbone):
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    session.outline = "patches"
     yield session
     session.close()
 
@@ -821,10 +829,11 @@ def test_results_never_run_the_mathematics_on_the_main_thread(threaded, two, vie
 
         return call
 
-    from napari_dinov3_sim.core.search import matches, pca, peaks, thresholds
+    from napari_dinov3_sim.core.objects import labelling
+    from napari_dinov3_sim.core.search import matches, pca, peaks
 
     for module, name in (
-        (thresholds, "threshold_labels"),
+        (labelling, "label_patches"),
         (peaks, "find_peaks"),
         (matches, "mutual_matches"),
         (pca, "pca_colours"),
@@ -835,7 +844,7 @@ def test_results_never_run_the_mathematics_on_the_main_thread(threaded, two, vie
     for what in ("labels", "peaks", "matches", "colours"):
         getattr(threaded.results, what)()
     threaded.wait(20)
-    assert {"threshold_labels", "find_peaks", "mutual_matches", "pca_colours"} <= set(used)
+    assert {"label_patches", "find_peaks", "mutual_matches", "pca_colours"} <= set(used)
 
 
 def test_nothing_of_the_users_is_touched(session, two, viewer, rng):

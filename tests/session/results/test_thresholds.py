@@ -16,6 +16,12 @@ from napari_dinov3_sim.session.runner import CancelToken, InlineRunner
 from ..brute_force import PatchProjection
 
 
+@pytest.fixture(autouse=True)
+def patches(session):
+    """Objects of patches; those with edges are tested in ``test_edges.py``."""
+    session.outline = "patches"
+
+
 @pytest.fixture
 def two(viewer, rng):
     return [
@@ -135,24 +141,28 @@ def test_found_counts_what_labels_have(session, two, viewer, threshold):
 
 
 def test_what_has_not_changed_is_not_counted_again(session, two, monkeypatch):
-    from napari_dinov3_sim.session.results import thresholds
+    from napari_dinov3_sim.session.objects import finder
 
     session.add_query(two[0], 40, 33, class_name="cell")
     session.add_query(two[0], 80, 50, class_name="gap")
     counted = []
-    part_of = thresholds._part_of
+    find = finder.find_objects
 
-    def count(image, maps, class_name, *level_and_area):
-        counted.append(class_name)
-        return part_of(image, maps, class_name, *level_and_area)
+    def count(request, scores):
+        counted.append(request.class_name)
+        return find(request, scores)
 
-    monkeypatch.setattr(thresholds, "_part_of", count)
+    monkeypatch.setattr(finder, "find_objects", count)
     first = session.found
+    session.split_touching = True
     assert sorted(counted) == ["cell", "cell", "gap", "gap"]
+    session.split_touching = False
     assert session.found == first
-    session._coordinator.thresholds.set_by_hand("gap", 0.1)
+    counted.clear()
+    session.class_name = "gap"
+    session.threshold = 0.1
     assert session.found["cell"] == first["cell"]
-    assert sorted(counted[4:]) == ["gap", "gap"]
+    assert counted == ["gap", "gap"]
 
 
 def test_with_several_classes_a_drag_waits_for_no_answer(session, two, viewer, monkeypatch):

@@ -174,3 +174,26 @@ def test_a_mistake_is_one_sentence(qtbot, dock, notified, monkeypatch):
     show(dock, 3)
     press(qtbot, dock.views.result_options.colours_button)
     assert [(n.message, n.type) for n in notified] == [("It cannot be; do otherwise.", "warning")]
+
+
+def test_what_counts_as_an_object_is_chosen(qtbot, dock, pair):
+    session, form = dock.session, dock.views.object_options
+    answer(qtbot, dock, pair[0], (40, 20))
+    show(dock, 3)
+    assert (form.outline.currentText(), session.outline) == ("edges", "edges")
+    choose(form.outline, "patches")
+    assert session.outline == "patches"
+    press(qtbot, form.split)
+    assert session.split_touching
+    choose(form.connection, "joined in depth")
+    assert session.connect_planes == "depth"
+    form.min_area.setValue(400)
+    form.max_area.setValue(1500.5)
+    assert (session.min_area, session.max_area) == (400, 1500.5)
+    choose(form.unit, "µm²")
+    assert (session.min_area, session.max_area) == ("400 µm²", "1500.5 µm²")
+    form.max_area.setValue(0)
+    assert session.max_area == float("inf")
+    session.outline, session.min_area, session.split_touching = "edges", "2.5 nm2", False
+    assert (form.outline.currentText(), form.min_area.text()) == ("edges", "2.5")
+    assert (form.unit.currentText(), form.split.isChecked()) == ("nm²", False)

@@ -1,4 +1,4 @@
-"""Objects in pixels: what they are made of, and what is measured of them.
+"""Objects in pixels: scores of pixels, labels, splitting, sizes, depth, and what is measured.
 
 May import `core/search/`, and what that may import.
 """

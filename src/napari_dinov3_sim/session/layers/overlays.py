@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.planes import PlaneKey
     from napari_dinov3_sim.session.layers.heatmaps import HeatmapKey
     from napari_dinov3_sim.session.layers.style import HeatmapStyle, Palette
+    from napari_dinov3_sim.session.objects.plane_objects import PlaneObjects
     from napari_dinov3_sim.session.resolved_state import ResolvedState
-    from napari_dinov3_sim.session.worker_messages import LayerReady, PlaneMaps
+    from napari_dinov3_sim.session.worker_messages import LayerReady
 
-    MapsOf = Callable[[PlaneKey], PlaneMaps | None]
+    FoundOf = Callable[[PlaneKey], Mapping[str, PlaneObjects] | None]
 
 
 class Overlays:
@@ -51,7 +52,7 @@ class Overlays:
         self.empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
-        self._contoured: tuple[ResolvedImages, MapsOf, Mapping[str, float]] | None = None
+        self._contoured: tuple[ResolvedImages, FoundOf] | None = None
         self._stacked: ResolvedImages | None = None
         self._on_replaced()
 
@@ -159,14 +160,9 @@ class Overlays:
         several = len({key.class_name for key in keys}) > 1
         self.class_maps.keep_only({key.image for key in keys} if several else ())
 
-    def draw_contours(
-        self,
-        images: ResolvedImages,
-        maps_of: MapsOf,
-        thresholds: Mapping[str, float],
-    ) -> None:
-        """Draw what reaches the thresholds now around the heatmaps that are shown."""
-        self._contoured = images, maps_of, thresholds
+    def draw_contours(self, images: ResolvedImages, found_of: FoundOf) -> None:
+        """Draw what is found around the heatmaps that are shown."""
+        self._contoured = images, found_of
         self._redraw_contours()
 
     def _redraw_contours(self) -> None:

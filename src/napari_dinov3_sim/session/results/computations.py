@@ -19,9 +19,10 @@ from napari_dinov3_sim.session.images.patch_array import (
     pyramid_shapes,
 )
 from napari_dinov3_sim.session.images.planes import data_coordinates, level_ratios
+from napari_dinov3_sim.session.objects.plane_objects import ObjectRequest, label_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
+    from napari_dinov3_sim.session.objects.pixel_scores import PixelScores, SearchedPlane
     from napari_dinov3_sim.session.results.result_jobs import Check
     from napari_dinov3_sim.session.worker_messages import PlaneMaps, StateHandle
     from napari_dinov3_sim.store import EmbeddingStore
@@ -203,39 +205,85 @@ class FoundLabels:
     checksum: int
 
 
+@dataclass(frozen=True, eq=False)
+class SearchedImage:
+    """An image whose objects are wanted.
+
+    Attributes
+    ----------
+    image : AnsweredImage
+    planes : mapping of PlaneKey to SearchedPlane
+        Each of its planes.
+    connected : tuple of int
+        Along which of the axes of its stack objects are connected.
+    """
+
+    image: AnsweredImage
+    planes: Mapping[PlaneKey, SearchedPlane] = field(repr=False)
+    connected: tuple[int, ...]
+
+
 def find_labels(
-    images: Sequence[AnsweredImage],
+    images: Sequence[SearchedImage],
     classes: Sequence[str],
     given: Mapping[str, float],
-    min_area: float,
+    scores: PixelScores,
+    check: Check,
 ) -> Iterator[FoundLabels]:
-    """Give the connected patches at or above their thresholds, image by image.
+    """Give what is connected at or above the thresholds, image by image.
 
-    Objects of a stack are found plane by plane and numbered through; `min_area` is in pixels of
-    level 0.
+    Objects of a stack are found plane by plane, and connected or numbered through.
     """
-    levels = thresholds(images, classes, given)
+    levels = thresholds([one.image for one in images], classes, given)
+    total = len(classes) * sum(len(one.planes) for one in images)
+    done = iter(range(1, total + 1))
     for image in images:
         for class_name in classes:
-            yield _labels_of(image, class_name, levels[class_name], min_area)
+            yield _labels_of(
+                image, class_name, levels[class_name], scores, lambda: check(next(done), total)
+            )
 
 
 def _labels_of(
-    image: AnsweredImage, class_name: str, level: float, min_area: float
+    searched: SearchedImage,
+    class_name: str,
+    level: float,
+    scores: PixelScores,
+    step: Callable[[], None],
 ) -> FoundLabels:
-    from napari_dinov3_sim.core.search.thresholds import threshold_labels
+    from napari_dinov3_sim.core.objects.depth import connect_planes, number_through
 
-    maps = image.of(class_name)
-    values, count = {}, 0
-    for key, similarity in maps.items():
-        objects = threshold_labels(similarity, level, min_area / float(image.ratios.prod()))
-        values[key.indices] = np.where(objects, objects + np.int32(count), 0).astype(np.int32)
-        count += int(objects.max())
-    grid, layer = next(iter(maps.values())).grid, image.plane.key.layer
+    image, found = searched.image, {}
+    for key, one in image.of(class_name).items():
+        request = ObjectRequest(
+            searched.planes[key], class_name, one.cosine, one.grid, level, shown=False
+        )
+        found[key.indices] = label_plane(request, scores)
+        step()
+    values, grid = _on_one_grid(found)
+    if searched.connected:
+        values, count = connect_planes(values, searched.connected)
+    else:
+        values, count = number_through(values)
+    layer = image.plane.key.layer
     data = create_label_data(values, grid, layer, image.plane.shape)
     several = any(len(maps.cosines) > 1 for maps in image.maps.values())
     number = checksum(data.data, data.multiscale)
     return FoundLabels(layer, class_name, several, level, count, data, number)
+
+
+def _on_one_grid(
+    found: Mapping[Position, tuple[NDArray[np.int32], PatchGrid]],
+) -> tuple[dict[Position, NDArray[np.int32]], PatchGrid]:
+    """Return the labels of all planes on the finest of their grids."""
+    from napari_dinov3_sim.core.search.similarity import upsample_nearest
+
+    finest = min((grid for _, grid in found.values()), key=lambda grid: grid.patch_size)
+    values = {
+        at: labels if grid == finest else upsample_nearest(labels, grid)
+        for at, (labels, grid) in found.items()
+    }
+    return values, finest
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.objects.sizes import Area
+from napari_dinov3_sim.session.objects.options import connected_axes
 from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
 from napari_dinov3_sim.session.results.computations import (
+    SearchedImage,
     find_colours,
     find_image_peaks,
     find_labels,
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.planes import Plane
     from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.objects.finder import ObjectFinder
+    from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
     from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
     from napari_dinov3_sim.session.results.thresholds import Thresholds
@@ -55,9 +60,9 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.store import EmbeddingStore
 
 
-Basis = tuple["Question | None", dict[str, float], float]
-"""What a result answers: the question, the thresholds of classes, unless one was given, and the
-minimum area."""
+Basis = tuple["Question | None", dict[str, float], "ObjectOptions | None"]
+"""What a result answers: the question, the thresholds of classes, unless one was given, and what
+counts as an object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class Made:
     Attributes
     ----------
     basis : tuple
-        The question, thresholds and minimum area that it answers.
+        The question, thresholds and options of objects that it answers.
     now : callable
         Returns those of the present.
     again : callable
@@ -89,6 +94,7 @@ class QueryResults:
     store : EmbeddingStore
     palette : Palette
     thresholds : Thresholds
+    finder : ObjectFinder
     fail : callable
         Bound method, called with every `Failure`.
     adopt : callable
@@ -114,11 +120,12 @@ class QueryResults:
         palette: Palette,
         *,
         thresholds: Thresholds,
+        finder: ObjectFinder,
         fail: Callable[[Failure], None],
         adopt: Callable[[SavedQuery | None], None],
     ) -> None:
         self._scene, self._store, self._palette = scene, store, palette
-        self._thresholds, self._adopt = thresholds, adopt
+        self._thresholds, self._finder, self._adopt = thresholds, finder, adopt
         self._layers = ResultLayers(scene, palette)
         self._work = ResultJobs(runner, fail, self.done.emit, self.progressed.emit)
         self.saved = LoadedQuery(scene.embedder, fail)
@@ -265,16 +272,36 @@ class Results(QueryResults):
             self._made[name].again()
 
     def _note(
-        self, name: str, threshold: float | None, min_area: float | None, again: Callable[[], None]
+        self,
+        name: str,
+        threshold: float | None,
+        options: Callable[[], ObjectOptions | None],
+        again: Callable[[], None],
     ) -> None:
         """Remember what a result answers; sizes and thresholds that were given do not change."""
-        now = partial(self._basis, threshold, min_area)
+        now = partial(self._basis, threshold, options)
         self._made[name] = Made(now(), now, again)
 
-    def _basis(self, threshold: float | None, min_area: float | None) -> Basis:
+    def _basis(
+        self, threshold: float | None, options: Callable[[], ObjectOptions | None]
+    ) -> Basis:
         levels = self._thresholds.in_force if threshold is None else {}
-        area = self._thresholds.min_area if min_area is None else min_area
-        return self._scene.answers.asked, levels, area
+        return self._scene.answers.asked, levels, options()
+
+    def _options(self, min_area: float | None) -> ObjectOptions:
+        """Return what counts as an object, with another minimum area if one is given."""
+        chosen = self._finder.options
+        return chosen if min_area is None else replace(chosen, min_area=Area(min_area))
+
+    def _searched(self, image: AnsweredImage, options: ObjectOptions) -> SearchedImage:
+        plane = image.plane
+        layer = self._scene.image_of(plane.key.layer_id)
+        names = () if layer is None else tuple(layer.axis_labels)
+        axes = [axis for axis, _ in plane.key.position]
+        labels = tuple(names[axis] for axis in axes if axis < len(names))
+        connected = connected_axes(options.connect, labels, len(axes))
+        planes = self._finder.searched(plane, image.maps, options)
+        return SearchedImage(image, planes, connected)
 
     # -- from heatmaps -------------------------------------------------------------------------
 
@@ -306,11 +333,12 @@ class Results(QueryResults):
         min_area: float | None = None,
         class_name: str | None = None,
     ) -> None:
-        """Make a Labels layer over each image, of the patches that reach a threshold.
+        """Make a Labels layer over each image, of what reaches a threshold.
 
-        Connected patches are one object; in stacks they are so plane by plane, on all planes
-        that are answered, and numbered through. Up to 2**26 elements the labels can be painted
-        in.
+        What is connected is one object, with edges as `SimilaritySession.outline` says. In
+        stacks it is so plane by plane, on all planes that are answered, and numbered through,
+        unless `SimilaritySession.connect_planes` says more. Up to 2**26 elements the labels can
+        be painted in.
 
         Parameters
         ----------
@@ -331,12 +359,14 @@ class Results(QueryResults):
         images = answered_images(self._scene)
         classes = self._classes(images, class_name)
         given = self._given(classes, threshold)
-        area = self._thresholds.min_area if min_area is None else min_area
-        compute = partial(find_labels, images, classes, given, area)
+        options = self._options(min_area)
+        searched = [self._searched(image, options) for image in images]
+        compute = partial(find_labels, searched, classes, given, self._finder.scores)
         describe = partial(describe_labels, without_heatmap(self._scene))
         again = partial(self.labels, threshold, min_area, class_name)
-        self._note("labels", threshold, min_area, again)
-        self._work.start("labels", compute, self._layers.show_labels, describe)
+        self._note("labels", threshold, partial(self._options, min_area), again)
+        show = self._layers.show_labels
+        self._work.start_long("labels", "Making labels", compute, show, describe)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
         """Make a Points layer over each image, of the local maxima of all classes.
@@ -363,7 +393,7 @@ class Results(QueryResults):
         self._peak_settings = threshold, min_distance
         describe = partial(describe_peaks, without_heatmap(self._scene))
         again = partial(self.peaks, threshold, min_distance)
-        self._note("peaks", threshold, 0, again)
+        self._note("peaks", threshold, lambda: None, again)
         self._work.start("peaks", compute, self._layers.show_peaks, describe)
 
     def save_csv(

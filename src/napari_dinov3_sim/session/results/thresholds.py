@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.images.planes import patch_borders
-from napari_dinov3_sim.session.layers.contours import found_objects
+from napari_dinov3_sim.session.objects.plane_objects import ObjectRequest
 from napari_dinov3_sim.session.results.summaries import known_images
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari_dinov3_sim.session.images.planes import PlaneKey
-    from napari_dinov3_sim.session.results.computations import AnsweredImage
+    from napari_dinov3_sim.session.objects.finder import ObjectFinder
+    from napari_dinov3_sim.session.objects.plane_objects import PlaneObjects
     from napari_dinov3_sim.session.scene import Scene
-    from napari_dinov3_sim.session.worker_messages import PlaneMaps
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Found:
     Attributes
     ----------
     objects : int
-        Connected patches, plane by plane.
+        Connected pixels or patches, plane by plane.
     area : int
         Pixels of level 0.
     area_fraction : float
@@ -43,19 +40,6 @@ class Found:
     images: int
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What reaches a threshold in one plane."""
-
-    objects: int
-    area: int
-    pixels: int
-
-
-_Counted = tuple["PlaneMaps", tuple[float, float], _Part]
-"""Maps, threshold and minimum area, and what was counted with them."""
-
-
 class Thresholds:
     """The threshold of each class: set by hand, or else the automatic one.
 
@@ -64,6 +48,8 @@ class Thresholds:
     Parameters
     ----------
     scene : Scene
+    finder : ObjectFinder
+        Knows what reaches them.
 
     Attributes
     ----------
@@ -71,16 +57,12 @@ class Thresholds:
         Those that were set, by class.
     automatic : mapping of str to float
         Those of the newest answer, by class.
-    min_area : float
-        Smaller objects count as not found; in pixels of level 0.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, finder: ObjectFinder) -> None:
+        self._scene, self._finder = scene, finder
         self.by_hand: dict[str, float] = {}
         self.automatic: Mapping[str, float] = {}
-        self.min_area = 0.0
-        self._parts: dict[tuple[PlaneKey, str], _Counted] = {}
 
     @property
     def in_force(self) -> dict[str, float]:
@@ -108,36 +90,44 @@ class Thresholds:
             rest = {name: level for name, level in self.automatic.items() if name != old}
             self.automatic = {new: self.automatic[old], **rest}
 
+    def requests(self) -> Iterator[ObjectRequest]:
+        """Yield a request for each class with a threshold, in each plane that is answered."""
+        levels = self.in_force
+        for image in known_images(self._scene):
+            searched = self._finder.searched(image.plane, image.maps)
+            for key, maps in image.maps.items():
+                shown = key == image.plane.key
+                for name, cosine in maps.cosines.items():
+                    if name in levels:
+                        yield ObjectRequest(
+                            searched[key], name, cosine, maps.grid, levels[name], shown
+                        )
+
+    def found_in(self, key: PlaneKey) -> dict[str, PlaneObjects] | None:
+        """Return what is found in a plane, by class; None while it is not known of each class."""
+        maps, levels = self._scene.maps_of(key), self.in_force
+        if maps is None:
+            return None
+        names = [name for name in maps.cosines if name in levels]
+        found = {name: self._finder.of(key, name) for name in names}
+        known = {name: one for name, one in found.items() if one is not None}
+        return known if len(known) == len(found) else None
+
     def found(self) -> dict[str, Found]:
         """Return what reaches the threshold of each class that has one, and maps.
 
-        Planes whose maps and thresholds are as before are not counted again, so that this
-        follows a threshold that is dragged.
+        While a threshold is dragged, planes that were not looked into again count as before.
         """
-        levels, images = self.in_force, known_images(self._scene)
-        by_class: dict[str, list[list[_Part]]] = {}
-        parts: dict[tuple[PlaneKey, str], _Counted] = {}
-        for image in images:
+        levels = self.in_force
+        by_class: dict[str, list[list[PlaneObjects]]] = {}
+        for image in known_images(self._scene):
             names = dict.fromkeys(name for maps in image.maps.values() for name in maps.cosines)
             for name in names:
-                if name in levels:
-                    counted = self._count(image, name, levels[name])
-                    parts |= counted
-                    by_class.setdefault(name, []).append([part for *_, part in counted.values()])
-        self._parts = parts
+                parts = [self._finder.of(key, name) for key in image.maps]
+                known = [part for part in parts if part is not None]
+                if name in levels and known:
+                    by_class.setdefault(name, []).append(known)
         return {name: _sum_of(by_class[name]) for name in levels if name in by_class}
-
-    def _count(
-        self, image: AnsweredImage, class_name: str, level: float
-    ) -> dict[tuple[PlaneKey, str], _Counted]:
-        counted = {}
-        for key, maps in image.maps.items():
-            known = self._parts.get((key, class_name))
-            if known is None or known[0] is not maps or known[1] != (level, self.min_area):
-                part = _part_of(image, maps, class_name, level, self.min_area)
-                known = maps, (level, self.min_area), part
-            counted[key, class_name] = known
-        return counted
 
 
 def checked_threshold(threshold: float) -> float:
@@ -147,16 +137,7 @@ def checked_threshold(threshold: float) -> float:
     return float(threshold)
 
 
-def _part_of(
-    image: AnsweredImage, maps: PlaneMaps, class_name: str, level: float, min_area: float
-) -> _Part:
-    objects = found_objects(image.plane, maps, class_name, level, min_area)
-    heights, widths = (np.diff(borders) for borders in patch_borders(image.plane, maps.grid))
-    area = int(heights @ (objects > 0) @ widths)
-    return _Part(int(objects.max()), area, int(heights.sum() * widths.sum()))
-
-
-def _sum_of(images: list[list[_Part]]) -> Found:
+def _sum_of(images: list[list[PlaneObjects]]) -> Found:
     parts = [part for image in images for part in image]
     area = sum(part.area for part in parts)
     pixels = sum(part.pixels for part in parts)

@@ -42,7 +42,11 @@ class ResultsController(SectionController):
         panel.automatic_clicked.connect(session.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
         panel.csv_clicked.connect(self.save_csv)
-        options.min_area.valueChanged.connect(self._on_min_area)
+        objects = views.object_options
+        objects.outline_changed.connect(self._on_outline)
+        objects.connection_changed.connect(self._on_connection)
+        objects.split_changed.connect(self._on_split)
+        objects.areas_changed.connect(self._on_areas)
         options.peaks_clicked.connect(self.make_peaks)
         options.colours_clicked.connect(self.make_colours)
         views.matches.clicked.connect(self.match)
@@ -77,6 +81,12 @@ class ResultsController(SectionController):
         panel.show_threshold(
             session.thresholds.get(session.class_name), automatic=session.threshold is None
         )
+        self._views.object_options.show_options(
+            session.outline,
+            session.connect_planes,
+            split=session.split_touching,
+            areas=(session.min_area, session.max_area),
+        )
         found = session.found.get(session.class_name)
         if found is None:
             panel.histogram.clear_found()
@@ -110,8 +120,20 @@ class ResultsController(SectionController):
     def _on_threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
 
-    def _on_min_area(self, pixels: int) -> None:
-        self._session.min_area = pixels
+    # -- what counts as an object -----------------------------------------------------------
+
+    def _on_outline(self, outline: str) -> None:
+        self._session.outline = outline
+
+    def _on_connection(self, connection: str) -> None:
+        self._session.connect_planes = connection
+
+    def _on_split(self, split: bool) -> None:
+        self._session.split_touching = split
+
+    def _on_areas(self, least: str, most: str) -> None:
+        self._session.min_area = least
+        self._session.max_area = most or float("inf")
 
     # -- layers ---------------------------------------------------------------------------
 

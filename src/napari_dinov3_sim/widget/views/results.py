@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
@@ -225,9 +227,133 @@ class ResultsPanel(QWidget):
 
 MOST_PIXELS = 10**9
 
+OUTLINES = {"edges": "edges", "patches": "patches"}
+CONNECTIONS = {"none": "one by one", "depth": "joined in depth", "all": "joined in time too"}
+UNITS = ("px", "nm²", "µm²", "mm²")
+
+
+class ObjectOptionsForm(QWidget):
+    """What counts as an object.
+
+    Attributes
+    ----------
+    outline_changed, connection_changed : Signal(str)
+        A key of `OUTLINES` or `CONNECTIONS`.
+    split_changed : Signal(bool)
+    areas_changed : Signal(str, str)
+        The least and the greatest area with their unit; the second one may be empty.
+    """
+
+    outline_changed = Signal(str)
+    connection_changed = Signal(str)
+    split_changed = Signal(bool)
+    areas_changed = Signal(str, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.outline, self.connection, self.unit = QComboBox(), QComboBox(), QComboBox()
+        self.split = QCheckBox("split touching")
+        self.min_area = _area("Smaller objects are left out", "Minimum area")
+        self.max_area = _area("Larger objects are left out; 0 leaves out none", "Maximum area")
+        self._build()
+        self._explain()
+        self.outline.activated.connect(self._emit_outline)
+        self.connection.activated.connect(self._emit_connection)
+        self.split.toggled.connect(self.split_changed)
+        self.min_area.valueChanged.connect(self._emit_areas)
+        self.max_area.valueChanged.connect(self._emit_areas)
+        self.unit.activated.connect(self._emit_areas)
+
+    def _build(self) -> None:
+        for box, items in ((self.outline, OUTLINES), (self.connection, CONNECTIONS)):
+            for key, text in items.items():
+                box.addItem(text, key)
+        self.unit.addItems(UNITS)
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(4)
+        form.addRow("outline", self.outline)
+        form.addRow("", self.split)
+        form.addRow("minimum area", _row(self.min_area, self.unit))
+        form.addRow("maximum area", self.max_area)
+        form.addRow("planes", self.connection)
+
+    def _explain(self) -> None:
+        self.outline.setAccessibleName("Outline of objects")
+        self.outline.setToolTip("Where objects end: at the edges of the image, or with patches")
+        self.split.setToolTip("Part objects that touch where they are narrow")
+        self.unit.setAccessibleName("Unit of areas")
+        self.unit.setToolTip("Pixels, or the unit of layers that have a pixel size")
+        self.connection.setAccessibleName("Objects through planes")
+        self.connection.setToolTip(
+            "Whether Labels have one number for what lies over each other in planes of a stack"
+        )
+
+    def show_options(
+        self, outline: str, connection: str, *, split: bool, areas: tuple[float | str, float | str]
+    ) -> None:
+        """Show what is in force, without reporting it as a choice.
+
+        Parameters
+        ----------
+        outline, connection : str
+            Keys of `OUTLINES` and `CONNECTIONS`.
+        split : bool
+        areas : tuple of two
+            The least and the greatest: pixels, or a number and a unit as a text.
+        """
+        shown = (self.outline, self.connection, self.split, self.min_area, self.max_area)
+        blockers = [QSignalBlocker(widget) for widget in (*shown, self.unit)]
+        self.outline.setCurrentIndex(self.outline.findData(outline))
+        self.connection.setCurrentIndex(self.connection.findData(connection))
+        self.split.setChecked(split)
+        for box, area in zip((self.min_area, self.max_area), areas, strict=True):
+            value, unit = area.split() if isinstance(area, str) else (area, "px")
+            box.setValue(float(value) if float(value) < MOST_PIXELS else 0)
+            if box.value():
+                self.unit.setCurrentText(unit)
+        del blockers
+
+    def _emit_outline(self) -> None:
+        self.outline_changed.emit(str(self.outline.currentData()))
+
+    def _emit_connection(self) -> None:
+        self.connection_changed.emit(str(self.connection.currentData()))
+
+    def _emit_areas(self) -> None:
+        unit = self.unit.currentText()
+        least, most = self.min_area.value(), self.max_area.value()
+        self.areas_changed.emit(f"{least:g} {unit}", f"{most:g} {unit}" if most else "")
+
+
+class _PlainSpinBox(QDoubleSpinBox):
+    """A number without zeros at its end."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Return what is shown of a value."""
+        return f"{value:.10g}"
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row
+
+
+def _area(tip: str, name: str) -> QDoubleSpinBox:
+    box = _PlainSpinBox()
+    box.setRange(0, MOST_PIXELS)
+    box.setDecimals(2)
+    box.setToolTip(tip)
+    box.setAccessibleName(name)
+    box.setKeyboardTracking(False)
+    return box
+
 
 class ResultOptions(QWidget):
-    """Sizes, and buttons for results that are needed rarely.
+    """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
@@ -239,7 +365,6 @@ class ResultOptions(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.min_area = _pixels("Smaller objects are left out")
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -250,7 +375,6 @@ class ResultOptions(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
-        form.addRow("minimum area", self.min_area)
         form.addRow("peaks apart", self.min_distance)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")

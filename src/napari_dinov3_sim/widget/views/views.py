@@ -13,6 +13,7 @@ from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
 from napari_dinov3_sim.widget.views.query import ClassList, NavigationRow, SignRow, SourceRow
 from napari_dinov3_sim.widget.views.results import (
     MatchRow,
+    ObjectOptionsForm,
     ResultOptions,
     ResultsPanel,
     StateRow,
@@ -43,6 +44,7 @@ class Views:
         self.style = HeatmapControls()
         self.outlines = QCheckBox("Outline patches")
         self.outlines.setToolTip("Outline the patches that your points lie in")
+        self.object_options = ObjectOptionsForm()
         self.result_options = ResultOptions()
         self.matches = MatchRow()
         self._images_or_offer = QStackedWidget()
@@ -76,7 +78,13 @@ class Views:
             self.state,
             self.results,
             self.navigation,
-            advanced=(self.style, self.outlines, self.result_options, self.matches),
+            advanced=(
+                self.style,
+                self.outlines,
+                self.object_options,
+                self.result_options,
+                self.matches,
+            ),
         )
         return images, query, found
 

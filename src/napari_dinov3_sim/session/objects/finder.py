@@ -1,0 +1,229 @@
+"""The objects of all planes, kept up to date in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.objects.labelling import ObjectRules
+from napari_dinov3_sim.session.objects.options import ObjectOptions, pixel_area
+from napari_dinov3_sim.session.objects.pixel_scores import (
+    PixelScores,
+    SearchedPlane,
+    is_too_large,
+)
+from napari_dinov3_sim.session.objects.plane_objects import (
+    ObjectRequest,
+    PlaneObjects,
+    find_objects,
+)
+from napari_dinov3_sim.session.worker_messages import Computed, Failure, Finished, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from napari.layers import Image
+
+    from napari_dinov3_sim.session.embedding.embedder import Embedder
+    from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
+    from napari_dinov3_sim.session.runner import CancelToken, Receive, Runner
+
+TOO_LARGE = (
+    "{name} has too many pixels for objects with edges; its objects are outlined along patches."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectJob:
+    """Finds the objects of planes, one after the other."""
+
+    requests: tuple[ObjectRequest, ...]
+    scores: PixelScores
+
+    def __call__(self, post: Receive, token: CancelToken) -> None:
+        """Send one `Computed` for each request."""
+        for request in self.requests:
+            if token.cancelled:
+                return
+            post(Computed(self._find(request)))
+
+    def _find(self, request: ObjectRequest) -> PlaneObjects:
+        try:
+            return find_objects(request, self.scores)
+        except Exception as error:  # no memory, say; the other planes may well fare better
+            self.scores.give_up(request.searched, error)
+            return find_objects(request, self.scores)
+
+
+class ObjectFinder:
+    """Knows what is found in each plane, and runs at most one job that finds what is new.
+
+    While a threshold is dragged, the job goes on with what is shown, newer requests wait, and
+    only the newest of them are kept: so contours follow the mouse, and no queue builds up.
+
+    Parameters
+    ----------
+    runner : Runner
+    embedder : Embedder
+    image_of : callable
+        Returns an image layer by its id, or None.
+    changed : callable
+        Bound method, called on the main thread when something was found.
+    tell : callable
+        Called with a sentence for the user.
+    fail : callable
+        Called with a `Failure`.
+
+    Attributes
+    ----------
+    options : ObjectOptions
+    scores : PixelScores
+    pending : bool
+        Whether something is being found.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        embedder: Embedder,
+        image_of: Callable[[Hashable], Image | None],
+        *,
+        changed: Callable[[], None],
+        tell: Callable[[str], None],
+        fail: Callable[[Failure], None],
+    ) -> None:
+        self._runner, self._embedder, self._image_of = runner, embedder, image_of
+        self._changed, self._tell, self._fail = changed, tell, fail
+        self.options, self.scores = ObjectOptions(), PixelScores()
+        self._wanted: dict[tuple[PlaneKey, str], ObjectRequest] = {}
+        self._found: dict[tuple[PlaneKey, str], PlaneObjects] = {}
+        self._job, self._waiting, self._untold, self.pending = 0, False, False, False
+        self._token: CancelToken | None = None
+        self._shown_in_flight: set[tuple[PlaneKey, str]] = set()
+        self._told: set[tuple[Hashable, str]] = set()
+
+    def searched(
+        self, plane: Plane, keys: Iterable[PlaneKey], options: ObjectOptions | None = None
+    ) -> dict[PlaneKey, SearchedPlane]:
+        """Return planes of an image with what is needed to find their objects.
+
+        Parameters
+        ----------
+        plane : Plane
+            One of them.
+        keys : iterable of PlaneKey
+        options : ObjectOptions, optional
+            By default those in force.
+        """
+        chosen = self.options if options is None else options
+        edges, rules = chosen.outline == "edges", self._rules(plane, chosen)
+        if edges and is_too_large(plane):
+            edges = False
+            self._tell_once(plane, TOO_LARGE.format(name=plane.name))
+        searched = {}
+        for key in keys:
+            handle, windows = self._embedder.handle(key), self._embedder.windows(key)
+            digest = "" if handle is None else handle.digest
+            may = edges and windows is not None
+            searched[key] = SearchedPlane(replace(plane, key=key), digest, windows, rules, may)
+        return searched
+
+    def _rules(self, plane: Plane, options: ObjectOptions) -> ObjectRules:
+        image = self._image_of(plane.key.layer_id)
+        area = None if image is None else pixel_area(image, plane.key.axes)
+        try:
+            return options.rules(area)
+        except SimilarityError as error:
+            self._tell_once(plane, f"{plane.name}: {error}")
+            return ObjectRules(split=options.split)
+
+    def _tell_once(self, plane: Plane, sentence: str) -> None:
+        if (plane.key.layer_id, sentence) not in self._told:
+            self._told.add((plane.key.layer_id, sentence))
+            self._tell(sentence)
+
+    def of(self, key: PlaneKey, class_name: str) -> PlaneObjects | None:
+        """Return what was found last of a class in a plane; None if nothing was looked for."""
+        return self._found.get((key, class_name))
+
+    def update(self, requests: Iterable[ObjectRequest]) -> None:
+        """Have found what is requested; what is known is not looked for again.
+
+        Parameters
+        ----------
+        requests : iterable of ObjectRequest
+            Of all planes that are answered; what was found in others is forgotten.
+        """
+        self._wanted = {request.key: request for request in requests}
+        self._found = {key: found for key, found in self._found.items() if key in self._wanted}
+        missing = self._missing()
+        for key, request in missing.items():
+            if not request.searched.edges:  # patches are few, and follow at once
+                self._found[key] = find_objects(request, self.scores)
+        if not self.pending:
+            self._start()
+        elif missing:
+            self._waiting = True
+            self._make_way()
+
+    def forget(self) -> None:
+        """Give up what is under way."""
+        if self._token is not None:
+            self._token.cancel()
+        self._token, self.pending, self._job = None, False, self._job + 1
+        self._wanted, self._found = {}, {}
+
+    def _missing(self) -> dict[tuple[PlaneKey, str], ObjectRequest]:
+        found = self._found
+        return {
+            key: request
+            for key, request in self._wanted.items()
+            if key not in found or not found[key].answers(request)
+        }
+
+    def _start(self) -> None:
+        missing = [one for one in self._missing().values() if one.searched.edges]
+        if not missing:
+            return
+        ordered = tuple(sorted(missing, key=lambda request: not request.shown))
+        self._shown_in_flight = {request.key for request in missing if request.shown}
+        self._job, self.pending, self._waiting = self._job + 1, True, False
+        number = self._job
+        receive = partial(self._receive, number)
+        token = self._runner.submit("objects", ObjectJob(ordered, self.scores), receive)
+        if number == self._job and self.pending:
+            self._token = token
+
+    def _make_way(self) -> None:
+        """Give up planes out of sight for what is waiting."""
+        if self._waiting and not self._shown_in_flight and self._token is not None:
+            self._token.cancel()
+
+    def _receive(self, number: int, message: Message) -> None:
+        if number != self._job:
+            return
+        if isinstance(message, Computed) and isinstance(message.value, PlaneObjects):
+            self._take(message.value)
+            self._make_way()
+        elif isinstance(message, Failure):
+            self._fail(message)
+        elif isinstance(message, Finished):
+            self._token, self.pending = None, False
+            if self._waiting:
+                self._start()
+            if self._untold:
+                self._untold = False
+                self._changed()
+
+    def _take(self, found: PlaneObjects) -> None:
+        key = found.request.key
+        self._shown_in_flight.discard(key)
+        if found.problem:
+            self._tell_once(found.request.searched.plane, found.problem)
+        if key in self._wanted:  # also for an older threshold: contours follow the mouse
+            self._found[key] = found
+            self._untold = not found.request.shown
+            if found.request.shown:
+                self._changed()
