@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_dinov3_sim.exchange import outlines
-from napari_dinov3_sim.exchange.outlines import joined, mask_of, trace_array, trace_labels
+from napari_dinov3_sim.exchange.outlines import mask_of, trace_array, trace_labels
 
 from .masks import geometry_of, pixels_in, random_labels, ring_with_island
 
@@ -30,7 +30,6 @@ def assert_exact(labels):
         assert np.array_equal(pixels_in(geometry, labels.shape), mask)
         rings = [ring for polygon in polygons for ring in polygon.rings]
         assert np.array_equal(mask_of(rings, labels.shape), mask)
-        assert np.array_equal(mask_of([joined(rings)], labels.shape), mask)
 
 
 @given(MASKS)

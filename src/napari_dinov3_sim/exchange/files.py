@@ -14,7 +14,7 @@ from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.store.safetensors_io import PART, explained, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_STEM = 100
 """Bytes of the name of an image in that of a file."""
@@ -74,7 +74,7 @@ def write_json(content: Any, path: Path, what: str, *, overwrite: bool = False) 
         part.write_text(f"{text}\n", encoding="utf-8")
 
 
-def file_names(names: Sequence[str], suffix: str) -> list[str]:
+def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> list[str]:
     """Return a name of a file for each image: none twice, and such as every disk takes.
 
     Parameters
@@ -83,6 +83,8 @@ def file_names(names: Sequence[str], suffix: str) -> list[str]:
         Of images, which may be anything.
     suffix : str
         Such as ``.geojson``.
+    taken : iterable of str, optional
+        Names that are not to be used, such as those of files that are there.
 
     Examples
     --------
@@ -90,11 +92,13 @@ def file_names(names: Sequence[str], suffix: str) -> list[str]:
     ['a_b.csv', 'a_b-2.csv', 'image.csv']
     """
     found: list[str] = []
+    used = {name.casefold() for name in taken}
     for name in names:
         stem = file_name_part(name, MAX_STEM).strip(" .") or "image"
         free, count = stem, 1
-        while f"{free}{suffix}".casefold() in {other.casefold() for other in found}:
+        while f"{free}{suffix}".casefold() in used:
             count += 1
             free = f"{stem}-{count}"
         found.append(f"{free}{suffix}")
+        used.add(found[-1].casefold())
     return found

@@ -263,26 +263,3 @@ def mask_of(rings: Iterable[Corners], shape: tuple[int, int]) -> NDArray[np.bool
     for ring in rings:
         inside ^= fill_even_odd(np.asarray(ring, float) - 0.5, shape)
     return inside
-
-
-def joined(rings: Iterable[Corners]) -> NDArray[np.float64]:
-    """Return one closed line that encloses, by the even-odd rule, what some rings enclose.
-
-    napari's shapes have no holes: there and back again between two rings, a line encloses nothing.
-
-    Parameters
-    ----------
-    rings : iterable of array_like, shape (n, 2)
-
-    Returns
-    -------
-    ndarray, shape (m, 2)
-    """
-    first, *others = (np.asarray(ring, float) for ring in rings)
-    if not others:
-        return first
-    anchor = first[:1]
-    line = [first, anchor]
-    for ring in others:
-        line += [ring, ring[:1], anchor]
-    return np.concatenate(line)

@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.exports.exports import Exports
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
@@ -255,8 +256,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, discovery,
-    interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, exports, gallery,
+    discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -327,6 +328,16 @@ class Coordinator:
             finder=self.finder,
             fail=self.failures.add,
             adopt=self._adopt_query,
+        )
+        self.exports = Exports(
+            self.scene,
+            runner,
+            store,
+            self.palette,
+            regions=self.regions,
+            role=lambda: self.queries.role,
+            add_point=self._add_point,
+            fail=self.failures.add,
         )
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
@@ -437,6 +448,7 @@ class Coordinator:
         self.regions.close()
         self.results.close()
         self.finder.forget()
+        self.exports.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
@@ -563,6 +575,15 @@ class Coordinator:
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
         self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+
+    def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
+        """Add a query point at data coordinates of an image."""
+        plane = self.scene.shown_planes().get(image.unique_id)
+        if plane is not None:
+            self.queries.ensure(image)
+            self.edits.note()
+            world = self.scene.targets.transform(plane.key).to_world(data)
+            self.queries.append(world, image.unique_id, role)
 
     def start_box(self) -> None:
         """Make ready for a box to be drawn around something, by one drag."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.exports.exports import Exports
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.objects.options import Connection, Outline
@@ -112,6 +113,7 @@ class SimilaritySession(SessionSignals):
             auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
+        self._coordinator.exports.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
@@ -140,6 +142,11 @@ class SimilaritySession(SessionSignals):
     def results(self) -> Results:
         """What is made of the maps: objects, peaks, matches, colours, files."""
         return self._coordinator.results
+
+    @property
+    def exports(self) -> Exports:
+        """Files for QuPath, ImageJ and others, and regions from theirs."""
+        return self._coordinator.exports
 
     @property
     def gallery(self) -> Gallery:
@@ -280,6 +287,7 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.exports.cancel()
         self.discovery.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
@@ -317,6 +325,7 @@ class SimilaritySession(SessionSignals):
             self._coordinator.is_due
             or self.busy
             or self.results.pending
+            or self.exports.pending
             or self.gallery.pending
             or self.discovery.pending
         ):
