@@ -126,7 +126,7 @@ ORDER = {
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
-        < output < pipeline < commands < parser
+        < output, regions < pipeline < commands < parser
     """,
 }
 """What lies in a folder, bottom up: each may import what stands left of a sign, not beside it."""

@@ -116,11 +116,17 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path):
     path = tmp_path / "a.zarr"
     path.mkdir()
     (path / "old").write_text("old")
+    with (
+        pytest.raises(ExchangeError, match="holds something else, and is not replaced"),
+        written(path, "labels", overwrite=True),
+    ):
+        pass
+    (path / ".zattrs").write_text('{"creator": "napari-dinov3-sim"}')
     with pytest.raises(ExchangeError, match="already exists"), written(path, "labels"):
         pass
     with pytest.raises(KeyboardInterrupt):
         write_half(path)
-    assert [each.name for each in path.iterdir()] == ["old"]
+    assert sorted(each.name for each in path.iterdir()) == [".zattrs", "old"]
     with written(path, "labels", overwrite=True) as part:
         part.mkdir()
         (part / "new").write_text("new")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.text import file_name_part
 from napari_dinov3_sim.exchange.shapes import ExchangeError
+from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.safetensors_io import PART, explained, replacing
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def written(path: Path, what: str, *, overwrite: bool = False) -> Iterator[Path]
     Raises
     ------
     ExchangeError
-        Something is there, and it is not to be replaced.
+        Something is there, and it is not to be replaced; or it is a folder of somebody else's.
     StoreError
         The file cannot be written (no permission, disk full).
     """
@@ -43,11 +44,24 @@ def written(path: Path, what: str, *, overwrite: bool = False) -> Iterator[Path]
         raise ExchangeError(f"{path} already exists; choose another name, or replace it.")
     with explained(path, what):
         if path.is_dir() and not path.is_symlink():
+            _check_ours(path)
             with _away(path), replacing(path) as part:
                 yield part
         else:
             with replacing(path) as part:
                 yield part
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise `ExchangeError` for a folder that this package has not written: it may be an image."""
+    for name in ("zarr.json", ".zattrs"):
+        about = folder / name
+        if about.is_file() and SOFTWARE in about.read_text(encoding="utf-8", errors="replace"):
+            return
+    raise ExchangeError(
+        f"{folder} is a folder that holds something else, and is not replaced; choose another "
+        "name, or delete it yourself."
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from napari_dinov3_sim.core.text import file_name_part
 from napari_dinov3_sim.exchange.placement import METRES, SECONDS
 from napari_dinov3_sim.exchange.shapes import rgb_of
+from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,6 +98,7 @@ def write_ome_zarr(
         if name == names[0]:
             _describe(root, _multiscale(image, levels, f"labels/{name}/"), version)
     _set(group, {"labels": names}, version)
+    root.attrs["creator"] = SOFTWARE
 
 
 def _names(classes: Iterable[str]) -> list[str]:

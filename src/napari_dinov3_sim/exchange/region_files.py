@@ -51,6 +51,12 @@ class RegionFile:
         found += [label.class_name for label in self.labels]
         return tuple(dict.fromkeys(found))
 
+    @property
+    def colours(self) -> dict[str, str]:
+        """The colour of each class that has one: that of its first shape."""
+        named = [shape for shape in reversed(self.shapes) if shape.class_name]
+        return {str(shape.class_name): shape.colour for shape in named}
+
 
 def read_regions(path: Path, files: OpenFiles | None = None) -> RegionFile:
     """Read the regions of a file by its content.

@@ -226,6 +226,17 @@ def test_several_images_need_a_folder(session, two, tmp_path):
     assert session.exports.names("heatmaps") == ["a_b.heatmap.ome.tif", "a_b-2.heatmap.ome.tif"]
 
 
+def test_an_open_image_is_never_written_over(session, viewer, tmp_path):
+    path = tmp_path / "source.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).random((48, 48), np.float32))
+    (image,) = viewer.open(path, plugin="napari")
+    session.add_query(image, 3, 3)
+    before = path.read_bytes()
+    with pytest.raises(SimilarityError, match="is an image that is open; choose another name"):
+        session.exports.heatmaps(path, overwrite=True)
+    assert path.read_bytes() == before
+
+
 def test_a_cancelled_export_leaves_whole_files_only(session, viewer, two, tmp_path, monkeypatch):
     session.add_query(two[0], 3, 3)
     made(session, viewer)

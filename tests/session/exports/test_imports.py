@@ -161,3 +161,37 @@ def test_what_lies_beside_the_image_is_told(session, viewer, image, tmp_path):
     session.exports.import_regions(tmp_path / "l.tif")
     with pytest.raises(SimilarityError, match=r"have the shape \(5, 5\).*choose the image"):
         session.wait()
+
+
+def test_labels_of_a_stack_ask_on_every_plane_they_have(session, viewer, rng, tmp_path):
+    image = viewer.add_image(rng.random((4, 32, 48)), name="z", scale=(3, 1, 1))
+    viewer.dims.set_current_step(0, 1)
+    labels = np.zeros((4, 32, 48), np.uint8)
+    labels[0, 3:12, 4:30], labels[3, 18:30, 20:40] = 1, 2
+    tifffile.imwrite(tmp_path / "l.tif", labels, photometric="minisblack")
+    session.exports.import_regions(tmp_path / "l.tif")
+    session.wait()
+    (layer,) = session.regions.layers
+    assert session.regions.count == 2
+    found = maps(session, image)
+    viewer.layers.remove(layer)
+    for plane in (0, 3):
+        one = viewer.add_labels(np.where(np.arange(4)[:, None, None] == plane, labels, 0))
+        one.scale = image.scale
+        viewer.dims.set_current_step(0, plane)
+        session.regions.add(one, image, "class 1")
+    viewer.dims.set_current_step(0, 1)
+    session.wait()
+    again = maps(session, image)
+    assert np.array_equal(again["class 1"][1], found["class 1"][1])
+
+
+def test_the_layer_in_hand_stays_in_hand(session, viewer, image, tmp_path):
+    session.new_queries()
+    before = viewer.layers.selection.active
+    ring = np.array([(2, 2), (20, 2), (20, 20), (2, 20)])
+    write_geojson([Shape(polygons=(Polygon(ring),))], tmp_path / "a.json")
+    session.exports.import_regions(tmp_path / "a.json")
+    session.wait()
+    assert before is not None
+    assert viewer.layers.selection.active == before

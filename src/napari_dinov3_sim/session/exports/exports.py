@@ -13,14 +13,13 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.exchange.files import file_names, written
 from napari_dinov3_sim.exchange.geojson import write_geojson
+from napari_dinov3_sim.exchange.objects import SUFFIXES, ImagePlacement, ObjectFormat
 from napari_dinov3_sim.session.exports.imported import import_file
 from napari_dinov3_sim.session.exports.query_shapes import planes_asked_on, query_shapes
-from napari_dinov3_sim.session.exports.sources import ImagePlacement, heatmaps_of, objects_of
+from napari_dinov3_sim.session.exports.sources import heatmaps_of, objects_of, placement_of
 from napari_dinov3_sim.session.exports.writers import (
-    SUFFIXES,
     EmbeddingFormat,
     ImageEmbeddings,
-    ObjectFormat,
     Written,
     write_embeddings,
     write_heatmaps,
@@ -124,8 +123,8 @@ class Exports:
         Parameters
         ----------
         sort : str
-            A key of `writers.SUFFIXES`: 'geojson', 'imagej', 'ome-tiff', 'ome-zarr', 'png',
-            'heatmaps', 'npz', 'zarr' or 'query'.
+            'geojson', 'imagej', 'ome-tiff', 'ome-zarr', 'png', 'heatmaps', 'npz', 'zarr' or
+            'query'.
 
         Raises
         ------
@@ -175,8 +174,7 @@ class Exports:
                 f"{', '.join(get_args(ObjectFormat))}."
             )
         images = objects_of(self._scene, self._palette)
-        names = [image.placement.name for image in images]
-        paths = _paths(path, names, file_format)
+        paths = self._paths(path, [image.placement.name for image in images], file_format)
         write = partial(write_objects, images, paths, file_format, overwrite=overwrite)
         thing = "class" if file_format in ("ome-tiff", "ome-zarr", "png") else "object"
         self._start(file_format, write, thing)
@@ -198,7 +196,7 @@ class Exports:
             There is no heatmap; or see `objects`.
         """
         images = heatmaps_of(self._scene, answered_images(self._scene))
-        paths = _paths(path, [image.placement.name for image in images], "heatmaps")
+        paths = self._paths(path, [image.placement.name for image in images], "heatmaps")
         write = partial(write_heatmaps, images, paths, overwrite=overwrite)
         self._start("heatmaps", write, "class")
 
@@ -225,7 +223,7 @@ class Exports:
             No image is embedded; or see `objects`.
         """
         images = self._embedded()
-        paths = _paths(path, [image.name for image in images], file_format)
+        paths = self._paths(path, [image.name for image in images], file_format)
         write = partial(
             write_embeddings, images, paths, file_format, self._store, overwrite=overwrite
         )
@@ -247,7 +245,7 @@ class Exports:
             Nothing is asked that lies on an image; or see `objects`.
         """
         question, images = self._asked()
-        paths = _paths(path, [placement.name for _, placement in images], "query")
+        paths = self._paths(path, [placement.name for _, placement in images], "query")
         colours = dict(self._palette)
 
         def write(check: Check) -> Iterator[Written]:
@@ -258,6 +256,18 @@ class Exports:
                     yield Written(target, write_geojson(shapes, part, "annotation"))
 
         self._start("query", write, "region")
+
+    def _paths(self, path: str | os.PathLike[str], names: Sequence[str], sort: str) -> list[Path]:
+        """Return a file for each image; raises an error for one that is an open image itself."""
+        paths = _paths(path, names, sort)
+        layers = self._scene.viewer.layers
+        opened = {Path(layer.source.path).resolve() for layer in layers if layer.source.path}
+        for found in paths:
+            if not opened.isdisjoint((found.resolve(), *found.resolve().parents)):
+                raise SimilarityError(
+                    f"{found} is an image that is open; choose another name or folder."
+                )
+        return paths
 
     def _start(self, sort: str, write: Callable[[Check], Iterator[Written]], thing: str) -> None:
         describe = partial(_describe, thing)
@@ -291,7 +301,7 @@ class Exports:
             image = self._scene.image_of(image_id)
             planes = {key: plane for key in keys if (plane := self._scene.plane(key)) is not None}
             if image is not None and planes:
-                placement = ImagePlacement.of(image, self._scene.targets.name(image))
+                placement = placement_of(image, self._scene.targets.name(image))
                 _check_rows_and_columns(placement, planes)
                 images.append((planes, placement))
         if question is None or not images:
@@ -326,7 +336,7 @@ class Exports:
             image, is a failure of the session.
         """
         target = self._target(image)
-        placement = ImagePlacement.of(target, self._scene.targets.name(target))
+        placement = placement_of(target, self._scene.targets.name(target))
         source = Path(path).absolute()
         read = partial(
             import_file, source, placement, self._shown(target, placement), self._role().class_name
@@ -362,6 +372,7 @@ class Exports:
             if class_name not in self._palette:
                 self._palette.assign(class_name, colour)
         viewer = self._scene.viewer
+        active = viewer.layers.selection.active
         if found.corners:
             width = max(1.0, 0.004 * max(image.extent.data.max(0)[-2:]))
             shapes = viewer.add_shapes(
@@ -381,9 +392,12 @@ class Exports:
             labels = one.labels.astype(np.uint8) if one.labels.dtype == bool else one.labels
             layer = viewer.add_labels(_over(image, labels), name=name, opacity=0.5)
             copy_transform(image, layer)
-            self._regions.add(layer, image, one.role.class_name, one.role.positive)
-        for place, role in found.points:
-            self._add_point(image, place, role)
+            role, planes = one.role, one.planes if one.labels.ndim > 2 else ()
+            self._regions.add(layer, image, role.class_name, role.positive, planes)
+        if active is not None:  # else the next click would belong to the new layer
+            viewer.layers.selection.active = active
+        for place, point_role in found.points:
+            self._add_point(image, place, point_role)
         return True
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.exchange.objects import ImagePlacement
     from napari_dinov3_sim.exchange.region_files import RegionFile
     from napari_dinov3_sim.exchange.shapes import Shape
-    from napari_dinov3_sim.session.exports.sources import ImagePlacement
 
 MAX_SHAPES = 50
 """Areas up to which each is a shape that can be moved; napari takes 1 to 2 ms to make one. More
@@ -39,6 +39,12 @@ class LabelLayer:
     role: PointRole
     labels: NDArray[Any] = field(repr=False)
     count: int
+
+    @property
+    def planes(self) -> tuple[tuple[int, ...], ...]:
+        """The planes that have labels, along the axes before rows and columns."""
+        labelled = np.argwhere((self.labels > 0).any(axis=(-2, -1)))
+        return tuple(tuple(place) for place in labelled.tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +159,7 @@ class _Placed:
             tuple(roles),
             tuple(points),
             tuple(self._labelled(labelled)) if labelled else (),
-            {shape.class_name: shape.colour for shape in file.shapes if shape.class_name},
+            file.colours,
             len(file.shapes) - len(inside),
         )
 

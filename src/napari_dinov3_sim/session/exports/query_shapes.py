@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.exchange.objects import ImagePlacement
     from napari_dinov3_sim.session.answering.question import Question
-    from napari_dinov3_sim.session.exports.sources import ImagePlacement
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
 
 

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.exchange.ome_tiff import PlaneStack
+from napari_dinov3_sim.exchange.objects import (
+    FILE_ORDER,
+    ClassObjects,
+    ImageObjects,
+    ImagePlacement,
+    Measured,
+)
 from napari_dinov3_sim.exchange.placement import Axis, named_axes
-from napari_dinov3_sim.exchange.shapes import ExchangeError, StackPlace
+from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from napari.layers import Image, Labels
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.results.computations import AnsweredImage
@@ -32,170 +38,42 @@ COPIED = 2**22
 """Elements up to which labels are copied at once, in 2 ms; larger ones are read plane by plane,
 while somebody may go on painting."""
 
-FILE_ORDER = "tczyx"
-"""In which the files of other programs have their axes."""
-
 LABEL_COLUMNS = ("label", "index")
 """Columns of features that say which object a row belongs to."""
 
 
-@dataclass(frozen=True, eq=False)
-class ImagePlacement:
-    """An image as files describe it.
+def placement_of(layer: Image | Labels, name: str) -> ImagePlacement:
+    """Return that of a layer.
 
-    Attributes
-    ----------
-    name : str
-    shape : tuple of int
-        Of the data at level 0, without colours.
-    axes : tuple of Axis
-        In the order of files.
-    order : tuple of int
-        Which axis of the data each is; the last two are rows and columns.
+    A file has no rotation, no shear and no axis that runs backwards: such a layer keeps its
+    pixels and their size, and begins at 0.
+
+    Raises
+    ------
+    ExchangeError
+        It has more axes than files carry.
     """
-
-    name: str
-    shape: tuple[int, ...]
-    axes: tuple[Axis, ...]
-    order: tuple[int, ...]
-
-    @classmethod
-    def of(cls, layer: Image | Labels, name: str) -> ImagePlacement:
-        """Return that of a layer.
-
-        A file has no rotation, no shear and no axis that runs backwards: such a layer keeps its
-        pixels and their size, and begins at 0.
-
-        Raises
-        ------
-        ExchangeError
-            It has more axes than files carry.
-        """
-        units = [str(unit) for unit in layer.units]
-        try:
-            names = named_axes([str(label) for label in layer.axis_labels], units)
-        except ValueError as error:
-            raise ExchangeError(f"{name} has {error}; export a part of it.") from error
-        upright = _is_upright(layer)
-        found = [
-            Axis(axis, abs(float(size)), float(origin) if upright else 0.0, unit)
-            for axis, size, origin, unit in zip(
-                names, layer.scale, layer.translate, units, strict=True
-            )
-        ]
-        order = sorted(range(len(names)), key=lambda at: FILE_ORDER.index(names[at]))
-        shape = tuple(int(n) for n in levels_of(layer)[0].shape[: layer.ndim])
-        return cls(name, shape, tuple(found[at] for at in order), tuple(order))
-
-    @property
-    def planes(self) -> int:
-        """How many planes along rows and columns it has."""
-        return int(np.prod(self.shape[:-2]))
-
-    def stack(self, data: Any, dtype: DTypeLike, channel: str = "") -> PlaneStack:
-        """Return an array over the image as it is written."""
-        shape = tuple(self.shape[at] for at in self.order)
-
-        def read(plane: tuple[int, ...], top: int, end: int) -> NDArray[Any]:
-            return np.asarray(data[self.index(plane, top, end)])
-
-        return PlaneStack(shape, dtype, self.axes, read, (channel,))
-
-    def index(self, plane: tuple[int, ...], top: int, end: int) -> tuple[int | slice, ...]:
-        """Return where rows of a plane, by its place in the order of files, are in the data."""
-        index: list[int | slice] = [slice(None)] * len(self.shape)
-        index[-2] = slice(top, end)
-        for at, place in zip(self.order, plane, strict=False):
-            index[at] = place
-        return tuple(index)
-
-    def stack_place(self, plane: tuple[int, ...]) -> StackPlace:
-        """Return a plane, by its place in the order of files, as other programs name it."""
-        leading = [axis.name for axis in self.axes[:-2]]
-        return StackPlace(**dict(zip(leading, plane, strict=True)))
+    units = [str(unit) for unit in layer.units]
+    try:
+        names = named_axes([str(label) for label in layer.axis_labels], units)
+    except ValueError as error:
+        raise ExchangeError(f"{name} has {error}; export a part of it.") from error
+    upright = _is_upright(layer)
+    found = [
+        Axis(axis, abs(float(size)), float(origin) if upright else 0.0, unit)
+        for axis, size, origin, unit in zip(
+            names, layer.scale, layer.translate, units, strict=True
+        )
+    ]
+    order = sorted(range(len(names)), key=lambda at: FILE_ORDER.index(names[at]))
+    shape = tuple(int(n) for n in levels_of(layer)[0].shape[: layer.ndim])
+    return ImagePlacement(name, shape, tuple(found[at] for at in order), tuple(order))
 
 
 def _is_upright(layer: Image | Labels) -> bool:
     straight = np.allclose(layer.rotate, np.eye(layer.ndim)) if layer.ndim > 1 else True
     affine = np.allclose(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
     return bool(straight and affine and np.allclose(layer.shear, 0) and (layer.scale > 0).all())
-
-
-def with_channels(stacks: Sequence[PlaneStack], placement: ImagePlacement) -> PlaneStack:
-    """Return the arrays of several classes as the channels of one file.
-
-    Raises
-    ------
-    ExchangeError
-        The image has an axis of channels of its own.
-    """
-    if len(stacks) == 1:
-        return stacks[0]
-    names = [axis.name for axis in placement.axes]
-    if "c" in names:
-        raise ExchangeError(
-            f"{placement.name} has channels of its own, and an OME-TIFF has no second axis for "
-            f"{len(stacks)} classes; export as OME-Zarr, or with one class alone."
-        )
-    at = 1 if names[0] == "t" else 0
-    first = stacks[0]
-    shape = (*first.shape[:at], len(stacks), *first.shape[at:])
-    axes = (*first.axes[:at], Axis("c"), *first.axes[at:])
-
-    def read(plane: tuple[int, ...], top: int, end: int) -> NDArray[Any]:
-        return stacks[plane[at]].read((*plane[:at], *plane[at + 1 :]), top, end)
-
-    channels = tuple(channel for stack in stacks for channel in stack.channels)
-    dtype = np.result_type(*(stack.dtype for stack in stacks))
-    return PlaneStack(shape, dtype, axes, read, channels)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """The measurements of a Labels layer.
-
-    Attributes
-    ----------
-    labels : ndarray, shape (n,)
-    columns : mapping of str to ndarray, shape (n,)
-        Numbers only.
-    """
-
-    labels: NDArray[Any] = field(repr=False)
-    columns: Mapping[str, NDArray[Any]] = field(repr=False)
-
-    def by_label(self) -> dict[int, dict[str, float]]:
-        """Return the measurements of each object."""
-        columns = {name: values.tolist() for name, values in self.columns.items()}
-        return {
-            int(label): {name: float(values[row]) for name, values in columns.items()}
-            for row, label in enumerate(self.labels.tolist())
-            if label == label  # noqa: PLR0124 - NaN is no label
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class ClassObjects:
-    """The objects of one class in one image: its Labels layer as it is now."""
-
-    class_name: str
-    colour: str
-    labels: Any = field(repr=False)
-    measured: Measured
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """In which its labels are written: as they are if every program reads it."""
-        dtype = np.dtype(self.labels.dtype)
-        return dtype if dtype in (np.uint8, np.uint16, np.int32) else np.dtype(np.int32)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageObjects:
-    """All objects of one image."""
-
-    placement: ImagePlacement
-    classes: tuple[ClassObjects, ...]
 
 
 def objects_of(scene: Scene, palette: Palette) -> tuple[ImageObjects, ...]:
@@ -232,7 +110,7 @@ def _placement(scene: Scene, image_id: Hashable) -> ImagePlacement:
     image = scene.image_of(image_id)
     if image is None:  # asked for just before
         raise SimilarityError("An image has left the viewer; open it again.")
-    return ImagePlacement.of(image, scene.targets.name(image))
+    return placement_of(image, scene.targets.name(image))
 
 
 def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
@@ -250,8 +128,12 @@ def _measured(layer: Labels) -> Measured:
     columns = {
         name: features[name].to_numpy(copy=True) for name in features if name not in LABEL_COLUMNS
     }
-    numbers = {name: values for name, values in columns.items() if values.dtype.kind in "iuf"}
+    numbers = {name: values for name, values in columns.items() if _are_numbers(values)}
     return Measured(features[key].to_numpy(copy=True), numbers)
+
+
+def _are_numbers(values: NDArray[Any]) -> bool:
+    return np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,28 +15,22 @@ from napari_dinov3_sim.exchange.embeddings import (
     write_npz,
 )
 from napari_dinov3_sim.exchange.files import written
-from napari_dinov3_sim.exchange.geojson import write_geojson
-from napari_dinov3_sim.exchange.imagej import write_rois
+from napari_dinov3_sim.exchange.objects import with_channels, write_image_objects
 from napari_dinov3_sim.exchange.ome_tiff import write_ome_tiff
-from napari_dinov3_sim.exchange.ome_zarr import LabelImage, write_ome_zarr
-from napari_dinov3_sim.exchange.outlines import trace_labels
-from napari_dinov3_sim.exchange.pictures import write_label_png
-from napari_dinov3_sim.exchange.shapes import ExchangeError, Shape
-from napari_dinov3_sim.session.exports.sources import with_channels
 from napari_dinov3_sim.session.images.planes import data_coordinates
 from napari_dinov3_sim.session.results.computations import state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_dinov3_sim.session.exports.sources import ImageHeatmaps, ImageObjects
+    from napari_dinov3_sim.exchange.objects import ImageObjects, ObjectFormat
+    from napari_dinov3_sim.session.exports.sources import ImageHeatmaps
     from napari_dinov3_sim.session.images.transforms import PlaneTransform
     from napari_dinov3_sim.session.results.computations import EmbeddedPlane
     from napari_dinov3_sim.session.results.result_jobs import Check
     from napari_dinov3_sim.store import EmbeddingStore
 
-ObjectFormat = Literal["geojson", "imagej", "ome-tiff", "ome-zarr", "png"]
 EmbeddingFormat = Literal["npz", "zarr"]
 
 
@@ -88,104 +81,8 @@ def write_objects(
     progress = _Progress(check, total)
     for image, path in zip(images, paths, strict=True):
         with written(path, "objects", overwrite=overwrite) as part:
-            count = _OBJECTS[file_format](image, part, progress)
+            count = write_image_objects(image, part, file_format, progress.step)
         yield Written(path, count)
-
-
-def object_shapes(image: ImageObjects, step: Callable[..., None]) -> Iterator[Shape]:
-    """Yield the objects of an image, plane by plane of each class, with exact outlines.
-
-    Parameters
-    ----------
-    image : ImageObjects
-    step : callable
-        Called before each plane.
-    """
-    placement = image.placement
-    sizes = [placement.shape[at] for at in placement.order[:-2]]
-    for one in image.classes:
-        measured = one.measured.by_label()
-        for plane in product(*map(range, sizes)):
-            step()
-
-            def read(top: int, end: int, plane: Any = plane, data: Any = one.labels) -> Any:
-                return np.asarray(data[placement.index(plane, top, end)])
-
-            rows, columns = placement.shape[-2:]
-            where = placement.stack_place(plane)
-            for label, polygons in trace_labels(read, (rows, columns)).items():
-                yield Shape(
-                    polygons=polygons,
-                    class_name=one.class_name,
-                    colour=one.colour,
-                    name=f"{one.class_name} {label}",
-                    plane=where,
-                    measurements=measured.get(label, {}),
-                )
-
-
-def _geojson(image: ImageObjects, part: Path, progress: _Progress) -> int:
-    return write_geojson(object_shapes(image, progress.step), part)
-
-
-def _imagej(image: ImageObjects, part: Path, progress: _Progress) -> int:
-    return write_rois(object_shapes(image, progress.step), part)
-
-
-def _ome_tiff(image: ImageObjects, part: Path, progress: _Progress) -> int:
-    placement = image.placement
-    stacks = [placement.stack(one.labels, one.dtype, one.class_name) for one in image.classes]
-    write_ome_tiff(part, with_channels(stacks, placement), progress.step)
-    return len(stacks)
-
-
-def _ome_zarr(image: ImageObjects, part: Path, progress: _Progress) -> int:
-    images = [
-        LabelImage(
-            one.class_name,
-            one.colour,
-            image.placement.stack(one.labels, one.dtype),
-            one.measured.by_label(),
-        )
-        for one in image.classes
-    ]
-    write_ome_zarr(part, images, check=progress.step)
-    return len(images)
-
-
-def _png(image: ImageObjects, part: Path, progress: _Progress) -> int:
-    placement = image.placement
-    if placement.planes > 1 or len(image.classes) > 1:
-        raise ExchangeError(
-            f"{placement.name} has {placement.planes} planes and {len(image.classes)} classes, "
-            "and a PNG holds one of each; export as OME-TIFF instead."
-        )
-    progress.step()
-    labels = np.asarray(image.classes[0].labels).reshape(placement.shape[-2:])
-    write_label_png(part, labels, placement.axes[-2:])
-    return 1
-
-
-_OBJECTS: dict[ObjectFormat, Callable[[ImageObjects, Path, _Progress], int]] = {
-    "geojson": _geojson,
-    "imagej": _imagej,
-    "ome-tiff": _ome_tiff,
-    "ome-zarr": _ome_zarr,
-    "png": _png,
-}
-
-SUFFIXES: dict[str, str] = {
-    "geojson": ".geojson",
-    "imagej": ".rois.zip",
-    "ome-tiff": ".labels.ome.tif",
-    "ome-zarr": ".ome.zarr",
-    "png": ".labels.png",
-    "heatmaps": ".heatmap.ome.tif",
-    "npz": ".embeddings.npz",
-    "zarr": ".embeddings.zarr",
-    "query": ".query.geojson",
-}
-"""How the files of each sort end."""
 
 
 def write_heatmaps(
