@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QMenu,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -118,6 +120,69 @@ class StateRow(QWidget):
         self.renew_button.setToolTip(f"Make {names} again, as the query is now")
 
 
+ENTRIES: dict[str, tuple[str, str]] = {
+    "peaks": (
+        "Peaks (CSV)…",
+        "The best places of all images, with position and score, as a table",
+    ),
+    "geojson": (
+        "Objects for QuPath (GeoJSON)…",
+        "The outlines of the objects, along the borders of their pixels, with classes and colours",
+    ),
+    "imagej": (
+        "Objects for ImageJ (ROI set)…",
+        "The outlines of the objects for ImageJ's ROI Manager",
+    ),
+    "ome-tiff": (
+        "Labels (OME-TIFF)…",
+        "The objects as labels with pixel size, a channel for each class",
+    ),
+    "ome-zarr": (
+        "Labels (OME-Zarr)…",
+        "The objects as label images with pixel size and colours, one for each class",
+    ),
+    "heatmaps": (
+        "Heatmaps (OME-TIFF)…",
+        "The scores of every pixel as floating point numbers, with pixel size",
+    ),
+    "npz": (
+        "Embeddings (npz)…",
+        "The vectors of all patches with their places, for scikit-learn or UMAP",
+    ),
+}
+"""What can be written: words of its entry, and what they mean."""
+
+
+class ExportButton(QPushButton):
+    """A button with a menu of files that can be written.
+
+    Attributes
+    ----------
+    picked : Signal(str)
+        A key of `ENTRIES`.
+    actions_by_name : dict of str to QAction
+        The entries of the menu.
+    """
+
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Export…", parent)
+        self.setToolTip("Write files for QuPath, ImageJ and other programs")
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.actions_by_name = {}
+        for name, (text, tip) in ENTRIES.items():
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(partial(self._pick, name))
+            self.actions_by_name[name] = action
+        self.setMenu(menu)
+
+    def _pick(self, name: str, *_checked: bool) -> None:
+        self.picked.emit(name)
+
+
 class ResultsPanel(QWidget):
     """A histogram, a threshold, and buttons for what lies above it.
 
@@ -125,7 +190,9 @@ class ResultsPanel(QWidget):
     ----------
     threshold_changed : Signal(float)
         A score.
-    automatic_clicked, gallery_clicked, best_match_clicked, labels_clicked, csv_clicked : Signal()
+    automatic_clicked, gallery_clicked, best_match_clicked, labels_clicked : Signal()
+    export_picked : Signal(str)
+        A key of `ENTRIES`.
     """
 
     threshold_changed = Signal(float)
@@ -133,7 +200,7 @@ class ResultsPanel(QWidget):
     gallery_clicked = Signal()
     best_match_clicked = Signal()
     labels_clicked = Signal()
-    csv_clicked = Signal()
+    export_picked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -143,7 +210,7 @@ class ResultsPanel(QWidget):
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
         self.labels_button = QPushButton("Make Labels")
-        self.csv_button = QPushButton("Save peaks…")
+        self.export_button = ExportButton()
         self._build()
         self._explain()
         self._connect()
@@ -161,7 +228,7 @@ class ResultsPanel(QWidget):
         buttons = (
             (self.threshold, self.automatic_button),
             (self.gallery_button, self.best_match),
-            (self.labels_button, self.csv_button),
+            (self.labels_button, self.export_button),
         )
         for line, pair in enumerate(buttons):
             for column, widget in enumerate(pair):
@@ -184,9 +251,6 @@ class ResultsPanel(QWidget):
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
-        self.csv_button.setToolTip(
-            "Save the best places of all images, with position and score, as a table (CSV)"
-        )
 
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)
@@ -196,7 +260,7 @@ class ResultsPanel(QWidget):
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
-        self.csv_button.clicked.connect(self.csv_clicked)
+        self.export_button.picked.connect(self.export_picked)
 
     def show_histograms(
         self,
