@@ -32,7 +32,7 @@ from napari_dinov3_sim.store.query_files import check_replaceable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -245,10 +245,22 @@ class Search:
             return None
         return Result(place, tuple(score(found.state)), found.state.window, found.was_stored)
 
-    def write(self, results: Iterable[Result], folder: OutputFolder) -> SearchReport:
-        """Write the files of all planes."""
-        classes, planes = self.classes, self.planes
-        return write_results(results, classes, self.wanted, folder, planes, failures=self.failures)
+    def write(
+        self,
+        results: Iterable[Result],
+        folder: OutputFolder,
+        colours: Mapping[str, str] | None = None,
+    ) -> SearchReport:
+        """Write the files of all planes; the colours are those of classes that have some."""
+        return write_results(
+            results,
+            self.classes,
+            self.wanted,
+            folder,
+            self.planes,
+            failures=self.failures,
+            colours=colours,
+        )
 
     def tell(
         self,

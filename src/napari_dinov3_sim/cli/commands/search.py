@@ -104,7 +104,11 @@ def run_search(arguments: argparse.Namespace) -> int:
     with closing(search.planes), closing(bars), search.folder() as folder:
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
-        written = search.write(search.results(search.finder(model, bars), query.score), folder)
+        written = search.write(
+            search.results(search.finder(model, bars), query.score),
+            folder,
+            {one.name: one.colour for one in query.classes},
+        )
     asked = {"query": str(arguments.query), "combination": query.combination}
     images = [entry.nested() for entry in written.entries]
     return search.tell(written, folder, model, asked, images, bars=bars)

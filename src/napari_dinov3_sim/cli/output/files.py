@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.exchange.objects import SUFFIXES, ObjectFormat
 from napari_dinov3_sim.exchange.ome_tiff import FAST, PlaneStack, write_ome_tiff
 from napari_dinov3_sim.exchange.placement import METRES, Axis
+from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
 if TYPE_CHECKING:
@@ -180,8 +182,10 @@ def encode_tif(values: NDArray[Any], software: str = SOFTWARE) -> bytes:
     """Return a plane of numbers as TIFF, losslessly compressed."""
     import tifffile
 
-    stream, how = io.BytesIO(), {"compression": "zlib", "photometric": "minisblack"}
-    tifffile.imwrite(stream, values, software=software, **how)
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, values, software=software, compression="zlib", photometric="minisblack"
+    )
     return stream.getvalue()
 
 
@@ -240,7 +244,10 @@ CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
+ENDS = (
+    *(COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS),
+    *(SUFFIXES[name] for name in get_args(ObjectFormat)),
+)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
@@ -265,6 +272,8 @@ class OutputOptions:
         The cosines drawn darkest and brightest; by default those of all maps.
     writes_labels : bool, optional
         Whether objects are written where there are thresholds.
+    exports : tuple of str, optional
+        Formats of other programs in which objects are written, too.
     """
 
     thresholds: WantedLevels
@@ -273,6 +282,7 @@ class OutputOptions:
     maps: str = "all"
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
+    exports: tuple[ObjectFormat, ...] = ()
 
     @property
     def labels(self) -> bool:
@@ -314,6 +324,7 @@ class OutputOptions:
             arguments.maps,
             limits,
             arguments.labels,
+            _exports(arguments, thresholds),
         )
 
     def scale(
@@ -346,11 +357,21 @@ class OutputOptions:
         return limits, levels
 
 
+def _exports(arguments: argparse.Namespace, thresholds: WantedLevels) -> tuple[Any, ...]:
+    if arguments.export and not thresholds:
+        raise UsageError(
+            "--export writes objects, and there are none without --threshold; add --threshold "
+            "otsu or a cosine, or leave --export out."
+        )
+    return tuple(arguments.export or ())
+
+
 def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOptions) -> list[str]:
     """Return the name of every file that will be written."""
     ends = [COSINE] * wanted.cosine + [HEATMAP] * wanted.heatmap
     ends += [LABELS] * wanted.labels
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
+    together += [SUFFIXES[name] for name in wanted.exports]
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
 

@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.output.drawing import (
     outline_patches,
     step_of,
 )
+from napari_dinov3_sim.cli.output.exports import SpreadLabels, export_objects
 from napari_dinov3_sim.cli.output.files import (
     CLASS_MAP,
     COSINE,
@@ -35,7 +36,7 @@ from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -181,6 +182,7 @@ def write_results(
     planes: PlaneOpener,
     *,
     failures: Failures,
+    colours: Mapping[str, str] | None = None,
 ) -> SearchReport:
     """Write the files of all planes, on one scale and with the same thresholds.
 
@@ -198,6 +200,8 @@ def write_results(
         Of which the pixels are read again.
     failures : Failures
         Gets the planes that cannot be read any more.
+    colours : mapping of str to str, optional
+        Of classes, in the files of other programs.
     """
     scale = wanted.scale(classes)
     if scale is None:
@@ -205,7 +209,7 @@ def write_results(
         scale = wanted.scale(classes, [one for result in results for one in result.maps])
     if scale is None:  # every image has failed
         return SearchReport([])
-    writer = _Writer(folder, classes, wanted, *scale)
+    writer = _Writer(folder, classes, wanted, *scale, colours or {})
     entries = []
     for result in results:
         picture = _picture(result, planes) if wanted.heatmap else None
@@ -230,6 +234,9 @@ class _Writer:
     wanted: OutputOptions
     limits: Limits | None
     levels: Levels
+    colours: Mapping[str, str]
+    _objects: dict[str, SpreadLabels] = field(default_factory=dict)
+    """Of the plane that is written, by class."""
 
     @cached_property
     def _parts(self) -> list[str]:
@@ -238,6 +245,7 @@ class _Writer:
     def write(self, result: Result, picture: NDArray[Any] | None) -> PlaneReport:
         """Write the files of a plane, of which the picture is given if a heatmap is drawn."""
         place = result.place
+        self._objects.clear()
         about = {
             "image": str(place.path),
             **place.about(),
@@ -298,12 +306,15 @@ class _Writer:
         from napari_dinov3_sim.core.search.thresholds import threshold_labels
 
         level = self.levels.of(title)
-        if not self.wanted.labels or level is None:
+        if level is None or not (self.wanted.labels or self.wanted.exports):
             return {}
         across, down = place.ratios
         labels = threshold_labels(one, level, self.wanted.min_area / (across * down))
-        path = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
-        return {"labels": path, "objects": int(labels.max())}
+        self._objects[title] = SpreadLabels(labels, one.grid)
+        about: dict[str, Any] = {"objects": int(labels.max())}
+        if self.wanted.labels:
+            about["labels"] = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
+        return about
 
     def _write_together(self, result: Result) -> dict[str, str]:
         from napari_dinov3_sim.core.search.combine import best_class
@@ -320,6 +331,9 @@ class _Writer:
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()
             files["peaks"] = str(self.folder.write(f"{stem}{PEAKS}", content))
+        if self.wanted.exports and self._objects:
+            found, formats = self._objects, self.wanted.exports
+            files |= export_objects(self.folder, result.place, found, self.colours, formats)
         return files
 
     def _peaks(self, result: Result) -> Iterator[PeakRow]:
