@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -73,9 +72,9 @@ class EmbeddingTable:
         """Return what is written: one row for each patch of each plane."""
         counts = [len(plane.vectors) for plane in self.planes]
         return {
-            "vectors": np.concatenate([p.vectors for p in self.planes]).astype(np.float32),
-            "pixels": np.concatenate([plane.pixels for plane in self.planes]),
-            "world": np.concatenate([plane.world for plane in self.planes]),
+            "vectors": _joined([p.vectors for p in self.planes]).astype(np.float32, copy=False),
+            "pixels": _joined([plane.pixels for plane in self.planes]),
+            "world": _joined([plane.world for plane in self.planes]),
             "plane": np.repeat([plane.plane for plane in self.planes], counts, axis=0)
             .reshape(sum(counts), -1)
             .astype(np.int64),
@@ -92,6 +91,11 @@ class EmbeddingTable:
             "axes": list(self.axes),
             "units": list(self.units),
         }
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the rows of all parts; those of one, which may be gigabytes, are not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def patch_centres(state: PatchImageState) -> NDArray[np.float64]:
@@ -136,9 +140,3 @@ def write_embedding_zarr(path: Path, table: EmbeddingTable) -> None:
             chunks = tuple(max(1, size) for size in values.shape)
         root.create_array(name, data=values, chunks=chunks)
     root.attrs.update(json.loads(json.dumps(table.about())))
-
-
-def describe_embeddings(tables: Sequence[EmbeddingTable]) -> tuple[int, int]:
-    """Return how many vectors there are, and of how many numbers each."""
-    count = sum(len(plane.vectors) for table in tables for plane in table.planes)
-    return count, int(tables[0].planes[0].vectors.shape[1])

