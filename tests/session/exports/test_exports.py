@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -226,11 +227,13 @@ def test_several_images_need_a_folder(session, two, tmp_path):
     assert session.exports.names("heatmaps") == ["a_b.heatmap.ome.tif", "a_b-2.heatmap.ome.tif"]
 
 
-def test_an_open_image_is_never_written_over(session, viewer, tmp_path):
+def test_an_open_image_is_never_written_over(session, viewer, rng, tmp_path, monkeypatch):
     path = tmp_path / "source.tif"
-    tifffile.imwrite(path, np.random.default_rng(0).random((48, 48), np.float32))
-    (image,) = viewer.open(path, plugin="napari")
+    tifffile.imwrite(path, rng.random((48, 48)))
+    image = viewer.add_image(tifffile.imread(path))
     session.add_query(image, 3, 3)
+    source = SimpleNamespace(path=str(path))  # napari notes it where one of its readers opens
+    monkeypatch.setattr(type(image), "source", property(lambda _: source))
     before = path.read_bytes()
     with pytest.raises(SimilarityError, match="is an image that is open; choose another name"):
         session.exports.heatmaps(path, overwrite=True)

@@ -170,7 +170,7 @@ def encode_png(
 
     about = PngInfo()
     about.add_text("Software", software)
-    stream, options = io.BytesIO(), {"pnginfo": about}
+    stream, options = io.BytesIO(), dict[str, Any](pnginfo=about)
     size = None if pixel is None else metres_of(pixel)
     if size is not None:
         options["dpi"] = (0.0254 / (size[1] * step), 0.0254 / (size[0] * step))
