@@ -89,6 +89,22 @@ def test_files_that_are_not_there_or_hold_nothing(tmp_path):
         read_regions(tmp_path / "noise")
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ome": []},
+        {"ome": {"labels": ["../../elsewhere"]}},
+        {"ome": {"labels": ["gone"]}},
+        {"ome": {"image-label": {"properties": [{"class": "a"}]}, "multiscales": [{}]}},
+    ],
+)
+def test_an_ome_zarr_that_says_anything_is_one_sentence(tmp_path, attributes):
+    zarr = pytest.importorskip("zarr")
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w", attributes=attributes)
+    with pytest.raises(ExchangeError, match=r"a\.zarr"):
+        read_regions(tmp_path / "a.zarr")
+
+
 # --- writing -------------------------------------------------------------------------------------
 
 

@@ -142,7 +142,7 @@ def _write_plane(levels: list[Any], stack: PlaneStack, plane: tuple[int, ...]) -
     """
     height, found = stack.shape[-2], set()
     for top in range(0, height, CHUNK):
-        rows = np.asarray(stack.read(plane, top, min(top + CHUNK, height)))
+        rows = np.asarray(stack.read(plane, top, min(top + CHUNK, height)), stack.dtype)
         # Counted: `np.unique` sorts all pixels, 20 times as long.
         found |= set(np.flatnonzero(np.bincount(np.maximum(rows, 0).ravel())).tolist())
         for number, level in enumerate(levels):

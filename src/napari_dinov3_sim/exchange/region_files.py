@@ -10,7 +10,7 @@ import numpy as np
 from napari_dinov3_sim.exchange.geojson import read_geojson
 from napari_dinov3_sim.exchange.imagej import read_rois
 from napari_dinov3_sim.exchange.shapes import ExchangeError
-from napari_dinov3_sim.readers.errors import InputError
+from napari_dinov3_sim.readers.errors import InputError, brief
 from napari_dinov3_sim.readers.zarr_folders import is_zarr
 
 if TYPE_CHECKING:
@@ -117,7 +117,13 @@ def _label_images(path: Path, files: OpenFiles) -> list[LabelRegion]:
     from napari_dinov3_sim.readers.reader import open_image_file
 
     found = []
-    for place, name in _label_groups(path):
+    try:
+        groups = _label_groups(path)
+    except Exception as error:  # attributes may be anything
+        raise ExchangeError(
+            f"{path} cannot be read as OME-Zarr ({brief(error)}); write it again."
+        ) from error
+    for place, name in groups:
         for layer in open_image_file(place, "auto", files).layers:
             data = layer.levels[0]
             if layer.rgb or not _are_numbers_of_objects(data.dtype):
@@ -148,7 +154,9 @@ def _label_groups(path: Path) -> list[tuple[Path, str]]:
             attributes: Any = zarr.open(str(folder), mode="r").attrs
             names = attributes.get("ome", attributes).get("labels")
             if isinstance(names, list):
-                return [(folder / str(name), _class_of(folder / str(name))) for name in names]
+                places = [folder / str(name) for name in names]
+                within = [place for place in places if place.resolve().parent == folder.resolve()]
+                return [(place, _class_of(place)) for place in within]
     return [(path, _class_of(path))]
 
 
