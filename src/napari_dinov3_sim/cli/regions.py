@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.core.images.levels import embedded_position
-from napari_dinov3_sim.exchange.outlines import mask_of
+from napari_dinov3_sim.exchange.outlines import draw, mask_of
 from napari_dinov3_sim.exchange.placement import named_axes
 from napari_dinov3_sim.exchange.region_files import read_regions
 
@@ -91,14 +91,14 @@ class QueryRegions:
             None of them lies on it, or labels have another size.
         """
         from napari_dinov3_sim.core.search.peaks import patch_center
-        from napari_dinov3_sim.core.search.regions import region_vector
+        from napari_dinov3_sim.core.search.regions import shares_vector
 
         found = []
-        for name, positive, coverage in self._coverages(place, state.grid):
-            if coverage.any():
-                row, column = divmod(int(coverage.argmax()), state.grid.columns)
+        for name, positive, patches, shares in self._shares(place, state.grid):
+            if len(patches):
+                row, column = divmod(int(patches[shares.argmax()]), state.grid.columns)
                 middle = patch_center(row, column, state.grid)
-                vector = region_vector(state, coverage)
+                vector = shares_vector(state, patches, shares)
                 found.append(RegionVector(name or self.default, positive, vector, middle))
         if not found:
             height, width = place.plan.full_shape
@@ -109,16 +109,42 @@ class QueryRegions:
             )
         return found
 
-    def _coverages(
-        self, place: SearchPlane, grid: PatchGrid
-    ) -> Iterator[tuple[str | None, bool, NDArray[np.float32]]]:
-        for shape in self.file.shapes:
-            if _is_on(shape, place):
-                for coverage in _coverages_of(shape, place, grid):
-                    yield shape.class_name, shape.positive, coverage
+    def _shares(self, place: SearchPlane, grid: PatchGrid) -> Iterator[_Region]:
+        """Yield class and sign of each region, the patches it covers, and how much of each."""
+        from napari_dinov3_sim.core.search.regions import label_shares
+
+        shapes = [shape for shape in self.file.shapes if _is_on(shape, place)]
+        areas = [shape for shape in shapes if shape.geometry == "area"]
+        if len(areas) > MOST_DRAWN:
+            yield from _many_areas(areas, place, grid)
+            shapes = [shape for shape in shapes if shape.geometry != "area"]
+        for shape in shapes:
+            for coverage in _coverages_of(shape, place, grid):
+                covered = np.flatnonzero(coverage)
+                yield shape.class_name, shape.positive, covered, coverage[covered]
         for labels in self.file.labels:
-            for coverage in _label_coverages(labels, place, grid, self.file.path):
-                yield labels.class_name, True, coverage
+            over = _labels_over(labels, place, grid, self.file.path)
+            for _, patches, shares in label_shares(over, grid):
+                yield labels.class_name, True, patches, shares
+
+
+_Region = tuple["str | None", bool, "NDArray[np.intp]", "NDArray[np.float32]"]
+
+MOST_DRAWN = 50
+"""Areas up to which each is drawn over the whole plane; more are drawn as labels, in one."""
+
+
+def _many_areas(areas: list[Shape], place: SearchPlane, grid: PatchGrid) -> Iterator[_Region]:
+    """Yield what areas that do not overlap cover; where they do, the last one counts."""
+    from napari_dinov3_sim.core.search.regions import label_shares
+
+    drawn = np.zeros(grid.image_shape, np.int32)
+    across = np.array(place.ratios)
+    for number, shape in enumerate(areas, start=1):
+        draw(drawn, [np.asarray(ring) / across for ring in shape.rings], number)
+    for number, patches, shares in label_shares(drawn, grid):
+        shape = areas[number - 1]
+        yield shape.class_name, shape.positive, patches, shares
 
 
 def _is_on(shape: Shape, place: SearchPlane) -> bool:
@@ -161,11 +187,10 @@ def _coverages_of(
             yield coverage
 
 
-def _label_coverages(
+def _labels_over(
     one: LabelRegion, place: SearchPlane, grid: PatchGrid, path: Path
-) -> list[NDArray[np.float32]]:
-    from napari_dinov3_sim.core.search.regions import label_coverages
-
+) -> NDArray[np.int64]:
+    """Return the label in the middle of each embedded pixel."""
     labels, full = np.asarray(one.labels), place.plan.full_shape
     leading = place.plan.full_leading
     if labels.shape == (*leading, *full) and leading:
@@ -179,7 +204,8 @@ def _label_coverages(
         np.floor((np.arange(size) + 0.5) * there / size).astype(int)
         for size, there in zip(grid.image_shape, labels.shape, strict=True)
     )
-    return list(label_coverages(labels[np.ix_(rows, columns)].astype(np.int64), grid).values())
+    over: NDArray[np.int64] = labels[np.ix_(rows, columns)].astype(np.int64)
+    return over
 
 
 def _full_position(place: SearchPlane) -> tuple[int, ...]:

@@ -242,6 +242,27 @@ def _holds(ring: NDArray[np.int64], point: NDArray[np.float64]) -> bool:
     return bool(np.count_nonzero(crossed) % 2)
 
 
+def draw(plane: NDArray[Any], rings: Iterable[Corners], number: int) -> None:
+    """Give the pixels of an area a number, in the part of a plane around it.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (rows, columns)
+        Changed in place.
+    rings : iterable of array_like, shape (n, 2)
+        See `mask_of`.
+    number : int
+    """
+    every = [np.asarray(ring, float) for ring in rings]
+    corners = np.concatenate(every)
+    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int), plane.shape[::-1])
+    if (low < high).all():
+        (left, top), (right, bottom) = low, high
+        inside = mask_of((ring - low for ring in every), (int(bottom - top), int(right - left)))
+        plane[top:bottom, left:right][inside] = number
+
+
 def mask_of(rings: Iterable[Corners], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the pixels whose middle lies within an odd number of rings.
 

@@ -12,6 +12,7 @@ import shapely
 import tifffile
 from PIL import Image
 
+from napari_dinov3_sim.cli import regions
 from napari_dinov3_sim.exchange.geojson import write_geojson
 from napari_dinov3_sim.exchange.imagej import write_rois
 from napari_dinov3_sim.exchange.outlines import mask_of, trace_array
@@ -88,9 +89,11 @@ def cosine(name="gray"):
     return tifffile.imread(f"out/{name}.cosine.tif")
 
 
+@pytest.mark.parametrize("most", [50, 1])
 @pytest.mark.parametrize("write", [write_geojson, write_rois])
-def test_regions_ask_what_labels_ask(cli, folder, write):
-    """A polygon, one with a hole, and the same as an image of labels."""
+def test_regions_ask_what_labels_ask(cli, folder, write, most, monkeypatch):
+    """A polygon, one with a hole, and the same as an image of labels; few and many."""
+    monkeypatch.setattr(regions, "MOST_DRAWN", most)
     labels = np.zeros((50, 70), np.uint8)
     labels[3:30, 5:40] = 1
     labels[10:20, 10:20] = 0

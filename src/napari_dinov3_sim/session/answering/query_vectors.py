@@ -181,14 +181,14 @@ def _saved_vectors(
 
 
 def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
-    from napari_dinov3_sim.core.search.regions import label_coverages, region_vector
+    from napari_dinov3_sim.core.search.regions import label_shares, shares_vector
 
     labels = labels_over_image(pick, state.image_shape)
     _check_number(pick, labels)
-    for number, coverage in label_coverages(labels, state.grid).items():
+    for number, patches, shares in label_shares(labels, state.grid):
         class_name = pick.class_of(number)
         if class_name not in pick.left_out:
-            yield class_name, region_vector(state, coverage)
+            yield class_name, shares_vector(state, patches, shares)
 
 
 def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:

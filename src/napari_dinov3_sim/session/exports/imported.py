@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.exchange.outlines import mask_of
+from napari_dinov3_sim.exchange.outlines import draw
 from napari_dinov3_sim.exchange.region_files import read_regions
 from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.session.query.point_features import CLASS, SIGN, PointRole
@@ -205,18 +205,8 @@ class _Placed:
             labels: NDArray[Any] = np.zeros(self.placement.shape, dtype)
             for number, (shape, place) in enumerate(shapes, start=1):
                 part = self.placement.index(place, 0, labels.shape[-2])
-                self._fill(labels[part], shape, number)
+                draw(labels[part], shape.rings, number)
             yield LabelLayer(role, labels, len(shapes))
-
-    def _fill(self, plane: NDArray[Any], shape: Shape, number: int) -> None:
-        """Give the pixels of a shape a number, in the part of the plane around it."""
-        corners = np.concatenate(shape.rings)
-        low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
-        high = np.minimum(np.ceil(corners.max(0)).astype(int), plane.shape[::-1])
-        (left, top), (right, bottom) = low, high
-        rings = [np.asarray(ring) - low for ring in shape.rings]
-        inside = mask_of(rings, (int(bottom - top), int(right - left)))
-        plane[top:bottom, left:right][inside] = number
 
     def _check_size(self) -> None:
         if np.prod(self.placement.shape) > MAX_ELEMENTS:
