@@ -35,6 +35,7 @@ def shots() -> dict[str, Callable[[], None]]:
         "side-by-side": clicks.side_by_side,
         "scale": results.scale,
         "threshold": results.threshold,
+        "table": results.table,
         "matches": results.matches,
         "pca": results.colours,
         "saved": results.saved_query,

@@ -406,6 +406,7 @@ LABELS = {
     "Best match": "views/results.py",
     "Automatic": "views/results.py",
     "Make Labels": "views/results.py",
+    "Table…": "views/results.py",
     "Renew": "views/results.py",
     "minimum area": "views/results.py",
     "Smooth": "views/heatmaps.py",
@@ -448,12 +449,15 @@ LABELS = {
     "4 × finer (16 passes)": "views/images.py",
     "mirrored": "views/images.py",
     "Merge channels": "views/images.py",
+    "Save project…": "views/images.py",
+    "Open project…": "views/images.py",
 }
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_what_the_tutorial_says_is_in_the_dock(label):
     pages = text_of("README.md") + text_of("docs/tutorial.md") + text_of("docs/models.md")
+    pages += text_of("docs/projects.md")
     assert re.search(rf"\*[^*]*{re.escape(label)}\*", " ".join(pages.split()))
     widgets = ROOT / "src" / "napari_dinov3_sim" / "widget"
     assert f'"{label}"' in (widgets / LABELS[label]).read_text(encoding="utf-8")

@@ -104,12 +104,13 @@ ORDER = {
         < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk, object_csv
+        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
+        < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
         errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
-        zarr_folders < reader
+        zarr_folders < reader < file_stack
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity
@@ -118,11 +119,11 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < exports, gallery < discovery < coordinator < session < __init__
+        < exports, gallery, measurements < discovery < coordinator < project < session < __init__
     """,
     "widget": """
-        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
-        < controllers < dock < commands, __init__
+        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
+        < controllers < dock < commands, __init__ < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

@@ -68,6 +68,7 @@ def test_each_class_has_its_own_threshold(cli, many):
     save_query(replace(query, classes=(one, other)), "two")
     levels = {one.name: 0.4, "other": -0.05}
     given = [f"--threshold={name}={level}" for name, level in levels.items()]
+    given += ["--outline", "patches"]
     report = cli("search", "two", "many", *given, "--out", "out", "--peaks", "--json").json
     assert (report["threshold"], report["thresholds"]) == (None, levels)
     for entry in report["images"]:

@@ -11,7 +11,7 @@ PATCH = 16
 DIM = 12
 PROJECTION = np.random.default_rng(7).normal(size=(PATCH * PATCH * 3, DIM)).astype(np.float32)
 CONTRAST = 0.5
-HALF_LEARNED, RIDGE = 2, 1.0
+HALF_LEARNED, RIDGE = 6, 1.0
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -144,8 +144,8 @@ def reference_scores(
         score = embeddings @ reference_query(positives)
         unwanted = [reference_query(negatives)] if negatives else []
         score = score - CONTRAST * embeddings @ unit(np.mean([*unwanted, background], axis=0))
-        share = min(len(positives), len(negatives))
-        share = share / (share + HALF_LEARNED)
+        share = len(negatives) ** 2
+        share = share / (share + HALF_LEARNED**2)
         if negatives and (found := reference_direction(positives, negatives)) is not None:
             score = (1 - share) * score + share * (embeddings @ found[:-1] + found[-1])
         score = np.clip(score, -1, 1)

@@ -19,11 +19,12 @@ from napari_dinov3_sim.cli.output.files import (
     lent_folder,
     note_leftovers,
     output_names,
+    table_names,
 )
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
 from napari_dinov3_sim.cli.reading.options import ReadOptions
-from napari_dinov3_sim.cli.reading.paths import split_series
+from napari_dinov3_sim.cli.reading.paths import files_of
 from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
@@ -32,12 +33,13 @@ from napari_dinov3_sim.store.query_files import check_replaceable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_dinov3_sim.cli.model import CommandModel
     from napari_dinov3_sim.cli.output.files import OutputFolder
+    from napari_dinov3_sim.cli.output.thresholds import AskedClasses
     from napari_dinov3_sim.cli.terminal import ProgressBars
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
     from napari_dinov3_sim.core.state import PatchImageState
@@ -192,10 +194,12 @@ class Search:
             What is written besides the results.
         """
         names = output_names([place.stem for place in self.places], self.classes, self.wanted)
+        if self.wanted.measure:
+            names += table_names(place.image_stem for place in self.places)
         results = [self.arguments.out / name for name in names]
         images = dict.fromkeys(place.path for place in self.places)
         outputs = results if saved_query is None else [*results, saved_query]
-        files = (split_series(path)[0] for path in images)
+        files = (file for path in images for file in files_of(path))
         check_inputs_survive([*inputs, *files], outputs)
         if saved_query is not None:
             check_outputs_differ(saved_query, results)
@@ -246,12 +250,9 @@ class Search:
         return Result(place, tuple(score(found.state)), found.state.window, found.was_stored)
 
     def write(
-        self,
-        results: Iterable[Result],
-        folder: OutputFolder,
-        colours: Mapping[str, str] | None = None,
+        self, results: Iterable[Result], folder: OutputFolder, asked: AskedClasses
     ) -> SearchReport:
-        """Write the files of all planes; the colours are those of classes that have some."""
+        """Write the files of all planes."""
         return write_results(
             results,
             self.classes,
@@ -259,7 +260,7 @@ class Search:
             folder,
             self.planes,
             failures=self.failures,
-            colours=colours,
+            asked=asked,
         )
 
     def tell(
@@ -298,7 +299,8 @@ class Search:
             say_model(model.identity)
             say_results(written, folder)
         files = written.summary()["files"]
-        note_leftovers(folder.path, (place.stem for place in self.places), files)
+        stems = [stem for place in self.places for stem in (place.stem, place.image_stem)]
+        note_leftovers(folder.path, stems, files)
         return self.failures.close(self.files)
 
 

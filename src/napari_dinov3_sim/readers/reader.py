@@ -96,10 +96,11 @@ def images_in(folder: Path) -> list[Path]:
     """Return the files of a folder that are images by their content, in the order of numbers."""
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     images = [path for path in found if is_zarr(path) or (path.is_file() and format_of(path))]
-    return sorted(images, key=_by_numbers)
+    return sorted(images, key=by_numbers)
 
 
-def _by_numbers(path: Path) -> list[tuple[int, str]]:
+def by_numbers(path: Path) -> list[tuple[int, str]]:
+    """Return by what files are sorted so that the second comes before the tenth."""
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 

@@ -22,6 +22,7 @@ from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
+from napari_dinov3_sim.session.measurements.measurements import Measurements
 from napari_dinov3_sim.session.objects.finder import ObjectFinder
 from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
 from napari_dinov3_sim.session.query.point_features import PointRole
@@ -256,8 +257,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, exports, gallery,
-    discovery, interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, exports, measurements,
+    gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -339,6 +340,10 @@ class Coordinator:
             add_point=self._add_point,
             fail=self.failures.add,
         )
+        self.measurements = Measurements(self.scene, runner, self.failures.add)
+        self._measured_signals = (signals.answered, signals.listed)
+        for signal in self._measured_signals:
+            signal.connect(self._note_measured)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -447,6 +452,9 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
+        for signal in self._measured_signals:
+            signal.disconnect(self._note_measured)
+        self.measurements.close()
         self.finder.forget()
         self.exports.close()
         for signal in self._gallery_signals:
@@ -570,6 +578,7 @@ class Coordinator:
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
+        self.measurements.note_changes()
         self.gallery.rename_class(old, new)
         self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
@@ -661,6 +670,9 @@ class Coordinator:
         self.drawn.check_layer()
         if self.queries_due and self._preload.is_ready:
             self.make_queries()
+
+    def _note_measured(self) -> None:
+        self.measurements.note_changes()
 
     def _update_gallery(self) -> None:
         if not self.closed:

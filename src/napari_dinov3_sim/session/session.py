@@ -21,6 +21,7 @@ from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.objects.options import checked_connection, checked_outline
+from napari_dinov3_sim.session.project.projects import Projects
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.exports.exports import Exports
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
+    from napari_dinov3_sim.session.measurements.measurements import Measurements
     from napari_dinov3_sim.session.objects.options import Connection, Outline
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
@@ -115,6 +117,9 @@ class SimilaritySession(SessionSignals):
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._coordinator.exports.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
+        self._coordinator.measurements.progressed.connect(self._on_result_progress)
+        self._project = Projects(viewer, self._coordinator, self, self._runner)
+        self._project.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -147,6 +152,16 @@ class SimilaritySession(SessionSignals):
     def exports(self) -> Exports:
         """Files for QuPath, ImageJ and others, and regions from theirs."""
         return self._coordinator.exports
+
+    @property
+    def measurements(self) -> Measurements:
+        """The objects of Labels layers in numbers: a table, a summary, files."""
+        return self._coordinator.measurements
+
+    @property
+    def project(self) -> Projects:
+        """Saves all of this to a file, and opens it again."""
+        return self._project
 
     @property
     def gallery(self) -> Gallery:
@@ -289,6 +304,8 @@ class SimilaritySession(SessionSignals):
         self.results.cancel()
         self.exports.cancel()
         self.discovery.cancel()
+        self.measurements.cancel()
+        self.project.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
 
@@ -326,11 +343,14 @@ class SimilaritySession(SessionSignals):
             or self.busy
             or self.results.pending
             or self.exports.pending
+            or self.measurements.pending
             or self.gallery.pending
             or self.discovery.pending
+            or self.project.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()
+            self.project.go_on()
             self._runner.deliver(0.05)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Embedding takes longer than {timeout} s; it goes on.")
@@ -345,6 +365,7 @@ class SimilaritySession(SessionSignals):
     def close(self) -> None:
         """Stop listening and working; layers stay in the viewer, they are the user's."""
         if not self._coordinator.closed:
+            self.project.close()
             self._coordinator.close()
 
     # -- what is asked -----------------------------------------------------------------------

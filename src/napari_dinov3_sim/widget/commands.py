@@ -82,6 +82,11 @@ def open_gallery(viewer: Viewer) -> None:
     open_dock(viewer).controller.gallery.open()
 
 
+def open_table(viewer: Viewer) -> None:
+    """Count and measure the objects of the Labels layers."""
+    open_dock(viewer).controller.table.open()
+
+
 def use_automatic_threshold(viewer: Viewer) -> None:
     """Let the threshold of the current class follow from the points again."""
     open_dock(viewer).session.use_automatic_threshold()
@@ -150,6 +155,16 @@ def save_query_file(viewer: Viewer) -> None:
 def load_query_file(viewer: Viewer) -> None:
     """Search with a query that was saved."""
     open_dock(viewer).controller.results.load_query()
+
+
+def save_project(viewer: Viewer) -> None:
+    """Save images, query, judgements, settings and results in one file."""
+    open_dock(viewer).controller.project.save()
+
+
+def open_project(viewer: Viewer) -> None:
+    """Add a project that was saved to what is open."""
+    open_dock(viewer).controller.project.open()
 
 
 def drop_query(viewer: Viewer) -> None:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QColorDialog, QFileDialog, QMessageBox, QWidget
 
 QUERIES = "Queries (*.query.safetensors);;All files (*)"
 TABLES = "Tables (*.csv);;All files (*)"
+PROJECTS = "Projects (*.dinov3sim.zip);;All files (*)"
 
 
 class Dialogs:
@@ -41,6 +42,26 @@ class Dialogs:
         question = f"{Path(path).name} already exists.\nDo you want to replace it?"
         answer = QMessageBox.question(self._parent, title, question)
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def ask(self, title: str, question: str, yes: str, no: str = "") -> bool | None:
+        """Return whether the user says yes or no, each in its own words; None for neither.
+
+        Parameters
+        ----------
+        title, question : str
+        yes, no : str
+            What stands on the buttons; without `no`, the only other one is *Cancel*.
+        """
+        box = QMessageBox(QMessageBox.Icon.Question, title, question, parent=self._parent)
+        agree = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+        refuse = box.addButton(no, QMessageBox.ButtonRole.DestructiveRole) if no else None
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(agree)
+        box.exec()
+        clicked = box.clickedButton()
+        if clicked is agree:
+            return True
+        return False if refuse is not None and clicked is refuse else None
 
     def ask_for_colour(self, title: str, colour: str) -> str:
         """Return a colour as ``#rrggbb``, empty if the user cancels."""

@@ -70,7 +70,6 @@ def test_exports_are_replaced_only_when_asked_folders_too(cli, folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--at", 5, 5, "--export", "geojson"), "--export writes objects"),
         (("--at", 5, 5, "--export", "svg"), "'svg' is none of geojson, imagej"),
         (("--at", 5, 5, "--export", ","), "nothing is none of geojson"),
         ((), "Nothing is clicked; say where with --at X Y, or name a file of regions"),

@@ -78,7 +78,8 @@ def test_the_report_says_what_was_asked(similarity):
 
 
 def test_labels_are_the_objects_above_the_threshold_without_small_ones(similarity):
-    report = similarity("--threshold", 0.3, "--min-area", 300, "--json").json
+    options = ("--threshold", 0.3, "--min-area", 300, "--outline", "patches")
+    report = similarity(*options, "--json").json
     assert report["threshold"] == 0.3
     for entry in report["images"]:
         found = tifffile.imread(entry["labels"])
@@ -237,9 +238,13 @@ def test_shifts_are_not_taken_for_the_resolution_that_has_the_same_cells(saved, 
         (("--threshold", "high"), "'high' is neither otsu nor a cosine from -1 to 1"),
         (("--threshold", 2), "'2' is neither otsu nor a cosine"),
         (("--threshold", "nan"), "'nan' is neither"),
-        (("--min-area", -1), "'-1' is not an area in pixels"),
-        (("--min-area", 5), "none are written without --threshold; add --threshold otsu"),
-        (("--min-area", 5, "--peaks"), "none are written without --threshold"),
+        (("--min-area", -1), "'-1' is not an area; give pixels, as in 50, or"),
+        (("--min-area", 5), "none are written without --objects or --threshold; add"),
+        (("--min-area", 5, "--peaks"), "none are written without --objects"),
+        (("--max-area", 5), "--max-area is about objects"),
+        (("--split",), "--split is about objects"),
+        (("--objects", "--min-area", "5 acres"), "'5 acres' is not an area"),
+        (("--objects", "--outline", "lines"), "invalid choice: 'lines'"),
         (("--class", " "), "a name needs at least one letter"),
         (("--combine", "worst"), "invalid choice: 'worst'"),
         (("--not", 70, 0), "choose x from 0 to 69"),

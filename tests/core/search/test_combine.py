@@ -59,8 +59,7 @@ def learned(positives, negatives, background, vectors):
     if known:
         vector = vector - 0.5 * reference.prototype(known)
     if len(negatives):
-        share = min(len(positives), len(negatives))
-        share /= share + 2
+        share = len(negatives) ** 2 / (len(negatives) ** 2 + 36)
         direction, distance = reference.learned_direction(positives, negatives)
         vector, offset = (1 - share) * vector + share * direction, share * distance
     return vectors @ vector + offset

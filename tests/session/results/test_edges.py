@@ -12,10 +12,10 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images.intensity import window_of
 from napari_dinov3_sim.core.images.sources import as_source
+from napari_dinov3_sim.core.objects import guide
 from napari_dinov3_sim.core.objects.guide import read_guide
 from napari_dinov3_sim.core.objects.refine import refine_scores
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.objects import pixel_scores
 from napari_dinov3_sim.session.runner import ThreadRunner
 
 from .test_thresholds import contour_of, inside, labels_of, of_role
@@ -149,7 +149,7 @@ def test_areas_may_have_units(session, viewer, rng):
 
 
 def test_what_is_too_large_has_patches_and_says_so(session, two, viewer, monkeypatch):
-    monkeypatch.setattr(pixel_scores, "MAX_PIXELS", 6000)
+    monkeypatch.setattr(guide, "MAX_PIXELS", 6000)
     told = []
     session.noticed.connect(told.append)
     session.add_query(two[0], 40, 33)
@@ -205,7 +205,7 @@ def threaded(viewer, backbone):
 
 
 def test_nothing_of_edges_runs_on_the_main_thread(threaded, two, monkeypatch):
-    from napari_dinov3_sim.core.objects import guide, labelling, refine
+    from napari_dinov3_sim.core.objects import labelling, refine
 
     main, used = threading.get_ident(), set()
 

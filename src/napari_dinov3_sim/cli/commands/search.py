@@ -12,6 +12,7 @@ from napari_dinov3_sim.backbones.registry import lookup
 from napari_dinov3_sim.cli.embeddings import recipe_of
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
+from napari_dinov3_sim.cli.output.thresholds import AskedClasses
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.reading.paths import InputPaths, listed_paths, without_repeats
 from napari_dinov3_sim.cli.terminal import PROGRAM, note, open_progress
@@ -104,11 +105,11 @@ def run_search(arguments: argparse.Namespace) -> int:
     with closing(search.planes), closing(bars), search.folder() as folder:
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
-        written = search.write(
-            search.results(search.finder(model, bars), query.score),
-            folder,
-            {one.name: one.colour for one in query.classes},
-        )
+        results = search.results(search.finder(model, bars), query.score)
+        colours = {one.name: one.colour for one in query.classes}
+        queries = tuple(one.query() for one in query.classes)
+        about = AskedClasses(queries, query.combination, colours)
+        written = search.write(results, folder, about)
     asked = {"query": str(arguments.query), "combination": query.combination}
     images = [entry.nested() for entry in written.entries]
     return search.tell(written, folder, model, asked, images, bars=bars)

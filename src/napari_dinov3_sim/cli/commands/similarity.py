@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
 from napari_dinov3_sim.cli.output.exports import COLOURS
 from napari_dinov3_sim.cli.output.results import Result
+from napari_dinov3_sim.cli.output.thresholds import AskedClasses
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.options import ReadOptions
@@ -210,7 +211,9 @@ def run_similarity(arguments: argparse.Namespace) -> int:
         saved = None
         if arguments.save_query:
             saved = _save(search, asked_classes, colours, _clicked(results, click), model)
-        written = search.write(results, folder, colours)
+        queries = tuple(one.query for one in asked_classes)
+        about = AskedClasses(queries, arguments.combine, colours)
+        written = search.write(results, folder, about)
     images = [entry.flat() if len(classes) == 1 else entry.nested() for entry in written.entries]
     asked = _asked(arguments, click, classes, saved)
     code = search.tell(written, folder, model, asked, images, bars=bars)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from napari_dinov3_sim.cli.errors import OutputError, UsageError
-from napari_dinov3_sim.cli.output.thresholds import Levels, WantedLevels
+from napari_dinov3_sim.cli.output.thresholds import AskedClasses, Levels, WantedLevels
 from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
+from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
 from napari_dinov3_sim.core.text import file_name_part
 from napari_dinov3_sim.exchange.objects import SUFFIXES, ObjectFormat
 from napari_dinov3_sim.exchange.ome_tiff import FAST, PlaneStack, write_ome_tiff
@@ -240,18 +241,44 @@ def axes_of(pixel: PixelGrid) -> tuple[Axis, Axis]:
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
-CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
+CLASS_MAP, PEAKS, OBJECTS = ".class-map.tif", ".peaks.csv", ".objects.csv"
+SUMMARY = "summary.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
 ENDS = (
-    *(COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS),
+    *(COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS),
     *(SUFFIXES[name] for name in get_args(ObjectFormat)),
 )
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
 """Bytes of a class's name in the name of a file."""
+
+
+@dataclass(frozen=True)
+class WantedObjects:
+    """What counts as an object.
+
+    Attributes
+    ----------
+    outline : {'edges', 'patches'}
+        Where objects end.
+    split : bool
+        Whether objects that touch are split.
+    min_area, max_area : Area
+    """
+
+    outline: str = "edges"
+    split: bool = False
+    min_area: Area = NO_LEAST
+    max_area: Area = NO_MOST
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> WantedObjects:
+        """Return what the command line wants."""
+        least, most = arguments.min_area or NO_LEAST, arguments.max_area or NO_MOST
+        return cls(arguments.outline, arguments.split, least, most)
 
 
 @dataclass(frozen=True)
@@ -262,8 +289,8 @@ class OutputOptions:
     ----------
     thresholds : WantedLevels
         Without any there are no labels.
-    min_area : float
-        Pixels of the smallest object that is kept.
+    objects : WantedObjects
+        What counts as an object.
     peaks : bool
         Whether a table of peaks is written.
     maps : {'all', 'cosine', 'heatmap', 'none'}
@@ -272,22 +299,30 @@ class OutputOptions:
         The cosines drawn darkest and brightest; by default those of all maps.
     writes_labels : bool, optional
         Whether objects are written where there are thresholds.
+    measure : bool, optional
+        Whether objects are measured.
     exports : tuple of str, optional
         Formats of other programs in which objects are written, too.
     """
 
     thresholds: WantedLevels
-    min_area: float = 0.0
+    objects: WantedObjects = WantedObjects()
     peaks: bool = False
     maps: str = "all"
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
+    measure: bool = False
     exports: tuple[ObjectFormat, ...] = ()
 
     @property
     def labels(self) -> bool:
         """Whether objects are written."""
         return self.writes_labels and bool(self.thresholds)
+
+    @property
+    def seeks_objects(self) -> bool:
+        """Whether objects are sought: to be written, measured or exported."""
+        return self.labels or self.measure or bool(self.exports)
 
     @property
     def cosine(self) -> bool:
@@ -308,27 +343,34 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        thresholds = WantedLevels.of(arguments.threshold)
-        if arguments.min_area is not None and not thresholds:
-            raise UsageError(
-                "--min-area drops small objects, and none are written without --threshold; add "
-                "--threshold otsu or a cosine, or leave --min-area out."
-            )
+        objects = arguments.objects or arguments.measure or bool(arguments.export)
+        thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
+        for option in ("min_area", "max_area", "split"):
+            if getattr(arguments, option) and not thresholds:
+                name = f"--{option.replace('_', '-')}"
+                raise UsageError(
+                    f"{name} is about objects, and none are written without --objects or "
+                    f"--threshold; add --objects, or leave {name} out."
+                )
         limits = tuple(arguments.limits) if arguments.limits else None
         if limits is not None and limits[0] >= limits[1]:
             raise UsageError("--limits go from the lower to the higher cosine, such as 0.2 0.9.")
         return cls(
             thresholds,
-            arguments.min_area or 0.0,
+            WantedObjects.of(arguments),
             arguments.peaks,
             arguments.maps,
             limits,
             arguments.labels,
-            _exports(arguments, thresholds),
+            arguments.measure,
+            tuple(arguments.export or ()),
         )
 
     def scale(
-        self, classes: Sequence[str], maps: Sequence[SimilarityMap] = ()
+        self,
+        classes: Sequence[str],
+        maps: Sequence[SimilarityMap] = (),
+        asked: AskedClasses | None = None,
     ) -> tuple[tuple[float, float] | None, Levels] | None:
         """Return limits of the heatmaps and thresholds; peaks have Otsu's if none was given.
 
@@ -337,6 +379,8 @@ class OutputOptions:
         classes : sequence of str
         maps : sequence of SimilarityMap, optional
             Of all planes.
+        asked : AskedClasses, optional
+            For automatic thresholds.
 
         Returns
         -------
@@ -351,19 +395,10 @@ class OutputOptions:
             levels = None
         if maps:
             limits = limits or shared_limits(one.cosine for one in maps)
-            levels = levels or self.thresholds.chosen(classes, maps)
+            levels = levels or self.thresholds.chosen(classes, maps, asked)
         if levels is None or (limits is None and self.heatmap):
             return None
         return limits, levels
-
-
-def _exports(arguments: argparse.Namespace, thresholds: WantedLevels) -> tuple[Any, ...]:
-    if arguments.export and not thresholds:
-        raise UsageError(
-            "--export writes objects, and there are none without --threshold; add --threshold "
-            "otsu or a cosine, or leave --export out."
-        )
-    return tuple(arguments.export or ())
 
 
 def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOptions) -> list[str]:
@@ -374,6 +409,11 @@ def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOpt
     together += [SUFFIXES[name] for name in wanted.exports]
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
+
+
+def table_names(image_stems: Iterable[str]) -> list[str]:
+    """Return the names of the tables of measured objects, and of their summary."""
+    return [*(f"{stem}{OBJECTS}" for stem in dict.fromkeys(image_stems)), SUMMARY]
 
 
 def class_parts(classes: Sequence[str]) -> list[str]:

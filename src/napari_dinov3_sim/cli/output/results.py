@@ -29,6 +29,8 @@ from napari_dinov3_sim.cli.output.files import (
     encode_png,
     write_map,
 )
+from napari_dinov3_sim.cli.output.object_tables import ObjectTables
+from napari_dinov3_sim.cli.output.objects import ObjectLabeller
 from napari_dinov3_sim.cli.output.thresholds import Levels
 from napari_dinov3_sim.cli.planes import level_lines
 from napari_dinov3_sim.cli.terminal import say, say_table
@@ -42,8 +44,11 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.cli.errors import Failures
     from napari_dinov3_sim.cli.output.drawing import Limits
+    from napari_dinov3_sim.cli.output.thresholds import AskedClasses
     from napari_dinov3_sim.cli.planes import PlaneOpener, SearchPlane
+    from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
+    from napari_dinov3_sim.core.objects.guide import PixelGuide
     from napari_dinov3_sim.core.search.similarity import Point, SimilarityMap
 
 
@@ -78,15 +83,17 @@ def _files_of(report: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class SearchReport:
-    """What was written: entries in the order of the planes, and their common scale."""
+    """What was written: entries in the order of the planes, their common scale, and tables."""
 
     entries: list[PlaneReport]
     limits: Limits | None = None
     levels: Levels = field(default_factory=Levels)
+    tables: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return what concerns all images, for the report."""
         files = [path for entry in self.entries for path in entry.paths()]
+        files += self.tables
         limits = None if self.limits is None else list(self.limits)
         by_class = {"thresholds": dict(self.levels.by_class)} if self.levels.by_class else {}
         return {"limits": limits, "threshold": self.levels.common, **by_class, "files": files}
@@ -130,7 +137,21 @@ def say_results(written: SearchReport, folder: OutputFolder) -> None:
     images = plural(len({entry.place.path for entry in written.entries}), "image")
     if counts:
         say(f"{images}: {', '.join(counts)}.")
+    if written.tables:
+        say(f"The measurements are in {_names(written.tables)}.")
     say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
+
+
+MOST_TABLES = 3
+"""Of which the names are told."""
+
+
+def _names(paths: Sequence[str]) -> str:
+    """Return the names of files, of many the first ones and the last, which is the summary."""
+    names = [Path(path).name for path in paths]
+    more = len(names) - 1 - MOST_TABLES
+    others = [*names[:-1][:MOST_TABLES], *([f"{more} more"] if more > 0 else [])]
+    return f"{', '.join(others)} and {names[-1]}"
 
 
 def _rows(written: SearchReport) -> list[tuple[str, ...]]:
@@ -182,7 +203,7 @@ def write_results(
     planes: PlaneOpener,
     *,
     failures: Failures,
-    colours: Mapping[str, str] | None = None,
+    asked: AskedClasses | None = None,
 ) -> SearchReport:
     """Write the files of all planes, on one scale and with the same thresholds.
 
@@ -200,30 +221,44 @@ def write_results(
         Of which the pixels are read again.
     failures : Failures
         Gets the planes that cannot be read any more.
-    colours : mapping of str to str, optional
-        Of classes, in the files of other programs.
+    asked : AskedClasses, optional
+        From which automatic thresholds follow.
     """
     scale = wanted.scale(classes)
     if scale is None:
         results = list(results)
-        scale = wanted.scale(classes, [one for result in results for one in result.maps])
+        maps = [one for result in results for one in result.maps]
+        scale = wanted.scale(classes, maps, asked)
     if scale is None:  # every image has failed
         return SearchReport([])
-    writer = _Writer(folder, classes, wanted, *scale, colours or {})
+    colours = {} if asked is None else asked.colours
+    labeller = ObjectLabeller(wanted.objects, planes)
+    tables = ObjectTables(folder, classes, planes, failures) if wanted.measure else None
+    writer = _Writer(folder, classes, wanted, *scale, labeller, tables, colours)
     entries = []
     for result in results:
         picture = _picture(result, planes) if wanted.heatmap else None
+        guide = _guide(result, labeller) if wanted.seeks_objects else None
         if isinstance(picture, PlaneFailed):
             failures.add(picture)
+        elif isinstance(guide, PlaneFailed):
+            failures.add(guide)
         else:
-            entries.append(writer.write(result, picture))
-    return SearchReport(entries, *scale)
+            entries.append(writer.write(result, picture, guide))
+    return SearchReport(entries, *scale, () if tables is None else tables.finish())
 
 
 def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
     try:
         return draw_plane(planes.source(result.place), result.window)
     except Exception as error:  # as when it is embedded, it does not stop the others
+        return failed(result.place.path, error)
+
+
+def _guide(result: Result, labeller: ObjectLabeller) -> PixelGuide | PlaneFailed | None:
+    try:
+        return labeller.guide(result.place, result.maps[0].grid, result.window)
+    except Exception as error:  # as when it is drawn
         return failed(result.place.path, error)
 
 
@@ -234,6 +269,8 @@ class _Writer:
     wanted: OutputOptions
     limits: Limits | None
     levels: Levels
+    labeller: ObjectLabeller
+    tables: ObjectTables | None
     colours: Mapping[str, str]
     _objects: dict[str, SpreadLabels] = field(default_factory=dict)
     """Of the plane that is written, by class."""
@@ -242,8 +279,13 @@ class _Writer:
     def _parts(self) -> list[str]:
         return class_parts(self.classes)
 
-    def write(self, result: Result, picture: NDArray[Any] | None) -> PlaneReport:
-        """Write the files of a plane, of which the picture is given if a heatmap is drawn."""
+    def write(
+        self, result: Result, picture: NDArray[Any] | None, guide: PixelGuide | None
+    ) -> PlaneReport:
+        """Write the files of a plane.
+
+        The picture is given if a heatmap is drawn, and the guide if objects have edges.
+        """
         place = result.place
         self._objects.clear()
         about = {
@@ -258,6 +300,7 @@ class _Writer:
             {
                 "class": class_name,
                 **self._write_class(result, picture, one, f"{place.stem}{part}", class_name),
+                **self._write_labels(one, place, f"{place.stem}{part}", class_name, guide),
             }
             for class_name, part, one in parts
         ]
@@ -273,17 +316,19 @@ class _Writer:
     ) -> dict[str, Any]:
         about, place = summarise(one, result.place), result.place
         if self.wanted.cosine:
-            about["cosine"] = self._write_map(f"{stem}{COSINE}", one.cosine, one, place, title)
+            about["cosine"] = self._write_map(
+                f"{stem}{COSINE}", one.cosine, one.grid, place, title
+            )
         if picture is not None and self.limits is not None:
             name = f"{stem}{HEATMAP}"
             about["heatmap"] = self._write_heatmap(name, result, picture, one, self.limits)
-        return about | self._write_labels(one, place, stem, title)
+        return about
 
     def _write_map(
-        self, name: str, values: NDArray[Any], one: SimilarityMap, place: SearchPlane, title: str
+        self, name: str, values: NDArray[Any], grid: PatchGrid, place: SearchPlane, title: str
     ) -> str:
         with self.folder.writing(name) as part:
-            write_map(part, values, one.grid, place.pixel, title)
+            write_map(part, values, grid, place.pixel, title)
         return str(self.folder.path / name)
 
     def _write_heatmap(
@@ -301,20 +346,25 @@ class _Writer:
         return str(self.folder.write(name, encode_png(drawn, result.place.pixel, step)))
 
     def _write_labels(
-        self, one: SimilarityMap, place: SearchPlane, stem: str, title: str
+        self,
+        one: SimilarityMap,
+        place: SearchPlane,
+        stem: str,
+        title: str,
+        guide: PixelGuide | None,
     ) -> dict[str, Any]:
-        from napari_dinov3_sim.core.search.thresholds import threshold_labels
-
         level = self.levels.of(title)
-        if level is None or not (self.wanted.labels or self.wanted.exports):
+        if level is None or not self.wanted.seeks_objects:
             return {}
-        across, down = place.ratios
-        labels = threshold_labels(one, level, self.wanted.min_area / (across * down))
-        self._objects[title] = SpreadLabels(labels, one.grid)
-        about: dict[str, Any] = {"objects": int(labels.max())}
-        if self.wanted.labels:
-            about["labels"] = self._write_map(f"{stem}{LABELS}", labels, one, place, title)
-        return about
+        labels, grid = self.labeller.label(one, level, place, guide)
+        self._objects[title] = SpreadLabels(labels, grid)
+        if self.tables is not None:
+            self.tables.add(place, title, labels, grid, one)
+        count = int(labels.max(initial=0))
+        if not self.wanted.labels:
+            return {"objects": count}
+        path = self._write_map(f"{stem}{LABELS}", labels, grid, place, title)
+        return {"labels": path, "objects": count}
 
     def _write_together(self, result: Result) -> dict[str, str]:
         from napari_dinov3_sim.core.search.combine import best_class
@@ -326,7 +376,7 @@ class _Writer:
             numbers = best_class(result.maps, levels)
             title = ", ".join(f"{at} {name}" for at, name in enumerate(self.classes, start=1))
             files["class_map"] = self._write_map(
-                f"{stem}{CLASS_MAP}", numbers, result.maps[0], result.place, title
+                f"{stem}{CLASS_MAP}", numbers, result.maps[0].grid, result.place, title
             )
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()

@@ -10,6 +10,7 @@ from napari_dinov3_sim.cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_dinov3_sim.core.search.combine import ClassQuery, Combination
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 Level = float | Literal["otsu"]
@@ -51,6 +52,40 @@ class Levels:
         return self.by_class.get(class_name, self.common)
 
 
+@dataclass(frozen=True, eq=False)
+class AskedClasses:
+    """What is asked, from which automatic thresholds follow.
+
+    Attributes
+    ----------
+    queries : tuple of ClassQuery
+    combination : str
+    colours : mapping of str to str
+        Of classes, in the files of other programs.
+    """
+
+    queries: tuple[ClassQuery, ...]
+    combination: Combination
+    colours: Mapping[str, str] = field(default_factory=dict)
+
+    def levels(self, maps: Sequence[SimilarityMap]) -> dict[str, float]:
+        """Return the automatic threshold of each class, as the dock has it.
+
+        Parameters
+        ----------
+        maps : sequence of SimilarityMap
+            Of all planes, plane by plane, in each in the order of the classes.
+        """
+        from napari_dinov3_sim.core.search.combine import resolve
+        from napari_dinov3_sim.core.search.thresholds import automatic_threshold
+
+        chosen = resolve(self.combination, sum(len(one.negatives) for one in self.queries))
+        return {
+            one.name: automatic_threshold(one, maps[at :: len(self.queries)], chosen)
+            for at, one in enumerate(self.queries)
+        }
+
+
 @dataclass(frozen=True)
 class WantedLevels:
     """The thresholds that were asked for.
@@ -59,13 +94,16 @@ class WantedLevels:
     ----------
     common : float, 'otsu' or None
     by_class : mapping of str to float
+    automatic : bool
+        Whether the threshold of classes without one follows from the query.
     """
 
     common: Level | None = None
     by_class: Mapping[str, float] = field(default_factory=dict)
+    automatic: bool = False
 
     @classmethod
-    def of(cls, given: Sequence[Threshold] | None) -> WantedLevels:
+    def of(cls, given: Sequence[Threshold] | None, *, automatic: bool = False) -> WantedLevels:
         """Return what the command line asks for; of two for the same class the last one holds."""
         common = [one.level for one in given or () if one.class_name is None]
         by_class = {
@@ -73,10 +111,10 @@ class WantedLevels:
             for one in given or ()
             if one.class_name is not None and one.level != "otsu"
         }
-        return cls(common[-1] if common else None, by_class)
+        return cls(common[-1] if common else None, by_class, automatic and not common)
 
     def __bool__(self) -> bool:
-        return self.common is not None or bool(self.by_class)
+        return self.common is not None or bool(self.by_class) or self.automatic
 
     def check(self, classes: Sequence[str]) -> None:
         """Raise `UsageError` for the threshold of a class that is not searched."""
@@ -95,8 +133,15 @@ class WantedLevels:
             return Levels(self.common, self.by_class)
         return None if self else Levels()
 
-    def chosen(self, classes: Sequence[str], maps: Sequence[SimilarityMap]) -> Levels:
+    def chosen(
+        self,
+        classes: Sequence[str],
+        maps: Sequence[SimilarityMap],
+        asked: AskedClasses | None = None,
+    ) -> Levels:
         """Return the thresholds for these maps: where none was given, Otsu's of all of them."""
+        if self.automatic and asked is not None:
+            return Levels(None, {**asked.levels(maps), **self.by_class})
         from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 
         known = self.known(classes) if self else None

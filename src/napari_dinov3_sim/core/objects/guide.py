@@ -37,6 +37,13 @@ STRIP = 2**20
 REACH = 3.0
 """Standard deviations after which a Gaussian ends."""
 
+MAX_PIXELS = 2**24
+"""Of a plane whose objects have edges: 4096², which is also the largest level that is embedded
+where there are several."""
+
+MAX_STACK = 2**27
+"""Of all planes of such an image, of which labels of every pixel are made."""
+
 HALO = 8
 """Rows around a strip that its filters see, with one for differences and one for rounding."""
 
@@ -65,6 +72,19 @@ class PixelGuide:
     def nbytes(self) -> int:
         """Bytes in memory."""
         return self.features.nbytes + self.means.nbytes
+
+
+def may_have_edges(shape: tuple[int, int], planes: int = 1) -> bool:
+    """Whether an image is small enough for objects with edges.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of a plane of the embedded level.
+    planes : int, optional
+    """
+    pixels = shape[0] * shape[1]
+    return pixels <= MAX_PIXELS and pixels * planes <= MAX_STACK
 
 
 def read_guide(

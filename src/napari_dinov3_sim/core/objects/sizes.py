@@ -80,3 +80,7 @@ class Area:
     def __str__(self) -> str:
         unit = self.unit.replace("u", "µ")
         return f"{self.value:g} {unit}²" if unit else f"{self.value:g} px"
+
+
+NO_LEAST, NO_MOST = Area(0.0), Area(float("inf"))
+"""Limits that every object keeps."""

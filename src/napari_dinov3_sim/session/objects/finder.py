@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.objects.guide import may_have_edges
 from napari_dinov3_sim.core.objects.labelling import ObjectRules
 from napari_dinov3_sim.session.objects.options import ObjectOptions, pixel_area
 from napari_dinov3_sim.session.objects.pixel_scores import (
     PixelScores,
     SearchedPlane,
-    is_too_large,
 )
 from napari_dinov3_sim.session.objects.plane_objects import (
     ObjectRequest,
@@ -119,7 +119,7 @@ class ObjectFinder:
         """
         chosen = self.options if options is None else options
         edges, rules = chosen.outline == "edges", self._rules(plane, chosen)
-        if edges and is_too_large(plane):
+        if edges and not may_have_edges(plane.embedded_shape, plane.stack_size):
             edges = False
             self._tell_once(plane, TOO_LARGE.format(name=plane.name))
         searched = {}

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.objects.labelling import ObjectRules
-from napari_dinov3_sim.core.objects.sizes import Area
+from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
 Outline = Literal["edges", "patches"]
 Connection = Literal["none", "depth", "all"]
-
-
-NO_LEAST, NO_MOST = Area(0.0), Area(float("inf"))
-"""Limits that every object keeps."""
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 BUDGET = 2**28
 """Bytes of guides and scores that are kept; those used last."""
 
-MAX_PIXELS = 2**24
-"""Of a plane whose objects have edges: 4096², which is also the largest level that is embedded
-where there are several."""
-
-MAX_STACK = 2**27
-"""Of all planes of such an image, of which labels of every pixel are made."""
-
 
 @dataclass(frozen=True, eq=False)
 class SearchedPlane:
@@ -52,12 +45,6 @@ class SearchedPlane:
     windows: IntensityWindows | None = field(repr=False)
     rules: ObjectRules
     edges: bool
-
-
-def is_too_large(plane: Plane) -> bool:
-    """Whether an image has so many pixels that its objects are made of patches."""
-    height, width = plane.embedded_shape
-    return height * width > MAX_PIXELS or height * width * plane.stack_size > MAX_STACK
 
 
 class PixelScores:

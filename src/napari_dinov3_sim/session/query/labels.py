@@ -197,6 +197,30 @@ class LabelRegions:
         for name in FOLLOWED:
             getattr(layer.events, name).connect(self._handler(name))
 
+    @property
+    def class_name(self) -> str | None:
+        """The class of all labels; None where each is a class of its own."""
+        return self._class_name
+
+    @property
+    def positive(self) -> bool:
+        """Whether the labels are on what is meant."""
+        return self._positive
+
+    @property
+    def image(self) -> Hashable | None:
+        """Id of the image that labels belong to as long as they lie on it."""
+        return self._image
+
+    @property
+    def sliders(self) -> tuple[tuple[float, ...], ...]:
+        """Where the sliders were on the planes that are labelled, as far as that is known."""
+        return tuple(self._sliders.values())
+
+    def adopt(self, sliders: Iterable[tuple[float, ...]]) -> None:
+        """Take the labels for those that were made with the sliders at these places."""
+        self._sliders = {point[-self.layer.ndim :]: point for point in sliders} or self._sliders
+
     def close(self) -> None:
         """Stop listening."""
         for name in FOLLOWED:

@@ -208,6 +208,16 @@ class ShapeRegions:
         self.count, self.outside = len(found), asked - len(found)
         return found, planes
 
+    @property
+    def class_name(self) -> str | None:
+        """The class of shapes whose columns name none; None for the name of the layer."""
+        return self._class_name
+
+    @property
+    def positive(self) -> bool:
+        """Whether shapes without a sign are on what is meant."""
+        return self._positive
+
     def roles(self) -> list[PointRole]:
         """Return what each shape says."""
         default = PointRole(self._class_name or self.layer.name, self._positive)
@@ -321,6 +331,11 @@ class Regions:
         """The user's layers that are queries, in the order in which they were added."""
         layers = [regions.layer for regions in self._followed.values()]
         return [layer for layer in layers if not is_derived(layer)]
+
+    @property
+    def followed(self) -> tuple[ShapeRegions | LabelRegions, ...]:
+        """The regions of all layers that are queries, our own among them, in their order."""
+        return tuple(self._followed.values())
 
     @property
     def count(self) -> int:

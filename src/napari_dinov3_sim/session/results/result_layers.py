@@ -75,6 +75,7 @@ class ResultLayers:
             layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7, colormap=colours)
             layer.editable = isinstance(data, np.ndarray)
         self._place(image, layer, what, found.checksum, name)
+        layer.metadata[MARKER]["planes"] = found.planes
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -140,6 +141,27 @@ class ResultLayers:
         if old[0] is None:
             self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
+
+    def is_unchanged(self, layer: Layer) -> bool:
+        """Whether a layer of results is as it was made; else it belongs to the user."""
+        found = mark_of(layer, "result")
+        return found is not None and found["checksum"] == _checksum(layer)
+
+    def adopt(self, image: Image, layer: Layer, what: tuple[Any, ...], *, unchanged: bool) -> None:
+        """Show a layer that an earlier session has made over the same image.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+        layer : napari.layers.Layer
+        what : tuple
+            What it shows, as its mark says.
+        unchanged : bool
+            Whether it is as it was made then.
+        """
+        checksum_now = _checksum(layer)
+        number = checksum_now if unchanged else checksum_now ^ 1
+        self._place(image, layer, what, number, layer.name)
 
     def has(self, what: str) -> bool:
         """Whether a result of a sort, such as 'labels', is in the viewer."""

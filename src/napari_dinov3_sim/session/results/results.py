@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.answering.question import Question
@@ -148,6 +148,16 @@ class QueryResults:
         """Give a class of a loaded query, and the objects of a class, another name."""
         self.saved.rename_class(old, new)
         self._layers.rename_class(old, new)
+
+    def is_unchanged(self, layer: Layer) -> bool:
+        """Whether a layer of results is as it was made; else it belongs to the user."""
+        return self._layers.is_unchanged(layer)
+
+    def adopt_layer(
+        self, image: Image, layer: Layer, what: tuple[object, ...], *, unchanged: bool
+    ) -> None:
+        """Show a layer of results that an earlier session has made; see `ResultLayers.adopt`."""
+        self._layers.adopt(image, layer, what, unchanged=unchanged)
 
     @property
     def query(self) -> SavedQuery | None:

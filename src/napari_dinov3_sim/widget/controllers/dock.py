@@ -16,8 +16,10 @@ from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
 from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
+from napari_dinov3_sim.widget.controllers.table import TableController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, gallery, keys : SectionController
+    images, queries, navigation, heatmaps, results : SectionController
+    gallery, table, project, keys : SectionController
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class DockController(SectionController):
         self.results = ResultsController(viewer, session, views, dialogs)
         self.exports = ExportsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
+        self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
+        self.table = TableController(viewer, session, views, dialogs)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -170,6 +175,8 @@ class DockController(SectionController):
             self.results,
             self.exports,
             self.gallery,
+            self.table,
+            self.project,
             self.keys,
         )
         for controller in controllers:

@@ -120,6 +120,10 @@ class StateRow(QWidget):
         self.renew_button.setToolTip(f"Make {names} again, as the query is now")
 
 
+COLUMNS = 6
+"""Of the grid of buttons, so that two or three of them share a row."""
+
+
 ENTRIES: dict[str, tuple[str, str]] = {
     "peaks": (
         "Peaks (CSV)…",
@@ -190,7 +194,8 @@ class ResultsPanel(QWidget):
     ----------
     threshold_changed : Signal(float)
         A score.
-    automatic_clicked, gallery_clicked, best_match_clicked, labels_clicked : Signal()
+    automatic_clicked, gallery_clicked, best_match_clicked : Signal()
+    labels_clicked, table_clicked : Signal()
     export_picked : Signal(str)
         A key of `ENTRIES`.
     """
@@ -200,6 +205,7 @@ class ResultsPanel(QWidget):
     gallery_clicked = Signal()
     best_match_clicked = Signal()
     labels_clicked = Signal()
+    table_clicked = Signal()
     export_picked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -210,6 +216,7 @@ class ResultsPanel(QWidget):
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
         self.labels_button = QPushButton("Make Labels")
+        self.table_button = QPushButton("Table…")
         self.export_button = ExportButton()
         self._build()
         self._explain()
@@ -228,11 +235,14 @@ class ResultsPanel(QWidget):
         buttons = (
             (self.threshold, self.automatic_button),
             (self.gallery_button, self.best_match),
-            (self.labels_button, self.export_button),
+            (self.labels_button, self.table_button, self.export_button),
         )
-        for line, pair in enumerate(buttons):
-            for column, widget in enumerate(pair):
-                grid.addWidget(widget, line, column)
+        for line, row in enumerate(buttons):
+            span = COLUMNS // len(row)
+            for place, widget in enumerate(row):
+                grid.addWidget(widget, line, place * span, 1, span)
+        for column in range(COLUMNS):
+            grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -251,6 +261,9 @@ class ResultsPanel(QWidget):
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
+        self.table_button.setToolTip(
+            "Count and measure the objects of the Labels layers, as a table with a plot"
+        )
 
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)
@@ -260,6 +273,7 @@ class ResultsPanel(QWidget):
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
+        self.table_button.clicked.connect(self.table_clicked)
         self.export_button.picked.connect(self.export_picked)
 
     def show_histograms(

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QStackedWidget, QVBoxLayout, QWidg
 from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
 from napari_dinov3_sim.widget.views.common import Message
 from napari_dinov3_sim.widget.views.heatmaps import HeatmapControls
-from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
+from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions, ProjectRow
 from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
 from napari_dinov3_sim.widget.views.query import ClassList, NavigationRow, SignRow, SourceRow
 from napari_dinov3_sim.widget.views.results import (
@@ -31,6 +31,7 @@ class Views:
         self.embed = EmbedRow()
         self.options = ImageOptions()
         self.model.add(self.options.all_planes)
+        self.project = ProjectRow()
         self.classes = ClassList()
         self.signs = SignRow()
         self.hint = Message(lines=2)
@@ -62,7 +63,7 @@ class Views:
             self._images_or_offer,
             self.model,
             self.embed,
-            advanced=(self.model.details, self.options),
+            advanced=(self.model.details, self.options, self.project),
         )
         query = Step(
             2,
