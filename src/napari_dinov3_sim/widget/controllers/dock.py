@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.exports import ExportsController
 from napari_dinov3_sim.widget.controllers.file_search import FileSearchController
 from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
@@ -71,6 +72,7 @@ class DockController(SectionController):
         self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs)
+        self.exports = ExportsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
         self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
@@ -177,6 +179,7 @@ class DockController(SectionController):
             self.navigation,
             self.heatmaps,
             self.results,
+            self.exports,
             self.gallery,
             self.table,
             self.project,
