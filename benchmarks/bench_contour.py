@@ -73,9 +73,9 @@ def measure(side: int, images: int, classes: int, outline: str, screenshot: Path
     found = session.found[session.class_name]
     updates = frames.contours / images
     heart.report(
-        f"{images} images, {classes} classes, {outline}: {moves} moves, {updates / elapsed:.1f} contours "
-        f"and {frames.frames / elapsed:.1f} frames a second, {1000 * busy / moves:.0f} ms of the "
-        f"processor for each move; {found.objects} objects;",
+        f"{images} images, {classes} classes, {outline}: {moves} moves, "
+        f"{updates / elapsed:.1f} contours and {frames.frames / elapsed:.1f} frames a second, "
+        f"{1000 * busy / moves:.0f} ms of the processor for each move; {found.objects} objects;",
         began,
     )
     if screenshot is not None:
