@@ -11,9 +11,9 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.widget.controllers import table as module
-from napari_dinov3_sim.widget.controllers.table import TableController
+from napari_dinov3_sim.widget.controllers.pages.table import TableController
 
-from .actions import answer, press
+from ..actions import answer, press
 
 
 @pytest.fixture
