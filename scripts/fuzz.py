@@ -16,8 +16,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fuzzing import absurd_headers, hostile_names, json_files, stopped_runs, stored_files
-from fuzzing.children import warm_up
+from fuzzing import (
+    absurd_headers,
+    hostile_names,
+    json_files,
+    projects,
+    stopped_runs,
+    stored_files,
+)
+from fuzzing.children import GOOD, warm_up
 from fuzzing.image_files import FORMATS, images
 
 if TYPE_CHECKING:
@@ -25,12 +32,12 @@ if TYPE_CHECKING:
 
     Subject = Callable[[Path, float], Iterator[str]]
 
-GOOD = ("the same", "refused")
-
 SUBJECTS: dict[str, Subject] = {
     "stored embeddings": stored_files.stored,
     "tile": stored_files.tile,
     "saved query": stored_files.query,
+    "project": projects.projects,
+    "JSON of a project": projects.descriptions,
     **{f"image {name}": images(name) for name in FORMATS},
     "JSON of a model: config.json": json_files.model("config.json"),
     "JSON of a model: preprocessor_config.json": json_files.model("preprocessor_config.json"),

@@ -403,6 +403,7 @@ LABELS = {
     "▭ box": "views/query.py",
     "Redo": "views/query.py",
     "Gallery…": "views/results.py",
+    "Folder…": "views/results.py",
     "Best match": "views/results.py",
     "Automatic": "views/results.py",
     "Make Labels": "views/results.py",
@@ -432,9 +433,11 @@ LABELS = {
     "Best of the points": "views/combination.py",
     "Contrast to what is not meant": "views/combination.py",
     "Add": "views/combination.py",
+    "Import regions…": "views/combination.py",
     "Peaks to Points": "views/results.py",
     "PCA colours": "views/results.py",
-    "Save peaks…": "views/results.py",
+    "Peaks (CSV)…": "views/results.py",
+    "Export…": "views/results.py",
     "peaks apart": "views/results.py",
     "Match": "views/results.py",
     "Save query…": "views/combination.py",
@@ -447,12 +450,18 @@ LABELS = {
     "4 × finer (16 passes)": "views/images.py",
     "mirrored": "views/images.py",
     "Merge channels": "views/images.py",
+    "Save project…": "views/images.py",
+    "Open project…": "views/images.py",
+    "Suggest classes…": "views/views.py",
+    "Follow": "views/results.py",
+    "patches moved": "views/results.py",
 }
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_what_the_tutorial_says_is_in_the_dock(label):
     pages = text_of("README.md") + text_of("docs/tutorial.md") + text_of("docs/models.md")
+    pages += text_of("docs/projects.md")
     assert re.search(rf"\*[^*]*{re.escape(label)}\*", " ".join(pages.split()))
     widgets = ROOT / "src" / "napari_dinov3_sim" / "widget"
     assert f'"{label}"' in (widgets / LABELS[label]).read_text(encoding="utf-8")

@@ -96,20 +96,21 @@ def test_a_circle_is_found(back):
 
 ORDER = {
     "": """
-        core < store, readers < backbones < session < __init__, sample_data < widget < cli
-        < __main__
+        core < store, readers < backbones, exchange < session < __init__, sample_data < widget
+        < cli < __main__
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
         < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, query_files, tile_cache < disk, object_csv
+        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
+        < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
         errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
-        zarr_folders < reader
+        zarr_folders < reader < file_stack
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity
@@ -118,15 +119,17 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < gallery, measurements < discovery < coordinator < session < __init__
+        < exports, gallery, measurements, tracking < discovery, file_search < coordinator
+        < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
-        < controllers < dock < commands, __init__
+        < file_search_panel, suggestions_page < controllers < dock < commands, __init__
+        < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
-        < output < pipeline < commands < parser
+        < output, regions < pipeline < commands < parser
     """,
 }
 """What lies in a folder, bottom up: each may import what stands left of a sign, not beside it."""

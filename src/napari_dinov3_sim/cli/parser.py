@@ -13,6 +13,7 @@ from napari_dinov3_sim import __version__
 from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
 from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
 from napari_dinov3_sim.cli.output.thresholds import Threshold
+from napari_dinov3_sim.cli.reading.numbered_files import as_stacks
 from napari_dinov3_sim.cli.reading.paths import image_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
@@ -50,9 +51,15 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=coordinate,
         action="append",
-        required=True,
         help="a clicked pixel of QUERY: column and row from the top left, in the finest level; "
         "may be repeated",
+    )
+    parser.add_argument(
+        "--regions",
+        metavar="FILE",
+        type=Path,
+        help="what is marked in QUERY, in place of --at or besides: GeoJSON of QuPath, ROIs of "
+        "ImageJ or an image of labels; each class that the file names is a class",
     )
     parser.add_argument(
         "--not",
@@ -143,6 +150,13 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         "--max-area", metavar="AREA", type=_area, help="drop larger objects, as for --min-area"
     )
     parser.add_argument(
+        "--export",
+        metavar="FORMATS",
+        type=_object_formats,
+        help="write the objects for other programs, too: geojson for QuPath, imagej for a ROI "
+        "set, ome-tiff, ome-zarr or png; several are separated by commas",
+    )
+    parser.add_argument(
         "--peaks",
         action="store_true",
         help="write the places of greatest cosine as a table, from the threshold on",
@@ -205,6 +219,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "chose where the file leaves it open",
     )
     parser.add_argument(
+        "--stack",
+        action="store_true",
+        help="take the files of each folder, and of each pattern, for the planes of one stack, in "
+        "the order of their numbers; quote a pattern, so that the shell leaves it",
+    )
+    parser.add_argument(
         "--reader",
         metavar="PLUGIN",
         help="the napari plugin that reads the images, such as napari-ome-zarr, or napari for "
@@ -245,6 +265,24 @@ def coordinate(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
     return value
+
+
+def _object_formats(text: str) -> list[str]:
+    return _formats(text, ("geojson", "imagej", "ome-tiff", "ome-zarr", "png"))
+
+
+def _embedding_formats(text: str) -> list[str]:
+    return _formats(text, ("npz", "zarr"))
+
+
+def _formats(text: str, known: Sequence[str]) -> list[str]:
+    """Return formats that are separated by commas, each once."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    other = [name for name in found if name not in known]
+    if other or not found:
+        what = repr(other[0]) if other else "nothing"
+        raise argparse.ArgumentTypeError(f"{what} is none of {', '.join(known)}")
+    return found
 
 
 def _index(text: str) -> int:
@@ -362,9 +400,20 @@ def _run(argv: list[str]) -> int:
         parser = _Parser(prog=f"{PROGRAM} {argv[0]}", description=_SUMMARIES[argv[0]])
         run = _COMMANDS[argv[0]](parser)
         # Images may stand before and after the options, which subparsers do not allow.
-        return run(parser.parse_intermixed_args(argv[1:]))
+        arguments = parser.parse_intermixed_args(argv[1:])
+        if getattr(arguments, "stack", False):
+            _name_stacks(arguments, argv[0])
+        return run(arguments)
     _main_parser().parse_args(argv)
     return DONE
+
+
+def _name_stacks(arguments: argparse.Namespace, command: str) -> None:
+    """Let each folder and each pattern be one image."""
+    for images in {"images", "targets"} & vars(arguments).keys():
+        setattr(arguments, images, as_stacks(getattr(arguments, images)))
+    if command == "similarity":  # of `search`, it is a saved query
+        (arguments.query,) = as_stacks([arguments.query])
 
 
 def _main_parser() -> _Parser:
@@ -437,6 +486,18 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     )
     add_reading(parser)
     add_recipe(parser)
+    parser.add_argument(
+        "--export",
+        metavar="FORMATS",
+        type=_embedding_formats,
+        help="write the embeddings with the places of the patches for other programs, too: npz, "
+        "zarr or both, separated by a comma",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --export: replace files that already have these names",
+    )
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",

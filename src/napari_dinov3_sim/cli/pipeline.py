@@ -24,7 +24,7 @@ from napari_dinov3_sim.cli.output.files import (
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
 from napari_dinov3_sim.cli.reading.options import ReadOptions
-from napari_dinov3_sim.cli.reading.paths import split_series
+from napari_dinov3_sim.cli.reading.paths import files_of
 from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
@@ -199,7 +199,7 @@ class Search:
         results = [self.arguments.out / name for name in names]
         images = dict.fromkeys(place.path for place in self.places)
         outputs = results if saved_query is None else [*results, saved_query]
-        files = (split_series(path)[0] for path in images)
+        files = (file for path in images for file in files_of(path))
         check_inputs_survive([*inputs, *files], outputs)
         if saved_query is not None:
             check_outputs_differ(saved_query, results)

@@ -15,6 +15,8 @@ from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.exports.exports import Exports
+from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
@@ -32,6 +34,7 @@ from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.tracking.tracking import Tracking
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
@@ -256,8 +259,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, measurements, gallery,
-    discovery, interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, exports, measurements,
+    tracking, gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -329,10 +332,21 @@ class Coordinator:
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
+        self.exports = Exports(
+            self.scene,
+            runner,
+            store,
+            self.palette,
+            regions=self.regions,
+            role=lambda: self.queries.role,
+            add_point=self._add_point,
+            fail=self.failures.add,
+        )
         self.measurements = Measurements(self.scene, runner, self.failures.add)
         self._measured_signals = (signals.answered, signals.listed)
         for signal in self._measured_signals:
             signal.connect(self._note_measured)
+        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -357,6 +371,16 @@ class Coordinator:
         self._gallery_signals = (signals.answered, signals.queried, signals.listed)
         for signal in self._gallery_signals:
             signal.connect(self._update_gallery)
+        self.file_search = FileSearch(
+            self.scene,
+            runner,
+            results=self.results,
+            thresholds=self.thresholds,
+            gallery=self.gallery,
+            objects=lambda: self.finder.options,
+            limits=lambda: self.overlays.heatmaps.limits,
+            fail=self.failures.add,
+        )
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
             signals,
@@ -379,7 +403,7 @@ class Coordinator:
             regions=self.regions,
             drawn=self.drawn,
             queries=self.queries,
-            hold=self._held,
+            hold=self.held,
             rename_layers=self._rename_layers,
             recolour=self._recolour,
             changed=self._on_regions,
@@ -445,10 +469,13 @@ class Coordinator:
             signal.disconnect(self._note_measured)
         self.measurements.close()
         self.finder.forget()
+        self.tracking.close()
+        self.exports.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
         self.gallery.close()
+        self.file_search.close()
         self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
@@ -544,7 +571,7 @@ class Coordinator:
     # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Refresh nothing before a change of several parts is complete."""
         before, self._refreshing = self._refreshing, True
         try:
@@ -572,6 +599,15 @@ class Coordinator:
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
         self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+
+    def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
+        """Add a query point at data coordinates of an image."""
+        plane = self.scene.shown_planes().get(image.unique_id)
+        if plane is not None:
+            self.queries.ensure(image)
+            self.edits.note()
+            world = self.scene.targets.transform(plane.key).to_world(data)
+            self.queries.append(world, image.unique_id, role)
 
     def start_box(self) -> None:
         """Make ready for a box to be drawn around something, by one drag."""

@@ -87,6 +87,10 @@ class Edits:
             self._history.clear()
         self._history.note(edited=edited, opened=opened)
 
+    def forget(self) -> None:
+        """Forget all steps: what they were done to is not what there is now."""
+        self._history.clear()
+
     @property
     def can_undo(self) -> bool:
         """Whether there is an edit to undo."""

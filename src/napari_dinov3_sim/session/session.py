@@ -21,6 +21,7 @@ from napari_dinov3_sim.session.images.target import ChannelGroup, MergedChannels
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.objects.options import checked_connection, checked_outline
+from napari_dinov3_sim.session.project.projects import Projects
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.exports.exports import Exports
+    from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.measurements.measurements import Measurements
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
+    from napari_dinov3_sim.session.tracking.tracking import Tracking
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -113,8 +117,12 @@ class SimilaritySession(SessionSignals):
             auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
+        self._coordinator.exports.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
         self._coordinator.measurements.progressed.connect(self._on_result_progress)
+        self._project = Projects(viewer, self._coordinator, self, self._runner)
+        self._project.progressed.connect(self._on_result_progress)
+        self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -144,9 +152,19 @@ class SimilaritySession(SessionSignals):
         return self._coordinator.results
 
     @property
+    def exports(self) -> Exports:
+        """Files for QuPath, ImageJ and others, and regions from theirs."""
+        return self._coordinator.exports
+
+    @property
     def measurements(self) -> Measurements:
         """The objects of Labels layers in numbers: a table, a summary, files."""
         return self._coordinator.measurements
+
+    @property
+    def project(self) -> Projects:
+        """Saves all of this to a file, and opens it again."""
+        return self._project
 
     @property
     def gallery(self) -> Gallery:
@@ -154,9 +172,19 @@ class SimilaritySession(SessionSignals):
         return self._coordinator.gallery
 
     @property
+    def tracking(self) -> Tracking:
+        """Objects that are followed through the planes of a stack."""
+        return self._coordinator.tracking
+
+    @property
     def discovery(self) -> Discovery:
         """Classes that are suggested, before anything was clicked."""
         return self._coordinator.discovery
+
+    @property
+    def file_search(self) -> FileSearch:
+        """The search of files that need not be open."""
+        return self._coordinator.file_search
 
     @property
     def images(self) -> list[Image]:
@@ -287,8 +315,11 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.tracking.cancel()
+        self.exports.cancel()
         self.discovery.cancel()
         self.measurements.cancel()
+        self.project.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
 
@@ -325,12 +356,17 @@ class SimilaritySession(SessionSignals):
             self._coordinator.is_due
             or self.busy
             or self.results.pending
+            or self.exports.pending
             or self.measurements.pending
             or self.gallery.pending
+            or self.file_search.pending
             or self.discovery.pending
+            or self.project.pending
+            or self.tracking.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()
+            self.project.go_on()
             self._runner.deliver(0.05)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Embedding takes longer than {timeout} s; it goes on.")
@@ -345,6 +381,7 @@ class SimilaritySession(SessionSignals):
     def close(self) -> None:
         """Stop listening and working; layers stay in the viewer, they are the user's."""
         if not self._coordinator.closed:
+            self.project.close()
             self._coordinator.close()
 
     # -- what is asked -----------------------------------------------------------------------

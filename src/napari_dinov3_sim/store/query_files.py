@@ -77,19 +77,24 @@ def save_query(query: SavedQuery, path: str | os.PathLike[str]) -> Path:
     StoreError
         The file cannot be written (no permission, disk full), or is there and no saved query.
     """
-    from safetensors.numpy import save
-
     target = Path(path)
     check_replaceable(target)
+    content = query_content(query)
+    with explained(target, "query"):
+        write_atomically(target, content)
+    return target
+
+
+def query_content(query: SavedQuery) -> bytes:
+    """Return what the file of a query holds."""
+    from safetensors.numpy import save
+
     arrays: dict[str, NDArray[Any]] = {}
     for number, saved_class in enumerate(query.classes):
         for name, array in _arrays_of(saved_class).items():
             arrays[f"{number}.{name}"] = np.ascontiguousarray(array)
     metadata = {"format": QUERY_FORMAT, "query": json.dumps(_description_of(query))}
-    content = save(arrays, with_checksum(metadata, arrays))
-    with explained(target, "query"):
-        write_atomically(target, content)
-    return target
+    return save(arrays, with_checksum(metadata, arrays))
 
 
 def check_replaceable(path: Path) -> None:

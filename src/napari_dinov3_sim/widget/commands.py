@@ -144,7 +144,7 @@ def add_pca_colours(viewer: Viewer) -> None:
 
 def save_csv(viewer: Viewer) -> None:
     """Save the peaks as a table."""
-    open_dock(viewer).controller.results.save_csv()
+    open_dock(viewer).controller.exports.save_csv()
 
 
 def save_query_file(viewer: Viewer) -> None:
@@ -155,6 +155,16 @@ def save_query_file(viewer: Viewer) -> None:
 def load_query_file(viewer: Viewer) -> None:
     """Search with a query that was saved."""
     open_dock(viewer).controller.results.load_query()
+
+
+def save_project(viewer: Viewer) -> None:
+    """Save images, query, judgements, settings and results in one file."""
+    open_dock(viewer).controller.project.save()
+
+
+def open_project(viewer: Viewer) -> None:
+    """Add a project that was saved to what is open."""
+    open_dock(viewer).controller.project.open()
 
 
 def drop_query(viewer: Viewer) -> None:

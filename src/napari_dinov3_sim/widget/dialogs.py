@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QColor, QDesktopServices
 from qtpy.QtWidgets import QColorDialog, QFileDialog, QMessageBox, QWidget
 
 QUERIES = "Queries (*.query.safetensors);;All files (*)"
 TABLES = "Tables (*.csv);;All files (*)"
+PROJECTS = "Projects (*.dinov3sim.zip);;All files (*)"
 
 
 class Dialogs:
@@ -39,8 +41,32 @@ class Dialogs:
 
     def _may_replace(self, title: str, path: str) -> bool:
         question = f"{Path(path).name} already exists.\nDo you want to replace it?"
+        return self.confirm(title, question)
+
+    def confirm(self, title: str, question: str) -> bool:
+        """Return whether the user says yes to a question."""
         answer = QMessageBox.question(self._parent, title, question)
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def ask(self, title: str, question: str, yes: str, no: str = "") -> bool | None:
+        """Return whether the user says yes or no, each in its own words; None for neither.
+
+        Parameters
+        ----------
+        title, question : str
+        yes, no : str
+            What stands on the buttons; without `no`, the only other one is *Cancel*.
+        """
+        box = QMessageBox(QMessageBox.Icon.Question, title, question, parent=self._parent)
+        agree = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+        refuse = box.addButton(no, QMessageBox.ButtonRole.DestructiveRole) if no else None
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(agree)
+        box.exec()
+        clicked = box.clickedButton()
+        if clicked is agree:
+            return True
+        return False if refuse is not None and clicked is refuse else None
 
     def ask_for_colour(self, title: str, colour: str) -> str:
         """Return a colour as ``#rrggbb``, empty if the user cancels."""
@@ -51,9 +77,17 @@ class Dialogs:
         """Return the path of a file to read, empty if the user cancels."""
         return str(QFileDialog.getOpenFileName(self._parent, title, "", filters)[0])
 
+    def ask_for_files(self, title: str) -> list[str]:
+        """Return the paths of files to read, none if the user cancels."""
+        return [*QFileDialog.getOpenFileNames(self._parent, title, "", "All files (*)")[0]]
+
     def ask_for_folder(self, title: str) -> str:
         """Return the path of a folder that is there, empty if the user cancels."""
         return str(QFileDialog.getExistingDirectory(self._parent, title))
+
+    def open_folder(self, path: str) -> None:
+        """Open a folder in the system's own program for folders."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(path))
 
 
 def complete(path: str, filters: str, shown: str) -> str:

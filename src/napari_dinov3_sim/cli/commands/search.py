@@ -103,10 +103,13 @@ def run_search(arguments: argparse.Namespace) -> int:
     lists = [] if arguments.files_from is None else [arguments.files_from]
     search.check(inputs=[arguments.query, *lists])
     with closing(search.planes), closing(bars), search.folder() as folder:
+        bars.tell("model", model=arguments.model or query.model)
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
         results = search.results(search.finder(model, bars), query.score)
-        about = AskedClasses(tuple(one.query() for one in query.classes), query.combination)
+        colours = {one.name: one.colour for one in query.classes}
+        queries = tuple(one.query() for one in query.classes)
+        about = AskedClasses(queries, query.combination, colours)
         written = search.write(results, folder, about)
     asked = {"query": str(arguments.query), "combination": query.combination}
     images = [entry.nested() for entry in written.entries]

@@ -10,7 +10,7 @@ from napari_dinov3_sim.session.gallery.judgements import Judgement, sign_of
 from napari_dinov3_sim.session.gallery.matches import Certainty, JudgementCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from napari_dinov3_sim.session.answering.question import Pick
     from napari_dinov3_sim.session.gallery.matches import ChosenPlace, PatchId
@@ -111,11 +111,23 @@ class AskedPlaces:
         """Return all places that are judged, of all classes."""
         found = [
             (place, class_name, sign_of(place, class_name, picks))
-            for class_name, places in self._of_class.items()
-            for place in places.values()
+            for class_name, place in self.judged(picks)
         ]
         return tuple(
             Judgement.of(place, class_name, right)
             for place, class_name, right in found
             if right is not None
         )
+
+    def judged(self, picks: Picks) -> tuple[tuple[str, ChosenPlace], ...]:
+        """Return the class and the place of all that are judged."""
+        return tuple(
+            (class_name, place)
+            for class_name, places in self._of_class.items()
+            for place in places.values()
+            if sign_of(place, class_name, picks) is not None
+        )
+
+    def adopt(self, class_name: str, places: Iterable[ChosenPlace]) -> None:
+        """Take places for some that were judged in an earlier session."""
+        self._of_class.setdefault(class_name, {}).update({place.id: place for place in places})

@@ -35,10 +35,10 @@ from napari_dinov3_sim.session.images.planes import data_coordinates, plane_at
 from napari_dinov3_sim.session.interaction.best_match import BestMatch
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.results.result_jobs import ResultJobs
-from napari_dinov3_sim.session.results.summaries import answered_images
+from napari_dinov3_sim.session.results.summaries import known_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Image
     from numpy.typing import NDArray
@@ -268,8 +268,7 @@ class Gallery:
         return True
 
     def _open_images(self) -> tuple[AnsweredImage, ...]:
-        scene = self._scene
-        return answered_images(scene) if scene.answers.planes() else ()
+        return known_images(self._scene)
 
     def _maps_of(self, key: PlaneKey) -> PlaneMaps | None:
         return self._scene.maps_of(key) or self._files.maps_of(key)
@@ -492,6 +491,15 @@ class Gallery:
     def judgements(self) -> tuple[Judgement, ...]:
         """Return all places that are judged, of all classes."""
         return self._asked.judgements(self._picks_of_points())
+
+    def judged_places(self) -> tuple[tuple[str, ChosenPlace], ...]:
+        """Return the class and the place of all that are judged, to be kept in a project."""
+        return self._asked.judged(self._picks_of_points())
+
+    def adopt_places(self, class_name: str, places: Iterable[ChosenPlace]) -> None:
+        """Take places of a class for some that were judged in an earlier session."""
+        self._asked.adopt(class_name, places)
+        self._publish()
 
     def save_judgements(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> int:
         """Write all places that are judged to a JSON file.

@@ -63,12 +63,14 @@ class FileLayer:
         return shape[:-1] if self.rgb else shape
 
 
-def read_file(path: Path) -> tuple[tuple[FileLayer, ...], str]:
+def read_file(path: Path, plugin: str = "") -> tuple[tuple[FileLayer, ...], str]:
     """Read the image layers of a file with napari's readers; for worker threads.
 
     Parameters
     ----------
     path : Path
+    plugin : str, optional
+        Whose reader is to be used.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def read_file(path: Path) -> tuple[tuple[FileLayer, ...], str]:
     from napari.plugins.io import read_data_with_plugins
 
     try:
-        found, reader = read_data_with_plugins([str(path)])
+        found, reader = read_data_with_plugins([str(path)], plugin or None)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ImageError(f"{path.name} cannot be read ({reason}).") from error

@@ -14,7 +14,7 @@ from napari_dinov3_sim.session.images.target import MergedChannels
 from napari_dinov3_sim.session.images.transforms import world_points
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -158,9 +158,12 @@ class ChannelMerger:
         self._records[merged.lead.unique_id].ticked = True
         self.edited = True
 
+    def settle(self, layers: Iterable[Image]) -> None:
+        """Leave layers alone from now on: the user has said what they are."""
+        self._settled.update(layer.unique_id for layer in layers)
+
     def _settle(self, merged: MergedChannels) -> None:
-        """Leave these alone from now on: the user has said what they are."""
-        self._settled.update(layer.unique_id for layer in merged.members)
+        self.settle(merged.members)
 
     def _merge(self, merged: MergedChannels) -> None:
         ticked = any(self._records[layer.unique_id].ticked for layer in merged.members)

@@ -245,6 +245,11 @@ class SideBySide:
         return self._before is not None
 
     @property
+    def hidden(self) -> frozenset[Hashable]:
+        """Ids of the layers that are hidden only for now."""
+        return frozenset() if self._before is None else frozenset(self._before.hidden)
+
+    @property
     def made(self) -> list[Points]:
         """The layers that are here only for now: one mirror per group, and fillers."""
         return self._mirror_layers.layers

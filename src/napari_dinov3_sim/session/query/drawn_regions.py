@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 NAME = "DINOv3 regions"
 
 
+def region_layer(ndim: int, edge_width: float, **attributes: Any) -> Shapes:
+    """Return an empty Shapes layer as boxes are drawn in, in no viewer yet and without a mark."""
+    from napari.layers import Shapes
+
+    return Shapes(
+        **{"name": NAME, **attributes},
+        ndim=ndim,
+        face_color="#00000000",
+        edge_width=edge_width,
+        features={CLASS: np.empty(0, object), SIGN: np.empty(0, object)},
+    )
+
+
 def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
     """Add an empty Shapes layer to a viewer.
 
@@ -50,14 +63,8 @@ def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
     units = viewer.layers.units or image.units
     scale = np.ones(ndim)
     scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
-    layer = viewer.add_shapes(
-        ndim=ndim,
-        name=NAME,
-        scale=scale,
-        face_color="#00000000",
-        edge_width=max(1.0, 0.004 * max(image.extent.data.max(0)[-2:])),
-        features={CLASS: np.empty(0, object), SIGN: np.empty(0, object)},
-    )
+    width = max(1.0, 0.004 * max(image.extent.data.max(0)[-2:]))
+    layer: Shapes = viewer.add_layer(region_layer(ndim, width, scale=scale))
     mark(layer, "regions")
     if len(image.units) == ndim:
         layer.units = image.units

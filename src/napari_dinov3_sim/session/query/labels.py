@@ -15,7 +15,7 @@ from napari_dinov3_sim.session.images.planes import choose_level, shown_axes
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS, plane_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from napari.layers import Labels
     from numpy.typing import DTypeLike, NDArray
@@ -197,6 +197,30 @@ class LabelRegions:
         for name in FOLLOWED:
             getattr(layer.events, name).connect(self._handler(name))
 
+    @property
+    def class_name(self) -> str | None:
+        """The class of all labels; None where each is a class of its own."""
+        return self._class_name
+
+    @property
+    def positive(self) -> bool:
+        """Whether the labels are on what is meant."""
+        return self._positive
+
+    @property
+    def image(self) -> Hashable | None:
+        """Id of the image that labels belong to as long as they lie on it."""
+        return self._image
+
+    @property
+    def sliders(self) -> tuple[tuple[float, ...], ...]:
+        """Where the sliders were on the planes that are labelled, as far as that is known."""
+        return tuple(self._sliders.values())
+
+    def adopt(self, sliders: Iterable[tuple[float, ...]]) -> None:
+        """Take the labels for those that were made with the sliders at these places."""
+        self._sliders = {point[-self.layer.ndim :]: point for point in sliders} or self._sliders
+
     def close(self) -> None:
         """Stop listening."""
         for name in FOLLOWED:
@@ -211,6 +235,19 @@ class LabelRegions:
         """Remember the plane shown; along axes that the labels lack, only the last one counts."""
         point = tuple(self._scene.viewer.dims.point)
         self._sliders[point[-self.layer.ndim :]] = point
+
+    def ask_on(self, indices: Iterable[tuple[int, ...]]) -> None:
+        """Ask on planes that were not shown, given along the axes before rows and columns."""
+        viewer = self._scene.viewer
+        axes = shown_axes(self.layer, viewer)
+        if axes != (self.layer.ndim - 2, self.layer.ndim - 1):
+            return  # the labels of a file lie along its rows and columns
+        placement = plane_transform(self.layer, axes, viewer.layers.units)
+        for place in indices:
+            world = placement.to_world(np.array([*place, 0, 0], float))
+            full = self._scene.full_position(world)
+            point = (*full[:-2].tolist(), *viewer.dims.point[-2:])
+            self._sliders[point[-self.layer.ndim :]] = point
 
     def _on_edited(self, event: Any) -> None:
         del event

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_dinov3_sim.core.errors import ImageError, StateError
 from napari_dinov3_sim.session.answering.question import VectorPick
 from napari_dinov3_sim.session.worker_messages import Failure
@@ -12,7 +14,6 @@ from napari_dinov3_sim.session.worker_messages import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
@@ -148,6 +149,34 @@ class LoadedQuery:
         self._thumbnails = {
             saved_class.name: saved_class.thumbnails for saved_class in query.classes
         }
+
+    def present(self, colours: Mapping[str, str]) -> SavedQuery | None:
+        """Return the query with its classes as they are called now; None if none is asked.
+
+        Parameters
+        ----------
+        colours : mapping of str to str
+            As ``#rrggbb``, by class.
+        """
+        from napari_dinov3_sim.core.search.saved_query import SavedClass
+
+        if self._query is None or not self._picks:
+            return None
+        by_name: dict[str, list[VectorPick]] = {}
+        for pick in self._picks:
+            by_name.setdefault(pick.class_name, []).append(pick)
+        classes = tuple(
+            SavedClass(
+                name,
+                colours[name],
+                np.concatenate([pick.positives for pick in picks]),
+                np.concatenate([pick.negatives for pick in picks]),
+                picks[0].background,
+                self._thumbnails.get(name, ()),
+            )
+            for name, picks in by_name.items()
+        )
+        return replace(self._query, classes=classes)
 
     def drop(self) -> bool:
         """Ask it no more; return whether there was one."""

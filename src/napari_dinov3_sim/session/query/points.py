@@ -72,6 +72,39 @@ def data_of_world(
 NAME = "DINOv3 query"
 
 
+def query_layer(
+    ndim: int, size: float, palette: Palette, role: PointRole, **attributes: Any
+) -> Points:
+    """Return a Points layer as clicks are set in, in no viewer yet and without a mark.
+
+    Parameters
+    ----------
+    ndim : int
+        How many axes it has.
+    size : float
+        Of a point, in data of the layer.
+    palette : Palette
+    role : PointRole
+        Of the next point.
+    **attributes
+        Others of the layer, such as its points, or where it lies.
+    """
+    from napari.layers import Points
+
+    columns = {"class": np.empty(0, object), "sign": np.empty(0, object), ID: np.empty(0, int)}
+    return Points(
+        **{"name": NAME, "features": columns, **attributes},
+        ndim=ndim,
+        size=size,
+        symbol="disc",
+        face_color="#00000000",
+        border_color=palette[role.class_name],
+        feature_defaults={"class": role.class_name, "sign": "positive", ID: 0},
+        border_width=0.2,
+        canvas_size_limits=(9, 18),
+    )
+
+
 def make_query_layer(
     viewer: ViewerModel, image: Image, palette: Palette, role: PointRole
 ) -> Points:
@@ -95,19 +128,8 @@ def make_query_layer(
     units = viewer.layers.units or image.units
     scale = np.ones(ndim)
     scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
-    layer = viewer.add_points(
-        ndim=ndim,
-        name=NAME,
-        scale=scale,
-        size=max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,))),
-        symbol="disc",
-        face_color="#00000000",
-        border_color=palette[role.class_name],
-        features={"class": np.empty(0, object), "sign": np.empty(0, object), ID: np.empty(0, int)},
-        feature_defaults={"class": role.class_name, "sign": "positive", ID: 0},
-        border_width=0.2,
-        canvas_size_limits=(9, 18),
-    )
+    size = max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,)))
+    layer: Points = viewer.add_layer(query_layer(ndim, size, palette, role, scale=scale))
     mark(layer, "query")
     if len(image.units) == ndim:
         layer.units = image.units
@@ -415,6 +437,13 @@ class QueryPoints:
         finally:
             self._restoring = False
         self._changed()
+
+    def adopt(self, origins: Sequence[PointOrigin]) -> None:
+        """Take the points for those that had these origins: they have been put back."""
+        layer = self.layer
+        if layer is not None:
+            self._memory.keep(layer, list(origins))
+            self._changed()
 
     # -- edits by the program -------------------------------------------------------------------
 

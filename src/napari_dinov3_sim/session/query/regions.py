@@ -208,6 +208,16 @@ class ShapeRegions:
         self.count, self.outside = len(found), asked - len(found)
         return found, planes
 
+    @property
+    def class_name(self) -> str | None:
+        """The class of shapes whose columns name none; None for the name of the layer."""
+        return self._class_name
+
+    @property
+    def positive(self) -> bool:
+        """Whether shapes without a sign are on what is meant."""
+        return self._positive
+
     def roles(self) -> list[PointRole]:
         """Return what each shape says."""
         default = PointRole(self._class_name or self.layer.name, self._positive)
@@ -323,6 +333,11 @@ class Regions:
         return [layer for layer in layers if not is_derived(layer)]
 
     @property
+    def followed(self) -> tuple[ShapeRegions | LabelRegions, ...]:
+        """The regions of all layers that are queries, our own among them, in their order."""
+        return tuple(self._followed.values())
+
+    @property
     def count(self) -> int:
         """How many regions ask, as of the last refresh."""
         return sum(regions.count for regions in self._followed.values())
@@ -346,6 +361,7 @@ class Regions:
         image: Image | None = None,
         class_name: str | None = None,
         positive: bool = True,
+        planes: Sequence[tuple[int, ...]] = (),
     ) -> None:
         """Make the shapes or labels of a layer queries, and follow every change of them.
 
@@ -359,6 +375,9 @@ class Regions:
             The class of all labels, or of the shapes whose columns name none.
         positive : bool, optional
             Whether they are on what is meant; for shapes whose columns do not say.
+        planes : sequence of tuple of int, optional
+            Planes of labels in a stack that ask besides the one shown, by their indices along the
+            axes before rows and columns.
 
         Raises
         ------
@@ -369,7 +388,10 @@ class Regions:
         self.remove(layer, notify=False)
         image_id = None if image is None else image.unique_id
         role = None if class_name is None else class_name.strip() or None
-        self._followed[layer.unique_id] = self._follow(layer, image_id, role, positive=positive)
+        found = self._follow(layer, image_id, role, positive=positive)
+        if isinstance(found, LabelRegions):
+            found.ask_on(planes)
+        self._followed[layer.unique_id] = found
         self._changed()
 
     def follow_drawn(self, layer: Shapes) -> ShapeRegions:

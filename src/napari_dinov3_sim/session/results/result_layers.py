@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     )
     from napari_dinov3_sim.session.scene import Scene
 
+OF_CLASS = ("labels", "tracks", "tracked objects")
+"""Results that have a layer for each class."""
+
 GOLDEN = 0.618
 """Steps of the hue after which neighbours differ most."""
 
@@ -142,6 +145,27 @@ class ResultLayers:
             self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
 
+    def is_unchanged(self, layer: Layer) -> bool:
+        """Whether a layer of results is as it was made; else it belongs to the user."""
+        found = mark_of(layer, "result")
+        return found is not None and found["checksum"] == _checksum(layer)
+
+    def adopt(self, image: Image, layer: Layer, what: tuple[Any, ...], *, unchanged: bool) -> None:
+        """Show a layer that an earlier session has made over the same image.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+        layer : napari.layers.Layer
+        what : tuple
+            What it shows, as its mark says.
+        unchanged : bool
+            Whether it is as it was made then.
+        """
+        checksum_now = _checksum(layer)
+        number = checksum_now if unchanged else checksum_now ^ 1
+        self._place(image, layer, what, number, layer.name)
+
     def has(self, what: str) -> bool:
         """Whether a result of a sort, such as 'labels', is in the viewer."""
         marks = (mark_of(layer, "result") for layer in self._scene.viewer.layers)
@@ -151,8 +175,8 @@ class ResultLayers:
         """Make objects of a class those of the other, in the names of the layers too."""
         for layer in self._scene.viewer.layers:
             found = mark_of(layer, "result")
-            if found is not None and found["what"] == ("labels", old):
-                found["what"] = ("labels", new)
+            if found is not None and found["what"][0] in OF_CLASS and found["what"][1] == old:
+                found["what"] = (found["what"][0], new)
                 given = found.get("name", "")
                 wanted = f"{given.removesuffix(f': {old}')}: {new}"
                 found["name"] = follow_name(layer, given, wanted)
@@ -217,7 +241,7 @@ def _checksum(layer: Any) -> int:
     from napari.layers import Points
 
     if not isinstance(layer, Points):
-        return checksum(layer.data, layer.multiscale)
+        return checksum(layer.data, getattr(layer, "multiscale", False))
     features = repr(layer.features.to_dict("list")).encode()
     return zlib.crc32(features, checksum(np.asarray(layer.data, float)))
 

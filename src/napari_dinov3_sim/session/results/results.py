@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.answering.question import Question
@@ -149,6 +149,16 @@ class QueryResults:
         self.saved.rename_class(old, new)
         self._layers.rename_class(old, new)
 
+    def is_unchanged(self, layer: Layer) -> bool:
+        """Whether a layer of results is as it was made; else it belongs to the user."""
+        return self._layers.is_unchanged(layer)
+
+    def adopt_layer(
+        self, image: Image, layer: Layer, what: tuple[object, ...], *, unchanged: bool
+    ) -> None:
+        """Show a layer of results that an earlier session has made; see `ResultLayers.adopt`."""
+        self._layers.adopt(image, layer, what, unchanged=unchanged)
+
     @property
     def query(self) -> SavedQuery | None:
         """The query that is loaded, as it is in its file."""
@@ -178,6 +188,20 @@ class QueryResults:
         PointError
             Nothing is asked, or what was clicked is not embedded yet.
         """
+        query = self.snapshot()
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
+        self._work.start(
+            "query", partial(query.save, target), always_shown, partial(describe_saved, target)
+        )
+
+    def snapshot(self) -> QuerySnapshot:
+        """Return all that a file of the query of now is made from; a worker writes it.
+
+        Raises
+        ------
+        PointError
+            Nothing is asked, or what was clicked is not embedded yet.
+        """
         question, model = self._scene.answers.asked, self._scene.embedder.identity
         if question is None or model is None:
             raise PointError(
@@ -185,7 +209,7 @@ class QueryResults:
                 "have lit up."
             )
         names = dict.fromkeys((*question.classes, *self._palette.names))
-        query = QuerySnapshot(
+        return QuerySnapshot(
             question,
             thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
@@ -195,10 +219,6 @@ class QueryResults:
             self._scene.embedder.recipe.cell_size(model.patch_size),
             self._scene.embedder.recipe.factor,
             self._store,
-        )
-        target = Path(path).absolute()  # a script may go elsewhere before it is written
-        self._work.start(
-            "query", partial(query.save, target), always_shown, partial(describe_saved, target)
         )
 
     def load_query(self, path: str | os.PathLike[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info, show_warning
 
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
-from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
+from napari_dinov3_sim.widget.dialogs import QUERIES, Dialogs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,7 +41,6 @@ class ResultsController(SectionController):
         panel.threshold_changed.connect(self._on_threshold)
         panel.automatic_clicked.connect(session.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
-        panel.csv_clicked.connect(self.save_csv)
         objects = views.object_options
         objects.outline_changed.connect(self._on_outline)
         objects.connection_changed.connect(self._on_connection)
@@ -49,6 +48,7 @@ class ResultsController(SectionController):
         objects.areas_changed.connect(self._on_areas)
         options.peaks_clicked.connect(self.make_peaks)
         options.colours_clicked.connect(self.make_colours)
+        options.follow_clicked.connect(self.follow)
         views.matches.clicked.connect(self.match)
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
@@ -60,6 +60,7 @@ class ResultsController(SectionController):
         self.listen(session.thresholded, self._show_threshold)
         self.listen(session.listed, self._show_images)
         self.listen(session.results.done, self._on_done)
+        self.listen(session.tracking.done, self._on_done)
         viewer.layers.events.removed.connect(self._on_removed)
         self._show()
         self._show_images()
@@ -159,6 +160,12 @@ class ResultsController(SectionController):
         with shown_errors():
             self._session.results.colours()
 
+    def follow(self) -> None:
+        """Find which objects are the same in the planes of a stack."""
+        patches = self._views.result_options.follow.distance.value()
+        with shown_errors():
+            self._session.tracking.follow(patches=patches)
+
     def match(self) -> None:
         """Match the patches of the two images that are chosen in the dock."""
         row = self._views.matches
@@ -171,13 +178,6 @@ class ResultsController(SectionController):
             self._session.results.matches(images[first], images[second], row.count.value())
 
     # -- files ----------------------------------------------------------------------------
-
-    def save_csv(self) -> None:
-        """Ask for a file, and save the peaks as a table."""
-        path = self._dialogs.ask_for_new_file("Save peaks", "peaks.csv", TABLES)
-        if path:
-            with shown_errors():
-                self._session.results.save_csv(path)
 
     def save_query(self) -> None:
         """Ask for a file, and save the query for other images."""

@@ -213,6 +213,37 @@ def _fill(item: QTreeWidgetItem, entry: ImageEntry) -> None:
             child.setText(0, channel)
 
 
+class ProjectRow(QWidget):
+    """Buttons that save and open a project.
+
+    Attributes
+    ----------
+    save_clicked, open_clicked : Signal()
+    """
+
+    save_clicked = Signal()
+    open_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.save_button = QPushButton("Save project…")
+        self.open_button = QPushButton("Open project…")
+        self.save_button.setToolTip(
+            "Write images, query, judgements, settings and results to one file, to go on later;\n"
+            "images that were opened from files stay there"
+        )
+        self.open_button.setToolTip("Add a project that was saved to what is open")
+        for button in (self.save_button, self.open_button):
+            button.setAccessibleDescription(button.toolTip())
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.save_button)
+        row.addWidget(self.open_button)
+        self.save_button.clicked.connect(self.save_clicked)
+        self.open_button.clicked.connect(self.open_clicked)
+
+
 FACTOR_LABELS = {0.5: "½ (fast, coarse)", 1.0: "1", 2.0: "2", 4.0: "4 (slow, fine)"}
 SHIFT_LABELS = {1: "off", 2: "2 × finer (4 passes)", 4: "4 × finer (16 passes)"}
 PADDING_LABELS: dict[Padding, str] = {"zeros": "black", "reflect": "mirrored"}

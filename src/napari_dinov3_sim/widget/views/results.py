@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QMenu,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 COUNT = 50
 """Matches to begin with."""
+
+COLUMNS = 6
+"""Of the grid of buttons, so that a row may have one, two or three of the same width."""
 
 
 class MatchRow(QWidget):
@@ -122,6 +127,69 @@ COLUMNS = 6
 """Of the grid of buttons, so that two or three of them share a row."""
 
 
+ENTRIES: dict[str, tuple[str, str]] = {
+    "peaks": (
+        "Peaks (CSV)…",
+        "The best places of all images, with position and score, as a table",
+    ),
+    "geojson": (
+        "Objects for QuPath (GeoJSON)…",
+        "The outlines of the objects, along the borders of their pixels, with classes and colours",
+    ),
+    "imagej": (
+        "Objects for ImageJ (ROI set)…",
+        "The outlines of the objects for ImageJ's ROI Manager",
+    ),
+    "ome-tiff": (
+        "Labels (OME-TIFF)…",
+        "The objects as labels with pixel size, a channel for each class",
+    ),
+    "ome-zarr": (
+        "Labels (OME-Zarr)…",
+        "The objects as label images with pixel size and colours, one for each class",
+    ),
+    "heatmaps": (
+        "Heatmaps (OME-TIFF)…",
+        "The scores of every pixel as floating point numbers, with pixel size",
+    ),
+    "npz": (
+        "Embeddings (npz)…",
+        "The vectors of all patches with their places, for scikit-learn or UMAP",
+    ),
+}
+"""What can be written: words of its entry, and what they mean."""
+
+
+class ExportButton(QPushButton):
+    """A button with a menu of files that can be written.
+
+    Attributes
+    ----------
+    picked : Signal(str)
+        A key of `ENTRIES`.
+    actions_by_name : dict of str to QAction
+        The entries of the menu.
+    """
+
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Export…", parent)
+        self.setToolTip("Write files for QuPath, ImageJ and other programs")
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.actions_by_name = {}
+        for name, (text, tip) in ENTRIES.items():
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(partial(self._pick, name))
+            self.actions_by_name[name] = action
+        self.setMenu(menu)
+
+    def _pick(self, name: str, *_checked: bool) -> None:
+        self.picked.emit(name)
+
+
 class ResultsPanel(QWidget):
     """A histogram, a threshold, and buttons for what lies above it.
 
@@ -130,16 +198,19 @@ class ResultsPanel(QWidget):
     threshold_changed : Signal(float)
         A score.
     automatic_clicked, gallery_clicked, best_match_clicked : Signal()
-    labels_clicked, table_clicked, csv_clicked : Signal()
+    folder_clicked, labels_clicked, table_clicked : Signal()
+    export_picked : Signal(str)
+        A key of `ENTRIES`.
     """
 
     threshold_changed = Signal(float)
     automatic_clicked = Signal()
     gallery_clicked = Signal()
     best_match_clicked = Signal()
+    folder_clicked = Signal()
     labels_clicked = Signal()
     table_clicked = Signal()
-    csv_clicked = Signal()
+    export_picked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -148,9 +219,10 @@ class ResultsPanel(QWidget):
         self.automatic_button = QPushButton("Automatic")
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
+        self.folder_button = QPushButton("Folder…")
         self.labels_button = QPushButton("Make Labels")
         self.table_button = QPushButton("Table…")
-        self.csv_button = QPushButton("Save peaks…")
+        self.export_button = ExportButton()
         self._build()
         self._explain()
         self._connect()
@@ -167,8 +239,8 @@ class ResultsPanel(QWidget):
         grid.setSpacing(4)
         buttons = (
             (self.threshold, self.automatic_button),
-            (self.gallery_button, self.best_match),
-            (self.labels_button, self.table_button, self.csv_button),
+            (self.gallery_button, self.best_match, self.folder_button),
+            (self.labels_button, self.table_button, self.export_button),
         )
         for line, row in enumerate(buttons):
             span = COLUMNS // len(row)
@@ -191,14 +263,14 @@ class ResultsPanel(QWidget):
         self.gallery_button.setToolTip(
             "Look at the matches of all images, and say which are right"
         )
+        self.folder_button.setToolTip(
+            "Search a folder or files that need not be open, in a process of its own"
+        )
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
         self.table_button.setToolTip(
             "Count and measure the objects of the Labels layers, as a table with a plot"
-        )
-        self.csv_button.setToolTip(
-            "Save the best places of all images, with position and score, as a table (CSV)"
         )
 
     def _connect(self) -> None:
@@ -208,9 +280,10 @@ class ResultsPanel(QWidget):
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
+        self.folder_button.clicked.connect(self.folder_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
         self.table_button.clicked.connect(self.table_clicked)
-        self.csv_button.clicked.connect(self.csv_clicked)
+        self.export_button.picked.connect(self.export_picked)
 
     def show_histograms(
         self,
@@ -366,19 +439,47 @@ def _area(tip: str, name: str) -> QDoubleSpinBox:
     return box
 
 
+class FollowRow(QWidget):
+    """How far objects move from plane to plane, and a button that follows them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.distance = QDoubleSpinBox()
+        self.distance.setRange(0.1, 1000.0)
+        self.distance.setDecimals(1)
+        self.distance.setSingleStep(0.5)
+        self.distance.setValue(3.0)
+        self.distance.setAccessibleName("Greatest distance from plane to plane")
+        self.distance.setToolTip(
+            "How far an object moves from one plane to the next at most, in sides of a patch"
+        )
+        self.button = QPushButton("Follow")
+        self.button.setToolTip(
+            "Find which objects of the Labels are the same in the next planes, in time or depth, "
+            "as tracks"
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.distance, 1)
+        row.addWidget(self.button, 1)
+
+
 class ResultOptions(QWidget):
     """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
-    peaks_clicked, colours_clicked : Signal()
+    peaks_clicked, colours_clicked, follow_clicked : Signal()
     """
 
     peaks_clicked = Signal()
     colours_clicked = Signal()
+    follow_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.follow = FollowRow()
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -390,6 +491,7 @@ class ResultOptions(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("peaks apart", self.min_distance)
+        form.addRow("patches moved", self.follow)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
         self.colours_button.setToolTip(
@@ -397,6 +499,7 @@ class ResultOptions(QWidget):
         )
         self.peaks_button.clicked.connect(self.peaks_clicked)
         self.colours_button.clicked.connect(self.colours_clicked)
+        self.follow.button.clicked.connect(self.follow_clicked)
 
 
 def _pixels(tip: str) -> QSpinBox:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFrame, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFrame, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
 from napari_dinov3_sim.widget.views.common import Message
 from napari_dinov3_sim.widget.views.heatmaps import HeatmapControls
-from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions
+from napari_dinov3_sim.widget.views.images import EmbedRow, ImageList, ImageOptions, ProjectRow
 from napari_dinov3_sim.widget.views.model import BuiltinOffer, ModelPicker
 from napari_dinov3_sim.widget.views.query import ClassList, NavigationRow, SignRow, SourceRow
 from napari_dinov3_sim.widget.views.results import (
@@ -31,6 +31,7 @@ class Views:
         self.embed = EmbedRow()
         self.options = ImageOptions()
         self.model.add(self.options.all_planes)
+        self.project = ProjectRow()
         self.classes = ClassList()
         self.signs = SignRow()
         self.hint = Message(lines=2)
@@ -38,6 +39,11 @@ class Views:
         self.combination = CombinationChoice()
         self.regions = RegionRow()
         self.files = QueryFilesRow()
+        self.suggest_button = QPushButton("Suggest classes…")
+        self.suggest_button.setToolTip(
+            "See what there is in the ticked images, and make some of it classes without a click"
+        )
+        self.suggest_button.setAccessibleName("Suggest classes")
         self.state = StateRow()
         self.results = ResultsPanel()
         self.navigation = NavigationRow()
@@ -62,7 +68,7 @@ class Views:
             self._images_or_offer,
             self.model,
             self.embed,
-            advanced=(self.model.details, self.options),
+            advanced=(self.model.details, self.options, self.project),
         )
         query = Step(
             2,
@@ -70,7 +76,13 @@ class Views:
             self.classes,
             self.signs,
             self.hint,
-            advanced=(self.source, self.combination, self.regions, self.files),
+            advanced=(
+                self.suggest_button,
+                self.source,
+                self.combination,
+                self.regions,
+                self.files,
+            ),
         )
         found = Step(
             3,
