@@ -127,6 +127,10 @@ ORDER = {
         < file_search_panel, suggestions_page < controllers < dock < commands, __init__
         < project_reader
     """,
+    "widget.controllers": """
+        base, __init__ < exports, heatmaps, images, navigation, project, query, results, pages
+        < keys < dock
+    """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
         < output, regions < pipeline < commands < parser
@@ -164,7 +168,7 @@ def part_of(module: str, folder: str) -> str:
 
 
 def parts_on_disk(folder: str) -> set[str]:
-    here = ROOT / folder
+    here = ROOT / folder.replace(".", "/")
     folders = {path.name for path in here.iterdir() if any(path.glob("*.py"))}
     return folders | {path.stem for path in here.glob("*.py")}
 
@@ -177,7 +181,7 @@ def test_each_folder_imports_only_those_below_it(folder):
 
 def test_every_folder_that_holds_folders_has_an_order():
     holding = {path.parents[1] for path in ROOT.rglob("*/*.py") if path.parent != ROOT}
-    names = {path.relative_to(ROOT).as_posix().replace(".", "") for path in holding}
+    names = {".".join(path.relative_to(ROOT).parts) for path in holding}
     assert names <= set(ORDER)
 
 
