@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def shots() -> dict[str, Callable[[], None]]:
     """Return what takes each picture; some take two."""
-    from _shots import animation, clicks, engine, results
+    from _shots import animation, clicks, discovery, engine, folder, results
 
     return {
         "search": animation.search,
@@ -35,14 +35,18 @@ def shots() -> dict[str, Callable[[], None]]:
         "side-by-side": clicks.side_by_side,
         "scale": results.scale,
         "threshold": results.threshold,
+        "table": results.table,
         "matches": results.matches,
         "pca": results.colours,
         "saved": results.saved_query,
+        "folder": folder.folder,
         "stack": engine.stack,
         "volume": engine.volume,
         "resolutions": engine.resolution,
         "channels": engine.channels,
         "resolution": engine.recipes,
+        "discover": discovery.suggestions,
+        "tracks": discovery.tracking,
     }
 
 

@@ -24,15 +24,13 @@ from fuzzing import (
     stopped_runs,
     stored_files,
 )
-from fuzzing.children import warm_up
+from fuzzing.children import GOOD, warm_up
 from fuzzing.image_files import FORMATS, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Subject = Callable[[Path, float], Iterator[str]]
-
-GOOD = ("the same", "refused")
 
 SUBJECTS: dict[str, Subject] = {
     "stored embeddings": stored_files.stored,

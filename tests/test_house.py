@@ -110,7 +110,7 @@ ORDER = {
     """,
     "readers": """
         errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
-        zarr_folders < reader
+        zarr_folders < reader < file_stack
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity
@@ -119,11 +119,13 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < gallery < discovery < coordinator < project < session < __init__
+        < gallery, measurements, tracking < discovery, file_search < coordinator < project
+        < session < __init__
     """,
     "widget": """
-        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views
-        < controllers < dock < commands, __init__ < project_reader
+        activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
+        < file_search_panel, suggestions_page < controllers < dock < commands, __init__
+        < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

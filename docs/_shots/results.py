@@ -10,9 +10,13 @@ from qtpy.QtTest import QTest
 
 from _shots.desk import Desk, spin
 from _shots.pictures import beside, write
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 
 GLANDS = ((200, 100), (90, 60))
 COLOURS = 200
+PIXEL = 0.1
+"""Millimetres."""
+COINS, BETWEEN_COINS = ((45, 105), (45, 158)), (20, 130)
 
 
 def scale() -> None:
@@ -59,6 +63,26 @@ def _hide(desk: Desk, *words: str) -> None:
         if any(word in layer.name for word in words):
             layer.visible = False
     spin(0.5)
+
+
+def table() -> None:
+    """The objects of one click, as a table with a plot."""
+    with Desk("coin_pair", size=(1280, 800)) as desk:
+        for image in desk.session.images:  # as if a file had said it
+            image.scale, image.translate = (PIXEL, PIXEL), image.translate * PIXEL
+            image.units = ("mm", "mm")
+        desk.session.recipe, desk.session.min_area = Recipe(factor=2), 200
+        desk.home()
+        tray = desk.session.images[0]
+        desk.click(tray, *COINS)
+        desk.press(desk.views.signs.negative_button)
+        desk.click(tray, BETWEEN_COINS)
+        desk.press(desk.views.results.table_button)
+        page = desk.dock.controller.table.view
+        spin(60, lambda: page.objects.rows.rowCount() > 0 and page.plot.axes is not None)
+        _hide(desk, " · ")
+        desk.home()
+        write("table", desk.window(), colours=COLOURS)
 
 
 def matches() -> None:

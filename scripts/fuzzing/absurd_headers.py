@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .children import command, done, embed, some_of
+from .children import GOOD, command, done, embed, some_of
 from .image_files import FORMATS
 from .stored_files import absurd
 
@@ -129,12 +129,14 @@ def pictures(folder: Path, share: float) -> Iterator[str]:
     for name, contents in versions.items():
         for content in some_of(contents, share):
             (folder / name).write_bytes(content)
-            yield embed(folder / name, folder / "e")
+            came = embed(folder / name, folder / "e")
+            yield came if came in GOOD else f"{came} {name} {content[:40]!r}"
 
 
 def zarrs(folder: Path, share: float) -> Iterator[str]:
     """Embed Zarr arrays of a few bytes with absurd shapes, chunks and types."""
-    lengths = (0, 1, 2**20, 2**40, 2**63, 10**30, -1)
+    # An image of 2**20 rows is none that cannot be.
+    lengths = (0, 1, 2**20 + 1, 2**40, 2**63, 10**30, -1)
     shapes = [
         (*ahead, y, x) for ahead in ((), (3,), (10**9,)) for y in lengths for x in (64, 2**40)
     ]
@@ -151,7 +153,8 @@ def zarrs(folder: Path, share: float) -> Iterator[str]:
         metadata = {"zarr_format": 2, "shape": list(shape), "chunks": whole, "dtype": dtype}
         metadata |= {"order": "C", "fill_value": 0, "compressor": None, "filters": None}
         (path / ".zarray").write_text(json.dumps(metadata))
-        yield embed(path, folder / "e")
+        came = embed(path, folder / "e")
+        yield came if came in GOOD else f"{came} {metadata}"
         shutil.rmtree(path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import resource
 import signal
 import sys
@@ -26,6 +27,9 @@ LONGEST = 60.0
 
 GROWTH = 1 << 30
 """Bytes by which reading a file below 1 MB may make a process grow."""
+
+GOOD = ("the same", "refused")
+"""What may come of a case."""
 
 NO_MEMORY = ("does not fit into memory", "Unable to allocate", "MemoryError", "alloc")
 """What is said where more than that was asked for."""
@@ -143,13 +147,17 @@ class Child:
 
 
 def limit_memory() -> None:
-    """Let this process grow by `GROWTH`; elsewhere than on Linux it may use what it wants."""
+    """Let this process grow by `GROWTH`; elsewhere than on Linux it may use what it wants.
+
+    Bound is what can be written, not the address space, of which each thread reserves much.
+    """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        facts = Path("/proc/self/status").read_text()
     except OSError:
         return
-    most = pages * resource.getpagesize() + GROWTH
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    (used,) = re.findall(r"^VmData:\s*(\d+) kB$", facts, re.MULTILINE)
+    most = 1024 * int(used) + GROWTH
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def command(

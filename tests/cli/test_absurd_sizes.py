@@ -50,6 +50,8 @@ COMMANDS = {
         ([2**18, 2**18], [2**18, 2**18], "has chunks of 64.0 GiB"),
         ([64, 64], [2**62, 64], "has chunks of"),
         ([64, 64], [0, 64], "has chunks without pixels"),
+        ([0, 2**63], [64, 64], "has no pixels"),
+        ([0, 2**40, 64, 64], [1, 1, 64, 64], "planes, and at most"),
         ([1] * 100 + [64, 64], [1] * 100 + [64, 64], "has 102 axes"),
         ([64], [64], "has 1 axis"),
     ],

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from .stateful.channel_rules import ChannelRules
 from .stateful.dock_rules import DockRules
+from .stateful.gallery_rules import GalleryRules
 from .stateful.history_rules import HistoryRules
 from .stateful.image_rules import ImageRules
 from .stateful.naive import Naive
@@ -40,6 +41,7 @@ class Flat(
     SavedRules,
     DockRules,
     ResultRules,
+    GalleryRules,
     ViewRules,
     RuleBasedStateMachine,
 ):

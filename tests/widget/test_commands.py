@@ -175,6 +175,7 @@ WORDS = {
     "undo": "signs.undo_button",
     "redo": "signs.redo_button",
     "gallery": "results.gallery_button",
+    "table": "results.table_button",
     "best_match": "results.best_match",
     "labels": "results.labels_button",
     "save_csv": "results.csv_button",

@@ -13,6 +13,7 @@ from napari_dinov3_sim import __version__
 from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
 from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
 from napari_dinov3_sim.cli.output.thresholds import Threshold
+from napari_dinov3_sim.cli.reading.numbered_files import as_stacks
 from napari_dinov3_sim.cli.reading.paths import image_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
@@ -148,6 +149,12 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         help="write the places of greatest cosine as a table, from the threshold on",
     )
     parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="count and measure the objects, as --objects makes them: a table for each image, "
+        "and a summary of all",
+    )
+    parser.add_argument(
         "--maps",
         choices=("all", "cosine", "heatmap", "none"),
         default="all",
@@ -197,6 +204,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         help="what the planes of a file are: the colours of one image (rgb), planes of one stack "
         "(stack), or channels, each an image of its own; auto goes by the file, and says what it "
         "chose where the file leaves it open",
+    )
+    parser.add_argument(
+        "--stack",
+        action="store_true",
+        help="take the files of each folder, and of each pattern, for the planes of one stack, in "
+        "the order of their numbers; quote a pattern, so that the shell leaves it",
     )
     parser.add_argument(
         "--reader",
@@ -356,9 +369,20 @@ def _run(argv: list[str]) -> int:
         parser = _Parser(prog=f"{PROGRAM} {argv[0]}", description=_SUMMARIES[argv[0]])
         run = _COMMANDS[argv[0]](parser)
         # Images may stand before and after the options, which subparsers do not allow.
-        return run(parser.parse_intermixed_args(argv[1:]))
+        arguments = parser.parse_intermixed_args(argv[1:])
+        if getattr(arguments, "stack", False):
+            _name_stacks(arguments, argv[0])
+        return run(arguments)
     _main_parser().parse_args(argv)
     return DONE
+
+
+def _name_stacks(arguments: argparse.Namespace, command: str) -> None:
+    """Let each folder and each pattern be one image."""
+    for images in {"images", "targets"} & vars(arguments).keys():
+        setattr(arguments, images, as_stacks(getattr(arguments, images)))
+    if command == "similarity":  # of `search`, it is a saved query
+        (arguments.query,) = as_stacks([arguments.query])
 
 
 def _main_parser() -> _Parser:

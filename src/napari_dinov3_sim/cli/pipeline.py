@@ -19,11 +19,12 @@ from napari_dinov3_sim.cli.output.files import (
     lent_folder,
     note_leftovers,
     output_names,
+    table_names,
 )
 from napari_dinov3_sim.cli.output.results import Result, SearchReport, say_results, write_results
 from napari_dinov3_sim.cli.planes import FilePlan, PlaneOpener, SearchPlane, name_planes, plan
 from napari_dinov3_sim.cli.reading.options import ReadOptions
-from napari_dinov3_sim.cli.reading.paths import split_series
+from napari_dinov3_sim.cli.reading.paths import files_of
 from napari_dinov3_sim.cli.terminal import note, say
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.intensity import NO_CONTRAST
@@ -193,10 +194,12 @@ class Search:
             What is written besides the results.
         """
         names = output_names([place.stem for place in self.places], self.classes, self.wanted)
+        if self.wanted.measure:
+            names += table_names(place.image_stem for place in self.places)
         results = [self.arguments.out / name for name in names]
         images = dict.fromkeys(place.path for place in self.places)
         outputs = results if saved_query is None else [*results, saved_query]
-        files = (split_series(path)[0] for path in images)
+        files = (file for path in images for file in files_of(path))
         check_inputs_survive([*inputs, *files], outputs)
         if saved_query is not None:
             check_outputs_differ(saved_query, results)
@@ -296,7 +299,8 @@ class Search:
             say_model(model.identity)
             say_results(written, folder)
         files = written.summary()["files"]
-        note_leftovers(folder.path, (place.stem for place in self.places), files)
+        stems = [stem for place in self.places for stem in (place.stem, place.image_stem)]
+        note_leftovers(folder.path, stems, files)
         return self.failures.close(self.files)
 
 

@@ -66,6 +66,21 @@ class SearchPlane:
         return ending(self.plan.series, self.plan.channel, self.position, self.plan.leading)
 
     @property
+    def layer_ending(self) -> str:
+        """What tells what is said of all planes of a layer apart from that of other layers."""
+        return ending(self.plan.series, self.plan.channel, (), ())
+
+    @property
+    def image_stem(self) -> str:
+        """By which is called what is said of all planes of its layer."""
+        return f"{self.stem.removesuffix(self.ending)}{self.layer_ending}"
+
+    @property
+    def image_name(self) -> str:
+        """What napari calls its layer."""
+        return f"{self.stem.removesuffix(self.ending)} {self.plan.title}".strip()
+
+    @property
     def name(self) -> str:
         """The file, and which plane it is where there are several."""
         return f"{self.path}{self._which}"
@@ -138,7 +153,10 @@ def planes_of_file(plan: FilePlan) -> list[SearchPlane]:
 def name_planes(plans: Sequence[FilePlan]) -> list[SearchPlane]:
     """Return all planes of all files with names of their own; tell which files had to give way."""
     places = [planes_of_file(plan) for plan in plans]
-    endings = [[place.ending for place in file] for file in places]
+    endings = [
+        [*(place.ending for place in file), *{place.layer_ending for place in file}]
+        for file in places
+    ]
     names = [file_name_part(stem_of(plan.path), MAX_STEM) for plan in plans]
     stems = unique_stems(names, endings)
     for plan, name, stem in zip(plans, names, stems, strict=True):

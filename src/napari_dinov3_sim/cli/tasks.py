@@ -13,9 +13,10 @@ from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store
 from napari_dinov3_sim.cli.errors import InputChangedError, PlaneFailed, failed, one_line
 from napari_dinov3_sim.cli.model import describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
-from napari_dinov3_sim.cli.reading.paths import split_series
+from napari_dinov3_sim.cli.reading.paths import files_of
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class OpenFileCache:
 
 def _changed(path: Path) -> float:
     try:
-        return split_series(path)[0].stat().st_mtime
-    except OSError:  # opening it says why
+        return max(file.stat().st_mtime for file in files_of(path))
+    except (OSError, InputError):  # opening it says why
         return 0.0
 
 

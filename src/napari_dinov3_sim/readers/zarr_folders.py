@@ -50,9 +50,11 @@ def is_zarr(path: Path) -> bool:
 
 def check_plane_count(path: Path, leading: tuple[int, ...]) -> None:
     """Raise `InputError` for more planes than are listed; the lengths of their axes are given."""
-    if math.prod(leading) > MAX_PLANES:
+    # An axis of none hides how many there are along another.
+    count = math.prod(max(length, 1) for length in leading)
+    if count > MAX_PLANES:
         raise InputError(
-            f"{path} has {math.prod(leading)} planes, and at most {MAX_PLANES} of a file are "
+            f"{path} has {count} planes, and at most {MAX_PLANES} of a file are "
             "searched; write the planes you mean into a file of their own."
         )
 
@@ -261,8 +263,7 @@ def _check_array(path: Path, array: Any) -> None:
         raise InputError(f"{path} has {axes}; name an array of 2 to {MAX_AXES} axes.")
     behind = 3 if array.shape[-1] in (3, 4) and array.ndim > 2 else 2
     check_plane_count(path, tuple(array.shape[:-behind]))
-    if 0 not in array.shape:
-        check_shape(tuple(array.shape[-behind:][:2]))
+    check_shape(tuple(array.shape[-behind:][:2]))
     if 0 in array.chunks:
         raise InputError(f"{path} has chunks without pixels; write it again.")
     chunk = math.prod(array.chunks) * array.dtype.itemsize

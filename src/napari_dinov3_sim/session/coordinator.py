@@ -15,12 +15,14 @@ from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
 from napari_dinov3_sim.session.interaction.interaction import Interaction
 from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.layers.style import Palette
+from napari_dinov3_sim.session.measurements.measurements import Measurements
 from napari_dinov3_sim.session.objects.finder import ObjectFinder
 from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
 from napari_dinov3_sim.session.query.point_features import PointRole
@@ -31,6 +33,7 @@ from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.tracking.tracking import Tracking
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
@@ -255,8 +258,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, gallery, discovery,
-    interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, measurements, tracking,
+    gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -328,6 +331,11 @@ class Coordinator:
             fail=self.failures.add,
             adopt=self._adopt_query,
         )
+        self.measurements = Measurements(self.scene, runner, self.failures.add)
+        self._measured_signals = (signals.answered, signals.listed)
+        for signal in self._measured_signals:
+            signal.connect(self._note_measured)
+        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -352,6 +360,16 @@ class Coordinator:
         self._gallery_signals = (signals.answered, signals.queried, signals.listed)
         for signal in self._gallery_signals:
             signal.connect(self._update_gallery)
+        self.file_search = FileSearch(
+            self.scene,
+            runner,
+            results=self.results,
+            thresholds=self.thresholds,
+            gallery=self.gallery,
+            objects=lambda: self.finder.options,
+            limits=lambda: self.overlays.heatmaps.limits,
+            fail=self.failures.add,
+        )
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
             signals,
@@ -374,7 +392,7 @@ class Coordinator:
             regions=self.regions,
             drawn=self.drawn,
             queries=self.queries,
-            hold=self.held,
+            hold=self._held,
             rename_layers=self._rename_layers,
             recolour=self._recolour,
             changed=self._on_regions,
@@ -436,11 +454,16 @@ class Coordinator:
         self.drawn.forget()
         self.regions.close()
         self.results.close()
+        for signal in self._measured_signals:
+            signal.disconnect(self._note_measured)
+        self.measurements.close()
         self.finder.forget()
+        self.tracking.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
         self.gallery.close()
+        self.file_search.close()
         self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
@@ -536,7 +559,7 @@ class Coordinator:
     # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def _held(self) -> Iterator[None]:
         """Refresh nothing before a change of several parts is complete."""
         before, self._refreshing = self._refreshing, True
         try:
@@ -558,6 +581,7 @@ class Coordinator:
     def _rename_layers(self, old: str, new: str) -> None:
         self.overlays.rename_class(old, new)
         self.results.rename_class(old, new)
+        self.measurements.note_changes()
         self.gallery.rename_class(old, new)
         self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
@@ -640,6 +664,9 @@ class Coordinator:
         self.drawn.check_layer()
         if self.queries_due and self._preload.is_ready:
             self.make_queries()
+
+    def _note_measured(self) -> None:
+        self.measurements.note_changes()
 
     def _update_gallery(self) -> None:
         if not self.closed:

@@ -14,7 +14,9 @@ from typing import Literal, Protocol
 
 from napari_dinov3_sim.session.worker_messages import Failure, Finished, Message
 
-Lane = Literal["embed", "answer", "warm-up", "thumbnails", "files", "analysis", "objects"]
+Lane = Literal[
+    "embed", "answer", "warm-up", "thumbnails", "files", "analysis", "objects", "search"
+]
 Receive = Callable[[Message], None]
 
 

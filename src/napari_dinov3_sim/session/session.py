@@ -36,14 +36,17 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
+    from napari_dinov3_sim.session.measurements.measurements import Measurements
     from napari_dinov3_sim.session.objects.options import Connection, Outline
     from napari_dinov3_sim.session.query.regions import Regions
     from napari_dinov3_sim.session.resolved_state import ClassCounts
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
+    from napari_dinov3_sim.session.tracking.tracking import Tracking
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -114,8 +117,10 @@ class SimilaritySession(SessionSignals):
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
+        self._coordinator.measurements.progressed.connect(self._on_result_progress)
         self._project = Projects(viewer, self._coordinator, self, self._runner)
         self._project.progressed.connect(self._on_result_progress)
+        self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -145,6 +150,11 @@ class SimilaritySession(SessionSignals):
         return self._coordinator.results
 
     @property
+    def measurements(self) -> Measurements:
+        """The objects of Labels layers in numbers: a table, a summary, files."""
+        return self._coordinator.measurements
+
+    @property
     def project(self) -> Projects:
         """Saves all of this to a file, and opens it again."""
         return self._project
@@ -155,9 +165,19 @@ class SimilaritySession(SessionSignals):
         return self._coordinator.gallery
 
     @property
+    def tracking(self) -> Tracking:
+        """Objects that are followed through the planes of a stack."""
+        return self._coordinator.tracking
+
+    @property
     def discovery(self) -> Discovery:
         """Classes that are suggested, before anything was clicked."""
         return self._coordinator.discovery
+
+    @property
+    def file_search(self) -> FileSearch:
+        """The search of files that need not be open."""
+        return self._coordinator.file_search
 
     @property
     def images(self) -> list[Image]:
@@ -288,7 +308,9 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.tracking.cancel()
         self.discovery.cancel()
+        self.measurements.cancel()
         self.project.cancel()
         self.progressed.emit(None)
         self._coordinator.schedule()
@@ -326,9 +348,12 @@ class SimilaritySession(SessionSignals):
             self._coordinator.is_due
             or self.busy
             or self.results.pending
+            or self.measurements.pending
             or self.gallery.pending
+            or self.file_search.pending
             or self.discovery.pending
             or self.project.pending
+            or self.tracking.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

@@ -82,6 +82,11 @@ def open_gallery(viewer: Viewer) -> None:
     open_dock(viewer).controller.gallery.open()
 
 
+def open_table(viewer: Viewer) -> None:
+    """Count and measure the objects of the Labels layers."""
+    open_dock(viewer).controller.table.open()
+
+
 def use_automatic_threshold(viewer: Viewer) -> None:
     """Let the threshold of the current class follow from the points again."""
     open_dock(viewer).session.use_automatic_threshold()

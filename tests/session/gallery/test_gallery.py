@@ -430,3 +430,16 @@ def test_a_script_waits_for_matches_and_pictures(viewer, backbone, rng):
     session.wait(60)
     assert session.gallery.thumbnail(session.gallery.matches[0], 32).shape == (32, 32, 3)
     session.close()
+
+
+def test_channels_that_are_opened_while_places_are_wanted(session, viewer, rng):
+    """For a moment there are answers, and no image that is shown and searched."""
+    image = viewer.add_image(rng.normal(size=(64, 64)))
+    session.add_query(image, 5, 5)
+    session.gallery.show("best", 3)
+    session.set_target(image, False)
+    session.class_name = "other"
+    session.gallery.show("best", 3)
+    viewer.add_image(rng.normal(size=(2, 48, 48)), channel_axis=0)  # nothing fails
+    session.wait()
+    assert session.gallery.matches == ()

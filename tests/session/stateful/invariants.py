@@ -27,6 +27,7 @@ class Invariants(Steps):
         self.check_points()
         self.check_boxes()
         self.check_counts()
+        self.check_gallery(asked)
 
     def check_idle(self) -> None:
         """Nothing is under way, and nothing failed that the step does not explain."""
@@ -154,3 +155,49 @@ class Invariants(Steps):
             assert wanted == (here.positive if said.positive else here.negative)
         for class_name, _ in self.boxes.roles if self.boxes else ():
             assert counts[class_name].regions
+
+    # -- the gallery -----------------------------------------------------------------------------
+
+    @property
+    def gallery_class(self) -> str:
+        return self.session.class_name
+
+    def image_of(self, match):
+        return next(image for image in self.ticked if image.unique_id == match.source)
+
+    def points_on(self, match) -> list[int]:
+        """The points of the class in the patch of a match."""
+        image, (left, top, right, bottom) = self.image_of(match), match.box
+        rows = []
+        for row, (owner, said, world) in enumerate(
+            zip(self.owner, self.said, self.worlds(), strict=True)
+        ):
+            if owner is image and said.class_name == self.gallery_class:
+                z, y, x = self.pixel(image, world)
+                if (z,) == (z_of(match),) and top <= y < bottom and left <= x < right:
+                    rows.append(row)
+        return rows
+
+    def take_out_rows(self, rows) -> None:
+        kept = [row for row in range(len(self.said)) if row not in rows]
+        for name in ("ids", "owner", "said", "notes"):
+            setattr(self, name, [getattr(self, name)[row] for row in kept])
+
+    def check_gallery(self, asked) -> None:
+        """Each match lies on an image that is searched, with the score and the sign of now."""
+        matches = self.session.gallery.matches
+        assert len({match.id for match in matches}) == len(matches)
+        for match in matches:
+            image, z = self.image_of(match), z_of(match)
+            rows = self.points_on(match)
+            wanted = self.said[rows[-1]].positive if rows else None
+            assert match.judgement == wanted, match
+            if self.is_due(image, z):
+                score = self.scores(asked, image, z)[self.gallery_class]
+                there = score[match.id.row, match.id.column]
+                np.testing.assert_allclose(match.score, there, atol=TOLERANCE)
+
+
+def z_of(match) -> int | None:
+    """The plane of a stack that a match lies on."""
+    return match.plane.indices[0] if match.plane.indices else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from .choices import MOVE, NUMBER, with_stack
+from .choices import MOVE, NUMBER, with_images, with_stack
 
 GAPS = ["", "", "move", "hide_or_show", "remove", "replace"]
 
@@ -71,9 +71,22 @@ class ViewRules:
 
 
 class StackRules:
-    """What is done to the sliders."""
+    """What is done to the sliders, and to the axes of images."""
 
     first_is_a_stack = True
+
+    @with_images
+    @rule(number=NUMBER, seed=NUMBER)
+    def change_axes(self, number, seed):
+        """A stack becomes flat, or the other way round."""
+        naive, image = self.naive, self.image(number)
+        image.data = self.pixels_of(seed, stack=image.ndim == 2)
+        naive.belongings.keep(image)
+        naive.forget_pixels(image)
+        naive.diverge()
+        # Where the points are in the new axes, napari says while it goes from one to the other.
+        naive.believe_the_session()
+        naive.settle()
 
     @with_stack
     @rule(number=NUMBER)

@@ -300,11 +300,12 @@ def _resolution(pixel: PixelGrid) -> dict[str, Any]:
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
-CLASS_MAP, PEAKS = ".class-map.tif", ".peaks.csv"
+CLASS_MAP, PEAKS, OBJECTS = ".class-map.tif", ".peaks.csv", ".objects.csv"
+SUMMARY = "summary.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS)
+ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
@@ -354,6 +355,8 @@ class OutputOptions:
         The cosines drawn darkest and brightest; by default those of all maps.
     writes_labels : bool, optional
         Whether objects are written where there are thresholds.
+    measure : bool, optional
+        Whether objects are measured.
     """
 
     thresholds: WantedLevels
@@ -362,6 +365,7 @@ class OutputOptions:
     maps: str = "all"
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
+    measure: bool = False
 
     @property
     def labels(self) -> bool:
@@ -387,7 +391,8 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        thresholds = WantedLevels.of(arguments.threshold, automatic=arguments.objects)
+        objects = arguments.objects or arguments.measure
+        thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
         for option in ("min_area", "max_area", "split"):
             if getattr(arguments, option) and not thresholds:
                 name = f"--{option.replace('_', '-')}"
@@ -405,6 +410,7 @@ class OutputOptions:
             arguments.maps,
             limits,
             arguments.labels,
+            arguments.measure,
         )
 
     def scale(
@@ -449,6 +455,11 @@ def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOpt
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
+
+
+def table_names(image_stems: Iterable[str]) -> list[str]:
+    """Return the names of the tables of measured objects, and of their summary."""
+    return [*(f"{stem}{OBJECTS}" for stem in dict.fromkeys(image_stems)), SUMMARY]
 
 
 def class_parts(classes: Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ from napari_dinov3_sim.cli.output.files import (
     encode_png,
     write_map,
 )
+from napari_dinov3_sim.cli.output.object_tables import ObjectTables
 from napari_dinov3_sim.cli.output.objects import ObjectLabeller
 from napari_dinov3_sim.cli.output.thresholds import Levels
 from napari_dinov3_sim.cli.planes import level_lines
@@ -81,15 +82,17 @@ def _files_of(report: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class SearchReport:
-    """What was written: entries in the order of the planes, and their common scale."""
+    """What was written: entries in the order of the planes, their common scale, and tables."""
 
     entries: list[PlaneReport]
     limits: Limits | None = None
     levels: Levels = field(default_factory=Levels)
+    tables: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return what concerns all images, for the report."""
         files = [path for entry in self.entries for path in entry.paths()]
+        files += self.tables
         limits = None if self.limits is None else list(self.limits)
         by_class = {"thresholds": dict(self.levels.by_class)} if self.levels.by_class else {}
         return {"limits": limits, "threshold": self.levels.common, **by_class, "files": files}
@@ -133,7 +136,21 @@ def say_results(written: SearchReport, folder: OutputFolder) -> None:
     images = plural(len({entry.place.path for entry in written.entries}), "image")
     if counts:
         say(f"{images}: {', '.join(counts)}.")
+    if written.tables:
+        say(f"The measurements are in {_names(written.tables)}.")
     say(f"The files are in {folder.path}; bright is similar, on one scale for all images.")
+
+
+MOST_TABLES = 3
+"""Of which the names are told."""
+
+
+def _names(paths: Sequence[str]) -> str:
+    """Return the names of files, of many the first ones and the last, which is the summary."""
+    names = [Path(path).name for path in paths]
+    more = len(names) - 1 - MOST_TABLES
+    others = [*names[:-1][:MOST_TABLES], *([f"{more} more"] if more > 0 else [])]
+    return f"{', '.join(others)} and {names[-1]}"
 
 
 def _rows(written: SearchReport) -> list[tuple[str, ...]]:
@@ -214,18 +231,19 @@ def write_results(
     if scale is None:  # every image has failed
         return SearchReport([])
     labeller = ObjectLabeller(wanted.objects, planes)
-    writer = _Writer(folder, classes, wanted, *scale, labeller)
+    tables = ObjectTables(folder, classes, planes, failures) if wanted.measure else None
+    writer = _Writer(folder, classes, wanted, *scale, labeller, tables)
     entries = []
     for result in results:
         picture = _picture(result, planes) if wanted.heatmap else None
-        guide = _guide(result, labeller) if wanted.labels else None
+        guide = _guide(result, labeller) if wanted.labels or wanted.measure else None
         if isinstance(picture, PlaneFailed):
             failures.add(picture)
         elif isinstance(guide, PlaneFailed):
             failures.add(guide)
         else:
             entries.append(writer.write(result, picture, guide))
-    return SearchReport(entries, *scale)
+    return SearchReport(entries, *scale, () if tables is None else tables.finish())
 
 
 def _picture(result: Result, planes: PlaneOpener) -> NDArray[Any] | PlaneFailed:
@@ -250,6 +268,7 @@ class _Writer:
     limits: Limits | None
     levels: Levels
     labeller: ObjectLabeller
+    tables: ObjectTables | None
 
     @cached_property
     def _parts(self) -> list[str]:
@@ -329,11 +348,16 @@ class _Writer:
         guide: PixelGuide | None,
     ) -> dict[str, Any]:
         level = self.levels.of(title)
-        if not self.wanted.labels or level is None:
+        if not (self.wanted.labels or self.wanted.measure) or level is None:
             return {}
         labels, grid = self.labeller.label(one, level, place, guide)
+        if self.tables is not None:
+            self.tables.add(place, title, labels, grid, one)
+        count = int(labels.max(initial=0))
+        if not self.wanted.labels:
+            return {"objects": count}
         path = self._write_map(f"{stem}{LABELS}", labels, grid, place, title)
-        return {"labels": path, "objects": int(labels.max(initial=0))}
+        return {"labels": path, "objects": count}
 
     def _write_together(self, result: Result) -> dict[str, str]:
         from napari_dinov3_sim.core.search.combine import best_class

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.reading.layer import Layer
+from napari_dinov3_sim.cli.reading.numbered_files import is_stack, planes_of
 from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.reading.paths import check_there, split_series
 from napari_dinov3_sim.cli.reading.plugins import OWN, plugin_of, read_by_plugin
 from napari_dinov3_sim.readers.errors import InputError, reading
+from napari_dinov3_sim.readers.file_stack import open_stack
 from napari_dinov3_sim.readers.lazy import OpenFiles
 from napari_dinov3_sim.readers.reader import open_image_file
 
@@ -66,6 +68,9 @@ class OpenFile:
         self.close()
 
     def _images(self, path: Path) -> list[ImageLayer]:
+        if is_stack(path):
+            stack = open_stack(planes_of(path), self._how.read_as, self._files)
+            return list(stack.layers)
         with reading(path):
             plugin, note = plugin_of(path, self._how.reader)
         self.notes = (note,) if note else ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
+from napari_dinov3_sim.cli.reading.numbered_files import is_stack, planes_of, stem_of_stack
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist
 from napari_dinov3_sim.readers.errors import InputError
@@ -57,7 +58,14 @@ def split_series(path: Path) -> tuple[Path, int | None]:
 
 def stem_of(path: Path) -> str:
     """Return by what the results of a file are called."""
+    if is_stack(path):
+        return stem_of_stack(path)
     return split_series(path)[0].stem
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return what is read: a file, or the files of a stack."""
+    return planes_of(path) if is_stack(path) else [split_series(path)[0]]
 
 
 def matching(name: Path) -> list[Path]:
@@ -72,6 +80,8 @@ def matching(name: Path) -> list[Path]:
         Nothing matches.
     """
     with _looking_for(name):
+        if is_stack(name):
+            return [name]
         if name.is_dir() and not is_zarr(name) and name.suffix != ".zarr":
             images = images_in(name)
             if not images:
@@ -92,6 +102,9 @@ def check_there(path: Path) -> None:
     """Raise `InputError` unless there is a file, or a Zarr folder, of this name."""
     path, _ = split_series(path)
     with _looking_for(path):
+        if is_stack(path):
+            planes_of(path)
+            return
         is_folder, exists = path.is_dir() and not is_zarr(path), path.exists()
     if is_folder:
         raise InputError(f"{path} is a folder; name the image files in it, such as {path}/*.png.")

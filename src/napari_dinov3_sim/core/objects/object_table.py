@@ -31,6 +31,12 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
+    @property
+    def centroids(self) -> NDArray[np.float64]:
+        """Those in pixels, shape (n, d)."""
+        found = [self.columns.get(f"centroid_{axis}_px") for axis in "zyx"]
+        return np.column_stack([column for column in found if column is not None]).astype(float)
+
     def select(self, rows: NDArray[Any]) -> ObjectTable:
         """Return some rows, by a mask or by numbers."""
         return ObjectTable({n: column[rows] for n, column in self.columns.items()}, self.units)

@@ -98,12 +98,15 @@ class MeasuredStack:
     depth : int or None
         The axis through which objects go; None where each lies in one plane.
     planes : frozenset of tuple of int
-        Where objects were found, along the other axes.
+        Where objects were found, along the axes that planes do not span.
+    centroids : ndarray, shape (n, ndim)
+        Of the rows, in the data of the labels.
     """
 
     table: ObjectTable
     depth: int | None
     planes: frozenset[Position]
+    centroids: NDArray[np.float64] = field(repr=False)
 
 
 def measure_stack(
@@ -134,20 +137,25 @@ def measure_stack(
     closed = [axis for axis in stack.others if axis != depth]
     places = [dict(zip(stack.others, position, strict=True)) for position in present]
     wanted = sorted({tuple(place[axis] for axis in closed) for place in places})
-    tables = []
+    tables, centroids = [], [np.empty((0, len(stack.shape)))]
     for number, place in enumerate(wanted):
         inner = None if check is None else _within(check, number, len(wanted))
         pixels = stack.part(open_axes, dict(zip(closed, place, strict=True)))
-        tables.append(measure_objects(pixels, inner).labelled(**_place_columns(place)))
+        table = measure_objects(pixels, inner)
+        there = np.zeros((len(table), len(stack.shape)))
+        there[:, closed] = place
+        there[:, open_axes] = table.centroids
+        centroids.append(there)
+        tables.append(table.labelled(**place_columns(place)))
     if not tables:
         pixels = stack.part(open_axes, dict.fromkeys(closed, 0))
         empty = measure_objects(_without_labels(pixels))
-        tables.append(empty.labelled(**_place_columns((0,) * len(closed))))
-    return MeasuredStack(join_tables(tables), depth, frozenset(present))
+        tables.append(empty.labelled(**place_columns((0,) * len(closed))))
+    return MeasuredStack(join_tables(tables), depth, frozenset(present), np.concatenate(centroids))
 
 
-def _place_columns(place: Position) -> dict[str, int]:
-    """Return the columns that say where a plane lies."""
+def place_columns(place: Position) -> dict[str, int]:
+    """Return the columns that say where a plane lies along the axes that it does not span."""
     names = [f"axis_{axis}" for axis in range(len(place) - 2)] + ["time", "plane"]
     return dict(zip(names[-len(place) :], place, strict=True)) if place else {}
 

@@ -54,8 +54,8 @@ CONTRAST = 0.5
 """Share of the negative score that is subtracted; chosen by ``bench_combinations.py``."""
 
 HALF_LEARNED = 6
-"""With so many negative points, half of the score is learned. Chosen by ``bench_feedback.py``, where
-places are judged, and ``bench_combinations.py``, where three of each are set by hand."""
+"""With so many negative points, half of the score is learned. Chosen by ``bench_feedback.py``,
+where places are judged, and ``bench_combinations.py``, where three of each are set by hand."""
 
 
 @dataclass(frozen=True, eq=False)

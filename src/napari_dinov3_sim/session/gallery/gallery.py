@@ -35,7 +35,7 @@ from napari_dinov3_sim.session.images.planes import data_coordinates, plane_at
 from napari_dinov3_sim.session.interaction.best_match import BestMatch
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.results.result_jobs import ResultJobs
-from napari_dinov3_sim.session.results.summaries import answered_images
+from napari_dinov3_sim.session.results.summaries import known_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -268,8 +268,7 @@ class Gallery:
         return True
 
     def _open_images(self) -> tuple[AnsweredImage, ...]:
-        scene = self._scene
-        return answered_images(scene) if scene.answers.planes() else ()
+        return known_images(self._scene)
 
     def _maps_of(self, key: PlaneKey) -> PlaneMaps | None:
         return self._scene.maps_of(key) or self._files.maps_of(key)

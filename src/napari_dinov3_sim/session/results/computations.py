@@ -194,7 +194,10 @@ def thresholds(
 
 @dataclass(frozen=True, eq=False)
 class FoundLabels:
-    """The objects of one class in one image; `several` if there are other classes."""
+    """The objects of one class in one image; `several` if there are other classes.
+
+    `planes` are the positions that were searched.
+    """
 
     layer: LayerAxes
     class_name: str
@@ -203,6 +206,7 @@ class FoundLabels:
     objects: int
     data: LayerData = field(repr=False)
     checksum: int
+    planes: frozenset[Position] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +273,8 @@ def _labels_of(
     data = create_label_data(values, grid, layer, image.plane.shape)
     several = any(len(maps.cosines) > 1 for maps in image.maps.values())
     number = checksum(data.data, data.multiscale)
-    return FoundLabels(layer, class_name, several, level, count, data, number)
+    planes = frozenset(values)
+    return FoundLabels(layer, class_name, several, level, count, data, number, planes)
 
 
 def _on_one_grid(

@@ -10,6 +10,7 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
+from napari_dinov3_sim.widget.controllers.file_search import FileSearchController
 from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
@@ -18,6 +19,8 @@ from napari_dinov3_sim.widget.controllers.navigation import NavigationController
 from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
+from napari_dinov3_sim.widget.controllers.suggestions import SuggestionsController
+from napari_dinov3_sim.widget.controllers.table import TableController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -46,7 +49,8 @@ class DockController(SectionController):
 
     Attributes
     ----------
-    images, queries, navigation, heatmaps, results, gallery, project, keys : SectionController
+    images, queries, navigation, heatmaps, results : SectionController
+    gallery, table, project, file_search, suggestions, keys : SectionController
     """
 
     def __init__(
@@ -70,6 +74,11 @@ class DockController(SectionController):
         self.gallery = GalleryController(viewer, session, views, dialogs)
         self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
+        self.table = TableController(viewer, session, views, dialogs)
+        self.file_search = FileSearchController(
+            viewer, session, views, dialogs=dialogs, open_gallery=self.gallery.open
+        )
+        self.suggestions = SuggestionsController(viewer, session, views)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -169,7 +178,10 @@ class DockController(SectionController):
             self.heatmaps,
             self.results,
             self.gallery,
+            self.table,
             self.project,
+            self.file_search,
+            self.suggestions,
             self.keys,
         )
         for controller in controllers:

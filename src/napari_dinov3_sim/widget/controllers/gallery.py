@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.settings import get_settings
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
+from napari_dinov3_sim.widget.controllers.pages import PagePlace
 from napari_dinov3_sim.widget.dialogs import Dialogs
 from napari_dinov3_sim.widget.match_list import GalleryItem
 from napari_dinov3_sim.widget.views.gallery import GalleryView
@@ -30,15 +27,6 @@ NAME = "Gallery of matches"
 """Of the dock page, in napari's Window menu."""
 
 JUDGEMENTS = "Judgements (*.json);;All files (*)"
-
-CORNERS = {
-    Qt.Corner.BottomLeftCorner: Qt.DockWidgetArea.LeftDockWidgetArea,
-    Qt.Corner.BottomRightCorner: Qt.DockWidgetArea.RightDockWidgetArea,
-}
-"""Of the window, to which docks they belong while the page is open."""
-
-SHARE = 0.5
-"""Of the window's width, for the page at first; the rest is another dock's."""
 
 WAITING = "Click on what you mean in an image; its matches come here."
 NOTHING_LEFT = "There are no more places. Refresh begins again from the first one."
@@ -71,7 +59,7 @@ class GalleryController(SectionController):
         super().__init__(viewer, session, views)
         self._dialogs = dialogs or Dialogs()
         self.view: GalleryView | None = None
-        self._corners: dict[Qt.Corner, Qt.DockWidgetArea] = {}
+        self._place = PagePlace(viewer, NAME, views.results)
         self.listen(session.gallery.changed, self._show)
         self.listen(session.gallery.thumbnail_ready, self._on_thumbnail)
 
@@ -80,13 +68,8 @@ class GalleryController(SectionController):
     def open(self) -> GalleryView:
         """Show the page, and the best matches if it was not open."""
         view = self.view or self._make()
-        dock = view.parent()
-        if dock is None:
-            self._dock(view)
+        if self._place.show(view, view.height_of_page):
             self._session.gallery.show(self._session.gallery.order)
-        elif isinstance(dock, QDockWidget):
-            dock.show()
-            dock.raise_()
         view.setFocus()
         return view
 
@@ -106,46 +89,13 @@ class GalleryController(SectionController):
         self._show()
         return view
 
-    def _dock(self, view: GalleryView) -> None:
-        """Put the page below the canvas, or where the user has moved it before.
-
-        Without a window, as in a script, it is a window of its own.
-        """
-        window = getattr(self._viewer, "window", None)
-        if window is None:
-            view.setWindowTitle(NAME)
-            view.show()
-            return
-        positions = get_settings().application.plugin_widget_positions
-        window.add_dock_widget(view, name=NAME, area=positions.get(NAME, "bottom"))
-        # What napari returns may be a proxy, which Qt does not take.
-        main, dock = view.window(), view.parent()
-        if isinstance(main, QMainWindow) and isinstance(dock, QDockWidget):
-            # Below the canvas and not below the docks beside it: they need the height, and the
-            # window would grow with them beyond a small screen.
-            for corner, area in CORNERS.items():
-                self._corners.setdefault(corner, main.corner(corner))
-                main.setCorner(corner, area)
-            height = view.height_of_page(round(SHARE * main.width()))
-            main.resizeDocks([dock], [height], Qt.Orientation.Vertical)
-
     def close(self) -> None:
         """Close the page, too."""
         super().close()
         view, self.view = self.view, None
         if view is None:
             return
-        with suppress(RuntimeError):  # the window may be gone, and all that was in it
-            view.closed.disconnect()
-            main, window = view.window(), getattr(self._viewer, "window", None)
-            if isinstance(main, QMainWindow):
-                for corner, area in self._corners.items():
-                    main.setCorner(corner, area)
-            if window is not None and view.parent() is not None:
-                # Without its docks, or without itself, when the viewer is being closed.
-                with suppress(LookupError, AttributeError):
-                    window.remove_dock_widget(view)
-            view.deleteLater()
+        self._place.close(view)
 
     # -- what the session says -------------------------------------------------------------------
 

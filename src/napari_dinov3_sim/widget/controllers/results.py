@@ -49,6 +49,7 @@ class ResultsController(SectionController):
         objects.areas_changed.connect(self._on_areas)
         options.peaks_clicked.connect(self.make_peaks)
         options.colours_clicked.connect(self.make_colours)
+        options.follow_clicked.connect(self.follow)
         views.matches.clicked.connect(self.match)
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
@@ -60,6 +61,7 @@ class ResultsController(SectionController):
         self.listen(session.thresholded, self._show_threshold)
         self.listen(session.listed, self._show_images)
         self.listen(session.results.done, self._on_done)
+        self.listen(session.tracking.done, self._on_done)
         viewer.layers.events.removed.connect(self._on_removed)
         self._show()
         self._show_images()
@@ -158,6 +160,12 @@ class ResultsController(SectionController):
         """Show the principal components of the embeddings as colours."""
         with shown_errors():
             self._session.results.colours()
+
+    def follow(self) -> None:
+        """Find which objects are the same in the planes of a stack."""
+        patches = self._views.result_options.follow.distance.value()
+        with shown_errors():
+            self._session.tracking.follow(patches=patches)
 
     def match(self) -> None:
         """Match the patches of the two images that are chosen in the dock."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.resources import get_colorized_svg, get_icon_path
-from qtpy.QtCore import QByteArray, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtCore import QByteArray, QEvent, QSignalBlocker, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
 from superqt import QElidingLabel
@@ -97,6 +97,39 @@ class ElidedLabel(QElidingLabel):
         """Show a text, as much of it as fits; `tip` says more than it."""
         self.setText(text)
         self.setToolTip(tip or text)
+
+
+class DockPage(QWidget):
+    """A page with a dock of its own, beside the dock of the plugin.
+
+    Attributes
+    ----------
+    closed : Signal()
+        The dock around the page was closed.
+    """
+
+    closed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._docked = False
+        self._undocking = QTimer(self)
+        self._undocking.setSingleShot(True)
+        self._undocking.timeout.connect(self._on_undocked)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Notice when the dock lets go of this page: closing it deletes the dock alone."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self._undocking.start(0)
+        super().changeEvent(event)
+
+    def _on_undocked(self) -> None:
+        if self.parent() is None and not self.isVisible():
+            self._docked = False
+            self.closed.emit()
 
 
 PADDING = 10

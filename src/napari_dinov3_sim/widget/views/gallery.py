@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, QTimer, Signal
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.match_list import SMALLEST, GalleryList
-from napari_dinov3_sim.widget.views.common import ElidedLabel
+from napari_dinov3_sim.widget.views.common import DockPage, ElidedLabel
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -34,7 +34,7 @@ ORDERS = {
 """Label and tooltip of each order."""
 
 
-class GalleryView(QWidget):
+class GalleryView(DockPage):
     """The page of the gallery: orders, pictures, buttons, and one line about the judgements.
 
     Attributes
@@ -46,8 +46,6 @@ class GalleryView(QWidget):
         The id of an item, and whether it is right; None where a judgement is taken back.
     opened, picture_wanted : Signal(object)
         The id of an item.
-    closed : Signal()
-        The dock around the page was closed.
     """
 
     order_chosen = Signal(str)
@@ -59,7 +57,6 @@ class GalleryView(QWidget):
     judged = Signal(object, object)
     opened = Signal(object)
     picture_wanted = Signal(object)
-    closed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -77,10 +74,6 @@ class GalleryView(QWidget):
             self.files_button,
             self.save_button,
         )
-        self._docked = False
-        self._undocking = QTimer(self)
-        self._undocking.setSingleShot(True)
-        self._undocking.timeout.connect(self._on_undocked)
         self._build()
         self._explain()
         self._connect()
@@ -173,19 +166,3 @@ class GalleryView(QWidget):
         self.save_button.setEnabled(judged)
         self.next_button.setEnabled(more)
         self.refresh_button.setEnabled(more)
-
-    # -- the dock --------------------------------------------------------------------------------
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Notice when the dock lets go of this page: closing it deletes the dock alone."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self._undocking.start(0)
-        super().changeEvent(event)
-
-    def _on_undocked(self) -> None:
-        if self.parent() is None and not self.isVisible():
-            self._docked = False
-            self.closed.emit()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 COUNT = 50
 """Matches to begin with."""
 
+COLUMNS = 6
+"""Of the grid of buttons, so that a row may have one, two or three of the same width."""
+
 
 class MatchRow(QWidget):
     """Choices of two images, how many matches, and a button.
@@ -118,6 +121,10 @@ class StateRow(QWidget):
         self.renew_button.setToolTip(f"Make {names} again, as the query is now")
 
 
+COLUMNS = 6
+"""Of the grid of buttons, so that two or three of them share a row."""
+
+
 class ResultsPanel(QWidget):
     """A histogram, a threshold, and buttons for what lies above it.
 
@@ -125,14 +132,17 @@ class ResultsPanel(QWidget):
     ----------
     threshold_changed : Signal(float)
         A score.
-    automatic_clicked, gallery_clicked, best_match_clicked, labels_clicked, csv_clicked : Signal()
+    automatic_clicked, gallery_clicked, best_match_clicked : Signal()
+    folder_clicked, labels_clicked, table_clicked, csv_clicked : Signal()
     """
 
     threshold_changed = Signal(float)
     automatic_clicked = Signal()
     gallery_clicked = Signal()
     best_match_clicked = Signal()
+    folder_clicked = Signal()
     labels_clicked = Signal()
+    table_clicked = Signal()
     csv_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -142,7 +152,9 @@ class ResultsPanel(QWidget):
         self.automatic_button = QPushButton("Automatic")
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
+        self.folder_button = QPushButton("Folder…")
         self.labels_button = QPushButton("Make Labels")
+        self.table_button = QPushButton("Table…")
         self.csv_button = QPushButton("Save peaks…")
         self._build()
         self._explain()
@@ -160,12 +172,15 @@ class ResultsPanel(QWidget):
         grid.setSpacing(4)
         buttons = (
             (self.threshold, self.automatic_button),
-            (self.gallery_button, self.best_match),
-            (self.labels_button, self.csv_button),
+            (self.gallery_button, self.best_match, self.folder_button),
+            (self.labels_button, self.table_button, self.csv_button),
         )
-        for line, pair in enumerate(buttons):
-            for column, widget in enumerate(pair):
-                grid.addWidget(widget, line, column)
+        for line, row in enumerate(buttons):
+            span = COLUMNS // len(row)
+            for place, widget in enumerate(row):
+                grid.addWidget(widget, line, place * span, 1, span)
+        for column in range(COLUMNS):
+            grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -181,8 +196,14 @@ class ResultsPanel(QWidget):
         self.gallery_button.setToolTip(
             "Look at the matches of all images, and say which are right"
         )
+        self.folder_button.setToolTip(
+            "Search a folder or files that need not be open, in a process of its own"
+        )
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
+        )
+        self.table_button.setToolTip(
+            "Count and measure the objects of the Labels layers, as a table with a plot"
         )
         self.csv_button.setToolTip(
             "Save the best places of all images, with position and score, as a table (CSV)"
@@ -195,7 +216,9 @@ class ResultsPanel(QWidget):
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
+        self.folder_button.clicked.connect(self.folder_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
+        self.table_button.clicked.connect(self.table_clicked)
         self.csv_button.clicked.connect(self.csv_clicked)
 
     def show_histograms(
@@ -352,19 +375,47 @@ def _area(tip: str, name: str) -> QDoubleSpinBox:
     return box
 
 
+class FollowRow(QWidget):
+    """How far objects move from plane to plane, and a button that follows them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.distance = QDoubleSpinBox()
+        self.distance.setRange(0.1, 1000.0)
+        self.distance.setDecimals(1)
+        self.distance.setSingleStep(0.5)
+        self.distance.setValue(3.0)
+        self.distance.setAccessibleName("Greatest distance from plane to plane")
+        self.distance.setToolTip(
+            "How far an object moves from one plane to the next at most, in sides of a patch"
+        )
+        self.button = QPushButton("Follow")
+        self.button.setToolTip(
+            "Find which objects of the Labels are the same in the next planes, in time or depth, "
+            "as tracks"
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.distance, 1)
+        row.addWidget(self.button, 1)
+
+
 class ResultOptions(QWidget):
     """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
-    peaks_clicked, colours_clicked : Signal()
+    peaks_clicked, colours_clicked, follow_clicked : Signal()
     """
 
     peaks_clicked = Signal()
     colours_clicked = Signal()
+    follow_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.follow = FollowRow()
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -376,6 +427,7 @@ class ResultOptions(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("peaks apart", self.min_distance)
+        form.addRow("patches moved", self.follow)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
         self.colours_button.setToolTip(
@@ -383,6 +435,7 @@ class ResultOptions(QWidget):
         )
         self.peaks_button.clicked.connect(self.peaks_clicked)
         self.colours_button.clicked.connect(self.colours_clicked)
+        self.follow.button.clicked.connect(self.follow_clicked)
 
 
 def _pixels(tip: str) -> QSpinBox:

@@ -1,0 +1,47 @@
+"""Measurements as the features of a Labels layer, which napari shows under the mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_dinov3_sim.core.objects.object_table import ObjectTable
+
+INDEX = "index"
+"""napari finds the features of a label by this column; the background needs no row."""
+
+
+def show_features(layer: Labels, table: ObjectTable, made: frozenset[str]) -> frozenset[str]:
+    """Give a layer a row of features for each label; return the names of the columns.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    table : ObjectTable
+        With the column ``label``; of several rows for a label, the first counts.
+    made : frozenset of str
+        The columns that were made here before. All others are the user's, or another plugin's,
+        and stay, for the labels that there still are.
+    """
+    labels, first = np.unique(table.columns["label"], return_index=True)
+    columns: dict[str, Any] = {INDEX: labels.astype(np.int64)}
+    columns |= {n: c[first] for n, c in table.columns.items() if n != "label"}
+    columns |= _kept(layer, labels, made | columns.keys())
+    layer.features = columns
+    return frozenset(columns)
+
+
+def _kept(layer: Labels, labels: Any, ours: frozenset[str]) -> dict[str, Any]:
+    """Return the columns of others, by label."""
+    features = layer.features
+    others = [name for name in features.columns if name not in ours]
+    if not others:
+        return {}
+    # Without an index, napari takes the number of a row for its label.
+    by_label = features.set_index(INDEX) if INDEX in features.columns else features
+    by_label = by_label[~by_label.index.duplicated()].reindex(labels)
+    return {name: by_label[name].to_numpy() for name in others}
