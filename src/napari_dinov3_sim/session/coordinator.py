@@ -392,7 +392,7 @@ class Coordinator:
             regions=self.regions,
             drawn=self.drawn,
             queries=self.queries,
-            hold=self._held,
+            hold=self.held,
             rename_layers=self._rename_layers,
             recolour=self._recolour,
             changed=self._on_regions,
@@ -559,7 +559,7 @@ class Coordinator:
     # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Refresh nothing before a change of several parts is complete."""
         before, self._refreshing = self._refreshing, True
         try:

@@ -376,7 +376,7 @@ class SessionReader:
         found: list[ResultRecord] = []
         for layer in self._viewer.layers:
             mark = mark_of(layer, "result")
-            if mark is not None and mark["image"] in self._numbers:
+            if mark is not None and mark.get("image") in self._numbers:
                 self._add(found, layer.name, self._result, layer)
         return found
 
