@@ -96,8 +96,8 @@ def test_a_circle_is_found(back):
 
 ORDER = {
     "": """
-        core < store, readers < backbones < session < __init__, sample_data < widget < cli
-        < __main__
+        core < store, readers < backbones, exchange < session < __init__, sample_data < widget
+        < cli < __main__
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
@@ -119,8 +119,8 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < gallery, measurements, tracking < discovery, file_search < coordinator < project
-        < session < __init__
+        < exports, gallery, measurements, tracking < discovery, file_search < coordinator
+        < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
@@ -129,7 +129,7 @@ ORDER = {
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
-        < output < pipeline < commands < parser
+        < output, regions < pipeline < commands < parser
     """,
 }
 """What lies in a folder, bottom up: each may import what stands left of a sign, not beside it."""

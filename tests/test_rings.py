@@ -21,6 +21,7 @@ RING_OF = {
     "backbones": 2,
     "store": 2,
     "readers": 2,
+    "exchange": 2,
     "session": 3,
     "widget": 4,
     "cli": 4,
@@ -35,6 +36,7 @@ LAZY = {
     "backbones": ("napari", *QT),
     "store": ("torch", "napari", *QT),
     "readers": ("torch", "napari", "dask", "zarr", *QT),
+    "exchange": ("torch", "napari", "dask", "zarr", "skimage", "scipy", "roifile", *QT),
     "session": QT,
     # Start-up: opening the dock, or asking the command line for help, waits for no model library.
     "widget": ("torch", "transformers", "sklearn"),
@@ -91,8 +93,8 @@ def modules_on_disk(part: str) -> set[str]:
     return {module_name(path) for path in files if path.exists()}
 
 
-RINGS = [(), ("core",), ("backbones",), ("store",), ("readers",), ("session",)]
-RINGS += [("widget",), ("cli",), ("sample_data",)]
+RINGS = [(), ("core",), ("backbones",), ("store",), ("readers",), ("exchange",)]
+RINGS += [("session",), ("widget",), ("cli",), ("sample_data",)]
 
 
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
@@ -134,6 +136,7 @@ FOREIGN = {
     "backbones": ("napari", *QT),
     "store": ("napari", *QT),
     "readers": ("napari", *QT),
+    "exchange": ("napari", "transformers", *QT),
     "session": QT,
 }
 

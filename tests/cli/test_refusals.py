@@ -35,9 +35,8 @@ def untouched(monkeypatch):
     [
         ((), "the following arguments are required: command"),
         (("find",), "invalid choice: 'find'"),
-        (("similarity",), "arguments are required: --at, --out"),
+        (("similarity",), "arguments are required: --out"),
         (("similarity", *CLICK, *OUT), "arguments are required: QUERY"),
-        (("similarity", "gray.png", *OUT), "arguments are required: --at"),
         (("similarity", "gray.png", *CLICK), "arguments are required: --out"),
         (("similarity", "gray.png", "--at", 5, *OUT), "--at: expected 2 arguments"),
         (("similarity", "gray.png", "--at", "x", 5, *OUT), "'x' is not a number of pixels"),

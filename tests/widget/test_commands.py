@@ -178,7 +178,6 @@ WORDS = {
     "table": "results.table_button",
     "best_match": "results.best_match",
     "labels": "results.labels_button",
-    "save_csv": "results.csv_button",
     "automatic_threshold": "results.automatic_button",
     "renew": "state.renew_button",
     "peaks": "result_options.peaks_button",

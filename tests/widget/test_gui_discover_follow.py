@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QDockWidget
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.widget.controllers.suggestions import NAME
+from napari_dinov3_sim.widget.controllers.pages.suggestions import NAME
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 
 from .dock_helpers import PATCH, Loader, click

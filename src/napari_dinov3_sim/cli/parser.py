@@ -51,9 +51,15 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=coordinate,
         action="append",
-        required=True,
         help="a clicked pixel of QUERY: column and row from the top left, in the finest level; "
         "may be repeated",
+    )
+    parser.add_argument(
+        "--regions",
+        metavar="FILE",
+        type=Path,
+        help="what is marked in QUERY, in place of --at or besides: GeoJSON of QuPath, ROIs of "
+        "ImageJ or an image of labels; each class that the file names is a class",
     )
     parser.add_argument(
         "--not",
@@ -142,6 +148,13 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-area", metavar="AREA", type=_area, help="drop larger objects, as for --min-area"
+    )
+    parser.add_argument(
+        "--export",
+        metavar="FORMATS",
+        type=_object_formats,
+        help="write the objects for other programs, too: geojson for QuPath, imagej for a ROI "
+        "set, ome-tiff, ome-zarr or png; several are separated by commas",
     )
     parser.add_argument(
         "--peaks",
@@ -252,6 +265,24 @@ def coordinate(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
     return value
+
+
+def _object_formats(text: str) -> list[str]:
+    return _formats(text, ("geojson", "imagej", "ome-tiff", "ome-zarr", "png"))
+
+
+def _embedding_formats(text: str) -> list[str]:
+    return _formats(text, ("npz", "zarr"))
+
+
+def _formats(text: str, known: Sequence[str]) -> list[str]:
+    """Return formats that are separated by commas, each once."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    other = [name for name in found if name not in known]
+    if other or not found:
+        what = repr(other[0]) if other else "nothing"
+        raise argparse.ArgumentTypeError(f"{what} is none of {', '.join(known)}")
+    return found
 
 
 def _index(text: str) -> int:
@@ -455,6 +486,18 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     )
     add_reading(parser)
     add_recipe(parser)
+    parser.add_argument(
+        "--export",
+        metavar="FORMATS",
+        type=_embedding_formats,
+        help="write the embeddings with the places of the patches for other programs, too: npz, "
+        "zarr or both, separated by a comma",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --export: replace files that already have these names",
+    )
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",

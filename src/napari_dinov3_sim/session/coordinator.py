@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.discovery.discovery import Discovery
 from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
+from napari_dinov3_sim.session.exports.exports import Exports
 from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
@@ -258,8 +259,8 @@ class Coordinator:
 
     Attributes
     ----------
-    targets, embedder, answers, queries, regions, drawn, edits, results, measurements, tracking,
-    gallery, discovery, interaction, overlays, scene
+    targets, embedder, answers, queries, regions, drawn, edits, results, exports, measurements,
+    tracking, gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -330,6 +331,16 @@ class Coordinator:
             finder=self.finder,
             fail=self.failures.add,
             adopt=self._adopt_query,
+        )
+        self.exports = Exports(
+            self.scene,
+            runner,
+            store,
+            self.palette,
+            regions=self.regions,
+            role=lambda: self.queries.role,
+            add_point=self._add_point,
+            fail=self.failures.add,
         )
         self.measurements = Measurements(self.scene, runner, self.failures.add)
         self._measured_signals = (signals.answered, signals.listed)
@@ -459,6 +470,7 @@ class Coordinator:
         self.measurements.close()
         self.finder.forget()
         self.tracking.close()
+        self.exports.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
@@ -587,6 +599,15 @@ class Coordinator:
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
         self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+
+    def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
+        """Add a query point at data coordinates of an image."""
+        plane = self.scene.shown_planes().get(image.unique_id)
+        if plane is not None:
+            self.queries.ensure(image)
+            self.edits.note()
+            world = self.scene.targets.transform(plane.key).to_world(data)
+            self.queries.append(world, image.unique_id, role)
 
     def start_box(self) -> None:
         """Make ready for a box to be drawn around something, by one drag."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.protocols import Backbone
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
+    from napari_dinov3_sim.session.exports.exports import Exports
     from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
@@ -116,6 +117,7 @@ class SimilaritySession(SessionSignals):
             auto_merge=auto_merge,
         )
         self._coordinator.results.progressed.connect(self._on_result_progress)
+        self._coordinator.exports.progressed.connect(self._on_result_progress)
         self._coordinator.discovery.progressed.connect(self._on_result_progress)
         self._coordinator.measurements.progressed.connect(self._on_result_progress)
         self._project = Projects(viewer, self._coordinator, self, self._runner)
@@ -148,6 +150,11 @@ class SimilaritySession(SessionSignals):
     def results(self) -> Results:
         """What is made of the maps: objects, peaks, matches, colours, files."""
         return self._coordinator.results
+
+    @property
+    def exports(self) -> Exports:
+        """Files for QuPath, ImageJ and others, and regions from theirs."""
+        return self._coordinator.exports
 
     @property
     def measurements(self) -> Measurements:
@@ -309,6 +316,7 @@ class SimilaritySession(SessionSignals):
         self._coordinator.embedder.cancel()
         self.results.cancel()
         self.tracking.cancel()
+        self.exports.cancel()
         self.discovery.cancel()
         self.measurements.cancel()
         self.project.cancel()
@@ -348,6 +356,7 @@ class SimilaritySession(SessionSignals):
             self._coordinator.is_due
             or self.busy
             or self.results.pending
+            or self.exports.pending
             or self.measurements.pending
             or self.gallery.pending
             or self.file_search.pending

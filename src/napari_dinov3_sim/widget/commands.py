@@ -144,7 +144,7 @@ def add_pca_colours(viewer: Viewer) -> None:
 
 def save_csv(viewer: Viewer) -> None:
     """Save the peaks as a table."""
-    open_dock(viewer).controller.results.save_csv()
+    open_dock(viewer).controller.exports.save_csv()
 
 
 def save_query_file(viewer: Viewer) -> None:

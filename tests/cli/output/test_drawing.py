@@ -12,7 +12,6 @@ from PIL import Image
 from skimage.io import imread
 
 from napari_dinov3_sim.cli.output import drawing as pictures
-from napari_dinov3_sim.cli.output import files as outputs
 from napari_dinov3_sim.cli.output.drawing import (
     OUTLINE,
     draw_image,
@@ -27,6 +26,7 @@ from napari_dinov3_sim.core.images import scanning as sampling
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.core.search.similarity import SimilarityMap, upsample_nearest
+from napari_dinov3_sim.exchange.ome_tiff import STRIP_BYTES
 
 
 class Chunked:
@@ -101,7 +101,7 @@ def test_a_map_is_never_whole_in_memory(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 8 * outputs.STRIP_BYTES < 4 * grid.image_shape[0] * grid.image_shape[1]
+    assert peak < 8 * STRIP_BYTES < 4 * grid.image_shape[0] * grid.image_shape[1]
 
 
 def test_png_loses_nothing(picture):

@@ -15,6 +15,7 @@ from napari_dinov3_sim.core.search.regions import (
     coverage_of_mask,
     coverage_of_polygon,
     label_coverages,
+    label_shares,
     patch_areas,
     region_vector,
 )
@@ -183,3 +184,34 @@ def test_a_region_outside_the_image_is_refused():
     outside = coverage_of_polygon([(-9, -9), (-2, -9), (-2, -3)], state.grid)
     with pytest.raises(PointError, match="covers no part of the image; draw it over the image"):
         region_vector(state, outside)
+
+
+@pytest.mark.parametrize("most", [2**24, 0])
+def test_shares_are_the_coverages_of_labels(most, monkeypatch):
+    monkeypatch.setattr(regions, "COUNTED", most)
+    rng, grid = np.random.default_rng(0), PatchGrid((50, 70), 16)
+    labels = rng.integers(-1, 5, (50, 70)) * 1000
+    found = {number: (patches, shares) for number, patches, shares in label_shares(labels, grid)}
+    expected = label_coverages(labels, grid)
+    assert list(found) == list(expected)
+    for number, coverage in expected.items():
+        patches, shares = found[number]
+        assert np.array_equal(patches, np.flatnonzero(coverage))
+        assert np.array_equal(shares, coverage[patches])
+
+
+def test_ten_thousand_labels_take_little_memory():
+    """A table of all labels and all patches would have 5 GB."""
+    import tracemalloc
+
+    grid = PatchGrid((2048, 2048), 8)
+    labels = np.kron(np.arange(1, 10_001).reshape(100, 100), np.ones((20, 20), int))
+    labels = np.pad(labels, ((0, 48), (0, 48)))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in label_shares(labels, grid))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 10_000
+    assert peak < 600e6

@@ -107,7 +107,7 @@ def test_tables_and_queries_are_saved_and_loaded(qtbot, make_dock, pair, tmp_pat
     dock = make_dock(dialogs=dialogs)
     dock.session.new_queries()
     answer(qtbot, dock, pair[0], (40, 20))
-    dock.views.results.csv_button.click()
+    dock.views.results.export_button.actions_by_name["peaks"].trigger()
     qtbot.waitUntil(dialogs.path.exists)
     dock.views.files.save_button.click()
     qtbot.waitUntil(dialogs.path.exists)
@@ -152,10 +152,11 @@ def test_a_cancelled_dialog_does_nothing(make_dock, pair, notified):
             return ""
 
     dock = make_dock(dialogs=Cancels())
+    dock.views.results.export_button.actions_by_name["peaks"].trigger()
     for button in (
-        dock.views.results.csv_button,
         dock.views.files.save_button,
         dock.views.files.load_button,
+        dock.views.regions.import_button,
     ):
         button.click()
     assert notified == []

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.cli.embeddings import recipe_of, tell_of_left_over
 from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.cli.model import open_model, say_description
+from napari_dinov3_sim.cli.output.exports import EmbeddingExports
 from napari_dinov3_sim.cli.output.files import lent_folder
-from napari_dinov3_sim.cli.planes import FilePlan, expand, plan, tasks_of
+from napari_dinov3_sim.cli.planes import FilePlan, expand, name_planes, plan, tasks_of
 from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.tasks import (
     EmbedSettings,
@@ -193,10 +194,12 @@ def run_embed(arguments: argparse.Namespace) -> int:
         if isinstance(file, PlaneFailed):
             report.add(file)
     if plans:
+        exports = EmbeddingExports(name_planes(plans) if arguments.export else [], arguments)
+        exports.check()
         with lent_folder(arguments.out) as folder:
             model, device, dtype = arguments.model, arguments.device, arguments.dtype
             settings = EmbedSettings(model, device, dtype, recipe, folder.path, how)
-            _embed(plans, settings, arguments.scheduler, report)
+            _embed(plans, settings, arguments.scheduler, report, exports)
             tell_of_left_over(folder.path)
     return report.close()
 
@@ -206,7 +209,11 @@ def _planned(path: Path | PlaneFailed, how: ReadOptions) -> FilePlan | PlaneFail
 
 
 def _embed(
-    plans: Sequence[FilePlan], settings: EmbedSettings, scheduler: str | None, report: EmbedReport
+    plans: Sequence[FilePlan],
+    settings: EmbedSettings,
+    scheduler: str | None,
+    report: EmbedReport,
+    exports: EmbeddingExports,
 ) -> None:
     planes, megapixels = sum(p.planes for p in plans), sum(p.megapixels for p in plans)
     with closing(PlaneProgress(planes, megapixels)) as meter:
@@ -218,6 +225,8 @@ def _embed(
         for result in results:
             if isinstance(result, PlaneFailed) and result.ends_all:
                 raise StoreError(result.message)
+            if isinstance(result, PlaneDone):
+                exports.write(result)
             report.add(result)
 
 

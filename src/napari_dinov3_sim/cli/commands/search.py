@@ -107,7 +107,9 @@ def run_search(arguments: argparse.Namespace) -> int:
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
         results = search.results(search.finder(model, bars), query.score)
-        about = AskedClasses(tuple(one.query() for one in query.classes), query.combination)
+        colours = {one.name: one.colour for one in query.classes}
+        queries = tuple(one.query() for one in query.classes)
+        about = AskedClasses(queries, query.combination, colours)
         written = search.write(results, folder, about)
     asked = {"query": str(arguments.query), "combination": query.combination}
     images = [entry.nested() for entry in written.entries]

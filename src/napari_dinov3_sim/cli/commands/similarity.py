@@ -9,15 +9,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_dinov3_sim.cli.embeddings import recipe_of
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.cli.model import open_model
+from napari_dinov3_sim.cli.output.exports import COLOURS
 from napari_dinov3_sim.cli.output.results import Result
 from napari_dinov3_sim.cli.output.thresholds import AskedClasses
 from napari_dinov3_sim.cli.pipeline import Search, check_embeddings_folder
 from napari_dinov3_sim.cli.planes import FilePlan, inspect_file
 from napari_dinov3_sim.cli.reading.options import ReadOptions
 from napari_dinov3_sim.cli.reading.paths import InputPaths, the_match, without_repeats
+from napari_dinov3_sim.cli.regions import QueryRegions, RegionVector
 from napari_dinov3_sim.cli.terminal import open_progress, say
 from napari_dinov3_sim.core.geometry import PatchGrid, convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.images.levels import embedded_position
@@ -25,7 +29,7 @@ from napari_dinov3_sim.store.query_files import QUERY_SUFFIX, save_query
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from napari_dinov3_sim.cli.model import CommandModel
@@ -137,8 +141,8 @@ def check_points(points: Iterable[Point], shape: tuple[int, int]) -> None:
         convert_pixel_coordinates_to_patch_index(x, y, PatchGrid(shape, 1))
 
 
-COLOUR = "#00ffff"
-"""Of the class in a saved query; the dock may show it."""
+MOST_PICTURES = 24
+"""Of what was clicked, for each class of a saved query."""
 
 
 @dataclass(frozen=True)
@@ -152,21 +156,32 @@ class Click:
         Which layer of the file, and which plane of it.
     points, negatives : tuple of (x, y)
         In pixels of the finest level.
+    regions : QueryRegions or None
+        What a file has marked on the plane.
     """
 
     file: FilePlan
     plane: Clicked
     points: tuple[Point, ...]
     negatives: tuple[Point, ...]
+    regions: QueryRegions | None = None
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, path: Path) -> Click:
-        """Return it, or raise `UsageError` or `PointError` where there is no such place."""
+        """Return it, or raise an error where there is no such place, or no such file."""
         file = inspect_file(path, ReadOptions.of(arguments))
         plane = clicked_plane(arguments, file)
-        points, negatives = _points(arguments.at), _points(arguments.negatives or ())
+        points, negatives = _points(arguments.at or ()), _points(arguments.negatives or ())
         check_points((*points, *negatives), file.layers[plane[0]].full_shape)
-        return cls(file, plane, points, negatives)
+        regions = None
+        if arguments.regions is not None:
+            regions = QueryRegions.read(arguments.regions, _class_name(arguments))
+        return cls(file, plane, points, negatives, regions)
+
+    def classes(self, arguments: argparse.Namespace) -> list[str]:
+        """Return what is asked: the class of the points, and those of the regions."""
+        clicked = [_class_name(arguments)] if self.points or self.regions is None else []
+        return list(dict.fromkeys([*clicked, *(self.regions.classes if self.regions else ())]))
 
     def place(self, places: Sequence[SearchPlane]) -> SearchPlane:
         """Return the clicked one among the planes that are searched."""
@@ -176,22 +191,31 @@ class Click:
 
 def run_similarity(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if not arguments.at and arguments.regions is None:
+        raise UsageError(
+            "Nothing is clicked; say where with --at X Y, or name a file of regions with "
+            "--regions."
+        )
     _check_folders(arguments)
     query, *targets = _read_names(arguments)
-    click, classes = Click.of(arguments, query), [_class_name(arguments)]
+    click = Click.of(arguments, query)
+    classes = click.classes(arguments)
     bars = open_progress(arguments.progress)
     search = Search.of(arguments, classes, targets, click.file, bars=bars)
-    search.check(saved_query=arguments.save_query)
+    read = [] if arguments.regions is None else [arguments.regions]
+    search.check(read, saved_query=arguments.save_query)
     with closing(search.planes), closing(bars), search.folder() as folder:
         model = open_model(arguments.model, arguments.device, arguments.dtype, bars)
-        class_query, results = _search(search, click, search.finder(model, bars))
+        asked_classes, results = _search(search, click, search.finder(model, bars))
+        colours = _class_colours(asked_classes, click)
         saved = None
         if arguments.save_query:
-            saved = _save(search, class_query, _clicked(results), model)
-        about = AskedClasses((class_query,), arguments.combine)
+            saved = _save(search, asked_classes, colours, _clicked(results, click), model)
+        queries = tuple(one.query for one in asked_classes)
+        about = AskedClasses(queries, arguments.combine, colours)
         written = search.write(results, folder, about)
-    images = [entry.flat() for entry in written.entries]
-    asked = _asked(arguments, click, class_query, saved)
+    images = [entry.flat() if len(classes) == 1 else entry.nested() for entry in written.entries]
+    asked = _asked(arguments, click, classes, saved)
     code = search.tell(written, folder, model, asked, images, bars=bars)
     if saved and not (arguments.json or arguments.progress == "json"):
         say(f"The query is in {saved}; `napari-dinov3-sim search` asks it of other images.")
@@ -228,38 +252,96 @@ def _points(pairs: Sequence[Sequence[float]]) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in pairs)
 
 
+def _class_colours(classes: Sequence[AskedClass], click: Click) -> dict[str, str]:
+    known = click.regions.colours if click.regions else {}
+    return {
+        one.query.name: known.get(one.query.name, COLOURS[number % len(COLOURS)])
+        for number, one in enumerate(classes)
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class AskedClass:
+    """A class that is asked, and where.
+
+    Attributes
+    ----------
+    query : ClassQuery
+    points, negatives : tuple of (x, y)
+        Clicks, and the middles of regions, in embedded pixels.
+    """
+
+    query: ClassQuery
+    points: tuple[Point, ...]
+    negatives: tuple[Point, ...]
+
+
+def _asked_classes(
+    search: Search, click: Click, place: SearchPlane, state: PatchImageState
+) -> list[AskedClass]:
+    """Return the classes of the points and of the regions, in the order of the search.
+
+    Raises
+    ------
+    UsageError
+        A class has only what is not meant, or none of its regions lies on the plane.
+    """
+    from napari_dinov3_sim.core.search.combine import ClassQuery, background_vector
+    from napari_dinov3_sim.core.search.similarity import vector_at
+
+    clicked = _class_name(search.arguments)
+    marks = [
+        RegionVector(clicked, positive, vector_at(state, at), at)
+        for positive, group in ((True, click.points), (False, click.negatives))
+        for at in map(place.embedded, group)
+    ]
+    if click.regions is not None:
+        marks += click.regions.vectors(place, state)
+    background, found = background_vector([state]), []
+    for name in search.classes:
+        meant = [mark for mark in marks if mark.class_name == name and mark.positive]
+        others = [mark for mark in marks if mark.class_name == name and not mark.positive]
+        if not meant:
+            raise UsageError(
+                f"Nothing that is marked as {name} lies on {place.name}, so it cannot be "
+                "searched; mark it there, or take it out of the file of regions."
+            )
+        positives = np.stack([mark.vector for mark in meant])
+        negatives = np.array([mark.vector for mark in others], np.float32)
+        query = ClassQuery(name, positives, negatives.reshape(-1, positives.shape[1]), background)
+        places = (tuple(mark.place for mark in marks) for marks in (meant, others))
+        found.append(AskedClass(query, *places))
+    return found
+
+
 def _search(
     search: Search, click: Click, finder: EmbeddingFinder
-) -> tuple[ClassQuery, list[Result]]:
+) -> tuple[list[AskedClass], list[Result]]:
     """Return what is asked, and the maps of each plane."""
-    from napari_dinov3_sim.core.search.combine import query_from_points, score_classes
+    from napari_dinov3_sim.core.search.combine import score_classes
 
     place = click.place(search.places)
     found = finder.find(place)
-    points, negatives = (
-        tuple(map(place.embedded, group)) for group in (click.points, click.negatives)
-    )
-    class_query = query_from_points(
-        search.classes[0],
-        [(found.state, point) for point in points],
-        [(found.state, point) for point in negatives],
-    )
+    classes = _asked_classes(search, click, place, found.state)
 
     def score(state: PatchImageState) -> Any:
-        return score_classes([class_query], state, search.arguments.combine)
+        return score_classes([one.query for one in classes], state, search.arguments.combine)
 
     maps, window = tuple(score(found.state)), found.state.window
+    points = tuple(at for one in classes for at in one.points)
+    negatives = tuple(at for one in classes for at in one.negatives)
     clicked = Result(place, maps, window, found.was_stored, points, negatives)
     del found  # its embeddings are not needed while those of the others are in memory
-    return class_query, list(search.results(finder, score, clicked))
+    return classes, list(search.results(finder, score, clicked))
 
 
-def _clicked(results: Sequence[Result]) -> Result:
-    return next(result for result in results if result.points)
+def _clicked(results: Sequence[Result], click: Click) -> Result:
+    places = [result.place for result in results]
+    return results[places.index(click.place(places))]
 
 
 def _asked(
-    arguments: argparse.Namespace, click: Click, class_query: ClassQuery, saved: str | None
+    arguments: argparse.Namespace, click: Click, classes: Sequence[str], saved: str | None
 ) -> dict[str, Any]:
     layer, position = click.plane
     channel = click.file.layers[layer].channel
@@ -269,20 +351,30 @@ def _asked(
         **which,
         "points": [list(point) for point in click.points],
         "negatives": [list(point) for point in click.negatives],
-        "class": class_query.name,
+        **({} if click.regions is None else {"regions": str(click.regions.file.path)}),
+        **({"class": classes[0]} if len(classes) == 1 else {"classes": list(classes)}),
         "combination": arguments.combine,
         "saved_query": saved,
     }
 
 
-def _save(search: Search, class_query: ClassQuery, result: Result, model: CommandModel) -> str:
+def _save(
+    search: Search,
+    classes: Sequence[AskedClass],
+    colours: Mapping[str, str],
+    result: Result,
+    model: CommandModel,
+) -> str:
     from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 
     query = SavedQuery(
-        (
+        tuple(
             SavedClass.of(
-                class_query, COLOUR, [_thumbnail(search, result, at) for at in result.points]
-            ),
+                one.query,
+                colours[one.query.name],
+                [_thumbnail(search, result, at) for at in one.points[:MOST_PICTURES]],
+            )
+            for one in classes
         ),
         search.arguments.combine,
         model.identity.fingerprint,

@@ -6,12 +6,10 @@ import io
 import os
 import re
 import tempfile
-import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -21,7 +19,10 @@ from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
-from napari_dinov3_sim.core.text import file_name_part, writable
+from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.exchange.objects import SUFFIXES, ObjectFormat
+from napari_dinov3_sim.exchange.ome_tiff import FAST, PlaneStack, write_ome_tiff
+from napari_dinov3_sim.exchange.placement import METRES, Axis
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.search.similarity import SimilarityMap
-
-
-FAST = 1
-"""Level of compression: half the time of the usual one, for 5 to 10 % more bytes."""
-
-STRIP_BYTES = 2**18
-"""A strip of a TIFF has about this many bytes, as readers expect."""
 
 
 @dataclass(frozen=True)
@@ -148,19 +142,6 @@ def _keys(path: Path) -> set[object]:
     return {resolved, (facts.st_dev, facts.st_ino)}
 
 
-METRES = {
-    "picometer": 1e-12,
-    "angstrom": 1e-10,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "inch": 0.0254,
-    "meter": 1.0,
-}
-"""Units of length that a result carries."""
-
-
 def metres_of(pixel: PixelGrid) -> tuple[float, float] | None:
     """Return height and width of a pixel in metres; None where they are not known."""
     factor = METRES.get(pixel.unit)
@@ -190,7 +171,7 @@ def encode_png(
 
     about = PngInfo()
     about.add_text("Software", software)
-    stream, options = io.BytesIO(), {"pnginfo": about}
+    stream, options = io.BytesIO(), dict[str, Any](pnginfo=about)
     size = None if pixel is None else metres_of(pixel)
     if size is not None:
         options["dpi"] = (0.0254 / (size[1] * step), 0.0254 / (size[0] * step))
@@ -202,8 +183,10 @@ def encode_tif(values: NDArray[Any], software: str = SOFTWARE) -> bytes:
     """Return a plane of numbers as TIFF, losslessly compressed."""
     import tifffile
 
-    stream, how = io.BytesIO(), {"compression": "zlib", "photometric": "minisblack"}
-    tifffile.imwrite(stream, values, software=software, **how)
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, values, software=software, compression="zlib", photometric="minisblack"
+    )
     return stream.getvalue()
 
 
@@ -241,62 +224,20 @@ def write_map(
     title : str, optional
         Name of its one channel.
     """
-    import tifffile
+    columns = np.arange(grid.image_shape[1]) // grid.patch_size
 
-    height, width = grid.image_shape
-    step = max(1, STRIP_BYTES // (width * values.dtype.itemsize))
-    columns = np.arange(width) // grid.patch_size
+    def rows_of(_plane: tuple[int, ...], top: int, end: int) -> NDArray[Any]:
+        return values[np.ix_(np.arange(top, end) // grid.patch_size, columns)]
 
-    def strip(top: int) -> bytes:
-        rows = np.arange(top, min(top + step, height)) // grid.patch_size
-        return zlib.compress(values[np.ix_(rows, columns)].tobytes(), FAST)
-
-    tifffile.imwrite(
-        path,
-        map(strip, range(0, height, step)),
-        shape=(height, width),
-        dtype=values.dtype,
-        rowsperstrip=step,
-        compression="zlib",
-        photometric="minisblack",
-        software=SOFTWARE,
-        ome=True,
-        metadata=_ome_metadata(path.name, pixel, title),
-        **_resolution(pixel),
-    )
+    axes = axes_of(pixel)
+    write_ome_tiff(path, PlaneStack(grid.image_shape, values.dtype, axes, rows_of, (title,)))
 
 
-OME_UNITS = {"picometer": "pm", "angstrom": "Å", "nanometer": "nm", "micrometer": "µm"}
-OME_UNITS |= {"millimeter": "mm", "centimeter": "cm", "inch": "in", "meter": "m"}
-OME_UNITS |= {"pixel": "pixel"}
-
-
-def _ome_metadata(name: str, pixel: PixelGrid, title: str) -> dict[str, Any]:
-    """Return what a map says of itself; its identifier is that of its name, so that it can be
-    made again.
-    """  # noqa: D205
-    about: dict[str, Any] = {
-        "axes": "YX",
-        "Name": writable(name),
-        "Channel": {"Name": [writable(title)]},
-        "UUID": f"urn:uuid:{uuid5(NAMESPACE_URL, writable(name))}",
-    }
-    unit = OME_UNITS.get(pixel.unit)
-    if unit is None or pixel == NO_GRID:
-        return about
-    (height, width), (y, x) = pixel.size, pixel.origin
-    about |= {"PhysicalSizeY": height, "PhysicalSizeX": width}
-    about |= {"PhysicalSizeYUnit": unit, "PhysicalSizeXUnit": unit}
-    place = {"PositionY": [y], "PositionX": [x], "PositionYUnit": [unit], "PositionXUnit": [unit]}
-    return about | {"Plane": place}
-
-
-def _resolution(pixel: PixelGrid) -> dict[str, Any]:
-    """Return the pixel size as the tags of TIFF have it, for programs that know no OME."""
-    size = metres_of(pixel)
-    if size is None:
-        return {}
-    return {"resolution": (0.01 / size[1], 0.01 / size[0]), "resolutionunit": "CENTIMETER"}
+def axes_of(pixel: PixelGrid) -> tuple[Axis, Axis]:
+    """Return rows and columns of a plane as the files of other programs have them."""
+    placed = zip("yx", pixel.size, pixel.origin, strict=True)
+    down, across = (Axis(name, size, origin, pixel.unit) for name, size, origin in placed)
+    return down, across
 
 
 COSINE, HEATMAP, LABELS = ".cosine.tif", ".heatmap.png", ".labels.tif"
@@ -305,7 +246,10 @@ SUMMARY = "summary.csv"
 FORMER_CLASS_MAP = ".winner.tif"
 """What a class map ended in before 0.2."""
 
-ENDS = (COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS)
+ENDS = (
+    *(COSINE, HEATMAP, LABELS, CLASS_MAP, FORMER_CLASS_MAP, PEAKS, OBJECTS),
+    *(SUFFIXES[name] for name in get_args(ObjectFormat)),
+)
 """Of the names of all results, also of an earlier search."""
 
 MAX_CLASS = 40
@@ -357,6 +301,8 @@ class OutputOptions:
         Whether objects are written where there are thresholds.
     measure : bool, optional
         Whether objects are measured.
+    exports : tuple of str, optional
+        Formats of other programs in which objects are written, too.
     """
 
     thresholds: WantedLevels
@@ -366,11 +312,17 @@ class OutputOptions:
     limits: tuple[float, float] | None = None
     writes_labels: bool = True
     measure: bool = False
+    exports: tuple[ObjectFormat, ...] = ()
 
     @property
     def labels(self) -> bool:
         """Whether objects are written."""
         return self.writes_labels and bool(self.thresholds)
+
+    @property
+    def seeks_objects(self) -> bool:
+        """Whether objects are sought: to be written, measured or exported."""
+        return self.labels or self.measure or bool(self.exports)
 
     @property
     def cosine(self) -> bool:
@@ -391,7 +343,7 @@ class OutputOptions:
         UsageError
             A least area of objects, where none are written, or limits in the wrong order.
         """
-        objects = arguments.objects or arguments.measure
+        objects = arguments.objects or arguments.measure or bool(arguments.export)
         thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
         for option in ("min_area", "max_area", "split"):
             if getattr(arguments, option) and not thresholds:
@@ -411,6 +363,7 @@ class OutputOptions:
             limits,
             arguments.labels,
             arguments.measure,
+            tuple(arguments.export or ()),
         )
 
     def scale(
@@ -453,6 +406,7 @@ def output_names(stems: Iterable[str], classes: Sequence[str], wanted: OutputOpt
     ends = [COSINE] * wanted.cosine + [HEATMAP] * wanted.heatmap
     ends += [LABELS] * wanted.labels
     together = [CLASS_MAP] * (len(classes) > 1) + [PEAKS] * wanted.peaks
+    together += [SUFFIXES[name] for name in wanted.exports]
     parts = [f"{part}{end}" for part in class_parts(classes) for end in ends]
     return [f"{stem}{name}" for stem in stems for name in (*parts, *together)]
 

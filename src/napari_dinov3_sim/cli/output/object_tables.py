@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.cli.errors import failed
-from napari_dinov3_sim.cli.output.files import METRES, OBJECTS, SUMMARY
+from napari_dinov3_sim.cli.output.files import OBJECTS, SUMMARY
 from napari_dinov3_sim.core.objects.measure import (
     ArrayPart,
     LabelledPixels,
@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.objects.measure import (
 from napari_dinov3_sim.core.objects.object_table import ObjectTable, join_tables
 from napari_dinov3_sim.core.objects.stacks import place_columns
 from napari_dinov3_sim.core.objects.summary import MeasuredArea, summarise_objects
+from napari_dinov3_sim.exchange.placement import METRES
 from napari_dinov3_sim.store.object_csv import objects_csv
 
 if TYPE_CHECKING:

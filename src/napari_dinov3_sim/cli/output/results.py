@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.output.drawing import (
     outline_patches,
     step_of,
 )
+from napari_dinov3_sim.cli.output.exports import SpreadLabels, export_objects
 from napari_dinov3_sim.cli.output.files import (
     CLASS_MAP,
     COSINE,
@@ -37,7 +38,7 @@ from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -230,13 +231,14 @@ def write_results(
         scale = wanted.scale(classes, maps, asked)
     if scale is None:  # every image has failed
         return SearchReport([])
+    colours = {} if asked is None else asked.colours
     labeller = ObjectLabeller(wanted.objects, planes)
     tables = ObjectTables(folder, classes, planes, failures) if wanted.measure else None
-    writer = _Writer(folder, classes, wanted, *scale, labeller, tables)
+    writer = _Writer(folder, classes, wanted, *scale, labeller, tables, colours)
     entries = []
     for result in results:
         picture = _picture(result, planes) if wanted.heatmap else None
-        guide = _guide(result, labeller) if wanted.labels or wanted.measure else None
+        guide = _guide(result, labeller) if wanted.seeks_objects else None
         if isinstance(picture, PlaneFailed):
             failures.add(picture)
         elif isinstance(guide, PlaneFailed):
@@ -269,6 +271,9 @@ class _Writer:
     levels: Levels
     labeller: ObjectLabeller
     tables: ObjectTables | None
+    colours: Mapping[str, str]
+    _objects: dict[str, SpreadLabels] = field(default_factory=dict)
+    """Of the plane that is written, by class."""
 
     @cached_property
     def _parts(self) -> list[str]:
@@ -282,6 +287,7 @@ class _Writer:
         The picture is given if a heatmap is drawn, and the guide if objects have edges.
         """
         place = result.place
+        self._objects.clear()
         about = {
             "image": str(place.path),
             **place.about(),
@@ -348,9 +354,10 @@ class _Writer:
         guide: PixelGuide | None,
     ) -> dict[str, Any]:
         level = self.levels.of(title)
-        if not (self.wanted.labels or self.wanted.measure) or level is None:
+        if level is None or not self.wanted.seeks_objects:
             return {}
         labels, grid = self.labeller.label(one, level, place, guide)
+        self._objects[title] = SpreadLabels(labels, grid)
         if self.tables is not None:
             self.tables.add(place, title, labels, grid, one)
         count = int(labels.max(initial=0))
@@ -374,6 +381,9 @@ class _Writer:
         if self.wanted.peaks:
             content = peaks_table(self._peaks(result)).encode()
             files["peaks"] = str(self.folder.write(f"{stem}{PEAKS}", content))
+        if self.wanted.exports and self._objects:
+            found, formats = self._objects, self.wanted.exports
+            files |= export_objects(self.folder, result.place, found, self.colours, formats)
         return files
 
     def _peaks(self, result: Result) -> Iterator[PeakRow]:

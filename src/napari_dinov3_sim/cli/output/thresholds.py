@@ -60,10 +60,13 @@ class AskedClasses:
     ----------
     queries : tuple of ClassQuery
     combination : str
+    colours : mapping of str to str
+        Of classes, in the files of other programs.
     """
 
     queries: tuple[ClassQuery, ...]
     combination: Combination
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     def levels(self, maps: Sequence[SimilarityMap]) -> dict[str, float]:
         """Return the automatic threshold of each class, as the dock has it.

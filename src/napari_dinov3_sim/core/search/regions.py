@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def _strips(grid: PatchGrid) -> Iterator[tuple[int, PatchGrid]]:
 
 
 def _rasterize(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    inside = _fill(corners, shape)
+    inside = fill_even_odd(corners, shape)
     if _is_thin(corners):
         x, y = np.floor(_outline(corners) + 0.5).T
         seen = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
@@ -128,10 +129,22 @@ def _rasterize(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[
     return inside
 
 
-def _fill(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Fill by the even-odd rule: each crossing of a row turns all to its right over.
+def fill_even_odd(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Fill a ring by the even-odd rule: each crossing of a row turns all to its right over.
 
     `skimage.draw.polygon` compares each pixel with each corner: 3.6 s for 500 corners in 2048².
+
+    Parameters
+    ----------
+    corners : ndarray, shape (n, 2)
+        (x, y) in pixels, whose centres are at integers; closed by itself.
+    shape : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+        Which centres of pixels are within.
     """
     height, width = shape
     after = np.roll(corners, -1, axis=0)
@@ -193,6 +206,53 @@ def label_coverages(labels: ArrayLike, grid: PatchGrid) -> dict[int, NDArray[np.
     return {int(number): share for number, share in zip(found, shares, strict=True)}
 
 
+def label_shares(
+    labels: ArrayLike, grid: PatchGrid
+) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32]]]:
+    """Yield the patches that each label covers, and how much of each: also of 10,000 labels.
+
+    Parameters
+    ----------
+    labels : array_like of int, shape (H, W)
+        Ids; 0 and below are background.
+    grid : PatchGrid
+
+    Yields
+    ------
+    int
+        Ids, ascending.
+    ndarray of int, shape (n,)
+        Numbers of the patches that it covers, ascending.
+    ndarray of float32, shape (n,)
+        The share of the unpadded pixels of each that it covers; see `coverage_of_mask`.
+
+    Raises
+    ------
+    ImageError
+        The labels have not the shape of the image.
+    """
+    ids = _checked(labels, grid)
+    y, x = np.nonzero(ids > 0)
+    patches = y // grid.patch_size * grid.columns + x // grid.patch_size
+    found, numbers = np.unique(ids[y, x], return_inverse=True)
+    pairs = numbers * len(grid) + patches
+    if len(found) * len(grid) <= COUNTED:
+        dense = np.bincount(pairs, minlength=len(found) * len(grid))
+        covered = np.flatnonzero(dense)
+        counts = dense[covered]
+    else:  # most labels cover few patches, and a table of all with all has no room
+        covered, counts = np.unique(pairs, return_counts=True)
+    areas, owners = patch_areas(grid).ravel(), covered // len(grid)
+    ends = np.searchsorted(owners, np.arange(len(found) + 1))
+    for number, (start, end) in enumerate(pairwise(ends.tolist())):
+        own = covered[start:end] % len(grid)
+        yield int(found[number]), own, (counts[start:end] / areas[own]).astype(np.float32)
+
+
+COUNTED = 2**24
+"""Pairs of labels and patches up to which each is counted in a table, in 128 MiB."""
+
+
 def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return one vector for a region: the mean of its patches, weighted by coverage.
 
@@ -215,9 +275,28 @@ def region_vector(state: PatchImageState, coverage: NDArray[np.float32]) -> NDAr
     covered = np.flatnonzero(coverage > 0)
     if not len(covered):
         raise PointError("The region covers no part of the image; draw it over the image.")
-    vectors = state.vectors[covered].astype(np.float32)
-    weights = np.asarray(coverage, np.float32)[covered]
-    return normalize_embeddings(weights @ vectors / weights.sum())
+    return shares_vector(state, covered, np.asarray(coverage, np.float32)[covered])
+
+
+def shares_vector(
+    state: PatchImageState, patches: NDArray[np.intp], shares: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the vector of a region by the patches that it covers, and how much of each.
+
+    Parameters
+    ----------
+    state : PatchImageState
+    patches : ndarray of int, shape (n,)
+        At least one.
+    shares : ndarray of float32, shape (n,)
+
+    Returns
+    -------
+    ndarray of float32, shape (D,)
+        As `region_vector` has it.
+    """
+    vectors = state.vectors[patches].astype(np.float32)
+    return normalize_embeddings(shares @ vectors / shares.sum())
 
 
 def _checked(array: ArrayLike, grid: PatchGrid) -> NDArray[Any]:

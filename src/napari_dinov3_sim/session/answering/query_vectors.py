@@ -181,14 +181,14 @@ def _saved_vectors(
 
 
 def _label_vectors(pick: LabelsPick, state: PatchImageState) -> Iterator[tuple[str, Vector]]:
-    from napari_dinov3_sim.core.search.regions import label_coverages, region_vector
+    from napari_dinov3_sim.core.search.regions import label_shares, shares_vector
 
-    labels = labels_over_image(pick, state)
+    labels = labels_over_image(pick, state.image_shape)
     _check_number(pick, labels)
-    for number, coverage in label_coverages(labels, state.grid).items():
+    for number, patches, shares in label_shares(labels, state.grid):
         class_name = pick.class_of(number)
         if class_name not in pick.left_out:
-            yield class_name, region_vector(state, coverage)
+            yield class_name, shares_vector(state, patches, shares)
 
 
 def _check_number(pick: LabelsPick, labels: NDArray[np.intp]) -> None:
@@ -209,13 +209,14 @@ def _ids(labels: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.unique(positive)
 
 
-def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.intp]:
+def labels_over_image(pick: LabelsPick, shape: tuple[int, int]) -> NDArray[np.intp]:
     """Return the label under the centre of each pixel of the embedded plane, 0 outside.
 
     Parameters
     ----------
     pick : LabelsPick
-    state : PatchImageState
+    shape : (int, int)
+        Height and width of the plane.
 
     Returns
     -------
@@ -239,13 +240,13 @@ def labels_over_image(pick: LabelsPick, state: PatchImageState) -> NDArray[np.in
         labels = labels.astype(np.uint8)
     matrix = np.reshape(pick.matrix, (2, 2))
     exactly = np.allclose(matrix, np.eye(2), atol=1e-9) and np.allclose(pick.offset, 0, atol=1e-6)
-    if exactly and labels.shape == state.image_shape:
+    if exactly and labels.shape == shape:
         return labels
     over: NDArray[np.intp] = affine_transform(
         labels,
         matrix,
         pick.offset,
-        output_shape=state.image_shape,
+        output_shape=shape,
         order=0,
         mode="grid-constant",  # a pixel at the border counts whole
         cval=0,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.errors import PointError
+from napari_dinov3_sim.exchange.files import write_json
 from napari_dinov3_sim.session.images.planes import data_coordinates
-from napari_dinov3_sim.store.safetensors_io import explained, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,15 +98,12 @@ def save_judgements(judgements: Sequence[Judgement], path: Path, *, overwrite: b
     ------
     PointError
         There are none.
-    SimilarityError
+    ExchangeError
         The file exists and is not to be replaced.
     StoreError
         The file cannot be written.
     """
     if not judgements:
         raise PointError("Nothing is judged yet; say of some matches whether they are right.")
-    if path.exists() and not overwrite:
-        raise SimilarityError(f"{path} already exists; choose another name, or replace it.")
-    text = json.dumps({"judgements": [one.as_object() for one in judgements]}, indent=1)
-    with explained(path, "judgements"):
-        write_atomically(path, f"{text}\n".encode())
+    content = {"judgements": [one.as_object() for one in judgements]}
+    write_json(content, path, "judgements", overwrite=overwrite)

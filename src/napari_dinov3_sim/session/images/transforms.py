@@ -82,10 +82,10 @@ class PlaneTransform:
         return np.asarray(world[..., -ndim:] @ self.linear.T + self.offset)
 
     def to_world(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the point of the world of data coordinates."""
+        """Return the points of the world of data coordinates, shape (..., ndim)."""
         if not self.is_finite:
-            return np.full(len(self.offset), np.nan)
-        return np.asarray(np.linalg.pinv(self.linear) @ (data - self.offset))
+            return np.full(np.shape(data), np.nan)
+        return np.asarray((data - self.offset) @ np.linalg.pinv(self.linear).T)
 
 
 def plane_transform(layer: Layer, shown: tuple[int, int], units: Units | None) -> PlaneTransform:

@@ -236,6 +236,19 @@ class LabelRegions:
         point = tuple(self._scene.viewer.dims.point)
         self._sliders[point[-self.layer.ndim :]] = point
 
+    def ask_on(self, indices: Iterable[tuple[int, ...]]) -> None:
+        """Ask on planes that were not shown, given along the axes before rows and columns."""
+        viewer = self._scene.viewer
+        axes = shown_axes(self.layer, viewer)
+        if axes != (self.layer.ndim - 2, self.layer.ndim - 1):
+            return  # the labels of a file lie along its rows and columns
+        placement = plane_transform(self.layer, axes, viewer.layers.units)
+        for place in indices:
+            world = placement.to_world(np.array([*place, 0, 0], float))
+            full = self._scene.full_position(world)
+            point = (*full[:-2].tolist(), *viewer.dims.point[-2:])
+            self._sliders[point[-self.layer.ndim :]] = point
+
     def _on_edited(self, event: Any) -> None:
         del event
         self._note_slider()

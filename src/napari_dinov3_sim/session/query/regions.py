@@ -361,6 +361,7 @@ class Regions:
         image: Image | None = None,
         class_name: str | None = None,
         positive: bool = True,
+        planes: Sequence[tuple[int, ...]] = (),
     ) -> None:
         """Make the shapes or labels of a layer queries, and follow every change of them.
 
@@ -374,6 +375,9 @@ class Regions:
             The class of all labels, or of the shapes whose columns name none.
         positive : bool, optional
             Whether they are on what is meant; for shapes whose columns do not say.
+        planes : sequence of tuple of int, optional
+            Planes of labels in a stack that ask besides the one shown, by their indices along the
+            axes before rows and columns.
 
         Raises
         ------
@@ -384,7 +388,10 @@ class Regions:
         self.remove(layer, notify=False)
         image_id = None if image is None else image.unique_id
         role = None if class_name is None else class_name.strip() or None
-        self._followed[layer.unique_id] = self._follow(layer, image_id, role, positive=positive)
+        found = self._follow(layer, image_id, role, positive=positive)
+        if isinstance(found, LabelRegions):
+            found.ask_on(planes)
+        self._followed[layer.unique_id] = found
         self._changed()
 
     def follow_drawn(self, layer: Shapes) -> ShapeRegions:

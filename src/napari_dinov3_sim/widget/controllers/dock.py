@@ -10,17 +10,18 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
-from napari_dinov3_sim.widget.controllers.file_search import FileSearchController
-from napari_dinov3_sim.widget.controllers.gallery import GalleryController
+from napari_dinov3_sim.widget.controllers.exports import ExportsController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
 from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+from napari_dinov3_sim.widget.controllers.pages.file_search import FileSearchController
+from napari_dinov3_sim.widget.controllers.pages.gallery import GalleryController
+from napari_dinov3_sim.widget.controllers.pages.suggestions import SuggestionsController
+from napari_dinov3_sim.widget.controllers.pages.table import TableController
 from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
 from napari_dinov3_sim.widget.controllers.results import ResultsController
-from napari_dinov3_sim.widget.controllers.suggestions import SuggestionsController
-from napari_dinov3_sim.widget.controllers.table import TableController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class DockController(SectionController):
         self.navigation = NavigationController(viewer, session, views)
         self.heatmaps = HeatmapsController(viewer, session, views)
         self.results = ResultsController(viewer, session, views, dialogs)
+        self.exports = ExportsController(viewer, session, views, dialogs)
         self.gallery = GalleryController(viewer, session, views, dialogs)
         self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
@@ -177,6 +179,7 @@ class DockController(SectionController):
             self.navigation,
             self.heatmaps,
             self.results,
+            self.exports,
             self.gallery,
             self.table,
             self.project,

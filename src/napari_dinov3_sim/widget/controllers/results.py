@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info, show_warning
 
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
-from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs
+from napari_dinov3_sim.widget.dialogs import QUERIES, Dialogs
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,7 +41,6 @@ class ResultsController(SectionController):
         panel.threshold_changed.connect(self._on_threshold)
         panel.automatic_clicked.connect(session.use_automatic_threshold)
         panel.labels_clicked.connect(self.make_labels)
-        panel.csv_clicked.connect(self.save_csv)
         objects = views.object_options
         objects.outline_changed.connect(self._on_outline)
         objects.connection_changed.connect(self._on_connection)
@@ -179,13 +178,6 @@ class ResultsController(SectionController):
             self._session.results.matches(images[first], images[second], row.count.value())
 
     # -- files ----------------------------------------------------------------------------
-
-    def save_csv(self) -> None:
-        """Ask for a file, and save the peaks as a table."""
-        path = self._dialogs.ask_for_new_file("Save peaks", "peaks.csv", TABLES)
-        if path:
-            with shown_errors():
-                self._session.results.save_csv(path)
 
     def save_query(self) -> None:
         """Ask for a file, and save the query for other images."""

@@ -138,17 +138,20 @@ class RegionRow(QWidget):
         The list of layers is about to be shown.
     added, removed : Signal(object)
         Id of a layer.
+    import_clicked : Signal()
     """
 
     opened = Signal()
     added = Signal(object)
     removed = Signal(object)
+    import_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.combo = LayerCombo(NOTHING)
         self.add_button = QPushButton("Add")
         self.remove_button = QPushButton("Remove")
+        self.import_button = QPushButton("Import regions…")
         self.used = WrappedLabel()
         self._used: Set[Hashable] = frozenset()
         self._build()
@@ -157,6 +160,7 @@ class RegionRow(QWidget):
         self.combo.picked.connect(self._enable)
         self.add_button.clicked.connect(self._on_add)
         self.remove_button.clicked.connect(self._on_remove)
+        self.import_button.clicked.connect(self.import_clicked)
 
     def _build(self) -> None:
         self.combo.setToolTip(
@@ -167,10 +171,14 @@ class RegionRow(QWidget):
         row.addWidget(self.combo, 1)
         row.addWidget(self.add_button)
         row.addWidget(self.remove_button)
+        self.import_button.setToolTip(
+            "Search for what QuPath (GeoJSON), ImageJ (ROIs) or a label image has marked"
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row)
+        layout.addWidget(self.import_button)
         layout.addWidget(self.used)
 
     def show_layers(self, names: Mapping[Hashable, str], used: Set[Hashable]) -> None:

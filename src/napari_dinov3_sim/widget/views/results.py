@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QMenu,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -125,6 +127,69 @@ COLUMNS = 6
 """Of the grid of buttons, so that two or three of them share a row."""
 
 
+ENTRIES: dict[str, tuple[str, str]] = {
+    "peaks": (
+        "Peaks (CSV)…",
+        "The best places of all images, with position and score, as a table",
+    ),
+    "geojson": (
+        "Objects for QuPath (GeoJSON)…",
+        "The outlines of the objects, along the borders of their pixels, with classes and colours",
+    ),
+    "imagej": (
+        "Objects for ImageJ (ROI set)…",
+        "The outlines of the objects for ImageJ's ROI Manager",
+    ),
+    "ome-tiff": (
+        "Labels (OME-TIFF)…",
+        "The objects as labels with pixel size, a channel for each class",
+    ),
+    "ome-zarr": (
+        "Labels (OME-Zarr)…",
+        "The objects as label images with pixel size and colours, one for each class",
+    ),
+    "heatmaps": (
+        "Heatmaps (OME-TIFF)…",
+        "The scores of every pixel as floating point numbers, with pixel size",
+    ),
+    "npz": (
+        "Embeddings (npz)…",
+        "The vectors of all patches with their places, for scikit-learn or UMAP",
+    ),
+}
+"""What can be written: words of its entry, and what they mean."""
+
+
+class ExportButton(QPushButton):
+    """A button with a menu of files that can be written.
+
+    Attributes
+    ----------
+    picked : Signal(str)
+        A key of `ENTRIES`.
+    actions_by_name : dict of str to QAction
+        The entries of the menu.
+    """
+
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Export…", parent)
+        self.setToolTip("Write files for QuPath, ImageJ and other programs")
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.actions_by_name = {}
+        for name, (text, tip) in ENTRIES.items():
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(partial(self._pick, name))
+            self.actions_by_name[name] = action
+        self.setMenu(menu)
+
+    def _pick(self, name: str, *_checked: bool) -> None:
+        self.picked.emit(name)
+
+
 class ResultsPanel(QWidget):
     """A histogram, a threshold, and buttons for what lies above it.
 
@@ -133,7 +198,9 @@ class ResultsPanel(QWidget):
     threshold_changed : Signal(float)
         A score.
     automatic_clicked, gallery_clicked, best_match_clicked : Signal()
-    folder_clicked, labels_clicked, table_clicked, csv_clicked : Signal()
+    folder_clicked, labels_clicked, table_clicked : Signal()
+    export_picked : Signal(str)
+        A key of `ENTRIES`.
     """
 
     threshold_changed = Signal(float)
@@ -143,7 +210,7 @@ class ResultsPanel(QWidget):
     folder_clicked = Signal()
     labels_clicked = Signal()
     table_clicked = Signal()
-    csv_clicked = Signal()
+    export_picked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -155,7 +222,7 @@ class ResultsPanel(QWidget):
         self.folder_button = QPushButton("Folder…")
         self.labels_button = QPushButton("Make Labels")
         self.table_button = QPushButton("Table…")
-        self.csv_button = QPushButton("Save peaks…")
+        self.export_button = ExportButton()
         self._build()
         self._explain()
         self._connect()
@@ -173,7 +240,7 @@ class ResultsPanel(QWidget):
         buttons = (
             (self.threshold, self.automatic_button),
             (self.gallery_button, self.best_match, self.folder_button),
-            (self.labels_button, self.table_button, self.csv_button),
+            (self.labels_button, self.table_button, self.export_button),
         )
         for line, row in enumerate(buttons):
             span = COLUMNS // len(row)
@@ -205,9 +272,6 @@ class ResultsPanel(QWidget):
         self.table_button.setToolTip(
             "Count and measure the objects of the Labels layers, as a table with a plot"
         )
-        self.csv_button.setToolTip(
-            "Save the best places of all images, with position and score, as a table (CSV)"
-        )
 
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)
@@ -219,7 +283,7 @@ class ResultsPanel(QWidget):
         self.folder_button.clicked.connect(self.folder_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
         self.table_button.clicked.connect(self.table_clicked)
-        self.csv_button.clicked.connect(self.csv_clicked)
+        self.export_button.picked.connect(self.export_picked)
 
     def show_histograms(
         self,

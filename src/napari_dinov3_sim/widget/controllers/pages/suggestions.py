@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.discovery.discovery import FEWEST, MOST
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
-from napari_dinov3_sim.widget.controllers.pages import PagePlace
+from napari_dinov3_sim.widget.controllers.pages.place import PagePlace
 from napari_dinov3_sim.widget.suggestions_page import (
     PICTURES,
     SuggestionEntry,

@@ -15,7 +15,7 @@ from napari_dinov3_sim.session.file_search import process, settings
 from napari_dinov3_sim.session.file_search.outputs import DEFAULT_OUTPUTS, OUTPUTS
 from napari_dinov3_sim.store.query_files import load_query
 
-from .actions import answer, press, tick
+from ..actions import answer, press, tick
 
 BEGIN = """
 import json, sys, time

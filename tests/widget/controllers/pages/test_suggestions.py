@@ -7,7 +7,7 @@ import pytest
 
 from napari_dinov3_sim.core.errors import SimilarityError
 
-from .actions import press, tick
+from ..actions import press, tick
 
 COLOURS = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 230]], np.uint8)
 

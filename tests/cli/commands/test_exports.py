@@ -1,0 +1,182 @@
+"""``--export`` and ``--regions``: files of other programs, out and back, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roifile
+import shapely
+import tifffile
+from PIL import Image
+
+from napari_dinov3_sim.cli import regions
+from napari_dinov3_sim.exchange.geojson import write_geojson
+from napari_dinov3_sim.exchange.imagej import write_rois
+from napari_dinov3_sim.exchange.outlines import mask_of, trace_array
+from napari_dinov3_sim.exchange.shapes import Polygon, Shape, StackPlace
+
+MODEL = ("--model", "builtin", "--out", "out")
+ALL = "geojson,imagej,ome-tiff,ome-zarr,png"
+
+
+def pixels(geometry, shape):
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return shapely.contains_xy(geometry, x.ravel(), y.ravel()).reshape(shape)
+
+
+def test_every_format_has_the_objects_of_the_labels(cli, folder):
+    zarr = pytest.importorskip("zarr")
+    export = ("--threshold", 0.2, "--export", ALL, "--json")
+    done = cli("similarity", "gray.png", "--at", 5, 5, *export, *MODEL)
+    assert done.code == 0, done.err
+    labels = tifffile.imread("out/gray.labels.tif")
+    assert labels.max() == done.json["images"][0]["objects"] > 0
+    seen = np.zeros_like(labels)
+    for feature in json.loads((folder / "out/gray.geojson").read_text())["features"]:
+        assert feature["properties"]["classification"]["name"] == "class 1"
+        geometry = shapely.from_geojson(json.dumps(feature["geometry"]))
+        seen[pixels(geometry, labels.shape)] = int(feature["properties"]["name"].split()[-1])
+    assert np.array_equal(seen, labels)
+    for number, roi in enumerate(roifile.roiread("out/gray.rois.zip"), start=1):
+        assert np.array_equal(mask_of(roi.coordinates(multi=True), labels.shape), labels == number)
+    assert np.array_equal(tifffile.imread("out/gray.labels.ome.tif"), labels)
+    root = zarr.open_group("out/gray.ome.zarr", mode="r")
+    assert np.array_equal(root["labels/class 1/0"][:], labels)
+    with Image.open("out/gray.labels.png") as picture:
+        assert np.array_equal(np.asarray(picture), labels)
+    assert {name for name in done.json["files"] if "gray" in name} == {
+        f"out/gray{end}"
+        for end in (
+            *(".cosine.tif", ".heatmap.png", ".labels.tif", ".geojson", ".rois.zip"),
+            *(".labels.ome.tif", ".ome.zarr", ".labels.png"),
+        )
+    }
+
+
+def test_exports_are_replaced_only_when_asked_folders_too(cli, folder):
+    export = ("--threshold", 0.2, "--no-labels", "--maps", "none", "--export", "ome-zarr,geojson")
+    click = ("similarity", "gray.png", "--at", 5, 5, *export, *MODEL)
+    assert cli(*click).code == 0
+    names = sorted(path.name for path in (folder / "out").iterdir())
+    assert names == ["gray.geojson", "gray.ome.zarr"]
+    assert "would be replaced" in cli(*click).refusal
+    assert cli(*click, "--overwrite").code == 0
+    assert sorted(path.name for path in (folder / "out").iterdir()) == names
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--at", 5, 5, "--export", "svg"), "'svg' is none of geojson, imagej"),
+        (("--at", 5, 5, "--export", ","), "nothing is none of geojson"),
+        ((), "Nothing is clicked; say where with --at X Y, or name a file of regions"),
+        (("--regions", "gone.geojson"), "gone.geojson cannot be read"),
+        (("--regions", "gray.png"), "None"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(cli, folder, options, words):
+    if words == "None":
+        Image.fromarray(np.ones((5, 5), np.uint8)).save("gray2.png")
+        options, words = ("--regions", "gray2.png"), r"have the shape (5, 5)"
+    assert words in cli("similarity", "gray.png", *options, *MODEL).refusal
+
+
+def cosine(name="gray"):
+    return tifffile.imread(f"out/{name}.cosine.tif")
+
+
+@pytest.mark.parametrize("most", [50, 1])
+@pytest.mark.parametrize("write", [write_geojson, write_rois])
+def test_regions_ask_what_labels_ask(cli, folder, write, most, monkeypatch):
+    """A polygon, one with a hole, and the same as an image of labels; few and many."""
+    monkeypatch.setattr(regions, "MOST_DRAWN", most)
+    labels = np.zeros((50, 70), np.uint8)
+    labels[3:30, 5:40] = 1
+    labels[10:20, 10:20] = 0
+    labels[35:48, 50:66] = 2
+    shapes = [Shape(polygons=polygons) for polygons in trace_array(labels).values()]
+    write(shapes, folder / "regions")
+    Image.fromarray(labels).save("labels.png")
+    options = ("--class", "cells", *MODEL, "--overwrite", "--json")
+    done = cli("similarity", "gray.png", "rgb.png", "--regions", "regions", *options)
+    assert done.code == 0, done.err
+    # Without a class of its own, what ImageJ calls an object is the class of that name.
+    assert done.json["class"] == ("cells" if write is write_geojson else "object")
+    found = cosine(), cosine("rgb")
+    assert cli("similarity", "gray.png", "rgb.png", "--regions", "labels.png", *options).code == 0
+    assert np.array_equal(cosine(), found[0])
+    assert np.array_equal(cosine("rgb"), found[1])
+
+
+def test_points_and_classes_of_a_file_are_those_of_the_command(cli, folder):
+    points = [
+        Shape("points", places=np.array([(5.5, 5.5)]), class_name="a", colour="#112233"),
+        Shape("points", places=np.array([(40.5, 40.5)]), class_name="a", positive=False),
+        Shape("points", places=np.array([(40.5, 40.5)]), class_name="b"),
+    ]
+    write_geojson(points, folder / "p.geojson")
+    save = ("--save-query", "two.query.safetensors", "--threshold", -1, "--export", "geojson")
+    done = cli("similarity", "gray.png", "--regions", "p.geojson", *save, *MODEL, "--json")
+    assert done.code == 0, done.err
+    assert done.json["classes"] == ["a", "b"]
+    found = tifffile.imread("out/gray.a.cosine.tif")
+    features = json.loads((folder / "out/gray.geojson").read_text())["features"]
+    colours = {tuple(f["properties"]["classification"]["color"]) for f in features}
+    assert (0x11, 0x22, 0x33) in colours
+    assert cli("search", "two.query.safetensors", "gray.png", "--out", "again").code == 0
+    assert np.array_equal(tifffile.imread("again/gray.a.cosine.tif"), found)
+    clicks = ("--at", 5, 5, "--not", 40, 40, "--class", "a")
+    assert cli("similarity", "gray.png", *clicks, "--model", "builtin", "--out", "own").code == 0
+    own = tifffile.imread("own/gray.cosine.tif")
+    assert np.corrcoef(own.ravel(), found.ravel())[0, 1] > 0.99
+
+
+def test_a_plane_of_a_stack_has_its_own_regions(cli, folder, stack):
+    ring = np.array([(2, 2), (30, 2), (30, 20), (2, 20)])
+    shapes = [
+        Shape(polygons=(Polygon(ring),), class_name="a", plane=StackPlace(z=2)),
+        Shape(polygons=(Polygon(ring + 5),), class_name="a"),
+    ]
+    write_geojson(shapes[:1], folder / "one.geojson")
+    options = ("--regions", "one.geojson", *MODEL)
+    assert cli("similarity", "plain.tif", "--plane", 2, *options).code == 0
+    refused = cli("similarity", "plain.tif", "--plane", 1, *options, "--overwrite").refusal
+    assert "None of the regions of one.geojson lies on plain.tif plane 1" in refused
+
+
+def test_a_class_of_negative_regions_alone_is_refused(cli, folder):
+    ring = np.array([(2, 2), (30, 2), (30, 20), (2, 20)])
+    shapes = [Shape(polygons=(Polygon(ring),), class_name="a", positive=False)]
+    write_geojson(shapes, folder / "n.geojson")
+    said = cli("similarity", "gray.png", "--regions", "n.geojson", *MODEL).refusal
+    assert "Nothing that is marked as a lies on gray.png" in said
+
+
+def test_coarse_levels_have_outlines_in_pixels_of_the_finest(cli, coarse):
+    click = ("--at", 5, 5, "--channel", 0, "--plane", 0, "--threshold", 0.0)
+    done = cli("similarity", "a.zarr", *click, "--export", "geojson", *MODEL)
+    assert done.code == 0, done.err
+    labels = tifffile.imread("out/a-c0-0.labels.tif")
+    assert labels.shape == (33, 47)
+    features = json.loads(Path("out/a-c0-0.geojson").read_text())["features"]
+    parts = [shapely.from_geojson(json.dumps(f["geometry"])) for f in features]
+    assert shapely.union_all(parts).area == 4 * (labels > 0).sum()
+
+
+def test_embeddings_are_written_with_their_places(cli, folder):
+    zarr = pytest.importorskip("zarr")
+    embed = ("embed", "gray.png", "rgb.png", "--export", "npz,zarr", *MODEL)
+    assert cli(*embed).code == 0
+    with np.load("out/gray.embeddings.npz") as arrays:
+        assert arrays["grid_shape"].tolist() == [4, 5]
+        assert arrays["pixels"][6].tolist() == [23.5, 23.5]
+        assert str(arrays["model"]) == "builtin"
+        vectors = arrays["vectors"]
+    root = zarr.open_group("out/gray.embeddings.zarr", mode="r")
+    assert np.array_equal(root["vectors"][:], vectors)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert "would be replaced" in cli(*embed).refusal
+    assert cli(*embed, "--overwrite").code == 0
