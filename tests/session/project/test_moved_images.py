@@ -95,7 +95,7 @@ def test_an_image_that_is_missing_takes_its_points_along_and_that_is_told(
     assert [image.name for image in again.images] == ["a"]
     assert again.class_counts["cell"].positive == 1
     assert again.class_counts["gap"].positive == 0
-    assert "a [1] was not found, and is missing with its points" in again.told.text
+    assert "is open: 1 image, 1 point. a [1] was not found, and is missing" in again.told.text
     assert path.read_bytes() == before
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
-def placement_of(layer: Layer) -> PlacementRecord:
+def placement_record(layer: Layer) -> PlacementRecord:
     """Return where a layer lies."""
     ndim = layer.ndim
     affine = np.asarray(layer.affine.affine_matrix, float)

@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.project.examining import ExaminedImage, examine_images
 from napari_dinov3_sim.session.project.finding import ReadProject, find_missing, read_project
-from napari_dinov3_sim.session.project.restoring import SessionWriter, describe_opened
+from napari_dinov3_sim.session.project.restoring import SessionWriter
 from napari_dinov3_sim.session.project.saving import ProjectToWrite, unsaved_images
 from napari_dinov3_sim.session.project.snapshot import SessionReader
 from napari_dinov3_sim.session.results.result_jobs import ResultJobs
@@ -250,7 +250,7 @@ class Projects:
         self._expected = (
             (model.name, model.fingerprint) if model is not None and model.fingerprint else None
         )
-        self._adding = _Adding(read, writer, writer.write())
+        self._adding = _Adding(writer, writer.write())
         self.go_on()
 
     def go_on(self) -> None:
@@ -280,7 +280,7 @@ class Projects:
     def _finish(self, adding: _Adding) -> None:
         self._adding = None
         self._check_model()
-        self.done.emit(describe_opened(adding.read, adding.writer.told))
+        self.done.emit(adding.writer.sentence)
 
     def _check_model(self) -> None:
         """Tell once if the model of a project is another one here."""
@@ -307,7 +307,6 @@ class Projects:
 class _Adding:
     """A project that is being added to the viewer, part by part."""
 
-    read: ReadProject
     writer: SessionWriter
     parts: Iterator[None]
     is_busy: bool = False

@@ -97,6 +97,8 @@ class SessionWriter:
     ----------
     told : list of str
         A sentence for each thing that is not as it was.
+    points : int
+        Query points that were added.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class SessionWriter:
         self._read, self._project = read, read.project
         self._images: dict[int, Image] = {}
         self.told: list[str] = []
+        self.points = 0
         # What was there before is nobody's to be changed: then the view stays, too.
         self._is_first = not len(viewer.layers)
         parts = coordinator
@@ -149,6 +152,12 @@ class SessionWriter:
 
     def _pairs(self) -> Iterator[tuple[ImageRecord, FoundImage]]:
         return zip(self._project.images, self._read.images, strict=True)
+
+    @property
+    def sentence(self) -> str:
+        """What was opened, and what is not as it was."""
+        images, points = plural(len(self._images), "image"), plural(self.points, "point")
+        return " ".join([f"{self._read.path.name} is open: {images}, {points}.", *self.told])
 
     # -- images ----------------------------------------------------------------------------------
 
@@ -234,6 +243,7 @@ class SessionWriter:
         record = self._project.points
         if record is None or not self._images:
             return
+        self.points = sum(not self._is_lost(point.origin) for point in record.points)
         if self._parts.queries.layer is not None and len(self._parts.queries):
             self._append_points(record)
             return
@@ -579,11 +589,3 @@ def _numbers(place: Sequence[float | None]) -> list[float]:
 
 def _corners(shape: ShapeRecord) -> Any:
     return np.array([_numbers(corner) for corner in shape.corners], float)
-
-
-def describe_opened(read: ReadProject, told: Sequence[str]) -> str:
-    """Return the sentence that says what was opened."""
-    shown = sum(found.state != "missing" for found in read.images)
-    points = 0 if read.project.points is None else len(read.project.points.points)
-    done = f"{read.path.name} is open: {plural(shown, 'image')}, {plural(points, 'point')}."
-    return " ".join([done, *told])

@@ -13,7 +13,7 @@ from napari_dinov3_sim.core.text import writable
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.project.examining import ImageData
-from napari_dinov3_sim.session.project.layer_records import columns_of, look_of, placement_of
+from napari_dinov3_sim.session.project.layer_records import columns_of, look_of, placement_record
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import CLASS, ID, SIGN
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
@@ -198,7 +198,7 @@ class SessionReader:
         return SessionContent(
             tuple(self._data(layer) for layer in self._layers),
             tuple(map(self._key, self._layers)),
-            tuple(map(placement_of, self._layers)),
+            tuple(map(placement_record, self._layers)),
             tuple(map(self._look, self._layers)),
             tuple(layer.unique_id in ticked for layer in self._layers),
             parts,
@@ -279,7 +279,7 @@ class SessionReader:
             writable(layer.name),
             int(layer.ndim),
             float(layer.current_size),
-            placement_of(layer),
+            placement_record(layer),
             points,
             columns,
         )
@@ -320,7 +320,7 @@ class SessionReader:
             layer == self._parts.drawn.layer,
             int(layer.ndim),
             max(1e-6, float(layer.current_edge_width)),
-            placement_of(layer),
+            placement_record(layer),
             shapes,
             columns_of(layer.features),
             None if regions.class_name is None else writable(regions.class_name),
@@ -333,7 +333,7 @@ class SessionReader:
         return LabelsRecord(
             writable(layer.name),
             self._array("regions", levels_of(layer)[0]),
-            placement_of(layer),
+            placement_record(layer),
             self._number(regions.image),
             tuple(map(_floats, regions.sliders)),
             None if regions.class_name is None else writable(regions.class_name),
@@ -376,7 +376,7 @@ class SessionReader:
         found: list[ResultRecord] = []
         for layer in self._viewer.layers:
             mark = mark_of(layer, "result")
-            if mark is not None and mark["image"] in self._numbers:
+            if mark is not None and mark.get("image") in self._numbers:
                 self._add(found, layer.name, self._result, layer)
         return found
 
