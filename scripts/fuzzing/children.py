@@ -1,7 +1,7 @@
 """Commands in forked children: no start of an interpreter each, but an end and memory of its own.
 
-A child may use 1 GB more than this process has, and a minute. This process only imports: threads
-of its own would be missing in a child.
+A child may use 1 GB more than this process has, and a minute of the processor. This process only
+imports: threads of its own would be missing in a child.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LONGEST = 60.0
-"""Seconds for a damaged file; for a whole run, beside others, five times as much."""
+"""Seconds of the processor for a damaged file."""
 
 GROWTH = 1 << 30
 """Bytes by which reading a file below 1 MB may make a process grow."""
@@ -70,7 +70,7 @@ class Ended:
     def verdict(self) -> str:
         """What came of a command: right is 0, or 2 with one sentence."""
         lines = [line for line in self.complained.splitlines() if "error:" in line]
-        if self.code is None:
+        if self.code in (None, -signal.SIGXCPU):
             return "no end within its time"
         if "Traceback" in self.complained or self.code not in (0, 2):
             return f"exit {self.code}: {self.complained[-300:]}"
@@ -110,6 +110,7 @@ class Child:
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), number)
             if limits_memory:
                 limit_memory()
+                resource.setrlimit(resource.RLIMIT_CPU, (int(LONGEST), int(LONGEST) + 1))
             code = work()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
@@ -125,8 +126,12 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         return self._ended(os.waitpid(self.pid, 0)[1])
 
-    def wait(self, seconds: float = LONGEST) -> Ended:
-        """Wait for its end; kill it when the time is over."""
+    def wait(self, seconds: float = 10 * LONGEST) -> Ended:
+        """Wait for its end; kill it when the time is over.
+
+        A child that reads a damaged file has `LONGEST` of the processor, however busy this
+        computer is; what waits for ever uses none of it, and has ten times as much.
+        """
         deadline, pause = time.monotonic() + seconds, 0.002
         while time.monotonic() < deadline:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

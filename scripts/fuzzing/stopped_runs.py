@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_dinov3_sim.store import DiskStore, load_state
 
-from .children import LONGEST, all_of, as_somebody_else, command
+from .children import all_of, as_somebody_else, command
 from .stored_files import state
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Run:
         np.save(path, np.random.default_rng(0).integers(0, 4000, (900, 1400)).astype(np.uint16))
         self.command = ("embed", path, "--model", "builtin", "--out")
         start = time.monotonic()
-        ended = self.start(folder / "whole").wait(5 * LONGEST)
+        ended = self.start(folder / "whole").wait()
         self.seconds = time.monotonic() - start
         if ended.code:
             raise RuntimeError(ended.complained)
@@ -60,7 +60,7 @@ class Run:
 
     def finish(self, out: Path, prepare: object = None) -> str:
         """Return what a run makes of what another has left."""
-        return self.verdict(self.start(out, prepare).wait(5 * LONGEST).verdict, out)
+        return self.verdict(self.start(out, prepare).wait().verdict, out)
 
     def verdict(self, verdict: str, out: Path) -> str:
         """Return what came of a run, with a look at its embeddings."""
@@ -91,7 +91,7 @@ def two_processes(folder: Path, share: float) -> Iterator[str]:
         out = folder / f"two{number}"
         first = run.start(out)
         yield run.finish(out)
-        yield run.verdict(first.wait(5 * LONGEST).verdict, out)
+        yield run.verdict(first.wait().verdict, out)
 
 
 def full_disk(folder: Path, share: float) -> Iterator[str]:
@@ -107,7 +107,7 @@ def full_disk(folder: Path, share: float) -> Iterator[str]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-        code = run.start(out, fill).wait(5 * LONGEST).code
+        code = run.start(out, fill).wait().code
         yield "refused" if code == 2 else run.verdict("the same", out) if code == 0 else f"{code}"
         yield run.finish(out)
 
@@ -150,7 +150,7 @@ def read_only(folder: Path, share: float) -> Iterator[str]:
     assert all(os.access(one, os.X_OK) for one in parents)
     before = {path: path.stat().st_mtime_ns for path in locked.rglob("*")}
     for arguments in cases[: all_of(share, len(cases), 3)]:
-        ended = command(*arguments, prepare=as_somebody_else).wait(5 * LONGEST)
+        ended = command(*arguments, prepare=as_somebody_else).wait()
         yield ended.verdict if ended.code else f"exit {ended.code}: {arguments}"
     if {path: path.stat().st_mtime_ns for path in locked.rglob("*")} != before:
         yield "something was written"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -138,6 +139,26 @@ def test_a_tiff_that_promises_more_than_it_has_bytes_for(cli, folder, side, plan
         "seems damaged or cut short (it promises"
         in cli("embed", "a.tif", *COMMANDS["embed"]).refusal
     )
+
+
+def test_a_tiff_of_an_absurd_number_of_samples(cli, folder):
+    """Each would be a channel, and an image of its own."""
+    tifffile.imwrite("a.tif", np.zeros((64, 64), np.uint8), tile=(16, 16), compression="zlib")
+    content = bytearray((folder / "a.tif").read_bytes())
+    with tifffile.TiffFile("a.tif") as tiff:
+        at = tiff.pages.first.tags["SamplesPerPixel"].valueoffset
+    content[at : at + 2] = struct.pack("<H", 2**15)
+    (folder / "a.tif").write_bytes(content)
+    text = cli("embed", "a.tif", *COMMANDS["embed"]).refusal
+    assert "it promises 32768 samples of each pixel" in text
+
+
+def test_a_picture_that_promises_much_more_than_its_bytes(cli, folder, picture):
+    content = bytearray((folder / "rgb.png").read_bytes())
+    content[16:24] = struct.pack(">II", 64, 2**20)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (folder / "rgb.png").write_bytes(content)
+    assert "it promises 0.2 GiB of pixels" in cli("embed", "rgb.png", *COMMANDS["embed"]).refusal
 
 
 # --- in the core --------------------------------------------------------------------------------

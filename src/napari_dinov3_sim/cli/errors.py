@@ -141,6 +141,10 @@ class PlaneFailed:
 
 def failed(path: Path, error: Exception, megapixels: float = 0.0, planes: int = 1) -> PlaneFailed:
     """Return an error as a value, in one sentence."""
+    if isinstance(error, MemoryError):
+        error = InputError(
+            f"{path} does not fit into memory; write it as a tiled TIFF or OME-Zarr, or crop it."
+        )
     known = isinstance(error, SimilarityError)
     what = "" if known else f"{path}: unexpected {type(error).__name__}: "
     ends_all = isinstance(error, StoreError | ModelChangedError)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_RATIO = 2000
 """How many times its size a picture may have as pixels; deflate reaches 1032."""
 
-ALWAYS_READ = 2**28
+ALWAYS_READ = 2**26
 """Bytes of pixels for which the size of a file does not matter."""
 
 _ONE_PICTURE = ("MPO", "ICO", "ICNS", "CUR")

@@ -41,11 +41,14 @@ if TYPE_CHECKING:
 MAX_RATIO = 2000
 """How many times its size a TIFF of many bytes may have as pixels; deflate reaches 1032."""
 
-ALWAYS_READ = 2**28
+ALWAYS_READ = 2**26
 """Bytes of pixels for which the size of a file does not matter: a blank plane takes no room."""
 
 MAX_TILE_BYTES = 2**30
 """Of a tile, which is decoded as a whole."""
+
+MAX_SAMPLES = 2**12
+"""Samples of a pixel; each that is no colour is a channel, and an image of its own."""
 
 MAX_SERIES = 2**10
 
@@ -261,6 +264,8 @@ class _Series:
 
     def _check(self, series: Any, page: Any) -> None:
         """Raise ValueError for a TIFF that promises more pixels than its bytes can hold."""
+        if page.samplesperpixel > MAX_SAMPLES:
+            raise ValueError(f"it promises {page.samplesperpixel} samples of each pixel")
         one_by_one = len(series.pages) > 1 or page.is_tiled
         nbytes = page.nbytes if one_by_one else series.nbytes
         size = self.path.stat().st_size
