@@ -89,7 +89,7 @@ def _labels_of(
     searched = (mark or {}).get("planes", frozenset())
     maps = {} if image is None else _maps_of(image, class_name, layer)
     maps = {position: found for position, found in maps.items() if position in searched}
-    placement = placement_of(layer, axes)
+    placement = _placement_of(layer, axes)
     channels = {} if record is None else _channels(record, layer)
     spatial = _spatial(layer, known=placement is not None)
     score = None if image is None or not maps else _score(image, class_name, maps, layer)
@@ -166,7 +166,7 @@ def _free(name: str, taken: Iterable[str]) -> str:
 # -- where pixels lie -----------------------------------------------------------------------------
 
 
-def placement_of(layer: Labels, axes: tuple[int, int]) -> Placement | None:
+def _placement_of(layer: Labels, axes: tuple[int, int]) -> Placement | None:
     """Return where the pixels of a layer lie; None if rows and columns are no length."""
     factors = [_micrometres(unit) for unit in layer.units]
     if any(factors[axis] is None for axis in axes):

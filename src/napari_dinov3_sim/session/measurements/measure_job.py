@@ -61,7 +61,7 @@ class MeasuredLabels:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredLayers:
     """Everything that was measured, and the seconds that it took."""
 
     parts: tuple[MeasuredLabels, ...]
@@ -73,7 +73,7 @@ def measure_labels(
     known: Mapping[Hashable, MeasuredLabels],
     by_plane: bool,
     check: Check,
-) -> Iterator[Measured]:
+) -> Iterator[MeasuredLayers]:
     """Give the measurements of some layers, those that are as before taken from before.
 
     Parameters
@@ -95,7 +95,7 @@ def measure_labels(
             found = measure_stack(labels.stack, inner, by_plane=by_plane)
             before = MeasuredLabels(labels, now, by_plane, found)
         parts.append(before)
-    yield Measured(tuple(parts), time.monotonic() - start)
+    yield MeasuredLayers(tuple(parts), time.monotonic() - start)
 
 
 def _is_same(before: MeasuredLabels, labels: ObjectLabels, now: int, by_plane: bool) -> bool:

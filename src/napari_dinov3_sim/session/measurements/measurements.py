@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_dinov3_sim.session.measurements.measure_job import Measured, MeasuredLabels
+    from napari_dinov3_sim.session.measurements.measure_job import MeasuredLabels, MeasuredLayers
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
     from napari_dinov3_sim.session.worker_messages import Failure, Progress
@@ -183,7 +183,7 @@ class Measurements:
             lambda _: "",
         )
 
-    def _take(self, measured: Measured) -> bool:
+    def _take(self, measured: MeasuredLayers) -> bool:
         """Show what was measured of the layers that are still there."""
         layers = {layer.unique_id: layer for layer in self._scene.viewer.layers}
         parts = tuple(part for part in measured.parts if part.labels.layer_id in layers)
