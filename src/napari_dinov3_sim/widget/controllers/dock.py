@@ -10,7 +10,6 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
-from napari_dinov3_sim.widget.controllers.exports import ExportsController
 from napari_dinov3_sim.widget.controllers.gallery import GalleryController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
@@ -18,7 +17,7 @@ from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
 from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
-from napari_dinov3_sim.widget.controllers.results import ResultsController
+from napari_dinov3_sim.widget.controllers.results import ExportsController, ResultsController
 from napari_dinov3_sim.widget.controllers.table import TableController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
