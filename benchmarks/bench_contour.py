@@ -6,7 +6,7 @@ of the canvas in which they were seen, the time of the processor on the main thr
 work on the computer does not change, and the gaps of a heartbeat of 5 ms.
 
 ``xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/bench_contour.py [--images 2 10]
-[--classes 1] [--screenshot FILE]``
+[--classes 1] [--outline edges] [--screenshot FILE]``
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ class Frames:
         self._new = False
 
 
-def measure(side: int, images: int, classes: int, screenshot: Path | None) -> None:
+def measure(side: int, images: int, classes: int, outline: str, screenshot: Path | None) -> None:
     """Print what a drag over so many images gives."""
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.window.resize(1280, 720)
     _, dock = viewer.window.add_plugin_dock_widget("napari-dinov3-sim", "DINOv3 similarity")
     session, heart = dock.session, Heartbeat()
+    session.outline = outline
     session.set_model("builtin")
     for number in range(images):
         place = (1.03 * side * (number // 5), 1.03 * side * (number % 5))
@@ -72,9 +73,9 @@ def measure(side: int, images: int, classes: int, screenshot: Path | None) -> No
     found = session.found[session.class_name]
     updates = frames.contours / images
     heart.report(
-        f"{images} images, {classes} classes: {moves} moves, {updates / elapsed:.1f} contours "
-        f"and {frames.frames / elapsed:.1f} frames a second, {1000 * busy / moves:.0f} ms of the "
-        f"processor for each move; {found.objects} objects;",
+        f"{images} images, {classes} classes, {outline}: {moves} moves, "
+        f"{updates / elapsed:.1f} contours and {frames.frames / elapsed:.1f} frames a second, "
+        f"{1000 * busy / moves:.0f} ms of the processor for each move; {found.objects} objects;",
         began,
     )
     if screenshot is not None:
@@ -105,10 +106,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--images", type=int, nargs="+", default=[2, 10])
     parser.add_argument("--classes", type=int, default=1)
+    parser.add_argument("--outline", choices=("edges", "patches"), default="edges")
     parser.add_argument("--screenshot", type=Path)
     options = parser.parse_args()
     for images in options.images:
-        measure(options.side, images, options.classes, options.screenshot)
+        measure(options.side, images, options.classes, options.outline, options.screenshot)
 
 
 if __name__ == "__main__":

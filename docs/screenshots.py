@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def shots() -> dict[str, Callable[[], None]]:
     """Return what takes each picture; some take two."""
-    from _shots import animation, clicks, engine, results
+    from _shots import animation, clicks, discovery, engine, folder, results
 
     return {
         "search": animation.search,
@@ -39,11 +39,14 @@ def shots() -> dict[str, Callable[[], None]]:
         "matches": results.matches,
         "pca": results.colours,
         "saved": results.saved_query,
+        "folder": folder.folder,
         "stack": engine.stack,
         "volume": engine.volume,
         "resolutions": engine.resolution,
         "channels": engine.channels,
         "resolution": engine.recipes,
+        "discover": discovery.suggestions,
+        "tracks": discovery.tracking,
     }
 
 

@@ -403,12 +403,17 @@ LABELS = {
     "▭ box": "views/query.py",
     "Redo": "views/query.py",
     "Gallery…": "views/results.py",
+    "Folder…": "views/results.py",
     "Best match": "views/results.py",
     "Automatic": "views/results.py",
     "Make Labels": "views/results.py",
     "Table…": "views/results.py",
     "Renew": "views/results.py",
     "minimum area": "views/results.py",
+    "maximum area": "views/results.py",
+    "split touching": "views/results.py",
+    "outline": "views/results.py",
+    "planes": "views/results.py",
     "Smooth": "views/heatmaps.py",
     "Split channels": "views/images.py",
     "Undo": "views/query.py",
@@ -451,6 +456,9 @@ LABELS = {
     "Merge channels": "views/images.py",
     "Save project…": "views/images.py",
     "Open project…": "views/images.py",
+    "Suggest classes…": "views/views.py",
+    "Follow": "views/results.py",
+    "patches moved": "views/results.py",
 }
 
 

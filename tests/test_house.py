@@ -119,11 +119,13 @@ ORDER = {
     "session": """
         layer_metadata < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
-        < exports, gallery, measurements < discovery < coordinator < project < session < __init__
+        < exports, gallery, measurements, tracking < discovery, file_search < coordinator
+        < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
-        < controllers < dock < commands, __init__ < project_reader
+        < file_search_panel, suggestions_page < controllers < dock < commands, __init__
+        < project_reader
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster

@@ -152,7 +152,8 @@ class Desk:
 
     def _is_settled(self) -> bool:
         session = self.session
-        working = session.busy or session.results.pending
+        parts = (session.results, session.discovery, session.tracking)
+        working = session.busy or any(part.pending for part in parts)
         return not working and not session.status.startswith("Working")
 
     # -- the camera -------------------------------------------------------------------------

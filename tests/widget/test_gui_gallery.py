@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
-from napari_dinov3_sim.widget.controllers.gallery import NAME
+from napari_dinov3_sim.widget.controllers.pages.gallery import NAME
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 
 from .dock_helpers import Loader

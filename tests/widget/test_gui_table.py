@@ -15,7 +15,7 @@ from napari_dinov3_sim.readers.reader import read_layers
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner
-from napari_dinov3_sim.widget.controllers.table import NAME
+from napari_dinov3_sim.widget.controllers.pages.table import NAME
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 
 from .dock_helpers import click

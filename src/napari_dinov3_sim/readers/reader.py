@@ -93,10 +93,19 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerT
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the files of a folder that are images by their content, in the order of numbers."""
+    """Return the files of a folder that are images by their content, in the order of numbers.
+
+    A file of which nothing can be read is among them: whoever reads it says why it is left out.
+    """
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    images = [path for path in found if is_zarr(path) or (path.is_file() and format_of(path))]
-    return sorted(images, key=by_numbers)
+    return sorted(filter(_may_be_image, found), key=by_numbers)
+
+
+def _may_be_image(path: Path) -> bool:
+    try:
+        return is_zarr(path) or (path.is_file() and format_of(path) is not None)
+    except OSError:
+        return True
 
 
 def by_numbers(path: Path) -> list[tuple[int, str]]:

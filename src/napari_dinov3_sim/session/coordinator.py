@@ -16,6 +16,7 @@ from napari_dinov3_sim.session.edits import Edits
 from napari_dinov3_sim.session.embedding.embedder import Embedder
 from napari_dinov3_sim.session.embedding.model_loading import LibraryPreload
 from napari_dinov3_sim.session.exports.exports import Exports
+from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.gallery.gallery import Gallery
 from napari_dinov3_sim.session.guard import Guard
 from napari_dinov3_sim.session.images.targets import Targets
@@ -33,6 +34,7 @@ from napari_dinov3_sim.session.results.results import Results
 from napari_dinov3_sim.session.results.thresholds import Thresholds
 from napari_dinov3_sim.session.scene import Scene
 from napari_dinov3_sim.session.status import FailureLog, StackProgress, StatusReporter
+from napari_dinov3_sim.session.tracking.tracking import Tracking
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Failure,
@@ -258,7 +260,7 @@ class Coordinator:
     Attributes
     ----------
     targets, embedder, answers, queries, regions, drawn, edits, results, exports, measurements,
-    gallery, discovery, interaction, overlays, scene
+    tracking, gallery, discovery, interaction, overlays, scene
         The parts of a session.
     palette : Palette
         Colours of the classes.
@@ -344,6 +346,7 @@ class Coordinator:
         self._measured_signals = (signals.answered, signals.listed)
         for signal in self._measured_signals:
             signal.connect(self._note_measured)
+        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -368,6 +371,16 @@ class Coordinator:
         self._gallery_signals = (signals.answered, signals.queried, signals.listed)
         for signal in self._gallery_signals:
             signal.connect(self._update_gallery)
+        self.file_search = FileSearch(
+            self.scene,
+            runner,
+            results=self.results,
+            thresholds=self.thresholds,
+            gallery=self.gallery,
+            objects=lambda: self.finder.options,
+            limits=lambda: self.overlays.heatmaps.limits,
+            fail=self.failures.add,
+        )
         self._builder = QuestionBuilder(self.targets, self.embedder, self.answers)
         self.handler = MessageHandler(
             signals,
@@ -390,7 +403,7 @@ class Coordinator:
             regions=self.regions,
             drawn=self.drawn,
             queries=self.queries,
-            hold=self._held,
+            hold=self.held,
             rename_layers=self._rename_layers,
             recolour=self._recolour,
             changed=self._on_regions,
@@ -456,11 +469,13 @@ class Coordinator:
             signal.disconnect(self._note_measured)
         self.measurements.close()
         self.finder.forget()
+        self.tracking.close()
         self.exports.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
             signal.disconnect(self._update_discovery)
         self.gallery.close()
+        self.file_search.close()
         self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
@@ -556,7 +571,7 @@ class Coordinator:
     # -- edits ------------------------------------------------------------------------------
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Refresh nothing before a change of several parts is complete."""
         before, self._refreshing = self._refreshing, True
         try:

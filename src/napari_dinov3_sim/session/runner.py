@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from napari_dinov3_sim.session.worker_messages import Failure, Finished, Message
 
 Lane = Literal[
-    "embed", "answer", "warm-up", "thumbnails", "files", "analysis", "objects", "exports"
+    "embed", "answer", "warm-up", "thumbnails", "files", "analysis", "objects", "exports", "search"
 ]
 Receive = Callable[[Message], None]
 

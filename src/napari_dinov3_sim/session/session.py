@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.discovery.discovery import Discovery
     from napari_dinov3_sim.session.embedding.model_loading import LoadModel
     from napari_dinov3_sim.session.exports.exports import Exports
+    from napari_dinov3_sim.session.file_search.file_search import FileSearch
     from napari_dinov3_sim.session.gallery.gallery import Gallery
     from napari_dinov3_sim.session.layers.heatmaps import ColourScale, Scaling
     from napari_dinov3_sim.session.measurements.measurements import Measurements
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.results.results import Results
     from napari_dinov3_sim.session.results.thresholds import Found
     from napari_dinov3_sim.session.status import StepStatus
+    from napari_dinov3_sim.session.tracking.tracking import Tracking
     from napari_dinov3_sim.session.worker_messages import Progress
 
 
@@ -120,6 +122,7 @@ class SimilaritySession(SessionSignals):
         self._coordinator.measurements.progressed.connect(self._on_result_progress)
         self._project = Projects(viewer, self._coordinator, self, self._runner)
         self._project.progressed.connect(self._on_result_progress)
+        self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         self._coordinator.schedule()
 
@@ -169,9 +172,19 @@ class SimilaritySession(SessionSignals):
         return self._coordinator.gallery
 
     @property
+    def tracking(self) -> Tracking:
+        """Objects that are followed through the planes of a stack."""
+        return self._coordinator.tracking
+
+    @property
     def discovery(self) -> Discovery:
         """Classes that are suggested, before anything was clicked."""
         return self._coordinator.discovery
+
+    @property
+    def file_search(self) -> FileSearch:
+        """The search of files that need not be open."""
+        return self._coordinator.file_search
 
     @property
     def images(self) -> list[Image]:
@@ -302,6 +315,7 @@ class SimilaritySession(SessionSignals):
         """Stop embedding and matching; what is done stays, and the next click asks again."""
         self._coordinator.embedder.cancel()
         self.results.cancel()
+        self.tracking.cancel()
         self.exports.cancel()
         self.discovery.cancel()
         self.measurements.cancel()
@@ -345,8 +359,10 @@ class SimilaritySession(SessionSignals):
             or self.exports.pending
             or self.measurements.pending
             or self.gallery.pending
+            or self.file_search.pending
             or self.discovery.pending
             or self.project.pending
+            or self.tracking.pending
         ):
             if self._coordinator.is_due:
                 self._coordinator.refresh()

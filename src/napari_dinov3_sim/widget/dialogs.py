@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QColor, QDesktopServices
 from qtpy.QtWidgets import QColorDialog, QFileDialog, QMessageBox, QWidget
 
 QUERIES = "Queries (*.query.safetensors);;All files (*)"
@@ -40,6 +41,10 @@ class Dialogs:
 
     def _may_replace(self, title: str, path: str) -> bool:
         question = f"{Path(path).name} already exists.\nDo you want to replace it?"
+        return self.confirm(title, question)
+
+    def confirm(self, title: str, question: str) -> bool:
+        """Return whether the user says yes to a question."""
         answer = QMessageBox.question(self._parent, title, question)
         return bool(answer == QMessageBox.StandardButton.Yes)
 
@@ -72,9 +77,17 @@ class Dialogs:
         """Return the path of a file to read, empty if the user cancels."""
         return str(QFileDialog.getOpenFileName(self._parent, title, "", filters)[0])
 
+    def ask_for_files(self, title: str) -> list[str]:
+        """Return the paths of files to read, none if the user cancels."""
+        return [*QFileDialog.getOpenFileNames(self._parent, title, "", "All files (*)")[0]]
+
     def ask_for_folder(self, title: str) -> str:
         """Return the path of a folder that is there, empty if the user cancels."""
         return str(QFileDialog.getExistingDirectory(self._parent, title))
+
+    def open_folder(self, path: str) -> None:
+        """Open a folder in the system's own program for folders."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(path))
 
 
 def complete(path: str, filters: str, shown: str) -> str:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_dinov3_sim.exchange.geojson import write_geojson
 from napari_dinov3_sim.exchange.shapes import Polygon, Shape
-from napari_dinov3_sim.widget.controllers.results import FILTERS, TITLES
+from napari_dinov3_sim.widget.controllers.exports import FILTERS, TITLES
 from napari_dinov3_sim.widget.dialogs import complete
 from napari_dinov3_sim.widget.views.results import ENTRIES
 

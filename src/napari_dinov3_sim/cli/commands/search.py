@@ -103,6 +103,7 @@ def run_search(arguments: argparse.Namespace) -> int:
     lists = [] if arguments.files_from is None else [arguments.files_from]
     search.check(inputs=[arguments.query, *lists])
     with closing(search.planes), closing(bars), search.folder() as folder:
+        bars.tell("model", model=arguments.model or query.model)
         model = open_model_of(arguments, query, bars)
         _note_difference(query, recipe_of(arguments), model)
         results = search.results(search.finder(model, bars), query.score)

@@ -1,4 +1,4 @@
-"""Objects in pixels: scores of pixels, labels, splitting, sizes, depth, and what is measured.
+"""Objects in pixels: their edges, what is measured of them, and which of them are the same.
 
-May import `core/search/`, and what that may import.
+May import `core/images/` and `core/search/`; scikit-image and SciPy inside functions.
 """

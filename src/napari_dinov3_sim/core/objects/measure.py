@@ -1,8 +1,9 @@
 """Measurements of the objects of one plane or one volume.
 
-Shapes and intensities come from `skimage.measure.regionprops_table`, of parts of the labels that
-fit into memory: first the boxes of all objects are found, block by block, then the objects are
-measured in groups of neighbours. So the memory needed does not grow with the image.
+Shapes come from `skimage.measure.regionprops_table`, of parts of the labels that fit into memory:
+first the boxes of all objects are found, block by block, then the objects are measured in groups
+of neighbours. So the memory needed does not grow with the image. Intensities are sums over all
+objects of a group at once, without the pixels that are no number.
 """
 
 from __future__ import annotations
@@ -301,38 +302,29 @@ def _measure_group(
     spacing = np.array(pixels.placement.spacing if pixels.placement else (1.0,) * len(start))
     numbered = _numbered(pixels.labels.read(region), boxes.labels[group])
     layers = [*pixels.values.values(), *([] if pixels.score is None else [pixels.score])]
-    values = _values(layers, region, numbered.shape)
     ndim = len(start)
     found = regionprops_table(
         numbered,
-        values if layers else None,
         properties=(
             "label",
             "centroid",
             "equivalent_diameter_area",
             *(("eccentricity", "orientation") if ndim == 2 else ()),
         ),
-        extra_properties=(_statistics,) if layers else None,
         spacing=tuple(spacing * step),
     )
-    numbers = found["label"] - 1
+    numbers = found.pop("label") - 1
     out = {}
-    for name in _measured_names(pixels):
-        key = _key(name, len(layers))
-        column = np.full(len(group), np.nan)
-        column[numbers] = found[key]
-        out[name] = column
+    for name, values in found.items():
+        out[name] = np.full(len(group), np.nan)
+        out[name][numbers] = values
     for axis in range(ndim):
         out[f"centroid-{axis}"] = out[f"centroid-{axis}"] / spacing[axis] + start[axis]
+    runs = _Runs.of(numbered)
+    for number, layer in enumerate(layers):
+        statistics = runs.statistics(_values(layer, region, numbered.shape), len(group))
+        out |= {f"{number}-{name}": column for name, column in statistics.items()}
     return out
-
-
-def _key(name: str, layers: int) -> str:
-    """Return what scikit-image calls a column: that of one layer has no number of its own."""
-    layer, _, statistic = name.partition("-")
-    if not layer.isdecimal():
-        return name
-    return f"_statistics-{STATISTICS.index(statistic)}" + (f"-{layer}" if layers else "")
 
 
 def _numbered(block: NDArray[Any], wanted: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -344,24 +336,55 @@ def _numbered(block: NDArray[Any], wanted: NDArray[np.int64]) -> NDArray[np.int3
     return numbered
 
 
-def _values(
-    layers: Sequence[ArrayPart], region: Region, shape: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """Return a region of all layers, NaN where one does not reach."""
-    out = np.full((*shape, len(layers)), np.nan)
-    for number, layer in enumerate(layers):
-        block = layer.read(region)
-        reached = tuple(slice(0, n) for n in block.shape)
-        out[..., number][reached] = block
+def _values(layer: ArrayPart, region: Region, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a region of a layer, NaN where it does not reach."""
+    block = layer.read(region)
+    out = np.full(shape, np.nan)
+    out[tuple(slice(0, n) for n in block.shape)] = block
     return out
 
 
-def _statistics(mask: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = values[mask]
-    inside = inside[np.isfinite(inside)]
-    if not len(inside):
-        return np.full(len(STATISTICS), np.nan)
-    return np.array([inside.mean(), inside.min(), inside.max(), inside.std()])
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """The pixels of numbered objects, one object after the other.
+
+    Attributes
+    ----------
+    pixels : ndarray of int
+        Flat indices.
+    numbers : ndarray of int
+        The objects that they belong to, rising.
+    """
+
+    pixels: NDArray[np.intp]
+    numbers: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, numbered: NDArray[np.int32]) -> _Runs:
+        pixels = np.flatnonzero(numbered)
+        numbers = numbered.ravel()[pixels]
+        order = np.argsort(numbers, stable=True)
+        return cls(pixels[order], numbers[order])
+
+    def statistics(
+        self, values: NDArray[np.float64], count: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return a number for each object; NaN where it has no pixel that is a number."""
+        inside = values.ravel()[self.pixels]
+        finite = np.isfinite(inside)
+        inside, numbers = inside[finite], self.numbers[finite]
+        out = {name: np.full(count, np.nan) for name in STATISTICS}
+        if not len(inside):
+            return out
+        starts = np.flatnonzero(np.diff(numbers, prepend=0))
+        where, sizes = numbers[starts] - 1, np.diff(starts, append=len(numbers))
+        mean = np.add.reduceat(inside, starts) / sizes
+        out["mean"][where] = mean
+        out["min"][where] = np.minimum.reduceat(inside, starts)
+        out["max"][where] = np.maximum.reduceat(inside, starts)
+        squares = (inside - np.repeat(mean, sizes)) ** 2
+        out["sd"][where] = np.sqrt(np.add.reduceat(squares, starts) / sizes)
+        return out
 
 
 # -- the columns ---------------------------------------------------------------------------------

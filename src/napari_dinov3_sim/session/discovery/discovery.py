@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.query.points import QueryPoints
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
-    from napari_dinov3_sim.session.worker_messages import Failure
+    from napari_dinov3_sim.session.worker_messages import Failure, Progress
     from napari_dinov3_sim.store import EmbeddingStore
 
 FEWEST, MOST = 2, 12
@@ -115,7 +115,7 @@ class Discovery:
         self._palette, self._interaction = palette, interaction
         self._embed, self._over = embed, over
         self._planes, self._is_loaded = planes, is_loaded
-        self._work = ResultJobs(runner, fail, _ignore, self.progressed.emit, lane="analysis")
+        self._work = ResultJobs(runner, fail, _ignore, self._on_progress, lane="analysis")
         self._thumbnails = Thumbnails(scene, runner, None, fail, self.thumbnail_ready.emit)
         self._maps = SuggestionMaps(scene.viewer)
         self._count, self._is_due = COUNT, False
@@ -265,6 +265,11 @@ class Discovery:
                 continue  # the pixels were replaced in the meantime
             over = [top, *self._over(axes.layer_id)]
             self._maps.show(record.layer, record.name, data, colours, over)
+
+    def _on_progress(self, progress: Progress | None) -> None:
+        self.progressed.emit(progress)
+        if progress is None:
+            self._publish()
 
     def hide(self) -> None:
         """Suggest nothing any more; classes that were made of suggestions stay."""

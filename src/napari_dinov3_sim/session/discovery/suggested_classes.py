@@ -112,6 +112,7 @@ def find_classes(
     """Give the clusters of all planes together, as classes to be suggested."""
     from napari_dinov3_sim.core.search.clusters import find_clusters
 
+    check(0, len(planes) + 1)  # whatever happens then, its end is told
     states = StoredStates(planes, store)
     clusters = find_clusters(states, count, progress=check)
     found = [plane for plane, _ in planes]

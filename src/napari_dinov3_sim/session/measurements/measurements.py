@@ -322,6 +322,8 @@ class Measurements:
     def _on_done(self, sentence: str) -> None:
         if sentence:
             self.done.emit(sentence)
+        else:  # measured, and nothing is on its way any more
+            self.changed.emit()
 
     def _on_failed(self, failure: Failure) -> None:
         self._become_stale()

@@ -99,7 +99,7 @@ class ObjectFinder:
         self.options, self.scores = ObjectOptions(), PixelScores()
         self._wanted: dict[tuple[PlaneKey, str], ObjectRequest] = {}
         self._found: dict[tuple[PlaneKey, str], PlaneObjects] = {}
-        self._job, self._waiting, self._untold, self.pending = 0, False, False, False
+        self._job, self._waiting, self.pending = 0, False, False
         self._token: CancelToken | None = None
         self._shown_in_flight: set[tuple[PlaneKey, str]] = set()
         self._told: set[tuple[Hashable, str]] = set()
@@ -213,9 +213,7 @@ class ObjectFinder:
             self._token, self.pending = None, False
             if self._waiting:
                 self._start()
-            if self._untold:
-                self._untold = False
-                self._changed()
+            self._changed()  # whoever waits for the end hears of it
 
     def _take(self, found: PlaneObjects) -> None:
         key = found.request.key
@@ -224,6 +222,5 @@ class ObjectFinder:
             self._tell_once(found.request.searched.plane, found.problem)
         if key in self._wanted:  # also for an older threshold: contours follow the mouse
             self._found[key] = found
-            self._untold = not found.request.shown
             if found.request.shown:
                 self._changed()

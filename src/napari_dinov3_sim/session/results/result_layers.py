@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     )
     from napari_dinov3_sim.session.scene import Scene
 
+OF_CLASS = ("labels", "tracks", "tracked objects")
+"""Results that have a layer for each class."""
+
 GOLDEN = 0.618
 """Steps of the hue after which neighbours differ most."""
 
@@ -172,8 +175,8 @@ class ResultLayers:
         """Make objects of a class those of the other, in the names of the layers too."""
         for layer in self._scene.viewer.layers:
             found = mark_of(layer, "result")
-            if found is not None and found["what"] == ("labels", old):
-                found["what"] = ("labels", new)
+            if found is not None and found["what"][0] in OF_CLASS and found["what"][1] == old:
+                found["what"] = (found["what"][0], new)
                 given = found.get("name", "")
                 wanted = f"{given.removesuffix(f': {old}')}: {new}"
                 found["name"] = follow_name(layer, given, wanted)
@@ -238,7 +241,7 @@ def _checksum(layer: Any) -> int:
     from napari.layers import Points
 
     if not isinstance(layer, Points):
-        return checksum(layer.data, layer.multiscale)
+        return checksum(layer.data, getattr(layer, "multiscale", False))
     features = repr(layer.features.to_dict("list")).encode()
     return zlib.crc32(features, checksum(np.asarray(layer.data, float)))
 

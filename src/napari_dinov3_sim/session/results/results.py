@@ -188,6 +188,20 @@ class QueryResults:
         PointError
             Nothing is asked, or what was clicked is not embedded yet.
         """
+        query = self.snapshot()
+        target = Path(path).absolute()  # a script may go elsewhere before it is written
+        self._work.start(
+            "query", partial(query.save, target), always_shown, partial(describe_saved, target)
+        )
+
+    def snapshot(self) -> QuerySnapshot:
+        """Return all that a file of the query of now is made from; a worker writes it.
+
+        Raises
+        ------
+        PointError
+            Nothing is asked, or what was clicked is not embedded yet.
+        """
         question, model = self._scene.answers.asked, self._scene.embedder.identity
         if question is None or model is None:
             raise PointError(
@@ -195,7 +209,7 @@ class QueryResults:
                 "have lit up."
             )
         names = dict.fromkeys((*question.classes, *self._palette.names))
-        query = QuerySnapshot(
+        return QuerySnapshot(
             question,
             thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
@@ -205,10 +219,6 @@ class QueryResults:
             self._scene.embedder.recipe.cell_size(model.patch_size),
             self._scene.embedder.recipe.factor,
             self._store,
-        )
-        target = Path(path).absolute()  # a script may go elsewhere before it is written
-        self._work.start(
-            "query", partial(query.save, target), always_shown, partial(describe_saved, target)
         )
 
     def load_query(self, path: str | os.PathLike[str]) -> None:

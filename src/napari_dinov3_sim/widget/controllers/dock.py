@@ -10,15 +10,18 @@ from napari.utils.theme import get_theme
 from napari_dinov3_sim.backbones import BUILTIN
 from napari_dinov3_sim.widget.activity import Activity
 from napari_dinov3_sim.widget.controllers.base import SectionController
-from napari_dinov3_sim.widget.controllers.gallery import GalleryController
+from napari_dinov3_sim.widget.controllers.exports import ExportsController
 from napari_dinov3_sim.widget.controllers.heatmaps import HeatmapsController
 from napari_dinov3_sim.widget.controllers.images import ImagesController
 from napari_dinov3_sim.widget.controllers.keys import KeysController, dock_keys
 from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+from napari_dinov3_sim.widget.controllers.pages.file_search import FileSearchController
+from napari_dinov3_sim.widget.controllers.pages.gallery import GalleryController
+from napari_dinov3_sim.widget.controllers.pages.suggestions import SuggestionsController
+from napari_dinov3_sim.widget.controllers.pages.table import TableController
 from napari_dinov3_sim.widget.controllers.project import ProjectController
 from napari_dinov3_sim.widget.controllers.query import QueryController
-from napari_dinov3_sim.widget.controllers.results import ExportsController, ResultsController
-from napari_dinov3_sim.widget.controllers.table import TableController
+from napari_dinov3_sim.widget.controllers.results import ResultsController
 from napari_dinov3_sim.widget.dialogs import Dialogs
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class DockController(SectionController):
     Attributes
     ----------
     images, queries, navigation, heatmaps, results : SectionController
-    gallery, table, project, keys : SectionController
+    gallery, table, project, file_search, suggestions, keys : SectionController
     """
 
     def __init__(
@@ -74,6 +77,10 @@ class DockController(SectionController):
         self.project = ProjectController(viewer, session, views, dialogs)
         views.results.gallery_clicked.connect(self.gallery.open)
         self.table = TableController(viewer, session, views, dialogs)
+        self.file_search = FileSearchController(
+            viewer, session, views, dialogs=dialogs, open_gallery=self.gallery.open
+        )
+        self.suggestions = SuggestionsController(viewer, session, views)
         keys = dock_keys(self.queries, self.navigation, self.gallery, views)
         self.keys = KeysController(viewer, session, views, keys)
         self._connect()
@@ -176,6 +183,8 @@ class DockController(SectionController):
             self.gallery,
             self.table,
             self.project,
+            self.file_search,
+            self.suggestions,
             self.keys,
         )
         for controller in controllers:

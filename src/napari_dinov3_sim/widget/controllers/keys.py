@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_dinov3_sim.session import SimilaritySession
-    from napari_dinov3_sim.widget.controllers.gallery import GalleryController
     from napari_dinov3_sim.widget.controllers.navigation import NavigationController
+    from napari_dinov3_sim.widget.controllers.pages.gallery import GalleryController
     from napari_dinov3_sim.widget.controllers.query import QueryController
     from napari_dinov3_sim.widget.views.views import Views
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 COUNT = 50
 """Matches to begin with."""
 
+COLUMNS = 6
+"""Of the grid of buttons, so that a row may have one, two or three of the same width."""
+
 
 class MatchRow(QWidget):
     """Choices of two images, how many matches, and a button.
@@ -195,7 +198,7 @@ class ResultsPanel(QWidget):
     threshold_changed : Signal(float)
         A score.
     automatic_clicked, gallery_clicked, best_match_clicked : Signal()
-    labels_clicked, table_clicked : Signal()
+    folder_clicked, labels_clicked, table_clicked : Signal()
     export_picked : Signal(str)
         A key of `ENTRIES`.
     """
@@ -204,6 +207,7 @@ class ResultsPanel(QWidget):
     automatic_clicked = Signal()
     gallery_clicked = Signal()
     best_match_clicked = Signal()
+    folder_clicked = Signal()
     labels_clicked = Signal()
     table_clicked = Signal()
     export_picked = Signal(str)
@@ -215,6 +219,7 @@ class ResultsPanel(QWidget):
         self.automatic_button = QPushButton("Automatic")
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
+        self.folder_button = QPushButton("Folder…")
         self.labels_button = QPushButton("Make Labels")
         self.table_button = QPushButton("Table…")
         self.export_button = ExportButton()
@@ -234,7 +239,7 @@ class ResultsPanel(QWidget):
         grid.setSpacing(4)
         buttons = (
             (self.threshold, self.automatic_button),
-            (self.gallery_button, self.best_match),
+            (self.gallery_button, self.best_match, self.folder_button),
             (self.labels_button, self.table_button, self.export_button),
         )
         for line, row in enumerate(buttons):
@@ -258,6 +263,9 @@ class ResultsPanel(QWidget):
         self.gallery_button.setToolTip(
             "Look at the matches of all images, and say which are right"
         )
+        self.folder_button.setToolTip(
+            "Search a folder or files that need not be open, in a process of its own"
+        )
         self.labels_button.setToolTip(
             "Make the objects inside the contours Labels layers, one for each image and class"
         )
@@ -272,6 +280,7 @@ class ResultsPanel(QWidget):
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
+        self.folder_button.clicked.connect(self.folder_clicked)
         self.labels_button.clicked.connect(self.labels_clicked)
         self.table_button.clicked.connect(self.table_clicked)
         self.export_button.picked.connect(self.export_picked)
@@ -430,19 +439,47 @@ def _area(tip: str, name: str) -> QDoubleSpinBox:
     return box
 
 
+class FollowRow(QWidget):
+    """How far objects move from plane to plane, and a button that follows them."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.distance = QDoubleSpinBox()
+        self.distance.setRange(0.1, 1000.0)
+        self.distance.setDecimals(1)
+        self.distance.setSingleStep(0.5)
+        self.distance.setValue(3.0)
+        self.distance.setAccessibleName("Greatest distance from plane to plane")
+        self.distance.setToolTip(
+            "How far an object moves from one plane to the next at most, in sides of a patch"
+        )
+        self.button = QPushButton("Follow")
+        self.button.setToolTip(
+            "Find which objects of the Labels are the same in the next planes, in time or depth, "
+            "as tracks"
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.distance, 1)
+        row.addWidget(self.button, 1)
+
+
 class ResultOptions(QWidget):
     """Distances, and buttons for results that are needed rarely.
 
     Attributes
     ----------
-    peaks_clicked, colours_clicked : Signal()
+    peaks_clicked, colours_clicked, follow_clicked : Signal()
     """
 
     peaks_clicked = Signal()
     colours_clicked = Signal()
+    follow_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.follow = FollowRow()
         self.min_distance = _pixels("Of peaks that are closer together, the best one is kept")
         self.peaks_button = QPushButton("Peaks to Points")
         self.colours_button = QPushButton("PCA colours")
@@ -454,6 +491,7 @@ class ResultOptions(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("peaks apart", self.min_distance)
+        form.addRow("patches moved", self.follow)
         form.addRow(row)
         self.peaks_button.setToolTip("Make the best places of each image a Points layer")
         self.colours_button.setToolTip(
@@ -461,6 +499,7 @@ class ResultOptions(QWidget):
         )
         self.peaks_button.clicked.connect(self.peaks_clicked)
         self.colours_button.clicked.connect(self.colours_clicked)
+        self.follow.button.clicked.connect(self.follow_clicked)
 
 
 def _pixels(tip: str) -> QSpinBox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFrame, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFrame, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_dinov3_sim.widget.views.combination import CombinationChoice, QueryFilesRow, RegionRow
 from napari_dinov3_sim.widget.views.common import Message
@@ -39,6 +39,11 @@ class Views:
         self.combination = CombinationChoice()
         self.regions = RegionRow()
         self.files = QueryFilesRow()
+        self.suggest_button = QPushButton("Suggest classes…")
+        self.suggest_button.setToolTip(
+            "See what there is in the ticked images, and make some of it classes without a click"
+        )
+        self.suggest_button.setAccessibleName("Suggest classes")
         self.state = StateRow()
         self.results = ResultsPanel()
         self.navigation = NavigationRow()
@@ -71,7 +76,13 @@ class Views:
             self.classes,
             self.signs,
             self.hint,
-            advanced=(self.source, self.combination, self.regions, self.files),
+            advanced=(
+                self.suggest_button,
+                self.source,
+                self.combination,
+                self.regions,
+                self.files,
+            ),
         )
         found = Step(
             3,

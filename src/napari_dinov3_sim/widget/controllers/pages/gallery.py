@@ -9,7 +9,7 @@ from napari.utils.notifications import show_info
 
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
-from napari_dinov3_sim.widget.controllers.pages import PagePlace
+from napari_dinov3_sim.widget.controllers.pages.place import PagePlace
 from napari_dinov3_sim.widget.dialogs import Dialogs
 from napari_dinov3_sim.widget.match_list import GalleryItem
 from napari_dinov3_sim.widget.views.gallery import GalleryView

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_dinov3_sim.widget.controllers.gallery import NOTHING_LEFT, WAITING, GalleryController
+from napari_dinov3_sim.widget.controllers.pages.gallery import (
+    NOTHING_LEFT,
+    WAITING,
+    GalleryController,
+)
 
-from .actions import press
+from ..actions import press
 
 
 @pytest.fixture

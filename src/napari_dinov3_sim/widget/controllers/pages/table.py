@@ -9,7 +9,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
 
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
-from napari_dinov3_sim.widget.controllers.pages import PagePlace
+from napari_dinov3_sim.widget.controllers.pages.place import PagePlace
 from napari_dinov3_sim.widget.dialogs import TABLES, Dialogs
 from napari_dinov3_sim.widget.table.panel import TablePage
 from napari_dinov3_sim.widget.table.plot import PlotColours

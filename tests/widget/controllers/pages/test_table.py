@@ -11,9 +11,9 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.widget.controllers import table as module
-from napari_dinov3_sim.widget.controllers.table import TableController
+from napari_dinov3_sim.widget.controllers.pages.table import TableController
 
-from .actions import answer, press
+from ..actions import answer, press
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def page(qtbot, dock, pair, controller):
     press(qtbot, dock.views.results.table_button)
     view = controller.view
     view.resize(900, 240)
-    qtbot.waitUntil(lambda: view.objects.rows.rowCount() > 0)
+    qtbot.waitUntil(lambda: view.line.text() == "2 objects")
     return view
 
 
@@ -106,10 +106,18 @@ def test_what_is_painted_is_measured_again_by_itself(qtbot, dock, page, viewer_m
     click(qtbot, page.objects, 1)
     layer.data_setitem((np.array([0, 0]), np.array([0, 1])), 9)
     assert "out of date" in page.line.text()
-    qtbot.waitUntil(lambda: page.objects.rows.rowCount() == 3)
-    assert page.line.text() == "3 objects"
+    qtbot.waitUntil(lambda: page.line.text() == "3 objects")
     columns = dock.session.measurements.table.columns
     assert columns["image"][page.objects.current] == "b"  # the same object as before
+
+
+def test_what_has_not_changed_is_soon_up_to_date(qtbot, dock, page, viewer_model):
+    layer = labels_layers(viewer_model)[0]
+    layer.refresh()  # as a change of the look of the layer does it
+    dock.session.measurements.note_changes()
+    press(qtbot, page.measure_button)
+    qtbot.waitUntil(lambda: page.line.text() == "2 objects")
+    assert not dock.session.measurements.pending
 
 
 def test_what_takes_long_waits_for_the_button(qtbot, dock, page, viewer_model, controller):

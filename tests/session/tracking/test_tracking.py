@@ -1,0 +1,288 @@
+"""Objects of a session that are followed through time and depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core.objects.moving_discs import (
+    PATCH,
+    association_accuracy,
+    discs_of_labels,
+    moving_discs,
+)
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
+
+COLOURS = np.array([[40, 40, 40], [230, 60, 50], [60, 90, 240]], np.uint8)
+
+
+class MeanColour:
+    """Embeds each patch as its mean colour."""
+
+    name, fingerprint = "colour", "colour"
+    patch_size, dim, mean, std = PATCH, 4, (0.0,) * 3, (1.0,) * 3
+
+    def embed_patches(self, pixel_values):
+        means = torch.nn.functional.avg_pool2d(pixel_values, PATCH).flatten(2).transpose(1, 2)
+        return torch.cat([means, torch.full((*means.shape[:2], 1), 0.1)], dim=2)
+
+
+@pytest.fixture
+def session(viewer):
+    session = SimilaritySession(viewer, backbone=MeanColour(), runner=InlineRunner())
+    session.all_planes = True
+    yield session
+    session.close()
+
+
+def results(viewer, what):
+    """The layers of a result, the bottom one first."""
+    marks = [(mark_of(layer, "result"), layer) for layer in viewer.layers]
+    return [layer for mark, layer in marks if mark is not None and mark["what"][0] == what]
+
+
+def rods(frames=8):
+    """Rods through depth that slant, each of its own colour; the second ends half-way."""
+    stack = np.full((frames, 96, 96, 3), COLOURS[0])
+    for index in range(frames):
+        stack[index, 8:32, 8 + 4 * index : 32 + 4 * index] = COLOURS[1]
+        if index < frames // 2:
+            stack[index, 56:80, 56 - 3 * index : 80 - 3 * index] = COLOURS[1]
+    return stack
+
+
+UM = {"scale": (2.0, 0.5, 0.5), "units": ("um", "um", "um")}
+
+
+@pytest.fixture
+def depth(session, viewer):
+    """Two rods, clicked once on the first plane; their objects on all planes."""
+    image = viewer.add_image(rods(), rgb=True, name="rods", axis_labels=("z", "y", "x"), **UM)
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(image, 20, 20)
+    session.results.labels(threshold=0.95)
+    return image
+
+
+def table(layer):
+    return layer.features.assign(frame=layer.data[:, 1].astype(int))
+
+
+def test_a_time_series_is_followed_as_it_was_made(session, viewer):
+    series = moving_discs(14, seed=2)
+    image = viewer.add_image(COLOURS[series.looks], rgb=True, axis_labels=("t", "y", "x"))
+    viewer.dims.set_current_step(0, 0)
+    session.combination = "best"
+    seen = np.flatnonzero(np.isfinite(series.places[0, :, 0]))
+    for look in (0, 1):  # one click on each
+        y, x = series.places[0, next(disc for disc in seen if disc % 2 == look)]
+        session.add_query(image, x, y)
+    session.results.labels(threshold=0.97)
+    said = []
+    session.tracking.done.connect(said.append)
+    session.tracking.follow()
+    (tracks,) = results(viewer, "tracks")
+    found = table(tracks)
+    number = dict(
+        zip(zip(found["frame"], found["label"], strict=True), found["track_id"], strict=True)
+    )
+    (labels,) = results(viewer, "labels")
+    inside = [discs_of_labels(*one) for one in zip(labels.data, series.places, strict=True)]
+    accuracy = association_accuracy(inside, number)
+    assert accuracy.count > 200
+    assert accuracy.links >= 0.95, accuracy
+    assert accuracy.own >= 0.95, accuracy
+    assert f"{found['track_id'].nunique()} tracks of {len(found)} objects along t" in said[0]
+
+
+def test_rods_are_followed_through_depth_and_lie_over_their_image(session, viewer, depth):
+    session.tracking.follow()
+    (tracks,) = results(viewer, "tracks")
+    found = table(tracks)
+    assert found.groupby("track_id")["frame"].agg(list).tolist() == [list(range(8)), [0, 1, 2, 3]]
+    assert tracks.name == "rods tracks"
+    np.testing.assert_allclose(tracks.scale, depth.scale)
+    assert tracks.units == depth.units
+    assert set(found["class"]) == {"class 1"}
+    for row, (_, frame, y, x) in zip(found.to_dict("records"), tracks.data, strict=True):
+        (labels,) = results(viewer, "labels")
+        ys, xs = np.nonzero(labels.data[int(frame)] == row["label"])
+        assert row["area_px"] == len(ys)
+        assert (y, x) == pytest.approx((ys.mean(), xs.mean()))
+        heatmap = np.asarray(session.heatmaps[depth].data)[int(frame)]
+        assert row["score"] == pytest.approx(heatmap[ys, xs].mean(), abs=1e-5)
+
+
+def test_labels_carry_the_number_of_their_track(session, viewer, depth):
+    (labels,) = results(viewer, "labels")
+    labels.features = {"index": [1, 2], "mine": ["a", "b"]}
+    session.tracking.follow()
+    (tracks,), (tracked,) = results(viewer, "tracks"), results(viewer, "tracked objects")
+    found = table(tracks)
+    own = dict(zip(found["label"], found["track_id"], strict=True))
+    wanted = np.vectorize(lambda label: own.get(label, 0))(labels.data)
+    np.testing.assert_array_equal(tracked.data, wanted)
+    features = labels.features.set_index("index")
+    assert features["track"].to_dict() == own
+    assert features["mine"][1] == "a"
+    np.testing.assert_allclose(tracked.extent.world, depth.extent.world)
+
+
+def test_labels_are_taken_as_the_user_has_painted_them(session, viewer, depth):
+    (labels,) = results(viewer, "labels")
+    data = labels.data.copy()
+    data[:, 40:, :] = 0  # the second rod was none
+    data[5] = 0
+    labels.data = data
+    session.tracking.follow()
+    (tracks,) = results(viewer, "tracks")
+    assert table(tracks)["frame"].tolist() == [0, 1, 2, 3, 4, 6, 7]
+    session.tracking.follow(max_gap=0)
+    assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) == 2
+
+
+def test_asked_again_it_goes_into_its_layers_unless_they_were_changed(session, viewer, depth):
+    session.tracking.follow()
+    (tracks,), (tracked,) = results(viewer, "tracks"), results(viewer, "tracked objects")
+    session.tracking.follow(patches=0.1)
+    assert results(viewer, "tracks") == [tracks]
+    assert results(viewer, "tracked objects") == [tracked]
+    assert len(np.unique(tracks.data[:, 0])) > 8
+    tracked.data = np.where(tracked.data == 1, 0, tracked.data)
+    mine = tracked.data.copy()
+    session.tracking.follow()
+    assert len(results(viewer, "tracked objects")) == 2
+    np.testing.assert_array_equal(tracked.data, mine)
+    assert len(results(viewer, "tracks")) == 1
+
+
+def test_the_greatest_distance_is_in_the_units_of_the_viewer(session, viewer, depth):
+    session.tracking.follow(max_distance=2.1)  # the first moves by 4 pixels of 0.5 um
+    assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) == 2
+    session.tracking.follow(max_distance=1.4)
+    assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) > 8
+
+
+def test_classes_are_followed_each_for_itself_and_keep_their_layers(session, viewer, depth):
+    session.add_query(depth, 90, 5, class_name="dark")
+    session.results.labels(threshold=0.99)
+    session.tracking.follow()
+    names = {layer.name for layer in results(viewer, "tracks")}
+    assert names == {"rods tracks: class 1", "rods tracks: dark"}
+    session.rename_class("dark", "background")
+    assert "rods tracks: background" in {layer.name for layer in results(viewer, "tracks")}
+    session.tracking.follow(class_name="background")
+    assert len(results(viewer, "tracks")) == 2
+
+
+def test_volumes_are_followed_through_time(session, viewer):
+    stack = np.full((4, 3, 64, 64, 3), COLOURS[0])
+    for t in range(4):
+        stack[t, 0, 8:24, 8 + 8 * t : 24 + 8 * t] = COLOURS[1]
+        stack[t, 2, 8:24, 32 - 8 * t : 48 - 8 * t] = COLOURS[1]
+    image = viewer.add_image(stack, rgb=True, scale=(1, 9, 1, 1), axis_labels=("t", "z", "y", "x"))
+    viewer.dims.set_current_step((0, 1), (0, 0))
+    session.add_query(image, 12, 12)
+    session.results.labels(threshold=0.95)
+    session.tracking.follow()
+    (tracks,) = results(viewer, "tracks")
+    by_track = [tracks.data[tracks.data[:, 0] == one] for one in (1, 2)]
+    assert len(tracks.data) == 8
+    # Over each other in the second frame, and told apart by their depth.
+    assert [np.unique(one[:, 2]).tolist() for one in by_track] == [[0], [2]]
+    assert [one[:, 1].tolist() for one in by_track] == [[0, 1, 2, 3]] * 2
+    session.tracking.follow(axis="z")
+    assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) >= 4  # each time for itself
+
+
+def test_what_cannot_be_followed_is_refused(session, viewer, rng):
+    with pytest.raises(SimilarityError, match="press Make Labels first"):
+        session.tracking.follow()
+    image = viewer.add_image(rods()[0], rgb=True)
+    session.add_query(image, 20, 20)
+    session.results.labels(threshold=0.95)
+    with pytest.raises(SimilarityError, match="open a stack"):
+        session.tracking.follow()
+    with pytest.raises(SimilarityError, match="distance above 0"):
+        session.tracking.follow(patches=0)
+
+
+def test_an_axis_is_chosen_by_name_or_number_and_time_comes_first():
+    shape, names = (5, 3, 4, 64, 64), ["z", "c", "t", "y", "x"]
+    assert choose_axes(shape, (3, 4), names, None).along == 2
+    assert choose_axes(shape, (3, 4), names, None).series == (0, 1)
+    assert choose_axes(shape, (3, 4), names, "Z").along == 0
+    assert choose_axes(shape, (3, 4), names, "z").space == (2,)
+    assert choose_axes(shape, (3, 4), names, 0).series == (1,)
+    plain = ["axis -4", "axis -3", "axis -2", "axis -1"]
+    assert choose_axes((1, 6, 64, 64), (2, 3), plain, None).name == "axis 1"
+    for wanted in ("q", 4):
+        with pytest.raises(SimilarityError, match="several planes along"):
+            choose_axes(shape, (3, 4), names, wanted)
+
+
+def test_labels_that_are_not_in_memory_have_tracks_too(session, viewer, depth, monkeypatch):
+    monkeypatch.setattr("napari_dinov3_sim.session.results.computations.MAX_EDITABLE", 10)
+    monkeypatch.setattr("napari_dinov3_sim.session.images.patch_array.MAX_PLAIN", 10)
+    viewer.layers.remove(results(viewer, "labels")[0])
+    session.results.labels(threshold=0.95)
+    session.tracking.follow()
+    assert len(results(viewer, "tracks")[0].data) == 12
+    assert results(viewer, "tracked objects") == []
+
+
+def test_planes_without_embeddings_go_by_place_and_are_told_of(session, viewer, depth):
+    said = []
+    session.tracking.done.connect(said.append)
+    session.store.memory._budget = 0
+    record = session._coordinator.embedder._record
+    gone = [key for key in record.embedded_planes() if key.indices in ((2,), (3,))]
+    for key in gone:
+        record._states.pop(key, None)
+        record._digests.pop(key)
+    session.tracking.follow()
+    assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) == 2
+    assert "2 planes have no embeddings" in said[-1]
+
+
+# -- in the background ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threaded(viewer):
+    session = SimilaritySession(viewer, backbone=MeanColour(), runner=ThreadRunner())
+    session.all_planes = True
+    image = viewer.add_image(rods(), rgb=True, name="rods")
+    session.add_query(image, 20, 20)
+    session.wait(60)
+    session.results.labels(threshold=0.95)
+    session.wait(60)
+    yield session
+    session.close()
+
+
+def test_it_tells_how_far_it_is_and_can_be_cancelled(threaded, viewer):
+    seen = []
+    threaded.progressed.connect(seen.append)
+    threaded.tracking.follow()
+    threaded.cancel()
+    threaded.wait(60)
+    assert results(viewer, "tracks") == []
+    threaded.tracking.follow()
+    threaded.wait(60)
+    told = [one for one in seen if one is not None and one.description == "Following rods"]
+    assert told[-1].done == told[-1].total == 8
+    assert seen[-1] is None
+    assert len(results(viewer, "tracks")) == 1
+
+
+def test_an_image_that_goes_meanwhile_gets_no_tracks(threaded, viewer):
+    threaded.tracking.follow()
+    viewer.layers.remove(viewer.layers["rods"])
+    threaded.wait(60)
+    assert results(viewer, "tracks") == []
