@@ -485,7 +485,7 @@ def test_regions_are_measured_once_while_a_point_is_dragged(session, viewer, two
     from napari_dinov3_sim.core.search import regions as core_regions
 
     calls = []
-    for name in ("label_coverages", "coverage_of_polygon"):
+    for name in ("label_shares", "coverage_of_polygon"):
         real = getattr(core_regions, name)
         monkeypatch.setattr(
             core_regions, name, lambda *args, real=real: (calls.append(1), real(*args))[1]

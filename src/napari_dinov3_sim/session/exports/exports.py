@@ -16,7 +16,7 @@ from napari_dinov3_sim.exchange.geojson import write_geojson
 from napari_dinov3_sim.exchange.objects import SUFFIXES, ImagePlacement, ObjectFormat
 from napari_dinov3_sim.session.exports.imported import import_file
 from napari_dinov3_sim.session.exports.query_shapes import planes_asked_on, query_shapes
-from napari_dinov3_sim.session.exports.sources import heatmaps_of, objects_of, placement_of
+from napari_dinov3_sim.session.exports.sources import file_placement, heatmaps_of, objects_of
 from napari_dinov3_sim.session.exports.writers import (
     EmbeddingFormat,
     ImageEmbeddings,
@@ -301,7 +301,7 @@ class Exports:
             image = self._scene.image_of(image_id)
             planes = {key: plane for key in keys if (plane := self._scene.plane(key)) is not None}
             if image is not None and planes:
-                placement = placement_of(image, self._scene.targets.name(image))
+                placement = file_placement(image, self._scene.targets.name(image))
                 _check_rows_and_columns(placement, planes)
                 images.append((planes, placement))
         if question is None or not images:
@@ -336,7 +336,7 @@ class Exports:
             image, is a failure of the session.
         """
         target = self._target(image)
-        placement = placement_of(target, self._scene.targets.name(target))
+        placement = file_placement(target, self._scene.targets.name(target))
         source = Path(path).absolute()
         read = partial(
             import_file, source, placement, self._shown(target, placement), self._role().class_name

@@ -16,7 +16,7 @@ from napari_dinov3_sim.exchange.objects import (
     ClassObjects,
     ImageObjects,
     ImagePlacement,
-    Measured,
+    MeasuredObjects,
 )
 from napari_dinov3_sim.exchange.placement import Axis, named_axes
 from napari_dinov3_sim.exchange.shapes import ExchangeError
@@ -42,7 +42,7 @@ LABEL_COLUMNS = ("label", "index")
 """Columns of features that say which object a row belongs to."""
 
 
-def placement_of(layer: Image | Labels, name: str) -> ImagePlacement:
+def file_placement(layer: Image | Labels, name: str) -> ImagePlacement:
     """Return that of a layer.
 
     A file has no rotation, no shear and no axis that runs backwards: such a layer keeps its
@@ -110,7 +110,7 @@ def _placement(scene: Scene, image_id: Hashable) -> ImagePlacement:
     image = scene.image_of(image_id)
     if image is None:  # asked for just before
         raise SimilarityError("An image has left the viewer; open it again.")
-    return placement_of(image, scene.targets.name(image))
+    return file_placement(image, scene.targets.name(image))
 
 
 def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
@@ -120,16 +120,16 @@ def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
     return ClassObjects(class_name, colour, data, _measured(layer))
 
 
-def _measured(layer: Labels) -> Measured:
+def _measured(layer: Labels) -> MeasuredObjects:
     features = layer.features
     key = next((name for name in LABEL_COLUMNS if name in features), None)
     if key is None:
-        return Measured(np.empty(0), {})
+        return MeasuredObjects(np.empty(0), {})
     columns = {
         name: features[name].to_numpy(copy=True) for name in features if name not in LABEL_COLUMNS
     }
     numbers = {name: values for name, values in columns.items() if _are_numbers(values)}
-    return Measured(features[key].to_numpy(copy=True), numbers)
+    return MeasuredObjects(features[key].to_numpy(copy=True), numbers)
 
 
 def _are_numbers(values: NDArray[Any]) -> bool:
