@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox
 
 from napari_dinov3_sim.widget.dialogs import QUERIES, TABLES, Dialogs, complete
@@ -108,3 +109,19 @@ def test_qts_own_dialog(qtbot, tmp_path):
     QTimer.singleShot(200, type_a_name)
     path = Dialogs().ask_for_new_file("Save", str(tmp_path / "a.csv"), TABLES)
     assert path == str(tmp_path / "peaks.csv")
+
+
+def test_several_files_and_a_folder_that_is_shown(monkeypatch, tmp_path):
+    names, opened = [str(tmp_path / "a.tif"), str(tmp_path / "b c %.tif")], []
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (names, ""))
+    monkeypatch.setattr(QDesktopServices, "openUrl", opened.append)
+    assert Dialogs().ask_for_files("Images") == names
+    Dialogs().open_folder(names[1])
+    assert [url.toLocalFile() for url in opened] == [names[1]]
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_a_question_is_answered(confirms, answer):
+    asked = confirms(getattr(QMessageBox.StandardButton, answer))
+    assert Dialogs().confirm("Replace results", "Replace them?") is (answer == "Yes")
+    assert asked == ["Replace them?"]
