@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shlex
 
@@ -89,6 +90,15 @@ def test_objects_are_those_of_the_open_image(session, out, scans):
     for path in out.glob("*.labels.tif"):
         found["cell" if ".cell." in path.name else "a=b c"] += int(tifffile.imread(path).max())
     assert objects == found
+
+
+def test_objects_are_measured(out):
+    """One row for each object, and one summary of all images and classes."""
+    with (out / "open.objects.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = [row for row in csv.reader(stream) if row and not row[0].startswith("#")]
+    counts = [int(tifffile.imread(path).max()) for path in out.glob("open.*.labels.tif")]
+    assert len(rows) == 1 + sum(counts)
+    assert (out / "summary.csv").is_file()
 
 
 def test_a_file_that_is_opened_later_has_the_objects_of_its_file(session, out, scans):

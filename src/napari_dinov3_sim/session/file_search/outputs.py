@@ -46,6 +46,13 @@ OUTPUTS = (
         has_threshold=True,
     ),
     SearchOutput(
+        "table",
+        "Table",
+        "Size, shape and intensity of each object, and a summary of all images, as tables (CSV)",
+        "--measure",
+        has_threshold=True,
+    ),
+    SearchOutput(
         "peaks",
         "Peaks",
         "The best places of each image, with position and score, as a table (CSV)",
@@ -55,7 +62,7 @@ OUTPUTS = (
 )
 """Everything that can be chosen, in the order of the dock."""
 
-DEFAULT_OUTPUTS = ("heatmaps", "objects", "peaks")
+DEFAULT_OUTPUTS = ("heatmaps", "objects", "table", "peaks")
 
 
 def checked_outputs(names: Iterable[str]) -> tuple[SearchOutput, ...]:
