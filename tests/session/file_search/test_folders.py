@@ -129,6 +129,8 @@ def test_a_damaged_record_is_told(tmp_path, content):
 
 def test_what_is_written_is_what_was_ticked():
     assert output_options(checked_outputs(["objects"])) == ("--maps", "none")
+    exported = output_options(checked_outputs(["imagej", "geojson"]))
+    assert exported == ("--maps", "none", "--no-labels", "--export", "geojson,imagej")
     both = output_options(checked_outputs(["peaks", "scores", "heatmaps"]))
     assert both == ("--maps", "all", "--no-labels", "--peaks")
     with pytest.raises(SimilarityError, match="called wine; choose from heatmaps"):

@@ -174,7 +174,8 @@ class FileSearch:
         out : path-like, optional
             The folder of results; by default a new one beside that of the images.
         outputs : iterable of str, optional
-            What is written: 'heatmaps', 'scores', 'objects', 'table', 'peaks'.
+            What is written: 'heatmaps', 'scores', 'objects', 'table', 'peaks',
+            'geojson', 'imagej'.
         replaces : bool, optional
             Whether files that are in the folder already may be replaced, such as the results of
             an earlier search. What that one has embedded is not embedded again.

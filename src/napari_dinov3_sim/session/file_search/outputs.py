@@ -25,6 +25,8 @@ class SearchOutput:
         What asks the command line for it, unless the choice of maps or labels does.
     has_threshold : bool, optional
         Whether it depends on the thresholds of the classes.
+    export : str, optional
+        The format of ``--export`` that it is.
     """
 
     name: str
@@ -32,6 +34,7 @@ class SearchOutput:
     tip: str
     option: str = ""
     has_threshold: bool = False
+    export: str = ""
 
 
 OUTPUTS = (
@@ -58,6 +61,20 @@ OUTPUTS = (
         "The best places of each image, with position and score, as a table (CSV)",
         "--peaks",
         has_threshold=True,
+    ),
+    SearchOutput(
+        "geojson",
+        "QuPath",
+        "The objects as GeoJSON, which QuPath opens",
+        has_threshold=True,
+        export="geojson",
+    ),
+    SearchOutput(
+        "imagej",
+        "ImageJ",
+        "The objects as a set of ROIs, which ImageJ and Fiji open",
+        has_threshold=True,
+        export="imagej",
     ),
 )
 """Everything that can be chosen, in the order of the dock."""
@@ -98,9 +115,11 @@ def output_options(outputs: Iterable[SearchOutput]) -> tuple[str, ...]:
     maps = [option for name, option in pairs if name in chosen]
     which = "all" if len(maps) == 2 else "".join(maps) or "none"
     labels = () if "objects" in chosen else ("--no-labels",)
+    exports = ",".join(output.export for output in chosen.values() if output.export)
     return (
         "--maps",
         which,
         *labels,
         *(output.option for output in chosen.values() if output.option),
+        *(("--export", exports) if exports else ()),
     )
