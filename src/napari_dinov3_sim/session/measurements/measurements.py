@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.worker_messages import Failure, Progress
 
 
-class MeasuredObjects:
+class _MeasuredLayers:
     """The rows of several layers in one table.
 
     Parameters
@@ -109,7 +109,7 @@ class Measurements:
         self._work = ResultJobs(
             runner, self._on_failed, self._on_done, self._on_progress, lane="analysis"
         )
-        self._objects = MeasuredObjects()
+        self._objects = _MeasuredLayers()
         self._made: dict[Hashable, frozenset[str]] = {}
         self._is_measured = self._is_stale = False
         self._by_plane = False
@@ -188,7 +188,7 @@ class Measurements:
         layers = {layer.unique_id: layer for layer in self._scene.viewer.layers}
         parts = tuple(part for part in measured.parts if part.labels.layer_id in layers)
         before = set(self._objects.parts)
-        self._objects, self.seconds = MeasuredObjects(parts), measured.seconds
+        self._objects, self.seconds = _MeasuredLayers(parts), measured.seconds
         self._is_measured = True
         for part in parts:
             if part not in before:
@@ -221,7 +221,7 @@ class Measurements:
             return
         parts = tuple(p for p in self._objects.parts if p.labels.layer_id in present)
         if len(parts) < len(self._objects.parts):
-            self._objects = MeasuredObjects(parts)
+            self._objects = _MeasuredLayers(parts)
             self.changed.emit()
         self._become_stale()
 
