@@ -133,7 +133,7 @@ def with_channels(stacks: Sequence[PlaneStack], placement: ImagePlacement) -> Pl
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredObjects:
+class ObjectNumbers:
     """The measurements of a Labels layer.
 
     Attributes
@@ -163,7 +163,7 @@ class ClassObjects:
     class_name: str
     colour: str
     labels: Any = field(repr=False)
-    measured: MeasuredObjects
+    measured: ObjectNumbers
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -28,8 +28,8 @@ from napari_dinov3_sim.exchange.objects import (
     ClassObjects,
     ImageObjects,
     ImagePlacement,
-    MeasuredObjects,
     ObjectFormat,
+    ObjectNumbers,
     write_image_objects,
 )
 from napari_dinov3_sim.exchange.shapes import ExchangeError
@@ -111,7 +111,7 @@ def export_objects(
     """
     shape = next(iter(labels.values())).grid.image_shape
     placement = ImagePlacement(place.short_name, shape, axes_of(place.pixel), (0, 1), place.ratios)
-    nothing = MeasuredObjects(np.empty(0), {})
+    nothing = ObjectNumbers(np.empty(0), {})
     classes = tuple(
         ClassObjects(name, colours.get(name, COLOURS[number % len(COLOURS)]), values, nothing)
         for number, (name, values) in enumerate(labels.items())

@@ -16,7 +16,7 @@ from napari_dinov3_sim.exchange.objects import (
     ClassObjects,
     ImageObjects,
     ImagePlacement,
-    MeasuredObjects,
+    ObjectNumbers,
 )
 from napari_dinov3_sim.exchange.placement import Axis, named_axes
 from napari_dinov3_sim.exchange.shapes import ExchangeError
@@ -120,16 +120,16 @@ def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
     return ClassObjects(class_name, colour, data, _measured(layer))
 
 
-def _measured(layer: Labels) -> MeasuredObjects:
+def _measured(layer: Labels) -> ObjectNumbers:
     features = layer.features
     key = next((name for name in LABEL_COLUMNS if name in features), None)
     if key is None:
-        return MeasuredObjects(np.empty(0), {})
+        return ObjectNumbers(np.empty(0), {})
     columns = {
         name: features[name].to_numpy(copy=True) for name in features if name not in LABEL_COLUMNS
     }
     numbers = {name: values for name, values in columns.items() if _are_numbers(values)}
-    return MeasuredObjects(features[key].to_numpy(copy=True), numbers)
+    return ObjectNumbers(features[key].to_numpy(copy=True), numbers)
 
 
 def _are_numbers(values: NDArray[Any]) -> bool:
