@@ -444,7 +444,9 @@ def note_leftovers(folder: Path, stems: Iterable[str], written: Iterable[str]) -
         Its files.
     """
     mine, new = set(stems), {Path(path).name for path in written}
-    names = sorted(path.name for path in folder.iterdir() if path.name not in new)
+    # A folder that was made for this search is gone again if nothing could be written.
+    found = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(path.name for path in found if path.name not in new)
     left = [name for name in names if _stems(name) & mine]
     if left:
         more = len(left) - MOST_NAMED
