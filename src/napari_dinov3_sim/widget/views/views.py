@@ -48,7 +48,7 @@ class Views:
         self.results = ResultsPanel()
         self.navigation = NavigationRow()
         self.style = HeatmapControls()
-        self.outlines = QCheckBox("Outline patches")
+        self.outlines = QCheckBox("Outline clicked patches")
         self.outlines.setToolTip("Outline the patches that your points lie in")
         self.object_options = ObjectOptionsForm()
         self.result_options = ResultOptions()
