@@ -347,6 +347,7 @@ class Coordinator:
         for signal in self._measured_signals:
             signal.connect(self._note_measured)
         self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
+        self.tracking.done.connect(self._note_tracks)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(
             viewer,
@@ -469,6 +470,7 @@ class Coordinator:
             signal.disconnect(self._note_measured)
         self.measurements.close()
         self.finder.forget()
+        self.tracking.done.disconnect(self._note_tracks)
         self.tracking.close()
         self.exports.close()
         for signal in self._gallery_signals:
@@ -688,6 +690,10 @@ class Coordinator:
 
     def _note_measured(self) -> None:
         self.measurements.note_changes()
+
+    def _note_tracks(self, sentence: str) -> None:
+        del sentence
+        self.measurements.note_tracks()
 
     def _update_gallery(self) -> None:
         if not self.closed:

@@ -133,6 +133,21 @@ def test_labels_carry_the_number_of_their_track(session, viewer, depth):
     np.testing.assert_allclose(tracked.extent.world, depth.extent.world)
 
 
+@pytest.mark.parametrize("measured", ["before", "after", "before and after"])
+def test_the_table_has_the_tracks_of_objects(session, viewer, depth, measured):
+    if "before" in measured:
+        session.measurements.measure(by_plane=True)
+        assert "track" not in session.measurements.table.columns
+    session.tracking.follow()
+    if "after" in measured:
+        session.measurements.measure(by_plane=True)
+    (tracks,), found = results(viewer, "tracks"), session.measurements.table
+    own = table(tracks).set_index("label")["track_id"]
+    assert len(found) == 12
+    assert found.columns["track"].tolist() == own[found.columns["label"]].tolist()
+    assert "mine" not in found.columns
+
+
 def test_labels_are_taken_as_the_user_has_painted_them(session, viewer, depth):
     (labels,) = results(viewer, "labels")
     data = labels.data.copy()

@@ -8,11 +8,32 @@ import numpy as np
 
 if TYPE_CHECKING:
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.objects.object_table import ObjectTable
 
 INDEX = "index"
 """napari finds the features of a label by this column; the background needs no row."""
+
+
+TRACK = "track"
+"""The number of the track that an object belongs to, once objects were followed."""
+
+
+def track_column(layer: Labels, labels: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return the track of each label, NaN without one; None if nothing was followed.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    labels : ndarray of int, shape (n,)
+    """
+    features = layer.features
+    if TRACK not in features.columns or INDEX not in features.columns:
+        return None
+    by_label = features.set_index(INDEX)[TRACK]
+    found = by_label[~by_label.index.duplicated()].reindex(labels).to_numpy(float)
+    return np.where(found > 0, found, np.nan)
 
 
 def show_features(layer: Labels, table: ObjectTable, made: frozenset[str]) -> frozenset[str]:

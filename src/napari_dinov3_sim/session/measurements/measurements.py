@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.objects.summary import summarise_objects
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.interaction.best_match import look_at
-from napari_dinov3_sim.session.measurements.features import show_features
+from napari_dinov3_sim.session.measurements.features import TRACK, show_features, track_column
 from napari_dinov3_sim.session.measurements.follow_labels import LabelsFollower
 from napari_dinov3_sim.session.measurements.labels_layers import collect_labels, result_labels
 from napari_dinov3_sim.session.measurements.measure_job import measure_labels
@@ -23,9 +23,10 @@ from napari_dinov3_sim.session.results.result_jobs import ResultJobs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.measurements.measure_job import MeasuredLabels, MeasuredLayers
     from napari_dinov3_sim.session.runner import Runner
@@ -39,15 +40,28 @@ class _MeasuredLayers:
     Parameters
     ----------
     parts : tuple of MeasuredLabels
+    tracks : mapping of Hashable to ndarray, optional
+        The track of each object, by the id of the layer.
     """
 
-    def __init__(self, parts: tuple[MeasuredLabels, ...] = ()) -> None:
-        self.parts = parts
+    def __init__(
+        self,
+        parts: tuple[MeasuredLabels, ...] = (),
+        tracks: Mapping[Hashable, NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.parts, self._tracks = parts, tracks or {}
 
     @cached_property
     def table(self) -> ObjectTable:
         """A row for each object."""
-        return join_tables([part.table for part in self.parts])
+        return join_tables([self._table_of(part) for part in self.parts])
+
+    def _table_of(self, part: MeasuredLabels) -> ObjectTable:
+        tracks = self._tracks.get(part.labels.layer_id)
+        if tracks is None:
+            return part.table
+        columns = {**part.table.columns, TRACK: tracks}
+        return ObjectTable(columns, {**part.table.units, TRACK: ""})
 
     @cached_property
     def summary(self) -> ObjectTable:
@@ -131,7 +145,8 @@ class Measurements:
         """A row for each object, by image and class; without columns before `measure`.
 
         See `core.objects.measure.measure_objects` for what is measured; ``image``, ``class``, and
-        the place of the plane in its stack are in front of it.
+        the place of the plane in its stack are in front of it. Objects that were followed, see
+        `Tracking`, have the number of their ``track`` at the end.
         """
         return self._objects.table
 
@@ -188,13 +203,29 @@ class Measurements:
         layers = {layer.unique_id: layer for layer in self._scene.viewer.layers}
         parts = tuple(part for part in measured.parts if part.labels.layer_id in layers)
         before = set(self._objects.parts)
-        self._objects, self.seconds = _MeasuredLayers(parts), measured.seconds
-        self._is_measured = True
+        self.seconds, self._is_measured = measured.seconds, True
         for part in parts:
             if part not in before:
                 self._show(layers[part.labels.layer_id], part)
+        self._objects = self._with_tracks(parts)
         self.changed.emit()
         return True
+
+    def _with_tracks(self, parts: tuple[MeasuredLabels, ...]) -> _MeasuredLayers:
+        tracks = {}
+        for part in parts:
+            layer = self._layer(part.labels.layer_id)
+            labels = part.found.table.columns.get("label")
+            found = None if layer is None or labels is None else track_column(layer, labels)
+            if found is not None:
+                tracks[part.labels.layer_id] = found
+        return _MeasuredLayers(parts, tracks)
+
+    def note_tracks(self) -> None:
+        """Take the tracks of objects that were followed since into the table."""
+        if self._is_measured:
+            self._objects = self._with_tracks(self._objects.parts)
+            self.changed.emit()
 
     def _show(self, layer: Labels, part: MeasuredLabels) -> None:
         made = self._made.get(layer.unique_id, frozenset())
@@ -221,7 +252,7 @@ class Measurements:
             return
         parts = tuple(p for p in self._objects.parts if p.labels.layer_id in present)
         if len(parts) < len(self._objects.parts):
-            self._objects = _MeasuredLayers(parts)
+            self._objects = self._with_tracks(parts)
             self.changed.emit()
         self._become_stale()
 
