@@ -112,7 +112,7 @@ def test_names_of_planes_never_collide(cli, stack, picture):
     names = [Path(entry["cosine"]).name for entry in result.json["images"]]
     assert len(set(names)) == 9
     assert names[0] == "stack-1.cosine.tif"
-    assert "the results of b/stack.npy are called stack-3, because stack is taken" in result.err
+    assert "the results of b/stack.npy are called stack-5, because stack is taken" in result.err
 
 
 @pytest.mark.parametrize("size", [29, 33])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from npe2 import PluginManager
 from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
@@ -17,9 +18,8 @@ from ..dock_helpers import squares
 @pytest.fixture(scope="module", autouse=True)
 def _readers_of_napari():
     """A viewer model alone, without a window, has none."""
-    from napari.plugins import _initialize_plugins
-
-    _initialize_plugins()
+    # Without napari's commands, which stay for as long as the process: others register them.
+    PluginManager.instance().discover()
 
 
 class Answers:

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.widget.controllers import table as module
+from napari_dinov3_sim.widget.controllers.pages import table as module
 from napari_dinov3_sim.widget.controllers.pages.table import TableController
 
 from ..actions import answer, press
