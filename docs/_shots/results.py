@@ -34,7 +34,7 @@ def threshold() -> None:
     """The threshold, put with the mouse into the histogram; objects and peaks from there."""
     with Desk("histology_pair", wide=True) as desk:
         desk.click(desk.session.images[0], *GLANDS)
-        _put_threshold(desk, desk.session.thresholds[desk.session.class_name] + 0.05)
+        _put_threshold(desk, desk.session.thresholds[desk.session.class_name] - 0.1)
         desk.views.object_options.min_area.setValue(1000)
         desk.views.result_options.min_distance.setValue(32)
         write("threshold", desk.parts(desk.views.steps[2]))
