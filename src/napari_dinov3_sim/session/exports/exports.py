@@ -371,11 +371,13 @@ class Exports:
         for class_name, colour in found.colours.items():
             if class_name not in self._palette:
                 self._palette.assign(class_name, colour)
+        from napari.layers import Labels, Shapes
+
         viewer = self._scene.viewer
         active = viewer.layers.selection.active
         if found.corners:
             width = max(1.0, 0.004 * max(image.extent.data.max(0)[-2:]))
-            shapes = viewer.add_shapes(
+            shapes = Shapes(
                 list(found.corners),
                 shape_type=list(found.types),
                 ndim=image.ndim,
@@ -385,13 +387,16 @@ class Exports:
                 edge_width=width,
                 features=found.features(),
             )
+            # Before it is added: napari warns of a layer of other units.
             copy_transform(image, shapes)
+            viewer.add_layer(shapes)
             self._regions.add(shapes, image)
         for one in found.labels:
             name = f"{found.path.stem} {one.role.class_name}"
             labels = one.labels.astype(np.uint8) if one.labels.dtype == bool else one.labels
-            layer = viewer.add_labels(_over(image, labels), name=name, opacity=0.5)
+            layer = Labels(_over(image, labels), name=name, opacity=0.5)
             copy_transform(image, layer)
+            viewer.add_layer(layer)
             role, planes = one.role, one.planes if one.labels.ndim > 2 else ()
             self._regions.add(layer, image, role.class_name, role.positive, planes)
         if active is not None:  # else the next click would belong to the new layer

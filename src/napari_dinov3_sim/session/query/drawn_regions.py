@@ -64,11 +64,13 @@ def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
     scale = np.ones(ndim)
     scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
     width = max(1.0, 0.004 * max(image.extent.data.max(0)[-2:]))
-    layer: Shapes = viewer.add_layer(region_layer(ndim, width, scale=scale))
-    mark(layer, "regions")
+    layer = region_layer(ndim, width, scale=scale)
+    # Before it is added: napari warns of a layer of other units as soon as there is one.
     if len(image.units) == ndim:
         layer.units = image.units
     adopt_units(layer, units if len(units) == ndim else None)
+    viewer.add_layer(layer)
+    mark(layer, "regions")
     return layer
 
 

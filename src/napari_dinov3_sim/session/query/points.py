@@ -129,11 +129,13 @@ def make_query_layer(
     scale = np.ones(ndim)
     scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
     size = max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,)))
-    layer: Points = viewer.add_layer(query_layer(ndim, size, palette, role, scale=scale))
-    mark(layer, "query")
+    layer = query_layer(ndim, size, palette, role, scale=scale)
+    # Before it is added: napari warns of a layer of other units as soon as there is one.
     if len(image.units) == ndim:
         layer.units = image.units
     adopt_units(layer, units if len(units) == ndim else None)
+    viewer.add_layer(layer)
+    mark(layer, "query")
     return layer
 
 

@@ -316,7 +316,7 @@ MOST_PIXELS = 10**9
 
 OUTLINES = {"edges": "edges", "patches": "patches"}
 CONNECTIONS = {"none": "one by one", "depth": "joined in depth", "all": "joined in time too"}
-UNITS = ("px", "nm²", "µm²", "mm²")
+UNITS = ("px", "µm²", "nm²", "mm²")
 
 
 class ObjectOptionsForm(QWidget):
