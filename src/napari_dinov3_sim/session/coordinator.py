@@ -292,7 +292,7 @@ class Coordinator:
         auto_merge: bool,
     ) -> None:
         self._viewer, self._signals, self._runner = viewer, signals, runner
-        self.closed = self.is_due = self._refreshing = False
+        self.closed = self.is_due = self._refreshing = self._batching = False
         self._images_known = 0
         self.queries_due = True
         self.combination: Combination = "auto"
@@ -423,11 +423,15 @@ class Coordinator:
             is_loaded=lambda name: name in self.results.saved.classes,
             fail=self.failures.add,
         )
-        for signal in self._gallery_signals:
+        # Not `listed`, which comes while napari removes layers: this may remove some, too.
+        self._discovery_signals = (signals.answered, signals.queried)
+        for signal in self._discovery_signals:
             signal.connect(self._update_discovery)
         self._status = StatusReporter(signals.status_changed.emit, signals.steps_changed.emit)
         self._preload = LibraryPreload(self.schedule)
         viewer.dims.events.connect(self._on_dims)
+        viewer.layers.events.begin_batch.connect(self._on_begin_batch)
+        viewer.layers.events.end_batch.connect(self._on_end_batch)
         for image in self.images:  # moved or hidden, maybe, since an earlier session
             self._on_moved(image, "affine")
             self._on_moved(image, "visible")
@@ -475,12 +479,15 @@ class Coordinator:
         self.exports.close()
         for signal in self._gallery_signals:
             signal.disconnect(self._update_gallery)
-            signal.disconnect(self._update_discovery)
         self.gallery.close()
         self.file_search.close()
+        for signal in self._discovery_signals:
+            signal.disconnect(self._update_discovery)
         self.discovery.close()
         self.targets.close()
         self._viewer.dims.events.disconnect(self._on_dims)
+        self._viewer.layers.events.begin_batch.disconnect(self._on_begin_batch)
+        self._viewer.layers.events.end_batch.disconnect(self._on_end_batch)
 
     # -- what happens in the viewer -------------------------------------------------------
 
@@ -518,6 +525,15 @@ class Coordinator:
 
     def _on_dims(self, event: Any) -> None:
         if event.type in ("point", "order", "ndisplay", "ndim", "current_step"):
+            self.schedule()
+
+    def _on_begin_batch(self) -> None:
+        self._batching = True
+
+    def _on_end_batch(self) -> None:
+        """Follow what napari has removed, now that it has removed all of it."""
+        self._batching = False
+        if self.is_due:
             self.schedule()
 
     @property
@@ -638,9 +654,10 @@ class Coordinator:
         """Bring everything in line with what is open, shown and clicked now.
 
         What a refresh itself changes (units of the Points layer, say) is reported by several
-        events one by one; they are handled together, when it is done.
+        events one by one; they are handled together, when it is done. So are the layers that
+        napari removes at once: those of ours among them must be there until it removes them.
         """
-        if self._refreshing:
+        if self._refreshing or self._batching:
             return
         self._refreshing = True
         try:

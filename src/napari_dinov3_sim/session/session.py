@@ -748,6 +748,7 @@ class SimilaritySession(SessionSignals):
     @show_class_maps.setter
     def show_class_maps(self, show: bool) -> None:
         self._coordinator.overlays.class_maps.visible = show
+        self._coordinator.draw_contours()
         self.restyled.emit()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pint
@@ -11,13 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
+from napari.utils import CyclicLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
+from skimage.color import rgb2lab
 
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Progress
@@ -882,3 +886,50 @@ def test_that_there_are_no_matches_is_said(session, viewer, said, rng):
     session.embed()
     session.results.matches()
     assert said == ["There are no mutual best matches between whole and rim."]
+
+
+# -- colours of objects ---------------------------------------------------------------------------
+
+
+def nearest_class(rgba, palette):
+    """The class whose colour a colour is nearest to, in CIELAB."""
+    lab = rgb2lab(rgba[:3])
+    away = {
+        n: np.linalg.norm(lab - rgb2lab(transform_color(c)[0, :3])) for n, c in palette.items()
+    }
+    return min(away, key=away.get)
+
+
+def test_objects_of_several_classes_are_in_shades_of_their_class(session, two, viewer):
+    session.add_query(two[0], 40, 33)
+    session.results.labels(0.3)
+    (before,) = results(viewer, "labels", two[0])
+    plain = transform_color(list(CLASS_COLOURS))
+    np.testing.assert_allclose([before.get_color(n) for n in range(1, 9)], plain, atol=1e-6)
+    session.class_name = "other"
+    session.add_query(two[0], 90, 3)
+    session.results.labels(0.3)
+    drawn = {mark_of(one, "result")["what"][1]: one for one in results(viewer, "labels", two[0])}
+    assert drawn.keys() == {"class 1", "other"}
+    for name, layer in drawn.items():
+        colours = [layer.get_color(number) for number in range(1, 7)]
+        assert [nearest_class(one, session.classes) for one in colours] == [name] * 6
+        assert all(np.abs(a - b).max() > 0.05 for a, b in pairwise(colours))
+
+
+def test_labels_follow_the_colour_of_their_class_but_not_over_the_users(session, two, viewer):
+    for row, name in ((40, "class 1"), (3, "other")):
+        session.class_name = name
+        session.add_query(two[0], row, 33)
+    session.results.labels(0.3)
+    session.rename_class("other", "cell")
+    session.set_class_colour("cell", "#cc79a7")
+    session.results.labels(0.3)
+    layers = {mark_of(one, "result")["what"][1]: one for one in results(viewer, "labels", two[0])}
+    assert layers.keys() == {"class 1", "cell"}
+    wanted = transform_color("#cc79a7")[0]
+    np.testing.assert_allclose(layers["cell"].get_color(1), wanted, atol=1e-6)
+    layers["cell"].colormap = CyclicLabelColormap(["transparent", "red", "blue"])
+    session.set_class_colour("cell", "#009e73")
+    session.results.labels(0.3)
+    np.testing.assert_allclose(layers["cell"].get_color(1), (1, 0, 0, 1), atol=1e-6)

@@ -57,12 +57,15 @@ class Overlays:
         self._on_replaced()
 
     def _on_replaced(self) -> None:
-        """Show heatmaps where there is no class map in their place."""
+        """Show heatmaps where there is no class map in their place.
+
+        Contours follow when they are drawn next: a class map may be one of many layers that napari
+        is removing, and meanwhile no layer may come or go.
+        """
         replaced = self.class_maps.shown_over
         if replaced != self.heatmaps.replaced:
             self.heatmaps.replaced = replaced
             self.heatmaps.update_visibility()
-            self._redraw_contours()
 
     def hide_classes(self, classes: frozenset[str]) -> None:
         """Show the heatmaps of all classes but some."""

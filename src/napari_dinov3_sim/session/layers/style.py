@@ -11,7 +11,7 @@ import numpy as np
 from napari_dinov3_sim.core.errors import SimilarityError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari.layers import Image
     from napari.utils import Colormap
@@ -270,3 +270,57 @@ def darkened(colour: str) -> str:
     """
     parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(DARK * part):02x}" for part in parts)
+
+
+SHADES = (0.0, -0.5, 0.3, -0.25, 0.6)
+"""How far the shades of a class go to white, of 1, or to black, where negative. Each is two steps
+of five from the next, and the last from the first."""
+
+
+def shades_of(colour: str, others: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return shades of the colour of a class, in which its objects are told apart.
+
+    Shades that come near the colour of another class are drawn back: each stays twice as near to
+    its own, in CIELAB.
+
+    Parameters
+    ----------
+    colour : str
+        As ``#rrggbb``.
+    others : iterable of str
+        Colours of the other classes.
+
+    Returns
+    -------
+    tuple of str
+        The first is the colour itself.
+
+    Examples
+    --------
+    >>> shades_of("#00ffff")
+    ('#00ffff', '#008080', '#4dffff', '#00bfbf', '#99ffff')
+    """
+    others = [other for other in others if other != colour]
+    reach = {light: _reach(colour, light, others) for light in (False, True)}
+    own = _rgb(colour)
+    mixed = [own + ((shade > 0) - own) * abs(shade) * reach[shade > 0] for shade in SHADES]
+    return tuple("#" + "".join(f"{int(255 * part + 0.5):02x}" for part in rgb) for rgb in mixed)
+
+
+def _reach(colour: str, light: bool, others: Sequence[str]) -> float:
+    """Return which part of `SHADES` to white or to black keeps away from other classes."""
+    from skimage.color import rgb2lab
+
+    own, far = _rgb(colour), max(SHADES) if light else -min(SHADES)
+    apart = [rgb2lab(_rgb(other)) for other in others]
+    for reach in np.linspace(1, 0, 21):
+        lab = rgb2lab(own + (light - own) * far * reach)
+        away = 2 * np.linalg.norm(lab - rgb2lab(own))
+        if all(np.linalg.norm(lab - other) >= away for other in apart):
+            break
+    return float(reach)
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    """Return red, green and blue of ``#rrggbb``, in [0, 1]."""
+    return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255

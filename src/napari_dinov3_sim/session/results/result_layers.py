@@ -18,13 +18,13 @@ from napari_dinov3_sim.session.layer_metadata import (
     mark_of,
 )
 from napari_dinov3_sim.session.layers.base import insert_above
-from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
+from napari_dinov3_sim.session.layers.style import CLASS_COLOURS, shades_of
 from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image, Layer, Points
+    from napari.layers import Image, Labels, Layer, Points
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.session.images.patch_array import LayerData
@@ -62,9 +62,11 @@ class ResultLayers:
         self._scene, self._palette = scene, palette
 
     def show_labels(self, found: FoundLabels) -> bool:
-        """Show objects as a Labels layer; return whether their image is still there."""
+        """Show objects as a Labels layer; return whether their image is still there.
+
+        With several classes, the objects of a class are in shades of its colour.
+        """
         from napari.layers import Labels
-        from napari.utils import CyclicLabelColormap
 
         image = self._image(found.layer)
         if image is None:
@@ -74,11 +76,14 @@ class ResultLayers:
         layer = self._fitting(image, what, found.data)
         if layer is None:
             data, multiscale = found.data.data, found.data.multiscale
-            colours = CyclicLabelColormap(["transparent", *CLASS_COLOURS])
-            layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7, colormap=colours)
+            layer = Labels(data, multiscale=multiscale, name=name, opacity=0.7)
             layer.editable = isinstance(data, np.ndarray)
+        colours: Sequence[str] = CLASS_COLOURS
+        if found.several:
+            colours = shades_of(self._palette[found.class_name], self._palette.values())
+        drawn = _colour(layer, colours)
         self._place(image, layer, what, found.checksum, name)
-        layer.metadata[MARKER]["planes"] = found.planes
+        layer.metadata[MARKER] |= {"planes": found.planes, "colours": drawn}
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -230,6 +235,25 @@ class ResultLayers:
             top = self._scene.top(image.unique_id) or image
             over = [other for other in viewer.layers if _lies_over(other, image)]
             insert_above(viewer, layer, [top, *over])
+
+
+def _colour(layer: Labels, colours: Sequence[str]) -> str | None:
+    """Draw objects in some colours, unless the user has given them others.
+
+    Returns
+    -------
+    str or None
+        Name of the colormap that was set last.
+    """
+    from napari.utils import CyclicLabelColormap
+
+    found = mark_of(layer, "result")
+    drawn: str | None = None if found is None else found.get("colours")
+    name = " ".join(("objects", *colours))
+    if name == drawn or (found is not None and layer.colormap.name != drawn):
+        return drawn
+    layer.colormap = CyclicLabelColormap(["transparent", *colours], name=name)
+    return name
 
 
 def _lies_over(layer: Layer, image: Image) -> bool:
