@@ -82,7 +82,7 @@ def _feature(shape: Shape, object_type: ObjectType, number: int) -> dict[str, An
         colour = list(rgb_of(shape.colour))
         properties["classification"] = {"name": shape.class_name, "color": colour}
     if shape.measurements:
-        # Twelve digits: the last ones of a double say how it was computed, as in 99.53999999999999.
+        # Twelve digits: the last ones are only how it was computed, as in 99.53999999999999.
         values = {name: float(f"{value:.12g}") for name, value in shape.measurements.items()}
         properties["measurements"] = {n: v for n, v in values.items() if np.isfinite(v)}
     if not shape.positive:
