@@ -82,7 +82,8 @@ def _feature(shape: Shape, object_type: ObjectType, number: int) -> dict[str, An
         colour = list(rgb_of(shape.colour))
         properties["classification"] = {"name": shape.class_name, "color": colour}
     if shape.measurements:
-        values = {name: float(value) for name, value in shape.measurements.items()}
+        # Twelve digits: the last ones are only how it was computed, as in 99.53999999999999.
+        values = {name: float(f"{value:.12g}") for name, value in shape.measurements.items()}
         properties["measurements"] = {n: v for n, v in values.items() if np.isfinite(v)}
     if not shape.positive:
         properties["metadata"] = {SIGN: "negative"}

@@ -109,7 +109,9 @@ class FileSearchPanel(QDialog):
         layout.addWidget(self.message)
         layout.addLayout(_row(self.start_button, self.resume_button, self.cancel_button))
         layout.addLayout(_row(self.matches_button, self.open_button))
-        layout.addWidget(QLabel("The same for the images that are open from files:"))
+        layout.addWidget(
+            QLabel("The same again, for these images, or for the open ones if none are chosen:")
+        )
         layout.addLayout(_row(self.command_button, self.script_button))
         self.setMinimumWidth(460)
 
@@ -128,10 +130,10 @@ class FileSearchPanel(QDialog):
             "resumed",
             self.matches_button: "Show the best places of all these images in the gallery",
             self.open_button: "Open the folder of the results",
-            self.command_button: "Save the query, and copy a command line that searches the open "
-            "images in the same way",
-            self.script_button: "Save the query, and copy a Python script that searches the open "
-            "images in the same way",
+            self.command_button: "Save the query, and copy a command line that searches the "
+            "chosen files in the same way; without any, the images that are open from files",
+            self.script_button: "Save the query, and copy a Python script that searches the "
+            "chosen files in the same way; without any, the images that are open from files",
         }
         for button, tip in tips.items():
             button.setToolTip(tip)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from qtpy.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
+    from qtpy.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
 
 SMALLEST, LARGEST = 72, 240
 """Side of a picture on the screen: as large as all of them fit."""
@@ -49,6 +51,9 @@ BUTTON = 24
 RIGHT, WRONG = QColor("#2f9e44"), QColor("#e03131")
 PLAIN = QColor(30, 30, 30, 190)
 
+
+SUFFIX = re.compile(r"(?:\.[a-z][a-z0-9]{1,7}){1,2}(?= \[|$)", re.IGNORECASE)
+"""Of a file, which is followed by the place of a plane at most; the 5 of v1.5 is none."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -73,6 +78,11 @@ class GalleryItem:
     judgement: bool | None
 
     @property
+    def stem(self) -> str:
+        """The name without the suffix of a file, where there is little room."""
+        return SUFFIX.sub("", self.image)
+
+    @property
     def caption(self) -> str:
         """The line below the picture."""
         return f"{self.score:.2f}  {self.image}"
@@ -91,6 +101,8 @@ class GalleryModel(QAbstractListModel):
     ----------
     wanted : Signal(object)
         The id of an item whose picture is about to be drawn for the first time.
+    shared : int
+        How many characters all names begin with.
     """
 
     wanted = Signal(object)
@@ -98,6 +110,7 @@ class GalleryModel(QAbstractListModel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.items: tuple[GalleryItem, ...] = ()
+        self.shared = 0
         self._pictures: dict[Hashable, QPixmap] = {}
         self._asked: set[Hashable] = set()
 
@@ -122,6 +135,7 @@ class GalleryModel(QAbstractListModel):
     def show_items(self, items: Sequence[GalleryItem]) -> bool:
         """Show items; return whether they are others than before."""
         before, self._asked = self.items, set()
+        self.shared = _shared_start([item.stem for item in items])
         if [item.id for item in before] != [item.id for item in items]:
             self.beginResetModel()
             self.items = tuple(items)
@@ -245,11 +259,37 @@ class GalleryDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, above: QRect, item: GalleryItem
     ) -> None:
         line = QRect(above.left(), above.bottom() + 2, above.width(), option.fontMetrics.height())
-        score = f"{item.score:.2f}  "
+        score = f"{item.score:.2f} "
         room = line.width() - option.fontMetrics.horizontalAdvance(score)
-        name = option.fontMetrics.elidedText(item.image, Qt.TextElideMode.ElideMiddle, room)
+        name = elided_name(item, self._model.shared, option.fontMetrics, room)
         painter.setPen(option.palette.windowText().color())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, score + name)
+
+
+def elided_name(item: GalleryItem, shared: int, metrics: QFontMetrics, room: int) -> str:
+    """Return the name of an image so short that it fits, with what tells it from others.
+
+    Parameters
+    ----------
+    item : GalleryItem
+    shared : int
+        How many characters all names begin with.
+    metrics : QFontMetrics
+    room : int
+        In screen pixels.
+    """
+    if metrics.horizontalAdvance(item.image) <= room:
+        return item.image
+    own = item.stem[shared:]
+    if metrics.horizontalAdvance(f"…{own}") <= room:
+        return str(metrics.elidedText(item.stem, Qt.TextElideMode.ElideLeft, room))
+    return str(metrics.elidedText(own, Qt.TextElideMode.ElideMiddle, room))
+
+
+def _shared_start(names: Sequence[str]) -> int:
+    """Return how many characters all names begin with: the first and the last of them by order."""
+    ends = zip(min(names, default=""), max(names, default=""), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], ends))
 
 
 def _draw_mark(painter: QPainter, rect: QRect, right: bool, judgement: bool | None) -> None:

@@ -91,6 +91,49 @@ def test_files_are_searched_with_the_present_question(session, image, files, fol
     assert match.score == pytest.approx(expected, abs=1e-4)
 
 
+def test_files_are_shown_anew_though_places_are_judged(session, image, files, folder):
+    session.gallery.show("teach", 30)
+    judged = session.gallery.matches[0]
+    session.gallery.judge(judged, right=True)
+    session.gallery.show_files(files, folder)
+    assert session.gallery.order == "best"
+    assert names(session) == {"open", "file0.png", "file1.png", "file2.png"}
+    scores = [match.score for match in session.gallery.matches]
+    assert scores == sorted(scores, reverse=True)
+    assert judged.id not in {match.id for match in session.gallery.matches}
+    assert not session.gallery.is_looking
+
+
+def test_old_places_are_not_shown_while_files_are_looked_for(viewer, backbone, files, folder, rng):
+    """With a runner of its own, so that there is a time in between."""
+    session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
+    image = viewer.add_image(rng.integers(0, 255, (112, 144)).astype(np.uint8), name="open")
+    session.add_query(image, 40, 40)
+    session.gallery.show("best", 30)
+    session.wait(60)
+    session.gallery.judge(session.gallery.matches[0], right=True)
+    session.wait(60)
+    session.gallery.show_files(files, folder)
+    assert session.gallery.is_looking
+    assert session.gallery.matches == ()
+    session.wait(60)
+    assert names(session) == {"open", "file0.png", "file1.png", "file2.png"}
+    session.close()
+
+
+def test_files_that_are_open_are_counted(session, viewer, image, files, folder, told):
+    viewer.open(str(files[1]), plugin="napari")
+    session.gallery.show_files(files, folder)
+    assert "2 of 3 files have embeddings" in told[-1]
+    assert told[-1].endswith("1 more file is open in napari, and searched there if ticked.")
+    viewer.open([str(files[0]), str(files[2]), str(files[3])], plugin="napari")
+    count = len(told)
+    session.gallery.show_files(files, folder)
+    assert not any("embeddings" in one for one in told[count:])
+    assert "file2" in names(session)
+    assert "file2.png" not in names(session)
+
+
 def test_files_follow_what_is_judged(session, image, files, folder):
     session.gallery.add_files(files, folder)
     session.gallery.show("best", 30)

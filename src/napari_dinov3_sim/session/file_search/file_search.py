@@ -24,9 +24,16 @@ from napari_dinov3_sim.session.file_search.process import (
     SearchProcess,
 )
 from napari_dinov3_sim.session.file_search.record import SearchFolder, SearchRecord, read_record
-from napari_dinov3_sim.session.file_search.script import OpenedFiles, write_command, write_script
+from napari_dinov3_sim.session.file_search.script import (
+    ChosenSources,
+    OpenedFiles,
+    classes_of,
+    write_command,
+    write_script,
+)
 from napari_dinov3_sim.session.file_search.settings import SearchSettings
 from napari_dinov3_sim.session.file_search.state import FileSearchState
+from napari_dinov3_sim.session.results.summaries import answered_images
 from napari_dinov3_sim.session.worker_messages import Computed, Failure, Finished
 
 if TYPE_CHECKING:
@@ -274,6 +281,8 @@ class FileSearch:
     def show_matches(self) -> None:
         """Let the gallery show the matches of all files that were searched, as far as they are.
 
+        They are shown anew, the best ones first, whatever the gallery showed before.
+
         Raises
         ------
         SimilarityError
@@ -281,10 +290,34 @@ class FileSearch:
         """
         if self._searched is None:
             raise SimilarityError("No files have been searched yet; start a search first.")
-        searched = self._searched
-        opened = {layer.source.path for layer in self._scene.viewer.layers}
-        if any(str(file) not in opened for file in searched.files):
-            self._gallery.add_files(searched.files, searched.folder.embeddings)
+        self._gallery.show_files(self._searched.files, self._searched.folder.embeddings)
+
+    # -- the same again, for files that are chosen -----------------------------------------
+
+    def chosen_sources(
+        self,
+        paths: PathLike | Sequence[PathLike],
+        out: PathLike,
+        outputs: Iterable[str] = DEFAULT_OUTPUTS,
+    ) -> ChosenSources:
+        """Return what `start` would search, as a script or a command does it.
+
+        Parameters
+        ----------
+        paths, out, outputs
+            As for `start`.
+
+        Raises
+        ------
+        SimilarityError
+            Nothing is asked, or nothing is to be written.
+        """
+        sources = [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+        chosen = checked_outputs(outputs)
+        classes = classes_of(answered_images(self._scene))
+        options = self._settings().options(chosen, classes)
+        absolute = tuple(path.absolute() for path in sources)
+        return ChosenSources(absolute, Path(out).absolute(), options)
 
     # -- the same for the images that are open -------------------------------------------------
 

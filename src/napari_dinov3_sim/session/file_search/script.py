@@ -14,8 +14,11 @@ from napari_dinov3_sim.session.file_search.outputs import DEFAULT_OUTPUTS, check
 from napari_dinov3_sim.session.results.summaries import answered_images
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_dinov3_sim.core.objects.sizes import Area
     from napari_dinov3_sim.session.file_search.settings import SearchSettings
+    from napari_dinov3_sim.session.results.computations import AnsweredImage
     from napari_dinov3_sim.session.scene import Scene
 
 SCRIPT = '''"""Search these images as they were searched in the dock of DINOv3 similarity."""
@@ -60,6 +63,57 @@ for name in THRESHOLDS:
 '''
 
 
+FILES_SCRIPT = '''"""Search these files as the dock of DINOv3 similarity searches them."""
+
+from napari_dinov3_sim.cli.parser import main
+
+QUERY = {query!r}
+IMAGES = [  # files, and folders whose images are meant
+{images}
+]
+RESULTS = {out!r}
+OPTIONS = [
+{options}
+]
+
+if __name__ == "__main__":
+    raise SystemExit(main(["search", QUERY, *IMAGES, "--out", RESULTS, *OPTIONS]))
+'''
+
+
+@dataclass(frozen=True)
+class ChosenSources:
+    """Files and folders that were chosen, which need not be open, and how they are searched.
+
+    Attributes
+    ----------
+    sources : tuple of Path
+        Absolute.
+    out : Path
+        The folder of results.
+    options : tuple of str
+        All options of the command line but those that name files.
+    """
+
+    sources: tuple[Path, ...]
+    out: Path
+    options: tuple[str, ...]
+
+    def command(self, query: Path) -> str:
+        """Return a command line that searches them with a saved query."""
+        names = [str(path) for path in self.sources]
+        return _line(["search", str(query), *names, "--out", str(self.out), *self.options])
+
+    def script(self, query: Path) -> str:
+        """Return a Python script that searches them with a saved query."""
+        return FILES_SCRIPT.format(
+            query=str(query),
+            images="\n".join(f"    {str(path)!r}," for path in self.sources),
+            out=str(self.out),
+            options="\n".join(f"    {option!r}," for option in self.options),
+        )
+
+
 @dataclass(frozen=True)
 class OpenedFiles:
     """The images that are open from files, and how they are searched.
@@ -101,16 +155,20 @@ class OpenedFiles:
                 "No image that is searched was opened from a file; save the images, and open the "
                 "files."
             )
-        maps = [one for image in images for one in image.maps.values()]
-        classes = dict.fromkeys(name for one in maps for name in one.cosines)
         several = any(len(image.maps) > 1 for image in images)
-        return cls(readers, settings, tuple(classes), several)
+        return cls(readers, settings, classes_of(images), several)
 
     @property
     def levels(self) -> dict[str, float]:
         """The threshold of each class that is asked."""
         levels = self.settings.levels
         return {name: levels[name] for name in self.classes if name in levels}
+
+
+def classes_of(images: Sequence[AnsweredImage]) -> tuple[str, ...]:
+    """Return the classes that images have scores of."""
+    maps = [one for image in images for one in image.maps.values()]
+    return tuple(dict.fromkeys(name for one in maps for name in one.cosines))
 
 
 def write_script(opened: OpenedFiles, query: Path) -> str:
@@ -159,8 +217,11 @@ def write_command(opened: OpenedFiles, query: Path, out: Path) -> str:
         Folder of results.
     """
     options = opened.settings.options(checked_outputs(DEFAULT_OUTPUTS), opened.classes)
-    words = ["napari-dinov3-sim", "search", str(query), *opened.readers, "--out", str(out)]
-    words += options
+    return _line(["search", str(query), *opened.readers, "--out", str(out), *options])
+
+
+def _line(arguments: Sequence[str]) -> str:
+    words = ["napari-dinov3-sim", *arguments]
     return subprocess.list2cmdline(words) if os.name == "nt" else " ".join(map(quoted, words))
 
 

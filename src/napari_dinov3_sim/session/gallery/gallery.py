@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.search.teaching import Order
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.answering.question import LabelsPick
 from napari_dinov3_sim.session.gallery.asked_places import AskedPlaces
 from napari_dinov3_sim.session.gallery.choosing import Round, find_round
@@ -121,7 +122,8 @@ class Gallery:
         self._count: int | None = None
         self._seeds = numbers()
         self._asked = AskedPlaces()
-        self._is_due = False
+        self._is_due = self._waits_for_files = False
+        self._also_open = 0
         self._state: ResolvedState | None = None
         self._matches: tuple[GalleryMatch, ...] = ()
         self._certainty = Certainty(0, 0)
@@ -156,6 +158,11 @@ class Gallery:
         return self._count is not None and self._asked.page is None
 
     @property
+    def is_looking(self) -> bool:
+        """Whether places are to be shown as soon as all files that were added are known."""
+        return self.is_waiting and self._waits_for_files
+
+    @property
     def pending(self) -> bool:
         """Whether something is on its way."""
         return self._work.pending or self._thumbnails.pending or self._files.pending
@@ -185,6 +192,7 @@ class Gallery:
                 f"in the order {order}."
             )
         self._order, self._count = order, count
+        self._waits_for_files = False
         self._start_over()
         if self._state is not None:
             self._files.ask(self._state.question)
@@ -225,16 +233,57 @@ class Gallery:
         """
         several = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = [file for path in several for file in _files_of(Path(path).absolute())]
-        opened = {layer.source.path for layer in self._scene.viewer.layers}
-        wanted = [file for file in files if str(file) not in opened]
+        wanted = self._not_open(files)
         if not wanted:
             raise SimilarityError("There are no files that are not open; choose others.")
+        self._also_open = len(files) - len(wanted)
         self._files.add(wanted, None if folder is None else Path(folder).absolute())
         self.update(self._state)
 
+    def _not_open(self, files: Sequence[Path]) -> list[Path]:
+        """Return the files that are not open; those that are, are searched once, as layers."""
+        opened = {layer.source.path for layer in self._scene.viewer.layers}
+        for file in files:
+            if str(file) in opened:
+                self._files.take_out(file)
+        return [file for file in files if str(file) not in opened]
+
+    def show_files(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Search files as `add_files` does, and show the best places of all images anew.
+
+        Nothing is shown before all files were looked for, whatever was judged until then.
+
+        Parameters
+        ----------
+        paths : sequence of path-like
+            Those that are open are searched as they are open.
+        folder : path-like, optional
+            The folder of embeddings; by default the session's own.
+
+        Raises
+        ------
+        SimilarityError
+            The model is not loaded yet.
+        """
+        unopened = self._not_open([Path(path).absolute() for path in paths])
+        self.show("best", self._count or COUNT)
+        if unopened:
+            # Before the files are added: they may be known before this returns.
+            self._waits_for_files = True
+            self._start_over()
+            try:
+                self.add_files(paths, folder)
+            except SimilarityError:
+                self.show("best", self._count or COUNT)
+                raise
+
     def hide(self) -> None:
         """Show nothing, and choose no places, before `show` is called again."""
-        self._count = None
+        self._count, self._waits_for_files = None, False
         self._start_over()
         self._publish()
 
@@ -245,7 +294,7 @@ class Gallery:
 
     def _choose(self) -> None:
         """Have places chosen, if that is due and there are scores to choose by."""
-        if self._count is None or not self._is_due or not self._has_scores():
+        if self._count is None or not self._is_due or self.is_looking or not self._has_scores():
             self._publish()
             return
         self._is_due = False
@@ -317,8 +366,16 @@ class Gallery:
 
     def _on_found(self, sentence: str) -> None:
         """Tell how many files were found, and show them too, unless the user is judging."""
+        if self._also_open:
+            verb = "is" if self._also_open == 1 else "are"
+            sentence = (
+                f"{sentence} {plural(self._also_open, 'more file')} {verb} open in napari, and "
+                "searched there if ticked."
+            )
         self.told.emit(sentence)
-        if self._count is not None and not self._asked.certainty(self._picks_of_points()).judged:
+        waited, self._waits_for_files = self._waits_for_files, False
+        judged = self._asked.certainty(self._picks_of_points()).judged
+        if self._count is not None and (waited or not judged):
             self._start_over()
 
     def _is_hovered(self) -> bool:
@@ -359,7 +416,8 @@ class Gallery:
         counts = self._asked.counts(points)
         before = {match.id: match for match in self._matches}
         matches = tuple(self._match(p, points, before.get(p.id)) for p in self._asked.page or ())
-        now = (matches, counts, self._certainty, self._order, self.is_waiting)
+        waiting = (self.is_waiting, self.is_looking)
+        now = (matches, counts, self._certainty, self._order, waiting)
         if now != self._published:
             self._matches, self._counts, self._published = matches, counts, now
             self.changed.emit()

@@ -120,6 +120,13 @@ class QuerySnapshot:
     factor: float
     store: EmbeddingStore
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What a file of it is about; equal for two whose files would say the same."""
+        asked = replace(self.question, thresholds=())  # which no file has
+        colours = tuple(self.colours.get(name) for name in asked.classes)
+        return asked, colours, self.fingerprint, self.cell_size, self.factor
+
     def save(self, path: Path) -> Iterator[SavedQuery]:
         """Write the file and give what is in it; runs in the worker."""
         from napari_dinov3_sim.store.query_files import save_query

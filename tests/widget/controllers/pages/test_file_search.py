@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 from types import SimpleNamespace
@@ -254,16 +255,26 @@ def test_the_window_can_be_closed_while_it_is_searched(qtbot, panel, asked, dock
     assert can(panel) == {"cancel"}
 
 
-def test_images_that_are_open_from_no_file_have_no_command(qtbot, panel, asked, program, notified):
+@pytest.fixture
+def empty_panel(dock, qtbot):
+    """The panel, in which nothing is chosen."""
+    press(qtbot, dock.views.results.folder_button)
+    return dock.controller.file_search.panel
+
+
+def test_images_that_are_open_from_no_file_have_no_command(
+    qtbot, empty_panel, asked, program, notified
+):
     program(END)
-    press(qtbot, panel.command_button)
+    press(qtbot, empty_panel.command_button)
     assert "opened from a file" in notified[-1].message
 
 
 def test_command_and_script_are_copied(
-    qtbot, panel, asked, dock, program, dialogs, tmp_path, pair, monkeypatch
+    qtbot, empty_panel, asked, dock, program, dialogs, tmp_path, pair, monkeypatch
 ):
     program(END)
+    panel = empty_panel
     source = SimpleNamespace(path=str(tmp_path / "a.tif"), reader_plugin="napari-dinov3-sim")
     monkeypatch.setattr(type(pair[0]), "source", source)
     clipboard = QGuiApplication.clipboard()
@@ -277,6 +288,58 @@ def test_command_and_script_are_copied(
     assert f"QUERY = {dialogs.path!r}" in clipboard.text()
     qtbot.waitUntil(lambda: not dock.session.results.pending)
     assert load_query(dialogs.path).classes[0].name == "class 1"
+
+
+def test_command_and_script_are_about_the_chosen_files(
+    qtbot, panel, asked, dock, program, dialogs, tmp_path, scans
+):
+    """Though the open images are of no file."""
+    program(END)
+    tick(qtbot, panel.checks["peaks"])
+    dialogs.path = str(tmp_path / "a b.query.safetensors")
+    press(qtbot, panel.command_button)
+    words = shlex.split(QGuiApplication.clipboard().text())
+    out = scans.parent / "scans results"
+    start = ["napari-dinov3-sim", "search", dialogs.path, str(scans), "--out", str(out)]
+    assert words[: len(start)] == start
+    level = dock.session.thresholds["class 1"]
+    assert f"--threshold=class 1={level!r}" in words
+    assert "--peaks" not in words
+    press(qtbot, panel.script_button)
+    ran = {"__name__": "looked at"}
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), ran)
+    assert (ran["QUERY"], ran["IMAGES"]) == (dialogs.path, [str(scans)])
+    assert [*start[1:3], *ran["IMAGES"], "--out", ran["RESULTS"], *ran["OPTIONS"]] == words[1:]
+
+
+def test_the_query_is_saved_once_until_it_changes(
+    qtbot, panel, asked, dock, program, dialogs, tmp_path, pair
+):
+    program(END)
+    questions = []
+
+    def ask(*what):
+        questions.append(what)
+        return str(tmp_path / f"{len(questions)}.query.safetensors")
+
+    dialogs.ask_for_new_file = ask
+    press(qtbot, panel.command_button)
+    qtbot.waitUntil(lambda: not dock.session.results.pending)
+    dock.session.threshold = 0.25
+    press(qtbot, panel.script_button)
+    press(qtbot, panel.command_button)
+    assert len(questions) == 1
+    assert "=0.25" in QGuiApplication.clipboard().text()
+    assert "1.query.safetensors" in QGuiApplication.clipboard().text()
+    answer(qtbot, dock, pair[0], (10, 50))
+    press(qtbot, panel.command_button)
+    assert len(questions) == 2
+    assert "2.query.safetensors" in QGuiApplication.clipboard().text()
+    qtbot.waitUntil(lambda: not dock.session.results.pending)
+    (tmp_path / "2.query.safetensors").unlink()
+    press(qtbot, panel.command_button)
+    assert len(questions) == 3
+    qtbot.waitUntil(lambda: not dock.session.results.pending)
 
 
 def test_it_says_that_merged_channels_are_searched_one_by_one(qtbot, dock, viewer_model):

@@ -63,6 +63,7 @@ class FileSearchController(SectionController):
         self._out: Path | None = None
         self._can_resume = False
         self._was_running = False
+        self._saved: tuple[object, Path] | None = None
         self.panel: FileSearchPanel | None = None
         views.results.folder_clicked.connect(self.open)
         self.listen(session.file_search.changed, self._on_changed)
@@ -221,8 +222,8 @@ class FileSearchController(SectionController):
     def show_matches(self) -> None:
         """Show the matches of all files in the gallery."""
         with shown_errors():
+            self._open_gallery()  # first, as a page that opens shows what is known
             self._session.file_search.show_matches()
-            self._open_gallery()
 
     def open_results(self) -> None:
         """Open the folder of the results in the system's own program."""
@@ -230,26 +231,49 @@ class FileSearchController(SectionController):
         if folder is not None:
             self._dialogs.open_folder(str(folder))
 
-    # -- the same for what is open ----------------------------------------------------------------
+    # -- the same again ---------------------------------------------------------------------------
 
     def copy_command(self) -> None:
-        """Save the query, and copy a command line that searches the open images with it."""
-        self._copy("command", self._session.file_search.command)
+        """Copy a command line that searches the chosen files, or else the open images."""
+        self._copy("command")
 
     def copy_script(self) -> None:
-        """Save the query, and copy a script that searches the open images with it."""
-        self._copy("script", self._session.file_search.script)
+        """Copy a script that searches the chosen files, or else the open images."""
+        self._copy("script")
 
-    def _copy(self, what: str, make: Callable[[str], str]) -> None:
+    def _copy(self, what: str) -> None:
         with shown_errors():
-            self._session.file_search.open_files()  # or it says why there is nothing to copy
-            name = f"{self._session.class_name}.query.safetensors"
-            path = self._dialogs.ask_for_new_file(f"Save the query of the {what}", name, QUERIES)
-            if not path:
+            make = self._writer(what)  # or it says why there is nothing to copy
+            path = self._saved_query(what)
+            if path is None:
                 return
             text = make(path)
-            self._session.results.save_query(path)
             clipboard = QGuiApplication.clipboard()
             if clipboard is not None:
                 clipboard.setText(text)
-            show_info(f"The {what} is on the clipboard; it uses the query in {Path(path).name}.")
+            show_info(f"The {what} is on the clipboard; it uses the query in {path.name}.")
+
+    def _writer(self, what: str) -> Callable[[Path], str]:
+        search, panel = self._session.file_search, self.panel
+        if panel is not None and self._chosen.files and self._out is not None:
+            chosen = search.chosen_sources(self._chosen.sources, self._out, panel.outputs)
+            return chosen.command if what == "command" else chosen.script
+        search.open_files()
+        return search.command if what == "command" else search.script
+
+    def _saved_query(self, what: str) -> Path | None:
+        """Return a file with the query of now: the last one, or a new one that is asked for."""
+        content = self._session.results.snapshot().content
+        if self._saved is not None and self._saved[0] == content:
+            path = self._saved[1]
+            # One that is not there is still being written, or was deleted.
+            if path.is_file() or self._session.results.pending:
+                return path
+        name = f"{self._session.class_name}.query.safetensors"
+        chosen = self._dialogs.ask_for_new_file(f"Save the query of the {what}", name, QUERIES)
+        if not chosen:
+            return None
+        path = Path(chosen).absolute()
+        self._session.results.save_query(path)
+        self._saved = content, path
+        return path

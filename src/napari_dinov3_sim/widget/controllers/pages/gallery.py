@@ -29,6 +29,7 @@ NAME = "Gallery of matches"
 JUDGEMENTS = "Judgements (*.json);;All files (*)"
 
 WAITING = "Click on what you mean in an image; its matches come here."
+LOOKING = "Looking for the embeddings of the files; their matches come here."
 NOTHING_LEFT = "There are no more places. Refresh begins again from the first one."
 
 
@@ -104,6 +105,8 @@ class GalleryController(SectionController):
         if view is None:
             return
         message = WAITING if gallery.is_waiting else NOTHING_LEFT
+        if gallery.is_looking:
+            message = LOOKING
         view.show_order(gallery.order)
         view.show_items(
             [
