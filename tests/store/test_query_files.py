@@ -155,9 +155,8 @@ def test_thresholds_that_cannot_be_are_refused(query, saved, threshold):
     with pytest.raises(StateError, match="“=rim” is not a cosine, from -1 to 1"):
         replace(query.classes[1], threshold=threshold)
     listed = {"name": "a", "colour": "#112233", "thumbnails": 0}
-    assert load_query(changed(saved, classes=[listed | {"threshold": 0.5}])).thresholds == {
-        "a": 0.5
-    }
+    valid = changed(saved, classes=[listed | {"threshold": 0.5}])
+    assert load_query(valid).thresholds == {"a": 0.5}
     text = sentence(changed(saved, classes=[listed | {"threshold": threshold}]))
     assert "cannot be read as a saved query" in text
 
