@@ -111,7 +111,7 @@ def tile(folder: Path, share: float) -> Iterator[str]:
 def query(folder: Path, share: float) -> Iterator[str]:
     """Flip bits of a saved query."""
     vectors = state().vectors
-    one = SavedClass("gland", "#00ffff", vectors[:3], vectors[3:4])
+    one = SavedClass("gland", "#00ffff", vectors[:3], vectors[3:4], threshold=-0.05)
     path = save_query(SavedQuery((one,), "auto", "f" * 64, "builtin", 16, 1.0), folder / "q")
 
     def same(found: SavedQuery) -> bool:
@@ -120,6 +120,7 @@ def query(folder: Path, share: float) -> Iterator[str]:
             np.array_equal(other.positives, one.positives)
             and np.array_equal(other.negatives, one.negatives)
             and (other.name, found.fingerprint, found.combination) == ("gland", "f" * 64, "auto")
+            and other.threshold == one.threshold
         )
 
     yield from judged(path, share, lambda: load_query(path), same)

@@ -74,7 +74,7 @@ def test_embeddings_and_tiles_in_a_store(tmp_path):
 
 
 def test_a_saved_query(tmp_path):
-    class_ = SavedClass("gland", "#00ffff", STATE.vectors[:3], STATE.vectors[3:4])
+    class_ = SavedClass("gland", "#00ffff", STATE.vectors[:3], STATE.vectors[3:4], threshold=-0.05)
     path = save_query(SavedQuery((class_,), "auto", "f" * 64, "builtin", 16, 1.0), tmp_path / "a")
     content = path.read_bytes()
     refused = 0
@@ -90,6 +90,7 @@ def test_a_saved_query(tmp_path):
         assert (found.fingerprint, found.model, found.cell_size) == ("f" * 64, "builtin", 16)
         np.testing.assert_array_equal(one.positives, class_.positives)
         np.testing.assert_array_equal(one.negatives, class_.negatives)
+        assert one.threshold == -0.05
     assert refused > 0.99 * (header_of(content) * 8 + BODY_BITS)
 
 

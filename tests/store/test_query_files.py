@@ -41,7 +41,7 @@ def state():
 def query(state):
     first, second = classes_of(state)
     classes = (
-        SavedClass.of(first, "#ff8800", [PICTURE, PICTURE[:2]]),
+        SavedClass.of(first, "#ff8800", [PICTURE, PICTURE[:2]], -0.05),
         SavedClass.of(second, "#00ffff"),
     )
     return SavedQuery(classes, "auto", "model", "builtin", 16, 0.5)
@@ -54,11 +54,13 @@ def test_all_of_a_query_comes_back(query, tmp_path):
         assert getattr(found, name) == getattr(query, name)
     for one, other in zip(found.classes, query.classes, strict=True):
         assert (one.name, one.colour) == (other.name, other.colour)
+        assert one.threshold == other.threshold
         np.testing.assert_array_equal(one.positives, other.positives)
         np.testing.assert_array_equal(one.negatives, other.negatives)
         np.testing.assert_array_equal(one.background, other.background)
         assert len(one.thumbnails) == len(other.thumbnails)
     np.testing.assert_array_equal(found.classes[0].thumbnails[1], PICTURE[:2])
+    assert found.thresholds == {"cell, “round”": -0.05}
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.query.safetensors"]
 
 
@@ -129,6 +131,36 @@ def test_a_file_of_the_first_format_is_read(query, state, tmp_path):
     assert entry.problem == ""
 
 
+def test_a_file_of_the_second_format_is_read_and_has_no_threshold(saved):
+    """It had a checksum, and classes without a threshold."""
+    file_format = "napari-dinov3-sim-query/2"
+    (found,) = load_query(changed(saved, file_format=file_format)).classes
+    assert (found.name, found.threshold) == ("a", None)
+    content = saved.read_bytes()
+    saved.write_bytes(content.replace(b"#112233", b"#112234"))
+    assert "not what was written" in sentence(saved)
+
+
+@pytest.mark.parametrize("threshold", [-1, -0.05, 0, 1.0, None])
+def test_a_threshold_is_a_cosine_or_automatic(query, tmp_path, threshold):
+    one = replace(query.classes[0], threshold=threshold)
+    path = save_query(replace(query, classes=(one,)), tmp_path / "a")
+    assert load_query(path).classes[0].threshold == threshold
+
+
+@pytest.mark.parametrize(
+    "threshold", [1.001, -2, float("nan"), float("inf"), True, "0.5", [0.5]], ids=json.dumps
+)
+def test_thresholds_that_cannot_be_are_refused(query, saved, threshold):
+    with pytest.raises(StateError, match="“=rim” is not a cosine, from -1 to 1"):
+        replace(query.classes[1], threshold=threshold)
+    listed = {"name": "a", "colour": "#112233", "thumbnails": 0}
+    valid = changed(saved, classes=[listed | {"threshold": 0.5}])
+    assert load_query(valid).thresholds == {"a": 0.5}
+    text = sentence(changed(saved, classes=[listed | {"threshold": threshold}]))
+    assert "cannot be read as a saved query" in text
+
+
 # --- bad files ----------------------------------------------------------------------------------
 
 
@@ -189,7 +221,7 @@ def test_a_picture_is_called_one(tmp_path, ending):
     assert "is a picture, not a saved query; choose a file that was saved as a query" in text
 
 
-def changed(saved, arrays=(), **description):
+def changed(saved, arrays=(), file_format=query_files.QUERY_FORMAT, **description):
     """Write the query again, with some of its arrays and words replaced; None leaves them out."""
     about = {
         "classes": [{"name": "a", "colour": "#112233", "thumbnails": 0}],
@@ -199,7 +231,7 @@ def changed(saved, arrays=(), **description):
         "cell_size": 16,
     } | description
     held = {k: v for k, v in (load_file(saved) | dict(arrays)).items() if v is not None}
-    metadata = {"format": query_files.QUERY_FORMAT, "query": json.dumps(about)}
+    metadata = {"format": file_format, "query": json.dumps(about)}
     save_file(held, saved, with_checksum(metadata, held))
     return saved
 

@@ -127,8 +127,8 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objects",
         action="store_true",
-        help="write objects also without --threshold: from the score on that follows from the "
-        "query, as in the dock",
+        help="write objects also without --threshold: from the score on that is saved with the "
+        "query, or else follows from it, as in the dock",
     )
     parser.add_argument(
         "--outline",

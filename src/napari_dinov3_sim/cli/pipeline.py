@@ -33,7 +33,7 @@ from napari_dinov3_sim.store.query_files import check_replaceable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -155,6 +155,7 @@ class Search:
         first: FilePlan | None = None,
         *,
         bars: ProgressBars,
+        thresholds: Mapping[str, float] | None = None,
     ) -> Search:
         """Return the search of some files; those that cannot be read are told and left out.
 
@@ -168,8 +169,10 @@ class Search:
             A file that stands before them, and has been looked into.
         bars : ProgressBars
             Hear how far it is.
+        thresholds : mapping of str to float, optional
+            Those of a saved query, by class.
         """
-        wanted, failures = OutputOptions.of(arguments), Failures(bars.failed)
+        wanted, failures = OutputOptions.of(arguments, thresholds), Failures(bars.failed)
         names = tuple(classes)
         wanted.thresholds.check(names)
         found = []

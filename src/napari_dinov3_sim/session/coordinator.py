@@ -508,6 +508,8 @@ class Coordinator:
             if not len(self.queries):
                 role = PointRole(query.classes[0].name, self.queries.role.positive)
                 self.queries.set_role(role)
+        self.draw_contours()  # its thresholds may be others, where the scores are the same
+        self._signals.thresholded.emit()
         self._on_regions()
 
     def _on_listed(self) -> None:

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-QUERY_FORMAT = "napari-dinov3-sim-query/2"
-FORMER_FORMAT = "napari-dinov3-sim-query/1"
+QUERY_FORMAT = "napari-dinov3-sim-query/3"
+FORMER_FORMAT = "napari-dinov3-sim-query/2"
+"""It had no thresholds; such files go on being read."""
+
+FIRST_FORMAT = "napari-dinov3-sim-query/1"
 """Its list of classes was called ``kinds``; such files go on being read."""
 
 QUERY_SUFFIX = ".query.safetensors"
@@ -137,6 +140,7 @@ def _description_of(query: SavedQuery) -> dict[str, Any]:
                 "name": saved_class.name,
                 "colour": saved_class.colour,
                 "thumbnails": len(saved_class.thumbnails),
+                "threshold": saved_class.threshold,
             }
             for saved_class in query.classes
         ],
@@ -170,11 +174,11 @@ def load_query(path: str | os.PathLike[str]) -> SavedQuery:
     try:
         with safe_open(source, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT):
+            if metadata.get("format") not in (QUERY_FORMAT, FORMER_FORMAT, FIRST_FORMAT):
                 raise _something_else(source, metadata)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        # The former format has no checksum.
-        if metadata["format"] != FORMER_FORMAT or CHECKSUM in metadata:
+        # The first format has no checksum.
+        if metadata["format"] != FIRST_FORMAT or CHECKSUM in metadata:
             check_sum(metadata, arrays)
         return _query_of(json.loads(metadata["query"]), arrays)
     except FileNotFoundError as error:
@@ -215,6 +219,7 @@ def _query_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> S
                 arrays[f"{number}.negatives"],
                 arrays.get(f"{number}.background"),
                 tuple(thumbnails),
+                saved_class.get("threshold"),
             )
         )
     rest = {name: description[name] for name in ("combination", "fingerprint", "model")}

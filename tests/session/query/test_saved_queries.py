@@ -158,6 +158,59 @@ def test_a_threshold_that_stays_is_told_of(elsewhere, path):
     assert said == [f"cells.query.safetensors asks for cell, gap; {kept}."]
 
 
+@pytest.fixture
+def with_thresholds(session, path, tmp_path):
+    """The saved query with a threshold for each class."""
+    for class_name, threshold in (("cell", -0.05), ("gap", 0.25)):
+        session.class_name, session.threshold = class_name, threshold
+    session.results.save_query(tmp_path / "levels.query.safetensors")
+    session.wait()
+    return tmp_path / "levels.query.safetensors"
+
+
+def test_thresholds_set_by_hand_come_with_a_query_unless_one_is_set_here(
+    elsewhere, with_thresholds
+):
+    session, _ = elsewhere
+    said, drawn = [], []
+    session.results.done.connect(said.append)
+    session.thresholded.connect(lambda: drawn.append(session.thresholds))
+    session.class_name, session.threshold = "gap", 0.61
+    session.results.load_query(with_thresholds)
+    session.wait()
+    assert session.thresholds == {"cell": -0.05, "gap": 0.61}
+    assert drawn[-1] == session.thresholds
+    assert said == [
+        "levels.query.safetensors asks for cell, gap; the threshold is set to -0.05 (cell); "
+        "the threshold stays at 0.61 (gap)."
+    ]
+
+
+def test_another_query_takes_the_thresholds_of_the_one_before_away(
+    elsewhere, path, with_thresholds
+):
+    session, _ = elsewhere
+    said = []
+    session.results.done.connect(said.append)
+    session.results.load_query(with_thresholds)
+    session.class_name, session.threshold = "cell", 0.1
+    session.rename_class("gap", "hole")
+    assert session.thresholds == {"cell": 0.1, "hole": 0.25}
+    session.results.load_query(path)
+    session.wait()
+    assert said[-1] == (
+        "cells.query.safetensors asks for cell, gap; the threshold stays at 0.10 (cell)."
+    )
+    assert session.thresholds["cell"] == 0.1
+    assert session.thresholds["gap"] == session.automatic_threshold("gap")
+    session.results.load_query(with_thresholds)
+    session.results.drop_query()
+    session.wait()
+    for class_name, threshold in (("cell", 0.1), ("gap", None)):
+        session.class_name = class_name
+        assert session.threshold == threshold
+
+
 def test_points_add_to_a_loaded_query_and_dropping_it_leaves_them(elsewhere, images, path):
     session, image = elsewhere
     session.results.load_query(path)

@@ -99,7 +99,7 @@ def run_search(arguments: argparse.Namespace) -> int:
     query, paths = _read_names(arguments)
     check_model_name(arguments, query)
     classes, bars = [one.name for one in query.classes], open_progress(arguments.progress)
-    search = Search.of(arguments, classes, paths, bars=bars)
+    search = Search.of(arguments, classes, paths, bars=bars, thresholds=query.thresholds)
     lists = [] if arguments.files_from is None else [arguments.files_from]
     search.check(inputs=[arguments.query, *lists])
     with closing(search.planes), closing(bars), search.folder() as folder:

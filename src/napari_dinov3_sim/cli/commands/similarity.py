@@ -373,6 +373,7 @@ def _save(
                 one.query,
                 colours[one.query.name],
                 [_thumbnail(search, result, at) for at in one.points[:MOST_PICTURES]],
+                search.wanted.thresholds.given(one.query.name),
             )
             for one in classes
         ),

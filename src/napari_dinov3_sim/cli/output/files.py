@@ -28,7 +28,7 @@ from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -335,8 +335,16 @@ class OutputOptions:
         return self.maps in ("all", "heatmap")
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace) -> OutputOptions:
+    def of(
+        cls, arguments: argparse.Namespace, saved: Mapping[str, float] | None = None
+    ) -> OutputOptions:
         """Return what the command line wants.
+
+        Parameters
+        ----------
+        arguments : argparse.Namespace
+        saved : mapping of str to float, optional
+            Thresholds of a saved query, by class.
 
         Raises
         ------
@@ -344,7 +352,7 @@ class OutputOptions:
             A least area of objects, where none are written, or limits in the wrong order.
         """
         objects = arguments.objects or arguments.measure or bool(arguments.export)
-        thresholds = WantedLevels.of(arguments.threshold, automatic=objects)
+        thresholds = WantedLevels.of(arguments.threshold, saved, automatic=objects)
         for option in ("min_area", "max_area", "split"):
             if getattr(arguments, option) and not thresholds:
                 name = f"--{option.replace('_', '-')}"

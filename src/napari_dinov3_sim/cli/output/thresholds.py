@@ -103,18 +103,40 @@ class WantedLevels:
     automatic: bool = False
 
     @classmethod
-    def of(cls, given: Sequence[Threshold] | None, *, automatic: bool = False) -> WantedLevels:
-        """Return what the command line asks for; of two for the same class the last one holds."""
+    def of(
+        cls,
+        given: Sequence[Threshold] | None,
+        saved: Mapping[str, float] | None = None,
+        *,
+        automatic: bool = False,
+    ) -> WantedLevels:
+        """Return what the command line asks for; of two for the same class the last one holds.
+
+        Parameters
+        ----------
+        given : sequence of Threshold or None
+        saved : mapping of str to float, optional
+            Those of a saved query, by class: they come before automatic ones.
+        automatic : bool, optional
+            Whether classes are compared with a threshold where none is given.
+        """
         common = [one.level for one in given or () if one.class_name is None]
         by_class = {
             one.class_name: one.level
             for one in given or ()
             if one.class_name is not None and one.level != "otsu"
         }
-        return cls(common[-1] if common else None, by_class, automatic and not common)
+        if not automatic or common:
+            return cls(common[-1] if common else None, by_class)
+        return cls(None, {**(saved or {}), **by_class}, automatic=True)
 
     def __bool__(self) -> bool:
         return self.common is not None or bool(self.by_class) or self.automatic
+
+    def given(self, class_name: str) -> float | None:
+        """Return the number that was given for a class; None where it follows from the maps."""
+        level = self.by_class.get(class_name, self.common)
+        return None if level == "otsu" else level
 
     def check(self, classes: Sequence[str]) -> None:
         """Raise `UsageError` for the threshold of a class that is not searched."""

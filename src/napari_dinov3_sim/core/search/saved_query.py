@@ -43,6 +43,9 @@ class SavedClass:
         Mean direction of the images that were clicked.
     thumbnails : tuple of ndarray of uint8, shape (h, w, 3)
         What was clicked, for people; see `make_thumbnail`.
+    threshold : float or None
+        The threshold that was set by hand, in units of the cosine; None where the automatic one
+        is meant.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class SavedClass:
     negatives: NDArray[np.float32] = field(repr=False)
     background: NDArray[np.float32] | None = field(default=None, repr=False)
     thumbnails: tuple[NDArray[np.uint8], ...] = field(default=(), repr=False)
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
@@ -67,10 +71,16 @@ class SavedClass:
             raise StateError(f"The vectors of “{self.name}” are not unit vectors of one length.")
         if not all(map(_is_picture, self.thumbnails)):
             raise StateError(f"A thumbnail of “{self.name}” is not an 8-bit RGB picture.")
+        if self.threshold is not None and not _is_cosine(self.threshold):
+            raise StateError(f"The threshold of “{self.name}” is not a cosine, from -1 to 1.")
 
     @classmethod
     def of(
-        cls, class_query: ClassQuery, colour: str, thumbnails: Iterable[NDArray[np.uint8]] = ()
+        cls,
+        class_query: ClassQuery,
+        colour: str,
+        thumbnails: Iterable[NDArray[np.uint8]] = (),
+        threshold: float | None = None,
     ) -> SavedClass:
         """Return a class as it is saved.
 
@@ -80,6 +90,8 @@ class SavedClass:
         colour : str
             As ``#rrggbb``.
         thumbnails : iterable of ndarray of uint8, shape (h, w, 3), optional
+        threshold : float, optional
+            The one that was set by hand, in units of the cosine.
         """
         from napari_dinov3_sim.core.vectors import normalize_embeddings
 
@@ -94,6 +106,7 @@ class SavedClass:
             negatives,
             background,
             tuple(thumbnails),
+            threshold,
         )
 
     def query(self) -> ClassQuery:
@@ -147,6 +160,11 @@ class SavedQuery:
             raise StateError("A saved query needs a combination, a model and a cell size.")
         if self.factor not in (None, *FACTORS):
             raise StateError(f"A query is made at resolution ½, 1, 2 or 4, not {self.factor}.")
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds that were set by hand, by class."""
+        return {one.name: one.threshold for one in self.classes if one.threshold is not None}
 
     def check_model(self, fingerprint: str, model: str) -> None:
         """Raise `StateError` unless the query was made with this model.
@@ -253,6 +271,11 @@ def _are_units(rows: NDArray[Any]) -> bool:
     if rows.ndim != 2 or rows.dtype != np.float32:
         return False
     return bool(np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-2))
+
+
+def _is_cosine(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -1 <= value <= 1  # type: ignore[operator]
 
 
 def _is_picture(picture: NDArray[Any]) -> bool:

@@ -214,6 +214,7 @@ class QueryResults:
             thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
             {name: self._palette[name] for name in names},
+            dict(self._thresholds.by_hand),
             model.fingerprint,
             model.name,
             self._scene.embedder.recipe.cell_size(model.patch_size),
@@ -224,8 +225,9 @@ class QueryResults:
     def load_query(self, path: str | os.PathLike[str]) -> None:
         """Ask a saved query of all images; points that are set add to it.
 
-        Its combination becomes that of the session, and its classes have their colours. Another
-        one that was loaded before is dropped.
+        Its combination becomes that of the session, and its classes have their colours and the
+        thresholds that were set by hand when it was saved, but for classes whose threshold is set
+        by hand here. Another one that was loaded before is dropped, with its thresholds.
 
         Parameters
         ----------
@@ -245,13 +247,15 @@ class QueryResults:
         self.saved.take(query, Path(path).name)
         for saved_class in query.classes:
             self._palette.assign(saved_class.name, saved_class.colour)
+        self._thresholds.take_from_query(query.thresholds)
         self._adopt(query)
-        staying = self._thresholds.by_hand
-        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, staying))
+        taken, staying = self._thresholds.of_query, self._thresholds.of_user
+        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, taken, staying))
 
     def drop_query(self) -> None:
-        """Ask the loaded query no more; points and regions stay."""
+        """Ask the loaded query no more; points and regions stay, its thresholds go."""
         if self.saved.drop():
+            self._thresholds.take_from_query({})
             self._adopt(None)
             self.done.emit("The saved query is not asked any more.")
 

@@ -104,6 +104,8 @@ class QuerySnapshot:
         Thumbnails of a loaded query, by class.
     colours : mapping of str to str
         As ``#rrggbb``, by class.
+    thresholds : mapping of str to float
+        Those that were set by hand, by class.
     fingerprint, model : str
     cell_size : int
     factor : float
@@ -114,6 +116,7 @@ class QuerySnapshot:
     pictures: tuple[ThumbnailSource, ...]
     carried: Mapping[str, Thumbnails]
     colours: Mapping[str, str]
+    thresholds: Mapping[str, float]
     fingerprint: str
     model: str
     cell_size: int
@@ -153,7 +156,10 @@ class QuerySnapshot:
         return SavedQuery(
             tuple(
                 SavedClass.of(
-                    class_name, self._colour(class_name.name), self._thumbnails(class_name.name)
+                    class_name,
+                    self._colour(class_name.name),
+                    self._thumbnails(class_name.name),
+                    self.thresholds.get(class_name.name),
                 )
                 for class_name in classes
             ),

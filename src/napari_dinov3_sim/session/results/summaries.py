@@ -168,17 +168,29 @@ def describe_saved(path: Path, found: Sequence[SavedQuery]) -> str:
 
 
 def describe_loaded(
-    path: Path, query: SavedQuery, remark: str, thresholds: Mapping[str, float]
+    path: Path,
+    query: SavedQuery,
+    remark: str,
+    taken: Mapping[str, float],
+    staying: Mapping[str, float],
 ) -> str:
-    """Say what was loaded, if it was made at another resolution, and which thresholds stay."""
-    names = ", ".join(class_name.name for class_name in query.classes)
-    staying = [
-        f"{thresholds[one.name]:.2f} ({one.name})"
-        for one in query.classes
-        if one.name in thresholds
-    ]
-    kept = f"the threshold stays at {', '.join(staying)}" if staying else ""
-    return f"{'; '.join(filter(None, (f'{path.name} asks for {names}', remark, kept)))}."
+    """Say what was loaded, if it was made at another resolution, and which thresholds hold.
+
+    Parameters
+    ----------
+    path : Path
+    query : SavedQuery
+    remark : str
+        How its resolution differs; empty if it does not.
+    taken, staying : mapping of str to float
+        Thresholds of classes that come from the query, and that were set by hand before.
+    """
+    names = [saved_class.name for saved_class in query.classes]
+    parts = [f"{path.name} asks for {', '.join(names)}", remark]
+    for verb, thresholds in (("is set to", taken), ("stays at", staying)):
+        levels = [f"{thresholds[name]:.2f} ({name})" for name in names if name in thresholds]
+        parts.append(f"the threshold {verb} {', '.join(levels)}" if levels else "")
+    return f"{'; '.join(filter(None, parts))}."
 
 
 def _images(number: int, left_out: MissingImages) -> str:

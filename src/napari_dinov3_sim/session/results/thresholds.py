@@ -54,7 +54,7 @@ class Thresholds:
     Attributes
     ----------
     by_hand : dict of str to float
-        Those that were set, by class.
+        Those that were set, by class: by the user, or by whoever saved the loaded query.
     automatic : mapping of str to float
         Those of the newest answer, by class.
     """
@@ -62,12 +62,34 @@ class Thresholds:
     def __init__(self, scene: Scene, finder: ObjectFinder) -> None:
         self._scene, self._finder = scene, finder
         self.by_hand: dict[str, float] = {}
+        self._of_query: frozenset[str] = frozenset()
         self.automatic: Mapping[str, float] = {}
 
     @property
     def in_force(self) -> dict[str, float]:
         """The threshold of each class that has one."""
         return {**self.automatic, **self.by_hand}
+
+    @property
+    def of_query(self) -> dict[str, float]:
+        """Those set by hand that came with the loaded query, by class."""
+        return {name: self.by_hand[name] for name in self._of_query}
+
+    @property
+    def of_user(self) -> dict[str, float]:
+        """Those set by hand here, by class."""
+        return {name: level for name, level in self.by_hand.items() if name not in self._of_query}
+
+    def take_from_query(self, thresholds: Mapping[str, float]) -> None:
+        """Set the thresholds of a query in place of those of the one that was loaded before.
+
+        Parameters
+        ----------
+        thresholds : mapping of str to float
+            By class. What the user has set stays.
+        """
+        self.by_hand = {**thresholds, **(own := self.of_user)}
+        self._of_query = frozenset(thresholds.keys() - own.keys())
 
     def set_by_hand(self, class_name: str, threshold: float | None) -> None:
         """Set the threshold of a class; None goes back to the automatic one.
@@ -81,9 +103,12 @@ class Thresholds:
             self.by_hand.pop(class_name, None)
         else:
             self.by_hand[class_name] = checked_threshold(threshold)
+        self._of_query -= {class_name}
 
     def rename_class(self, old: str, new: str) -> None:
         """Give the thresholds of a class to another, unless that has its own."""
+        if old in self._of_query and old != new:
+            self._of_query = (self._of_query - {old}) | ({new} - self.by_hand.keys())
         if old in self.by_hand:
             self.by_hand.setdefault(new, self.by_hand.pop(old))
         if old in self.automatic:
