@@ -704,7 +704,10 @@ def test_colours_say_what_is_not_embedded(session, two, viewer, said, rng):
     session.set_target(two[1], True)
     session.results.colours()
     (sentence,) = said
-    assert sentence.startswith("Colours of the embeddings of 1 of 2 images; turned is not ")
+    assert sentence == (
+        "Press Embed and try again, turned is not embedded yet: colours of the embeddings of 1 of "
+        "2 images."
+    )
 
 
 # -- never wrong, never in the way ----------------------------------------------------------------
