@@ -208,6 +208,8 @@ class LayerPlan:
         What the file calls it.
     pixel : PixelGrid
         Where the pixels of the finest level lie.
+    leading_names : tuple of str
+        Names of the axes before rows and columns, where they are known.
     """
 
     shape: tuple[int, int]
@@ -220,6 +222,7 @@ class LayerPlan:
     levels: int = 1
     title: str = ""
     pixel: PixelGrid = NO_GRID
+    leading_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, layer: Layer) -> LayerPlan:
@@ -235,6 +238,7 @@ class LayerPlan:
             layer.levels,
             layer.title,
             layer.pixel,
+            layer.axes[:-2],
         )
 
     @property

@@ -346,7 +346,14 @@ class Coordinator:
         self._measured_signals = (signals.answered, signals.listed)
         for signal in self._measured_signals:
             signal.connect(self._note_measured)
-        self.tracking = Tracking(self.scene, runner, store, self.palette, self.failures.add)
+        self.tracking = Tracking(
+            self.scene,
+            runner,
+            store,
+            self.palette,
+            fail=self.failures.add,
+            is_outdated=lambda: "labels" in self.results.outdated,
+        )
         self.tracking.done.connect(self._note_tracks)
         self.interaction = Interaction(viewer, self.scene, self.overlays, self.schedule)
         self._picks = PickCollector(

@@ -64,6 +64,19 @@ def test_each_plane_is_measured_as_its_labels_file_has_it(cli, micron):
     assert float(row["area_fraction"]) == pytest.approx(covered)
 
 
+def test_a_series_has_its_time(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = np.full((2, 64, 64), 200, np.uint16)
+    image[:, 16:48, 16:32] = 3000
+    tifffile.imwrite("series.tif", image, ome=True, metadata={"axes": "TYX"})
+    click = ("similarity", "series.tif", "--plane", 0, "--at", 20, 30)
+    result = cli(*click, *OPTIONS, "--measure", "--maps", "none", "--no-labels")
+    assert result.code == 0, result
+    rows = read("series.objects.csv")
+    assert {row["time"] for row in rows} == {"0", "1"}
+    assert "plane" not in rows[0]
+
+
 def test_several_images_and_classes_have_a_row_each_in_the_summary(cli, situation_images):
     cli("similarity", "gray.png", "--at", 5, 5, "--save-query", "a.q", "--class", "a", *OPTIONS)
     cli(

@@ -111,3 +111,24 @@ def test_nothing_is_a_table_without_rows(shape):
     assert len(found.table) == 0
     assert "area_px" in found.table.columns
     assert found.planes == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (["t", "y", "x"], ["time"]),
+        (["Time", "z", "y", "x"], ["time", "plane"]),
+        (["z", "frame", "y", "x"], ["plane", "time"]),
+        (["s", "t", "z", "y", "x"], ["axis_0", "time", "plane"]),
+        (["z", "y", "x"], ["plane"]),
+    ],
+)
+def test_the_column_of_an_axis_that_is_called_a_time_is_time(names, columns):
+    labels = np.zeros((3,) * (len(names) - 2) + (6, 6), int)
+    index = tuple(range(len(columns)))
+    labels[index][2:4, 2:4] = 1
+    axes = (labels.ndim - 2, labels.ndim - 1)
+    stack = stack_of(labels, axes=axes, spatial=(), scale=None, names=tuple(names))
+    found = measure_stack(stack).table.columns
+    assert list(found)[: len(columns) + 1] == [*columns, "label"]
+    assert tuple(int(found[name][0]) for name in columns) == index

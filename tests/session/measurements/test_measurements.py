@@ -221,6 +221,22 @@ def test_a_stack_has_planes_and_painted_through_them_volumes(session, viewer, rn
     assert (columns(session)["label"] == 500).sum() == 2
 
 
+def test_an_axis_that_is_called_t_is_a_time_and_no_depth(session, viewer, rng):
+    series = viewer.add_image(rng.normal(size=(3, 64, 64)), name="s", axis_labels=("t", "y", "x"))
+    session.all_planes = True
+    session.add_query(series, 20, 20)
+    session.wait()
+    session.results.labels(0.3)
+    session.wait()
+    layer = labels_of(viewer, series)
+    layer.data[0:2, 0:2, 0:2] = 500
+    layer.refresh()
+    found = measure(session)
+    assert "plane" not in found
+    assert found["time"][found["label"] == 500].tolist() == [0, 1]
+    assert found["area_px"][found["label"] == 500].tolist() == [4, 4]
+
+
 def test_a_painted_layer_gives_way_to_a_new_one_unless_that_is_hidden(session, viewer, made):
     made.data[0, 0] = 300
     made.refresh()

@@ -316,7 +316,7 @@ def test_labels_of_a_stack_are_numbered_through_on_the_planes_that_are_answered(
 def test_planes_that_were_not_searched_are_told_of(session, stack, said):
     session.add_query(stack, 50, 20)
     session.results.labels(0.2)
-    assert said[-1].endswith("; 3 other planes were not searched: tick All planes.")
+    assert said[-1].startswith("Tick All planes, 3 other planes were not searched: ")
     session.all_planes = True
     session.wait()
     session.results.labels(0.2)
@@ -708,7 +708,10 @@ def test_colours_say_what_is_not_embedded(session, two, viewer, said, rng):
     session.set_target(two[1], True)
     session.results.colours()
     (sentence,) = said
-    assert sentence.startswith("Colours of the embeddings of 1 of 2 images; turned is not ")
+    assert sentence == (
+        "Press Embed and try again, turned is not embedded yet: colours of the embeddings of 1 of "
+        "2 images."
+    )
 
 
 # -- never wrong, never in the way ----------------------------------------------------------------

@@ -265,6 +265,40 @@ def test_planes_without_embeddings_go_by_place_and_are_told_of(session, viewer, 
     assert "2 planes have no embeddings" in said[-1]
 
 
+def test_labels_of_some_planes_only_are_told_of(session, viewer):
+    said = []
+    session.all_planes = False
+    image = viewer.add_image(rods(), rgb=True, name="rods", axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(image, 20, 20)
+    session.tracking.done.connect(said.append)
+    for index in range(3):
+        viewer.dims.set_current_step(0, index)
+    session.results.labels(threshold=0.95)
+    session.tracking.follow()
+    of = "follow again, the objects are of 3 of 8 planes: 2 tracks of 6 objects along z"
+    assert said[-1].startswith(f"Tick All planes, make Labels and {of}")
+    session.all_planes = True
+    session.tracking.follow()
+    assert said[-1].startswith(f"Press Make Labels and {of}")
+    session.results.labels(threshold=0.95)
+    session.tracking.follow()
+    assert said[-1].startswith("2 tracks of 12 objects along z")
+
+
+def test_labels_that_are_out_of_date_are_told_of(session, viewer, depth):
+    said = []
+    session.tracking.done.connect(said.append)
+    session.results.labels()
+    session.threshold = 0.5
+    assert "labels" in session.results.outdated
+    session.tracking.follow()
+    assert said[-1].startswith("Press Renew and follow again, the Labels are out of date: ")
+    session.results.renew()
+    session.tracking.follow()
+    assert "Renew" not in said[-1]
+
+
 # -- in the background ----------------------------------------------------------------------------
 
 

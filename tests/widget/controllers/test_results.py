@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QLocale, QPoint, Qt
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.widget.views.results import ResultsPanel
 
 from .actions import answer, choose, press, show
 
@@ -198,3 +199,24 @@ def test_what_counts_as_an_object_is_chosen(qtbot, dock, pair):
     session.outline, session.min_area, session.split_touching = "edges", "2.5 nm2", False
     assert (form.outline.currentText(), form.min_area.text()) == ("edges", "2.5")
     assert (form.unit.currentText(), form.split.isChecked()) == ("nm²", False)
+
+
+@pytest.mark.parametrize(("keys", "value"), [("-0,05", -0.05), ("0.25", 0.25), (",5", 0.5)])
+@pytest.mark.parametrize("language", ["C", "de_DE"])
+def test_decimals_begin_with_a_comma_or_a_point(qtbot, language, keys, value):
+    before = QLocale()
+    QLocale.setDefault(QLocale(language))
+    try:
+        panel = ResultsPanel()
+        qtbot.addWidget(panel)
+    finally:
+        QLocale.setDefault(before)
+    panel.show()
+    panel.show_threshold(0.61, automatic=True)
+    said = []
+    panel.threshold_changed.connect(said.append)
+    panel.threshold.selectAll()
+    qtbot.keyClicks(panel.threshold, keys)
+    qtbot.keyClick(panel.threshold, Qt.Key.Key_Return)
+    assert said == [value]
+    assert panel.threshold.text() == f"≥ {value:.2f}"

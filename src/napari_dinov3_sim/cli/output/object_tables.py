@@ -96,7 +96,8 @@ class ObjectTables:
             self._failures.add(failed(place.path, error))
             return
         names = {"image": place.image_name, "class_": class_name}
-        self._parts.append(table.labelled(**names, **place_columns(place.position)))
+        where = place_columns(place.position, place.plan.leading_names)
+        self._parts.append(table.labelled(**names, **where))
         self._places[class_name] = self._places.get(class_name, 0) + 1
 
     def _finish_image(self) -> None:

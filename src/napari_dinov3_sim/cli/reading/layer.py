@@ -94,6 +94,8 @@ class Layer:
         What the file calls it.
     pixel : PixelGrid
         Where the pixels of the finest level lie.
+    axes : tuple of str
+        Names of the axes of `shape`; empty where nothing is known of them.
     """
 
     path: Path
@@ -106,6 +108,7 @@ class Layer:
     levels: int = 1
     title: str = ""
     pixel: PixelGrid = NO_GRID
+    axes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path, image: ImageLayer) -> Layer:
@@ -123,6 +126,7 @@ class Layer:
             len(image.levels),
             image.title,
             PixelGrid.of(image.calibration),
+            image.axes,
         )
 
     @property

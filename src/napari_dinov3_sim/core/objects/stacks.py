@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Check = Callable[[int, int], None]
 
+TIME = ("t", "time", "frame", "frames")
+"""Names of an axis of time, in lower case."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledStack:
@@ -44,6 +47,8 @@ class LabelledStack:
         Of all axes; None where the size of a pixel is not known.
     spatial : frozenset of int
         The axes that are a length, along which objects may have a depth.
+    names : tuple of str
+        Of all axes, where they are known.
     """
 
     labels: Any = field(repr=False)
@@ -52,6 +57,7 @@ class LabelledStack:
     score: ArrayPart | None = None
     placement: Placement | None = None
     spatial: frozenset[int] = frozenset()
+    names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,13 +134,13 @@ def measure_stack(
     Returns
     -------
     MeasuredStack
-        The columns of `measure_objects`, with ``plane`` for the last axis that is not measured,
-        ``time`` for the one before, and ``axis_0`` and so on for all before these, from 0.
+        The columns of `measure_objects`, after those of `place_columns`.
     """
     present = _planes_of_labels(stack)
     depth = None if by_plane else _depth(stack, present)
     open_axes = sorted((*stack.axes, *(() if depth is None else (depth,))))
     closed = [axis for axis in stack.others if axis != depth]
+    names = [stack.names[axis] for axis in closed] if stack.names else []
     places = [dict(zip(stack.others, position, strict=True)) for position in present]
     wanted = sorted({tuple(place[axis] for axis in closed) for place in places})
     tables, centroids = [], [np.empty((0, len(stack.shape)))]
@@ -146,18 +152,41 @@ def measure_stack(
         there[:, closed] = place
         there[:, open_axes] = table.centroids
         centroids.append(there)
-        tables.append(table.labelled(**place_columns(place)))
+        tables.append(table.labelled(**place_columns(place, names)))
     if not tables:
         pixels = stack.part(open_axes, dict.fromkeys(closed, 0))
         empty = measure_objects(_without_labels(pixels))
-        tables.append(empty.labelled(**place_columns((0,) * len(closed))))
+        tables.append(empty.labelled(**place_columns((0,) * len(closed), names)))
     return MeasuredStack(join_tables(tables), depth, frozenset(present), np.concatenate(centroids))
 
 
-def place_columns(place: Position) -> dict[str, int]:
-    """Return the columns that say where a plane lies along the axes that it does not span."""
-    names = [f"axis_{axis}" for axis in range(len(place) - 2)] + ["time", "plane"]
-    return dict(zip(names[-len(place) :], place, strict=True)) if place else {}
+def place_columns(place: Position, names: Sequence[str] = ()) -> dict[str, int]:
+    """Return the columns that say where a plane lies along the axes that it does not span.
+
+    Parameters
+    ----------
+    place : tuple of int
+    names : sequence of str, optional
+        Of the axes, where they are known.
+
+    Returns
+    -------
+    dict of str to int
+        ``time`` for the axis that is called so, ``plane`` for the last other one, and ``axis_0``
+        and so on for those before. Where none is called a time, the one before ``plane`` is.
+
+    Examples
+    --------
+    >>> place_columns((4,), ["t"]), place_columns((4, 1), ["T", "z"]), place_columns((4, 1))
+    ({'time': 4}, {'time': 4, 'plane': 1}, {'time': 4, 'plane': 1})
+    """
+    axes = list(range(len(place)))
+    times = [axis for axis, name in enumerate(names) if name.lower() in TIME]
+    others = [axis for axis in axes if axis not in times[:1]]
+    time = times[0] if times else next(iter(others[-2:-1]), None)
+    plane = others[-1] if others else None
+    called = {axis: f"axis_{axis}" for axis in axes} | {plane: "plane", time: "time"}
+    return {called[axis]: place[axis] for axis in axes}
 
 
 def _without_labels(pixels: LabelledPixels) -> LabelledPixels:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.objects.measure import ArrayPart, Placement
-from napari_dinov3_sim.core.objects.stacks import LabelledStack
+from napari_dinov3_sim.core.objects.stacks import TIME, LabelledStack
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of, shown_axes
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.results.summaries import known_images
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     import pint
     from napari.components import ViewerModel
@@ -91,13 +91,24 @@ def _labels_of(
     maps = {position: found for position, found in maps.items() if position in searched}
     placement = _placement_of(layer, axes)
     channels = {} if record is None else _channels(record, layer)
-    spatial = _spatial(layer, known=placement is not None)
+    names = _axis_names(layer, None if record is None else record.layer, scene.viewer)
+    spatial = _spatial(layer, names, known=placement is not None)
     score = None if image is None or not maps else _score(image, class_name, maps, layer)
-    stack = LabelledStack(levels_of(layer)[0], axes, channels, score, placement, spatial)
+    stack = LabelledStack(levels_of(layer)[0], axes, channels, score, placement, spatial, names)
     name = layer.name if record is None else record.name
     place = () if placement is None else (placement.linear.tobytes(), placement.offset.tobytes())
     versions = () if record is None else tuple(_version(scene, one) for one in record.layers)
-    basis = (name, class_name, axes, place, spatial, versions, tuple(channels), *maps.values())
+    basis = (
+        name,
+        class_name,
+        axes,
+        place,
+        spatial,
+        names,
+        versions,
+        tuple(channels),
+        *maps.values(),
+    )
     return ObjectLabels(layer.unique_id, name, class_name, stack, searched, basis)
 
 
@@ -187,9 +198,21 @@ def _micrometres(unit: pint.Unit) -> float | None:
     return float((1 * unit).to("micrometer").magnitude)
 
 
-def _spatial(layer: Labels, *, known: bool) -> frozenset[int]:
+def _axis_names(layer: Labels, image: Image | None, viewer: ViewerModel) -> tuple[str, ...]:
+    """Return what the axes are called: by the image, else by the viewer; a time is ``time``."""
+    shown = viewer.dims.axis_labels[-layer.ndim :]
+    own = layer.axis_labels if image is None or image.ndim != layer.ndim else image.axis_labels
+    return tuple(
+        "time" if unit.is_compatible_with("second") else there if at.startswith("axis ") else at
+        for at, there, unit in zip(map(str, own), shown, layer.units, strict=True)
+    )
+
+
+def _spatial(layer: Labels, names: Sequence[str], *, known: bool) -> frozenset[int]:
     """Return the axes that may be a depth: lengths, and where no unit is known, all but times."""
     other = "micrometer" if known else "second"
     return frozenset(
-        axis for axis, unit in enumerate(layer.units) if unit.is_compatible_with(other) is known
+        axis
+        for axis, (unit, name) in enumerate(zip(layer.units, names, strict=True))
+        if unit.is_compatible_with(other) is known and name.lower() not in TIME
     )

@@ -130,19 +130,19 @@ def describe_labels(left_out: MissingImages, found: Sequence[FoundLabels]) -> st
     objects = sum(one.objects for one in found)
     images = _images(len({one.layer for one in found}), left_out)
     levels = {one.class_name: one.threshold for one in found}
-    return f"{plural(objects, 'object')} in {images} at {_levels(levels)}{_without(left_out)}."
+    return _sentence(left_out, f"{plural(objects, 'object')} in {images} at {_levels(levels)}")
 
 
 def describe_peaks(left_out: MissingImages, found: Sequence[FoundPeaks]) -> str:
     """Say how many peaks there are."""
     peaks = sum(len(one.peaks) for one in found)
     images, levels = _images(len(found), left_out), _levels(found[0].thresholds)
-    return f"{plural(peaks, 'peak')} in {images} from {levels} up{_without(left_out)}."
+    return _sentence(left_out, f"{plural(peaks, 'peak')} in {images} from {levels} up")
 
 
 def describe_table(path: Path, left_out: MissingImages, found: Sequence[int]) -> str:
     """Say how many peaks were written."""
-    return f"{plural(found[0], 'peak')} saved to {path}{_without(left_out)}."
+    return _sentence(left_out, f"{plural(found[0], 'peak')} saved to {path}")
 
 
 def describe_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> str:
@@ -158,8 +158,8 @@ def describe_matches(names: tuple[str, str], found: Sequence[FoundMatches]) -> s
 
 def describe_colours(left_out: MissingImages, found: Sequence[FoundColours]) -> str:
     """Say what has colours, and what is not embedded."""
-    rest = _without(left_out, "is not embedded yet", "are not embedded yet")
-    return f"Colours of the embeddings of {_images(len(found), left_out)}{rest}."
+    said = f"colours of the embeddings of {_images(len(found), left_out)}"
+    return _sentence(left_out, said, "is not embedded yet", "are not embedded yet")
 
 
 def describe_saved(path: Path, found: Sequence[SavedQuery]) -> str:
@@ -201,27 +201,31 @@ def _images(number: int, left_out: MissingImages) -> str:
     )
 
 
-def _without(
-    left_out: MissingImages, one: str = "has no heatmap", several: str = "have no heatmap"
+def _sentence(
+    left_out: MissingImages,
+    result: str,
+    one: str = "has no heatmap",
+    several: str = "have no heatmap",
 ) -> str:
-    """Return which images a result is without, why, and what to do; nothing if it has all."""
-    parts = ""
+    """Return what to do about what a result is without, then the result.
+
+    The message that napari shows is cut to one line: what to do must not be at its end.
+    """
+    parts = []
     if left_out.waiting:
-        were, done = ("were", "they are") if len(left_out.waiting) > 1 else ("was", "it is")
-        parts += (
-            f"; {_names(left_out.waiting)} {were} still being embedded: press again when {done} "
-            "done"
-        )
+        are = "are" if len(left_out.waiting) > 1 else "is"
+        parts.append(f"press again when {_names(left_out.waiting)} {are} embedded")
     if left_out.absent:
         has = several if len(left_out.absent) > 1 else one
-        parts += f"; {_names(left_out.absent)} {has}: press Embed and try again"
+        parts.append(f"press Embed and try again, {_names(left_out.absent)} {has}")
     if left_out.unsearched:
         were = "was" if left_out.unsearched == 1 else "were"
         other = plural(left_out.unsearched, "other plane")
-        parts += f"; {other} {were} not searched: tick All planes"
+        parts.append(f"tick All planes, {other} {were} not searched")
     if left_out.planes:
-        parts += "; more planes were still being embedded: press again when they are done"
-    return parts
+        parts.append("press again when all planes are embedded")
+    text = f"{'; '.join(parts)}: {result}." if parts else f"{result}."
+    return text[0].upper() + text[1:]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.objects.stacks import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-TIME = ("t", "time", "frame", "frames")
-"""Names of an axis of time, in lower case."""
 
 CHANNEL = ("c", "ch", "channel", "channels")
 

@@ -56,6 +56,8 @@ class Tracking:
     palette : Palette
     fail : callable
         Bound method, called with every `Failure`.
+    is_outdated : callable
+        Returns whether the Labels answer an older query or threshold.
 
     Attributes
     ----------
@@ -74,9 +76,11 @@ class Tracking:
         runner: Runner,
         store: EmbeddingStore,
         palette: Palette,
+        *,
         fail: Callable[[Failure], None],
+        is_outdated: Callable[[], bool],
     ) -> None:
-        self._scene, self._store = scene, store
+        self._scene, self._store, self._is_outdated = scene, store, is_outdated
         self._layers = TrackLayers(scene, palette)
         self._work = ResultJobs(
             runner, fail, self.done.emit, self.progressed.emit, lane="analysis"
@@ -145,7 +149,28 @@ class Tracking:
         compute = partial(find_tracks, asked, settings, self._store)
         name = self._scene.targets.name(stacks[0][1])
         what = f"Following {name}" if len(stacks) == 1 else "Following objects"
-        self._work.start_long("tracks", what, compute, self._layers.show, _describe)
+        describe = partial(_describe, self._remark(asked, [mark for *_, mark in stacks]))
+        self._work.start_long("tracks", what, compute, self._layers.show, describe)
+
+    def _remark(self, asked: Sequence[LabelledPlanes], marks: Sequence[dict[str, Any]]) -> str:
+        """Return which planes the Labels do not have, or that they are old, and what to do."""
+        pairs = [
+            (one, mark.get("planes", frozenset())) for one, mark in zip(asked, marks, strict=True)
+        ]
+        # One of each stack, whatever its classes; labels of before this was noted know no planes.
+        known = {one.layer: (one, planes) for one, planes in pairs if planes}
+        lacking = [(one, planes) for one, planes in known.values() if len(planes) < one.count]
+        is_outdated = self._is_outdated()
+        if not lacking:
+            return "Press Renew and follow again, the Labels are out of date" * is_outdated
+        done, total = sum(len(planes) for _, planes in lacking), sum(o.count for o, _ in lacking)
+        of = f"the objects are of {done} of {plural(total, 'plane')}"
+        if is_outdated:
+            return f"Press Renew and follow again, {of}"
+        working = self._scene.embedder.busy or self._scene.answers.pending
+        if working or any(one.scores.keys() - planes for one, planes in lacking):
+            return f"Press Make Labels and follow again, {of}"
+        return f"Tick All planes, make Labels and follow again, {of}"
 
     def _labels(self, class_name: str | None) -> list[tuple[Labels, Image, dict[str, Any]]]:
         """Return the newest Labels layer of each image and class, with its image and mark."""
@@ -233,8 +258,8 @@ class Tracking:
         self._work.stop_all()
 
 
-def _describe(found: Sequence[FoundTracks]) -> str:
-    """Say how many tracks there are, and how long they are."""
+def _describe(remark: str, found: Sequence[FoundTracks]) -> str:
+    """Say how many tracks there are, how long they are, and before it what they are without."""
     tracks, objects = sum(one.count for one in found), sum(len(one.rows) for one in found)
     along = " and ".join(dict.fromkeys(one.asked.axes.name for one in found))
     longest = max(one.longest for one in found)
@@ -243,7 +268,8 @@ def _describe(found: Sequence[FoundTracks]) -> str:
     if unknown:
         have = "has" if unknown == 1 else "have"
         rest = f"; {plural(unknown, 'plane')} {have} no embeddings: press Embed and follow again"
+    before = f"{remark}: " if remark else ""  # the message that napari shows is cut at its end
     return (
-        f"{plural(tracks, 'track')} of {plural(objects, 'object')} along {along}, the longest "
-        f"over {plural(longest, 'plane')}{rest}."
+        f"{before}{plural(tracks, 'track')} of {plural(objects, 'object')} along {along}, "
+        f"the longest over {plural(longest, 'plane')}{rest}."
     )

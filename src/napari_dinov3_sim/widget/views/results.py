@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QLocale, QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from qtpy.QtGui import QValidator
 
 
 COUNT = 50
@@ -190,6 +191,18 @@ class ExportButton(QPushButton):
         self.picked.emit(name)
 
 
+class _DecimalBox(QDoubleSpinBox):
+    """A number whose decimals begin with a point or a comma, whatever the locale."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setLocale(QLocale.c())
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Return what Qt says of the text with a point; a comma is shown as a point at once."""
+        return super().validate(text.replace(",", "."), position)
+
+
 class ResultsPanel(QWidget):
     """A histogram, a threshold, and buttons for what lies above it.
 
@@ -215,7 +228,7 @@ class ResultsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.histogram = Histogram()
-        self.threshold = QDoubleSpinBox()
+        self.threshold = _DecimalBox()
         self.automatic_button = QPushButton("Automatic")
         self.gallery_button = QPushButton("Gallery…")
         self.best_match = QPushButton("Best match")
@@ -413,7 +426,7 @@ class ObjectOptionsForm(QWidget):
         self.areas_changed.emit(f"{least:g} {unit}", f"{most:g} {unit}" if most else "")
 
 
-class _PlainSpinBox(QDoubleSpinBox):
+class _PlainSpinBox(_DecimalBox):
     """A number without zeros at its end."""
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
@@ -444,7 +457,7 @@ class FollowRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.distance = QDoubleSpinBox()
+        self.distance = _DecimalBox()
         self.distance.setRange(0.1, 1000.0)
         self.distance.setDecimals(1)
         self.distance.setSingleStep(0.5)

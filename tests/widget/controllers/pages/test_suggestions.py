@@ -93,6 +93,23 @@ def test_ticks_stay_until_other_classes_are_suggested(qtbot, page, dock, pair):
     assert page.ticked == []
 
 
+def test_the_button_suggests_anew_of_other_images(qtbot, page, dock, viewer_model, pair):
+    discovery = dock.session.discovery
+    tick(qtbot, page.rows[0].tick)
+    press(qtbot, dock.views.suggest_button)
+    assert not discovery.is_waiting
+    assert page.ticked == [1]
+    for image in pair:
+        viewer_model.layers.remove(image)
+    viewer_model.add_image(pair[0].data[:, ::-1].copy(), name="new")
+    qtbot.waitUntil(lambda: discovery.is_outdated)
+    press(qtbot, dock.views.suggest_button)
+    qtbot.waitUntil(lambda: not discovery.is_outdated and not discovery.pending)
+    tick(qtbot, page.rows[0].tick)
+    press(qtbot, page.make_button)
+    qtbot.waitUntil(lambda: len(dock.session.queries.data) == 3)
+
+
 def test_more_classes_than_there_are_colours_are_fewer(qtbot, page, dock):
     page.count.setValue(7)
     settle(qtbot, dock, 3)

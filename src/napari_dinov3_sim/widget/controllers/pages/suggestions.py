@@ -52,10 +52,13 @@ class SuggestionsController(SectionController):
         self.listen(session.discovery.thumbnail_ready, self._show_picture)
 
     def open(self) -> None:
-        """Show the page, and look for classes if it was not open."""
+        """Show the page, and look for classes if none are shown or the images have changed."""
+        discovery = self._session.discovery
+        has_none = not (discovery.suggestions or discovery.is_waiting)
+        is_old = discovery.is_outdated and not discovery.is_waiting
         with shown_errors():
-            if self.view is None or self.view.parent() is None:
-                self._session.discovery.suggest()
+            if has_none or is_old:
+                discovery.suggest()
             view = self.view or self._make()
             self._place.show(view, view.height_of_page)
 
