@@ -518,6 +518,26 @@ def test_the_default_folder_is_the_users_cache(monkeypatch, tmp_path):
 
 # --- several processes --------------------------------------------------------------------------
 
+
+def test_a_folder_of_tiles_that_another_process_clears_up_is_no_failure(store, monkeypatch):
+    """Python says of a folder that goes while it is made that it exists."""
+    warnings = []
+    monkeypatch.setattr(store, "_warn", warnings.append)
+
+    def goes(self, *_arguments, **_options):
+        raise FileExistsError(17, "File exists", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", goes)
+        store.tiles(digest(1)).put(0, STATE.vectors)
+    assert warnings == []
+    tiles = store.tiles(digest(2))
+    tiles._folder.parent.mkdir(parents=True, exist_ok=True)
+    tiles._folder.write_text("a file in its place")
+    tiles.put(0, STATE.vectors)
+    assert len(warnings) == 1
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -56,7 +56,7 @@ def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at(viewer, left, (24, 24)))
     settled(qtbot, session)
     assert before_release >= 2, "not only when the button is released"
-    assert best_patch(session.heatmaps[right]) == (3, 2)
+    qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2))
     assert len(session.queries.data) == 1
     assert session.undo()
     settled(qtbot, session)

@@ -81,11 +81,6 @@ class SearchPlane:
         return f"{self.stem.removesuffix(self.ending)} {self.plan.title}".strip()
 
     @property
-    def plane_name(self) -> str:
-        """The same, and which plane it is where there are several."""
-        return f"{self.image_name}{self._which}"
-
-    @property
     def name(self) -> str:
         """The file, and which plane it is where there are several."""
         return f"{self.path}{self._which}"

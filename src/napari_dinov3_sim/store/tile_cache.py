@@ -73,12 +73,19 @@ class DiskTileCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             metadata = {"digest": self._digest, "tile": str(number), **self._marks}
             write_array(embeddings, path, metadata)
-        except FileNotFoundError:  # another process has finished the image, and cleared up
-            return
         except OSError as error:
-            self._failed(path, error)
+            if not self._cleared_up(error):
+                self._failed(path, error)
         else:
             self._written(path)
+
+    def _cleared_up(self, error: OSError) -> bool:
+        """Whether another process has finished the image, and cleared up in the meantime.
+
+        A folder that goes while it is made is told as one that exists and is none.
+        """
+        there = isinstance(error, FileExistsError) and not self._folder.is_file()
+        return there or isinstance(error, FileNotFoundError)
 
     def discard(self) -> None:
         """Delete all tiles."""

@@ -29,7 +29,6 @@ def test_every_layer_has_the_units_of_its_image_when_it_is_added(
     area = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": corners}}
     hole = [[8, 8], [20, 8], [20, 20], [8, 20], [8, 8]]
     ring = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [*corners, hole]}}
-    session.make_queries()
     session.start_box()
     session.add_query(image, 20, 20)
     session.show_class_map = True

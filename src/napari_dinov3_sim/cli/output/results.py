@@ -393,4 +393,4 @@ class _Writer:
         for class_name, one in zip(self.classes, result.maps, strict=True):
             for peak in find_peaks(one, self.levels.of(class_name)):
                 x, y = place.full(peak.x, peak.y)
-                yield PeakRow(place.plane_name, class_name, x, y, peak.score)
+                yield PeakRow(place.short_name, class_name, x, y, peak.score)
