@@ -36,6 +36,7 @@ def shots() -> dict[str, Callable[[], None]]:
         "scale": results.scale,
         "threshold": results.threshold,
         "table": results.table,
+        "exports": results.exports,
         "matches": results.matches,
         "pca": results.colours,
         "saved": results.saved_query,

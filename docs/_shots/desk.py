@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 
@@ -32,6 +33,14 @@ def spin(seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
             return True
         time.sleep(0.005)
     return False
+
+
+def pixels_of(widget: QWidget) -> Picture:
+    """Return what a widget shows that is a window of its own."""
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGBA8888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+    shape = image.height(), image.width(), 4
+    return rgb_of(rows[:, : 4 * image.width()].reshape(shape).copy())
 
 
 class Desk:

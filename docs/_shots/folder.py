@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from skimage import data
 
-from _shots.desk import PATIENCE, Desk, spin
-from _shots.pictures import rgb_of, write
+from _shots.desk import PATIENCE, Desk, pixels_of, spin
+from _shots.pictures import write
 
 GLANDS = ((200, 100), (90, 60))
 
@@ -32,17 +32,7 @@ def folder() -> None:
         panel.show_out("scans results")
         panel.message.show_text(panel.message.text().replace(f"{place}/", ""))
         spin(0.3)
-        write("folder", rgb_of(_pixels(panel)))
-
-
-def _pixels(panel: object) -> object:
-    """Return what a widget shows, as an array."""
-    import numpy as np
-    from qtpy.QtGui import QImage
-
-    image = panel.grab().toImage().convertToFormat(QImage.Format.Format_RGBA8888)
-    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
-    return rows[:, : 4 * image.width()].reshape(image.height(), image.width(), 4).copy()
+        write("folder", pixels_of(panel))
 
 
 def _write_parts(folder: Path) -> None:

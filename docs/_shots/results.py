@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from _shots.desk import Desk, spin
+from _shots.desk import Desk, pixels_of, spin
 from _shots.pictures import beside, write
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 
@@ -47,6 +47,22 @@ def threshold() -> None:
         desk.press(desk.views.result_options.peaks_button)
         desk.settle()
         write("objects", beside(objects, desk.images()), width=1080, colours=96)
+
+
+def exports() -> None:
+    """The files that *Export…* writes, in its menu below the objects."""
+    with Desk("histology_pair", wide=True) as desk:
+        desk.click(desk.session.images[0], *GLANDS)
+        _put_threshold(desk, desk.session.thresholds[desk.session.class_name] - 0.1)
+        desk.press(desk.views.results.labels_button)
+        desk.settle()
+        _hide(desk, " · ")
+        menu = desk.views.results.export_button.menu()
+        menu.popup(QPoint(0, 0))
+        spin(0.5)
+        entries = pixels_of(menu)
+        menu.close()
+        write("exports", beside(desk.images(), entries), width=900, colours=96)
 
 
 def _put_threshold(desk: Desk, cosine: float) -> None:
