@@ -6,15 +6,13 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QWidget
-
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import model_in_use
 from napari_dinov3_sim.widget.controllers.dock import DockController
 from napari_dinov3_sim.widget.preferences import make_store, read_preferences
 from napari_dinov3_sim.widget.qt_runner import QtRunner
+from napari_dinov3_sim.widget.views.common import DockPage
 from napari_dinov3_sim.widget.views.views import Views
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.widget.dialogs import Dialogs
 
 
-class SimilarityWidget(QWidget):
+class SimilarityWidget(DockPage):
     """Click on a structure in one image; every ticked image lights up where it is found again.
 
     Parameters
@@ -82,29 +80,12 @@ class SimilarityWidget(QWidget):
         # closeEvent never comes to a docked widget. The partial keeps the controller, which
         # knows nothing of this widget, until then.
         self.destroyed.connect(partial(_close, self.controller))
-        self._docked = False
-        self._undocking = QTimer(self)
-        self._undocking.setSingleShot(True)
-        self._undocking.timeout.connect(self._on_undocked)
+        self.closed.connect(self._go)
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Notice when the dock lets go of this widget.
-
-        Closing a dock in napari deletes the dock and leaves its content without a parent, alive
-        for as long as anything refers to it.
-        """
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
-                self._undocking.start(0)
-        super().changeEvent(event)
-
-    def _on_undocked(self) -> None:
-        """Go, unless another dock has taken this widget in the meantime."""
-        if self.parent() is None and not self.isVisible():
-            self.controller.close()
-            self.deleteLater()
+    def _go(self) -> None:
+        """Go with the dock: napari deletes that alone, and leaves its content without a parent."""
+        self.controller.close()
+        self.deleteLater()
 
 
 def _close(controller: DockController, *_: object) -> None:

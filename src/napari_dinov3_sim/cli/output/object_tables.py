@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_dinov3_sim.cli.errors import failed
 from napari_dinov3_sim.cli.output.files import OBJECTS, SUMMARY
+from napari_dinov3_sim.core.images.sources import COLOURS
 from napari_dinov3_sim.core.objects.measure import (
     ArrayPart,
     LabelledPixels,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 MICROMETRE = 1e-6
 """In metres."""
-
-COLOURS = ("red", "green", "blue")
 
 
 class ObjectTables:

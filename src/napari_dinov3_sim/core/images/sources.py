@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+COLOURS = ("red", "green", "blue")
+"""The channels of an RGB image, by the names that the dock and tables give them."""
+
 
 def numpy_dtype(data: Any) -> np.dtype[Any]:
     """Return NumPy's dtype of an array-like, for tensors and the like that have their own.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
+from napari_dinov3_sim.core.images.sources import COLOURS
 from napari_dinov3_sim.session.images.channel_groups import common_name
 from napari_dinov3_sim.session.images.planes import levels_of, refusal
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.layers import Image
-
-
-COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, eq=False)

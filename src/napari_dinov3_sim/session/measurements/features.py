@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.session.layers.label_features import INDEX, TRACK, features_by_label
+
 if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.objects.object_table import ObjectTable
-
-INDEX = "index"
-"""napari finds the features of a label by this column; the background needs no row."""
-
-
-TRACK = "track"
-"""The number of the track that an object belongs to, once objects were followed."""
 
 
 def track_column(layer: Labels, labels: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -31,8 +26,7 @@ def track_column(layer: Labels, labels: NDArray[Any]) -> NDArray[np.float64] | N
     features = layer.features
     if TRACK not in features.columns or INDEX not in features.columns:
         return None
-    by_label = features.set_index(INDEX)[TRACK]
-    found = by_label[~by_label.index.duplicated()].reindex(labels).to_numpy(float)
+    found = features_by_label(layer)[TRACK].reindex(labels).to_numpy(float)
     return np.where(found > 0, found, np.nan)
 
 
@@ -58,11 +52,8 @@ def show_features(layer: Labels, table: ObjectTable, made: frozenset[str]) -> fr
 
 def _kept(layer: Labels, labels: Any, ours: frozenset[str]) -> dict[str, Any]:
     """Return the columns of others, by label."""
-    features = layer.features
-    others = [name for name in features.columns if name not in ours]
+    others = [name for name in layer.features.columns if name not in ours]
     if not others:
         return {}
-    # Without an index, napari takes the number of a row for its label.
-    by_label = features.set_index(INDEX) if INDEX in features.columns else features
-    by_label = by_label[~by_label.index.duplicated()].reindex(labels)
+    by_label = features_by_label(layer).reindex(labels)
     return {name: by_label[name].to_numpy() for name in others}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.core.images.sources import COLOURS
 from napari_dinov3_sim.core.objects.measure import ArrayPart, Placement
 from napari_dinov3_sim.core.objects.stacks import TIME, LabelledStack
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.results.computations import AnsweredImage
     from napari_dinov3_sim.session.scene import Scene
-
-COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from napari_dinov3_sim.core.objects.summary import summarise_objects
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.interaction.best_match import look_at
-from napari_dinov3_sim.session.measurements.features import TRACK, show_features, track_column
+from napari_dinov3_sim.session.layers.label_features import TRACK
+from napari_dinov3_sim.session.measurements.features import show_features, track_column
 from napari_dinov3_sim.session.measurements.follow_labels import LabelsFollower
 from napari_dinov3_sim.session.measurements.labels_layers import collect_labels, result_labels
 from napari_dinov3_sim.session.measurements.measure_job import measure_labels

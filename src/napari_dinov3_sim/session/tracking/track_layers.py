@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.patch_array import LayerData
+from napari_dinov3_sim.session.layers.label_features import INDEX, TRACK, features_by_label
 from napari_dinov3_sim.session.results.computations import checksum
 from napari_dinov3_sim.session.results.result_layers import ResultLayers
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 TAIL = 10
 """Frames for which a track is seen behind an object."""
-
-INDEX = "index"
-"""napari finds the features of a label by this column."""
 
 
 class TrackLayers(ResultLayers):
@@ -72,7 +70,7 @@ class TrackLayers(ResultLayers):
         layers = [one for one in self._scene.viewer.layers if one.unique_id == source]
         if layers:
             labels, first = np.unique(found.labels, return_index=True)
-            add_label_feature(layers[0], "track", labels, found.rows[first, 0].astype(np.int64))
+            add_label_feature(layers[0], TRACK, labels, found.rows[first, 0].astype(np.int64))
 
 
 def add_label_feature(
@@ -88,10 +86,7 @@ def add_label_feature(
         Ascending.
     values : ndarray, shape (n,)
     """
-    features = layer.features
-    # Without an index, napari takes the number of a row for its label.
-    known = features.set_index(INDEX) if INDEX in features.columns else features
-    known = known[~known.index.duplicated()]
+    known = features_by_label(layer)
     index = np.union1d(known.index.to_numpy(), labels) if len(known.columns) else labels
     table = known.drop(columns=[name], errors="ignore").reindex(index)
     own = np.zeros(len(index), values.dtype)

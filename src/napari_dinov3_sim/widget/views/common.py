@@ -100,7 +100,7 @@ class ElidedLabel(QElidingLabel):
 
 
 class DockPage(QWidget):
-    """A page with a dock of its own, beside the dock of the plugin.
+    """A widget that notices when the dock around it is closed: the plugin's dock, and pages.
 
     Attributes
     ----------
