@@ -104,8 +104,8 @@ ORDER = {
         < objects
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
-        < disk, object_csv
+        atomic_files, digest < safetensors_io
+        < disk_folder, peak_csv, project, query_files, tile_cache < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """

@@ -390,7 +390,7 @@ class SessionWriter:
         content = self._read.query
         if content is None or self._project.query is None:
             return
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "query.safetensors"
             path.write_bytes(content)
             query = load_query(path)
