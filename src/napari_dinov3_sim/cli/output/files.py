@@ -135,7 +135,7 @@ def check_nothing_is_replaced(
 def _keys(path: Path) -> set[object]:
     """Return by what a file is known; case does not tell names apart on every file system."""
     resolved = path.resolve()
-    by_name = {resolved, resolved.with_name(name_key(resolved.name))}
+    by_name: set[object] = {resolved, resolved.with_name(name_key(resolved.name))}
     try:
         facts = resolved.stat()
     except OSError:
