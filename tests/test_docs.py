@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -231,6 +232,7 @@ def test_commands_named_in_the_text_exist(path):
         assert command in cli._COMMANDS
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="Windows has none")
 def test_make_lists_every_target_in_a_line():
     phony = re.search(r"^\.PHONY: (.+)$", text_of("Makefile"), re.MULTILINE)
     done = subprocess.run(

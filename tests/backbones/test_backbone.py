@@ -228,6 +228,23 @@ def test_out_of_memory_is_an_error_of_its_own(backbone: DINOv3Backbone) -> None:
         dataclasses.replace(backbone, _model=explode).embed_patches(pixels())
 
 
+def test_memory_of_apples_gpu_is_given_back(
+    backbone: DINOv3Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imitated: MPS raises a plain RuntimeError."""
+
+    def explode(*_: object) -> None:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB)")
+
+    freed = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: freed.append("mps"))
+    monkeypatch.setattr(DINOv3Backbone, "_forward", explode)
+    with pytest.raises(OutOfMemoryError, match='load the model with device="cpu"'):
+        dataclasses.replace(backbone, device="mps").embed_patches(pixels())
+    assert freed == ["mps"]
+
+
 def test_on_the_cpu_already(backbone: DINOv3Backbone) -> None:
     assert backbone.on_cpu() is backbone
 

@@ -240,3 +240,5 @@ def _free(device: str) -> None:
 
     if device.startswith("cuda") and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if device.startswith("mps") and torch.backends.mps.is_available():
+        torch.mps.empty_cache()

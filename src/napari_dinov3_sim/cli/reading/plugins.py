@@ -23,7 +23,7 @@ OWN, NAPARI = "napari-dinov3-sim", "napari"
 
 CURES = {
     ".czi": "napari-czitools",
-    ".nd2": "napari-nikon-nd2",
+    ".nd2": "napari-bioio-reader bioio-nd2",
     ".lif": "napari-bioio-reader bioio-lif",
     ".oib": "napari-bioformats",
     ".oif": "napari-bioformats",
