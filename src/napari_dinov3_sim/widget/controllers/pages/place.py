@@ -88,7 +88,7 @@ class PagePlace:
             dock.raise_()
             # While the parts find their sizes the window grows, and would stay so.
             if main is self._beside.window():
-                later = QTimer(view)  # it goes with the page; in PyQt6, singleShot takes no receiver
+                later = QTimer(view)  # it goes with the page; PyQt6's singleShot has no receiver
                 later.setSingleShot(True)
                 later.timeout.connect(partial(main.resize, size))
                 later.start(0)
