@@ -35,7 +35,7 @@ ENDINGS = (".png", ".tif", ".tiff")
 OBJECT = "object"
 """The class of all objects, where only objects are known."""
 
-MOST_ZOOM = 8
+MOST_ZOOM = 4
 
 
 @dataclass(frozen=True)

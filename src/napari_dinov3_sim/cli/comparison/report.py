@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.evaluation.comparison import Comparison, Difference
 
+FEW_CLICKS = 10
+"""Of fewer the intervals say little."""
+
 
 def class_table(found: Comparison) -> list[tuple[str, ...]]:
     """Return a row of text for each class, the headings first."""
@@ -110,3 +113,22 @@ def _pair_object(means: tuple[float, float]) -> dict[str, float | None]:
 
 def _interval(one: Difference) -> dict[str, float | None]:
     return {"mean": _known(one.mean), "low": _known(one.low), "high": _known(one.high)}
+
+
+def in_words(found: Comparison) -> str:
+    """Return which way is best, and whether that may be chance."""
+    parts = [_best(found, at, where) for at, where in enumerate(("within", "across"))]
+    return " ".join(filter(None, parts))
+
+
+def _best(found: Comparison, at: int, where: str) -> str:
+    means = {way: found.means(way)[at] for way in found.ways}
+    if math.isnan(means[found.ways[0]]):
+        return f"Nothing could be measured {where} images."
+    best = max(means, key=means.__getitem__)
+    said = f"Best {where} images: {best}, {means[best]:.3f}"
+    if best == found.ways[0]:
+        return f"{said}."
+    if found.differences(best)[at].low > 0 and found.clicks[at] >= FEW_CLICKS:
+        return f"{said}, which is more than {found.ways[0]} beyond chance."
+    return f"{said}, but the difference to {found.ways[0]} may be chance: annotate more images."

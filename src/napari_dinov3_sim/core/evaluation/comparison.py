@@ -76,6 +76,14 @@ class Comparison:
         within, across = (int(rows.sum()) for rows in self._averaged())
         return within, across
 
+    @property
+    def clicks(self) -> tuple[int, int]:
+        """How many clicks have a figure within and across images."""
+        first = [one.scores[self.ways[0]] for one in self.classes]
+        known = ~np.isnan(np.concatenate([np.empty((0, 2)), *first]))
+        within, across = (int(n) for n in known.sum(0))
+        return within, across
+
     def means(self, way: str) -> tuple[float, float]:
         """Return the mean over classes of the mean precision, within and across images.
 
