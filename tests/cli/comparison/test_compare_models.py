@@ -116,17 +116,17 @@ def test_one_way_is_in_memory_at_a_time(squares):
     import gc
     import weakref
 
-    class Features:
-        alive = weakref.WeakSet()
+    alive = weakref.WeakSet()
 
+    class Features:
         def __call__(self, rgb):
             gc.collect()
-            assert len(self.alive) == 1
+            assert len(alive) == 1
             return rgb[::16, ::16].astype(np.float32)
 
     def load():
         features = Features()
-        Features.alive.add(features)
+        alive.add(features)
         return features
 
     seen = []
