@@ -476,6 +476,12 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     add_reading(parser)
     add_recipe(parser)
     add_model(parser, None, "the model the query was made with (default: by its name)")
+    parser.add_argument(
+        "--ask-again",
+        action="store_true",
+        help="search with any model: embed the pictures of what was clicked, which are in the "
+        "query, in place of its vectors; negative points and thresholds do not carry over",
+    )
     return _run_search
 
 
