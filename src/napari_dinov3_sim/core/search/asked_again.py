@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.core.protocols import Backbone, Progress
 
-MARGIN = 24
-"""Pixels that are mirrored beyond each border of a picture, at the least: without, the patch in
-the middle has little around it."""
+MARGIN = 8
+"""Pixels that are mirrored beyond each border of a picture, at the least, so that its middle is
+that of a patch. More of them found less in a trial with the built-in model (mean average precision
+of 12 clicks 0.61 within and across images with 8 pixels, 0.57 and 0.56 with 24, 0.54 and 0.52 with
+56; of the clicks themselves 0.67 and 0.60)."""
 
 
 def with_pictures(query: SavedQuery) -> SavedQuery:
