@@ -101,7 +101,7 @@ ORDER = {
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
-        < objects
+        < objects < evaluation
     """,
     "store": """
         atomic_files, digest < safetensors_io
@@ -133,7 +133,7 @@ ORDER = {
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
-        < output, regions < pipeline < commands < parser
+        < output, regions < pipeline, comparison < commands < parser
     """,
 }
 """What lies in a folder, bottom up: each may import what stands left of a sign, not beside it."""

@@ -133,3 +133,21 @@ def test_other_files_that_are_no_query(ask, folder):
     assert "gone.tif does not exist" in ask(query="gone.tif").refusal
     assert "notes.txt cannot be read as a saved query" in ask(query="notes.txt").refusal
     assert "w.safetensors is no saved query of this version" in ask(query="w.safetensors").refusal
+
+
+# -- asked again ----------------------------------------------------------------------------------
+
+
+def test_a_query_of_other_weights_is_asked_again_from_its_pictures(saved, ask, folder):
+    saved(fingerprint="other", model="my-weights")
+    told = ask("--ask-again", "--model", "builtin", "--json")
+    assert told.code == 0
+    assert told.json["model"] == "builtin"
+    assert list((folder / "found").glob("*.tif"))
+    assert load_query(QUERY).fingerprint == "other"
+
+
+def test_a_query_without_pictures_cannot_be_asked_again(saved, ask):
+    classes = load_query(QUERY).classes
+    saved(classes=tuple(replace(one, thumbnails=()) for one in classes))
+    assert "holds no pictures of what was clicked" in ask("--ask-again").refusal

@@ -294,8 +294,9 @@ class Projects:
             self._expected = None
             if identity.fingerprint != fingerprint:
                 self._session.noticed.emit(
-                    f"The model {name} has other weights here than when the project was saved, so "
-                    "its heatmaps differ; choose the weights that it was made with."
+                    f"The model {name} has other weights here than when the project was saved, as "
+                    "a built-in model of another version has; its points and regions are asked "
+                    "again with these, and heatmaps, thresholds and objects may differ."
                 )
 
     def _tell(self, sentences: list[Any]) -> str:
