@@ -23,6 +23,8 @@ from .factories import official, pixels, save, tiny_model, tokens_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transformers import DINOv3ViTModel
+
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
@@ -64,8 +66,16 @@ def test_result_is_an_ordinary_tensor(backbone: DINOv3Backbone) -> None:
     assert not found.requires_grad
 
 
-def test_model_is_in_evaluation_mode_and_on_no_meta_device(backbone: DINOv3Backbone) -> None:
-    network = backbone._model
+@pytest.fixture
+def network() -> DINOv3ViTModel:
+    """The model of `weights` as it is on a GPU, but here."""
+    state = official(tiny_model())
+    return architecture.build_model(
+        state, architecture.infer_architecture(state, None, "tiny"), "tiny"
+    )
+
+
+def test_model_is_in_evaluation_mode_and_on_no_meta_device(network: DINOv3ViTModel) -> None:
     tensors = [*network.parameters(), *network.buffers()]
     assert not any(module.training for module in network.modules())
     assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
@@ -232,14 +242,16 @@ def test_on_the_cpu_already(backbone: DINOv3Backbone) -> None:
     assert backbone.on_cpu() is backbone
 
 
-def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(backbone: DINOv3Backbone) -> None:
-    elsewhere = dataclasses.replace(backbone, device="cuda")
-    twin = elsewhere.on_cpu()
-    assert (twin.device, twin.fingerprint) == ("cpu", backbone.fingerprint)
-    assert torch.equal(twin.embed_patches(pixels()), backbone.embed_patches(pixels()))
-    theirs = {tensor.data_ptr() for tensor in backbone._model.parameters()}
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(
+    weights: Path, network: DINOv3ViTModel, dtype: str
+) -> None:
+    here = load_backbone(weights, device="cpu", dtype=dtype)
+    twin = dataclasses.replace(here, device="cuda", _model=network).on_cpu()
+    assert (twin.device, twin.dtype, twin.fingerprint) == ("cpu", dtype, here.fingerprint)
+    assert torch.equal(twin.embed_patches(pixels()), here.embed_patches(pixels()))
+    theirs = {tensor.data_ptr() for tensor in network.parameters()}
     assert theirs.isdisjoint(tensor.data_ptr() for tensor in twin._model.parameters())
-    assert not any(module.training for module in twin._model.modules())
     assert not any(tensor.requires_grad for tensor in twin._model.parameters())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.backbones.architecture import (
     Architecture,
     build_model,
+    encoder_of,
     infer_architecture,
     is_number,
     matching_record,
@@ -99,6 +100,7 @@ def load_backbone(
     _check_record(material, architecture)
     mean, std = _statistics(material, record)
     network = build_model(state, architecture, material.name)
+    is_cpu = chosen.type == "cpu"
     backbone = DINOv3Backbone(
         name=material.name,
         label=_label(material, architecture),
@@ -112,7 +114,9 @@ def load_backbone(
         is_builtin=material.record is not None and material.record.is_builtin,
         licence=record.licence if record else _UNKNOWN_LICENCE,
         num_register_tokens=architecture.num_register_tokens,
-        _model=_moved(network, chosen, material.name),
+        _model=(
+            encoder_of(network, arithmetic) if is_cpu else _moved(network, chosen, material.name)
+        ),
     )
     remember(request, facts, backbone)
     return backbone
