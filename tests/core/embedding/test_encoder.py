@@ -9,7 +9,7 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from napari_dinov3_sim.core.embedding import encoder
-from napari_dinov3_sim.core.embedding.encoder import Encoder, EncoderNumbers, agreement
+from napari_dinov3_sim.core.embedding.encoder import Encoder, EncoderNumbers, cosine_agreement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def test_bfloat16_agrees_with_float32() -> None:
     network, pixels = model(), torch.randn(1, 3, 96, 96)
     low = encoder_for(network, torch.bfloat16)
     found = low(pixels).last_hidden_state
-    mean, least = agreement(found, expected(network, pixels))
+    mean, least = cosine_agreement(found, expected(network, pixels))
     assert found.dtype == torch.float32
     assert mean > 0.9995
     assert least > 0.999
@@ -158,8 +158,8 @@ def test_torch_multiplies_on_other_processors(
     assert encoder._best_linear.__wrapped__() is encoder._plain
 
 
-def test_agreement_is_the_mean_and_the_smallest_cosine() -> None:
+def test_cosine_agreement_is_the_mean_and_the_smallest_cosine() -> None:
     first = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
     second = torch.tensor([[4.0, 0.0], [1.0, 1.0], [-1.0, 1.0]])
     half = 0.5**0.5
-    assert agreement(first, second) == pytest.approx(((1 + half + 0) / 3, 0.0), abs=1e-12)
+    assert cosine_agreement(first, second) == pytest.approx(((1 + half + 0) / 3, 0.0), abs=1e-12)

@@ -211,7 +211,7 @@ class Encoder:
         return found.view(batch * tokens, -1)
 
 
-def agreement(first: torch.Tensor, second: torch.Tensor) -> tuple[float, float]:
+def cosine_agreement(first: torch.Tensor, second: torch.Tensor) -> tuple[float, float]:
     """Return the mean and the smallest cosine of corresponding vectors, along the last axis."""
     cosine = functional.cosine_similarity(first.double(), second.double(), dim=-1)
     return float(cosine.mean()), float(cosine.min())
@@ -251,7 +251,8 @@ def _onednn(
 @functools.cache
 def _best_linear() -> _Linear:
     # By rule and not by a stopwatch, so that all runs on one computer agree to the last bit.
-    if platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
+    is_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if platform.machine() not in ("x86_64", "AMD64") or not is_there:
         return _plain
     values = torch.linspace(-1, 1, 64 * 8).view(8, 64)
     bias = torch.linspace(0, 1, 8)
