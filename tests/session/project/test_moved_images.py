@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session.project import examining, snapshot
 from napari_dinov3_sim.session.runner import ThreadRunner
 
