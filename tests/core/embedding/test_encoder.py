@@ -100,7 +100,7 @@ def test_blocks_are_equal_and_within_bounds(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     size = encoder._block_size(tokens)
-    assert 1 <= size <= tokens
+    assert 1 <= size <= min(tokens, encoder.MOST_QUERIES)
     assert size <= encoder.LEAST_QUERIES or size * tokens <= encoder.MOST_SCORES
     blocks = -(-tokens // size)
     assert blocks * size - tokens < blocks

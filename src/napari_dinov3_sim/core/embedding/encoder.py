@@ -26,8 +26,8 @@ BLOCK_SCORES = 2**20
 MOST_SCORES = 2**22
 """Scores of a block in all; for larger ones the system would give fresh pages each time."""
 
-LEAST_QUERIES = 64
-"""Queries of a block, however many keys there are."""
+LEAST_QUERIES, MOST_QUERIES = 64, 640
+"""Queries of a block; from about 768 on, oneDNN takes twice as long for each (float32)."""
 
 
 class Tokens(NamedTuple):
@@ -266,7 +266,7 @@ def _best_linear() -> _Linear:
 
 def _block_size(tokens: int) -> int:
     most = min(BLOCK_SCORES * torch.get_num_threads(), MOST_SCORES)
-    blocks = -(-tokens // max(LEAST_QUERIES, most // tokens))
+    blocks = -(-tokens // min(MOST_QUERIES, max(LEAST_QUERIES, most // tokens)))
     return -(-tokens // blocks)
 
 
