@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import close_session, constants
 
-from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source
+from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source, devices
 from napari_dinov3_sim.backbones.files.hub import THREAD_NAME
 
 from .fake_hub import FakeHub, serve
@@ -14,6 +14,12 @@ from .fake_hub import FakeHub, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings in float32 also where the processor would choose bfloat16."""
+    monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: False)
 
 
 @pytest.fixture(autouse=True)

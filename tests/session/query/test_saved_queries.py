@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.errors import (
     StateError,
     StoreError,
 )
+from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
@@ -131,6 +132,28 @@ def test_a_loaded_query_is_asked_of_other_images_without_a_point(elsewhere, imag
     assert session.class_name == "cell"
     assert session.classes["gap"] == gap.colour
     assert len(session.results.thumbnails["cell"]) == 2
+
+
+@pytest.mark.parametrize("arithmetic", ["", LOW_PRECISION])
+def test_a_query_is_asked_of_embeddings_in_another_arithmetic(
+    elsewhere, images, path, arithmetic, tmp_path
+):
+    """What a GPU embeds in bfloat16 and a CPU in float32 has the same weights."""
+    query = load_query(path)
+    save_query(replace(query, fingerprint=query.fingerprint + LOW_PRECISION), tmp_path / "low")
+    viewer = ViewerModel()
+    image = viewer.add_image(np.asarray(elsewhere[1].data), name="other")
+    backbone = PatchProjection("projection-1" + arithmetic)
+    session = SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+    maps = []
+    for name in (path, tmp_path / "low"):
+        session.results.load_query(name)
+        session.wait()
+        maps.append(np.array(heatmap(session, image, "cell")))
+    assert session.status == "2 heatmaps for 2 saved classes."
+    assert np.ptp(maps[0]) > 0
+    np.testing.assert_array_equal(*maps)
+    session.close()
 
 
 def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts(elsewhere, path):

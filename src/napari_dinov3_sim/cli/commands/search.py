@@ -18,6 +18,7 @@ from napari_dinov3_sim.cli.reading.paths import InputPaths, listed_paths, withou
 from napari_dinov3_sim.cli.terminal import PROGRAM, note, open_progress
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
+from napari_dinov3_sim.core.state import same_weights
 from napari_dinov3_sim.store.query_files import load_query
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def open_model_of(
         The model that was named cannot be loaded.
     """
     model = _open(arguments, query, bars)
-    if not arguments.ask_again and model.identity.fingerprint != query.fingerprint:
-        raise UsageError(_mismatch(arguments, query, model))
+    if not arguments.ask_again and not same_weights(
+        model.identity.fingerprint, query.fingerprint
+    ):
+        raise UsageError(_mismatch(arguments, query))
     return model
 
 
@@ -77,19 +80,16 @@ def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) 
         ) from error
 
 
-def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: CommandModel) -> str:
+def _mismatch(arguments: argparse.Namespace, query: SavedQuery) -> str:
     made = f"{arguments.query} was made with the model {query.model}"
-    if arguments.dtype != "auto" and arguments.model in (None, query.model):
-        return f"{made} in another arithmetic than {arguments.dtype}; leave --dtype out."
     if arguments.model:
         return (
-            f"{made}, and --model {arguments.model} has other weights or another arithmetic; "
+            f"{made}, and --model {arguments.model} has other weights; "
             f"leave --model out, give the weights of {query.model} with it, or add --ask-again."
         )
     return (
-        f"{made}, and what has this name here has other weights, or another arithmetic "
-        f"({model.identity.dtype}); give the weights of the query with --model, choose its "
-        "--dtype, or add --ask-again, which takes its pictures in place of its vectors."
+        f"{made}, and what has this name here has other weights; give the weights of the query "
+        "with --model, or add --ask-again, which takes its pictures in place of its vectors."
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_dinov3_sim.core.embedding.recipe import FACTORS
 from napari_dinov3_sim.core.errors import QueryModelError, StateError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
+from napari_dinov3_sim.core.state import same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,14 +168,16 @@ class SavedQuery:
         return {one.name: one.threshold for one in self.classes if one.threshold is not None}
 
     def check_model(self, fingerprint: str, model: str) -> None:
-        """Raise `QueryModelError` unless the query was made with this model.
+        """Raise `QueryModelError` unless the query was made with these weights.
+
+        In which arithmetic does not matter (`same_weights`).
 
         Parameters
         ----------
         fingerprint, model : str
             Of the model that is to be used, and its name.
         """
-        if fingerprint == self.fingerprint:
+        if same_weights(fingerprint, self.fingerprint):
             return
         if model == self.model:
             raise QueryModelError(
