@@ -1,6 +1,6 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types manifest docs package bench soak fuzz screenshots constraints clean
+.PHONY: help env demo test lint types manifest docs package compat bench soak fuzz screenshots constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output
@@ -38,6 +38,9 @@ docs: env  ## Build the documentation into docs/_build, and follow its links
 
 package: env  ## Build wheel and sdist, and use both in a clean environment
 	@bash scripts/check_package.sh
+
+compat: env  ## Run the fast tests against older and newer libraries, and write docs/compatibility.md
+	@$(BIN)/python scripts/compat.py $(ARGS)
 
 bench: env  ## Run the benchmarks, and write their tables into docs/benchmarks.md
 	@bash scripts/with_display.sh $(BIN)/python benchmarks/bench_all.py $(ARGS)

@@ -96,8 +96,8 @@ def test_a_circle_is_found(back):
 
 ORDER = {
     "": """
-        core < store, readers < backbones, exchange < session < __init__, sample_data < widget
-        < cli < __main__
+        versions < core < store, readers < backbones, exchange < session < __init__, sample_data
+        < widget < cli < __main__
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search

@@ -36,6 +36,7 @@ from napari_dinov3_sim.session.query.point_features import ID, PointRole, set_fe
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
 from napari_dinov3_sim.session.query.regions import ShapeRegions
 from napari_dinov3_sim.store.project.records import LabelsRecord, ShapesRecord
+from napari_dinov3_sim.versions import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -524,7 +525,7 @@ class SessionWriter:
         if view.ndisplay <= ndim:
             viewer.dims.ndisplay = view.ndisplay
         if len(view.center) == 3:
-            camera = viewer.scene.camera
+            camera = camera_of(viewer)
             camera.center, camera.zoom = view.center, view.zoom
 
 
