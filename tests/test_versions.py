@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import huggingface_hub
+import huggingface_hub.utils  # which needs the names that `before_1_0` takes away
 import napari.settings
 import numpy as np
 import pytest
