@@ -7,7 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import huggingface_hub
-import huggingface_hub.utils  # which needs the names that `before_1_0` takes away
+import huggingface_hub.utils
 import napari.settings
 import numpy as np
 import pytest
@@ -24,6 +24,8 @@ URL = "https://hub.invalid/a/b/resolve/main/c"
 
 @pytest.fixture
 def before_1_0(monkeypatch):
+    # The hub's package loads this lazily, and needs the name that is taken away to do so.
+    assert callable(huggingface_hub.utils.get_session)
     monkeypatch.delattr(errors, "RemoteEntryNotFoundError", raising=False)
 
 
