@@ -24,7 +24,8 @@ URL = "https://hub.invalid/a/b/resolve/main/c"
 
 @pytest.fixture
 def before_1_0(monkeypatch):
-    # The hub's package loads this lazily, and needs the name that is taken away to do so.
+    # The package loads these when asked for, and needs the name that is taken away to do so.
+    assert callable(huggingface_hub.get_hf_file_metadata)
     assert callable(huggingface_hub.utils.get_session)
     monkeypatch.delattr(errors, "RemoteEntryNotFoundError", raising=False)
 
