@@ -395,7 +395,7 @@ class SessionWriter:
             path = Path(folder) / "query.safetensors"
             path.write_bytes(content)
             query = load_query(path)
-        self._parts.results.saved.take(query, self._project.query)
+        self._parts.results.saved.keep(query, self._project.query)
 
     # -- what was judged and made ----------------------------------------------------------------
 

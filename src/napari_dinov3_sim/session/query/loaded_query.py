@@ -140,6 +140,10 @@ class LoadedQuery:
         problem = self._problem_of(query)
         if problem:
             raise QueryModelError(problem)
+        self.keep(query, name)
+
+    def keep(self, query: SavedQuery, name: str) -> None:
+        """Take a query, also one of another model: it is told of, and may be asked again."""
         self._query, self._name, self._told = query, name, False
         self._picks = tuple(
             VectorPick(
