@@ -49,7 +49,7 @@ def test_a_plugin_that_is_made_for_a_format_reads_it(installed, file, suffix):
 
 def test_a_plugin_that_claims_everything_reads_what_nothing_else_reads(installed, file):
     installed(*GREEDY)
-    assert plugin_of(file("a.czi"), None)[0] == "napari-bioio-reader"
+    assert plugin_of(file("a.mrc"), None)[0] == "napari-bioio-reader"
     assert plugin_of(file("a.lif"), None)[0] == "napari-bioio-reader"
 
 

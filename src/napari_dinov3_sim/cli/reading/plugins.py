@@ -22,7 +22,7 @@ OWN, NAPARI = "napari-dinov3-sim", "napari"
 """Names of this package and of napari's own reader, as plugins."""
 
 CURES = {
-    ".czi": "napari-czitools",
+    ".czi": "napari-bioio-reader bioio-czi",
     ".nd2": "napari-bioio-reader bioio-nd2",
     ".lif": "napari-bioio-reader bioio-lif",
     ".oib": "napari-bioformats",
