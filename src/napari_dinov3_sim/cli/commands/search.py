@@ -56,9 +56,7 @@ def open_model_of(
         The model that was named cannot be loaded.
     """
     model = _open(arguments, query, bars)
-    if not arguments.ask_again and not same_weights(
-        model.identity.fingerprint, query.fingerprint
-    ):
+    if not arguments.ask_again and not same_weights(model.identity.fingerprint, query.fingerprint):
         raise UsageError(_mismatch(arguments, query))
     return model
 
