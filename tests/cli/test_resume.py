@@ -39,7 +39,7 @@ sys.exit(main(["embed", *sys.argv[2:]]))
 @pytest.fixture
 def tall(folder, picture):
     """Return an image of five tiles."""
-    image = picture(4300, 32)
+    image = picture(2200, 32)
     np.save("tall.npy", image)
     return image
 
