@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
-from napari_dinov3_sim.session.worker_messages import MapReady, PlaneEmbedded
+from napari_dinov3_sim.session.worker_messages import Answered, PlaneEmbedded
 
 from ..brute_force import (
     PATCH,
@@ -67,7 +67,8 @@ def watch(room, class_name):
 
     def notify(message):
         if isinstance(message, class_name):
-            seen.append(message.plane.indices)
+            told = message.maps if isinstance(message, Answered) else [message]
+            seen.extend(one.plane.indices for one in told)
         tell(message)
 
     room._notify = notify
@@ -286,7 +287,7 @@ def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
     answer_slowly(monkeypatch, 0.02)
-    answered = watch(threaded._coordinator.answers, MapReady)
+    answered = watch(threaded._coordinator.answers, Answered)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 4)
     assert answered[0] == (0,)
@@ -308,7 +309,7 @@ def test_hidden_planes_are_given_up_at_once_for_another_question(
     threaded.add_query(stack, 5, 5)
     threaded.wait(20)
     answer_slowly(monkeypatch, 0.05)
-    answered = watch(threaded._coordinator.answers, MapReady)
+    answered = watch(threaded._coordinator.answers, Answered)
     threaded.add_query(stack, 18, 18)
     deliver_until(threaded, lambda: len(answered) >= 3)
     question = threaded._coordinator.answers.question

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.answering.answer_job import TargetPlane
 from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
-from napari_dinov3_sim.session.worker_messages import LayerReady, MapReady
+from napari_dinov3_sim.session.worker_messages import Answered, Finished
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window
@@ -78,7 +79,8 @@ def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, slow):
     took = time.monotonic() - start
     while_dragged = len(shown)
     session.wait(20)
-    assert max(waiting) <= 2, "no queue builds up"
+    # An answer that has arrived and whose job is about to end, the next one, and the objects.
+    assert max(waiting) <= 3, "no queue builds up"
     assert while_dragged >= 0.3 * took / SLOW, "answers are shown while the point moves"
     assert len(slow) <= 1.1 * (time.monotonic() - start) / SLOW + 2
     np.testing.assert_allclose(shown[-1], own_map(image, 199 % 160, 597 % 160), atol=1e-4)
@@ -248,29 +250,60 @@ class Held:
         return CancelToken()
 
 
-def test_an_image_that_comes_between_a_map_and_its_layer_costs_no_heatmap(session, viewer, rng):
-    """The job is begun again for the new image, and the layer of the first is on its way."""
-    for number in range(2):
-        viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
-    session.add_query(session.images[0], 0, 0)
-    session.wait(20)
+def held_answers(session, targets):
+    """Answers of a job that is held, and the messages that have been seen."""
     question, runner, seen = session._coordinator.answers.question, Held(), []
-    targets = tuple(
+    answers = Answers(runner, session._coordinator.embedder._store, seen.append)
+    answers.ask(question, targets, {target.key.layer for target in targets})
+    return answers, runner, seen
+
+
+def planes_to_answer(session):
+    """Every plane that is shown, of 32 × 32 pixels."""
+    return tuple(
         TargetPlane(plane.key, session._coordinator.embedder.handle(plane.key), (32, 32), True)
         for plane in session._coordinator.targets.resolve().planes.values()
     )
-    layers = {target.key.layer for target in targets}
-    answers = Answers(runner, session._coordinator.embedder._store, seen.append)
-    answers.ask(question, targets[:1], layers)
+
+
+@pytest.fixture
+def three(session, viewer, rng):
+    """Three images that were asked about."""
+    for number in range(3):
+        viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
+    session.add_query(session.images[0], 0, 0)
+    session.wait(20)
+    return planes_to_answer(session)
+
+
+def test_an_image_that_comes_before_an_answer_costs_no_heatmap(session, three):
+    """The job is begun again for the new image, and the answer of the first is on its way."""
+    answers, runner, seen = held_answers(session, three[:1])
     job, receive = runner.jobs.pop()
     sent = []
     job(sent.append, CancelToken())
-    receive(sent[0])
-    answers.ask(question, targets, layers)
-    for message in sent[1:]:
+    answers.ask(answers.question, three, {target.key.layer for target in three})
+    for message in sent:
         receive(message)
     job, receive = runner.jobs.pop()
     job(receive, CancelToken())
-    shown = [message.layer for message in seen if isinstance(message, LayerReady)]
-    assert isinstance(sent[0], MapReady)
-    assert {layer.layer_id for layer in shown} == {target.key.layer_id for target in targets}
+    shown = [ready.layer for message in seen for ready in message.layers]
+    assert {layer.layer_id for layer in shown} == {target.key.layer_id for target in three}
+
+
+def test_first_answers_come_one_by_one_and_later_ones_together(session, three):
+    answers, runner, seen = held_answers(session, three)
+    job, receive = runner.jobs.pop()
+    job(receive, CancelToken())
+    assert [len(message.layers) for message in seen] == [1, 1, 1, 0]
+    assert [message.summary is None for message in seen] == [True, True, True, False]
+    seen.clear()
+    receive(Finished())
+    other = replace(answers.question, combination="best")
+    answers.ask(other, three, {target.key.layer for target in three})
+    job, receive = runner.jobs.pop()
+    job(receive, CancelToken())
+    (message,) = seen[-1:]
+    assert len(message.layers) == len(message.maps) == 3
+    assert message.summary is not None
+    assert sum(isinstance(one, Answered) for one in seen) == 1
