@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.layers.base import ActionType
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.answering.answer_job import TargetPlane
@@ -73,7 +74,7 @@ def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, slow):
     session.wait(20)
     slow.clear()
     shown = []
-    session.answered.connect(lambda: shown.append(np.asarray(session.heatmaps[image].data)))
+    session.answered.connect(lambda: shown.append(over_image(image, session.heatmaps[image])))
     start = time.monotonic()
     waiting = drag(session, [(n % 160, (3 * n) % 160) for n in range(200)], 1 / 60)
     took = time.monotonic() - start
@@ -84,7 +85,7 @@ def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, slow):
     assert while_dragged >= 0.3 * took / SLOW, "answers are shown while the point moves"
     assert len(slow) <= 1.1 * (time.monotonic() - start) / SLOW + 2
     np.testing.assert_allclose(shown[-1], own_map(image, 199 % 160, 597 % 160), atol=1e-4)
-    np.testing.assert_array_equal(np.asarray(session.heatmaps[image].data), shown[-1])
+    np.testing.assert_array_equal(over_image(image, session.heatmaps[image]), shown[-1])
 
 
 def test_moves_faster_than_any_answer_are_skipped_but_the_last_is_not(session, image, slow):
@@ -96,7 +97,7 @@ def test_moves_faster_than_any_answer_are_skipped_but_the_last_is_not(session, i
     session.wait(20)
     assert len(slow) <= (time.monotonic() - start) / SLOW + 1 < 100
     np.testing.assert_allclose(
-        np.asarray(session.heatmaps[image].data), own_map(image, 99, 99), atol=1e-4
+        over_image(image, session.heatmaps[image]), own_map(image, 99, 99), atol=1e-4
     )
 
 
@@ -113,7 +114,9 @@ def test_with_many_targets_every_one_of_them_answers_the_last_question(session, 
     query = embeddings[0][(59 % 40) // PATCH, (177 % 40) // PATCH]
     for image, own in zip(images, embeddings, strict=True):
         np.testing.assert_allclose(
-            np.asarray(session.heatmaps[image].data), over_pixels(own @ query, (40, 40)), atol=1e-4
+            over_image(image, session.heatmaps[image]),
+            over_pixels(own @ query, (40, 40)),
+            atol=1e-4,
         )
 
 
@@ -155,7 +158,7 @@ def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image
     session.queries.data = np.array([[30.0, 40.0]])
     session.wait(20)
     np.testing.assert_allclose(
-        np.asarray(session.heatmaps[image].data), own_map(image, 30, 40), atol=1e-4
+        over_image(image, session.heatmaps[image]), own_map(image, 30, 40), atol=1e-4
     )
 
 
@@ -203,7 +206,7 @@ def test_states_that_left_the_disk_are_embedded_again_and_answered(
     assert backbone.calls == 5 + 4, "all but the plane that is seen"
     window = reference_window(stack.data)
     query = reference_embeddings(stack.data[2], *window)[35 // PATCH, 35 // PATCH]
-    shown = np.asarray(session.heatmaps[stack].data)
+    shown = over_image(stack, session.heatmaps[stack])
     for z in range(5):
         cosine = reference_embeddings(stack.data[z], *window) @ query
         np.testing.assert_allclose(shown[z], over_pixels(cosine, (40, 40)), atol=1e-4)
@@ -219,7 +222,7 @@ def test_no_plane_out_of_sight_is_compared_twice_while_others_are_embedded(
     session.add_query(stack, 0, 0)
     session.wait(20)
     assert len(slow) <= 12 + 1, "embedding is much faster here than answering"
-    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+    assert np.isfinite(over_image(stack, session.heatmaps[stack])).all()
 
 
 def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
@@ -234,7 +237,7 @@ def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
     session.add_query(stack, 0, 0)
     session.wait(20)
     assert max(held) <= 2
-    assert np.isfinite(np.asarray(session.heatmaps[stack].data)).all()
+    assert np.isfinite(over_image(stack, session.heatmaps[stack])).all()
     assert backbone.calls == 12
     session.close()
 

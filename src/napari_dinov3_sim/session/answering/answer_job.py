@@ -80,9 +80,9 @@ class AnswerJob:
         Kept from one question to the next.
     smooth : bool
         Whether heatmaps change gradually from patch to patch.
-    shown : frozenset of LayerAxes
-        Those that have heatmaps already. The first answer for each of the others is sent by
-        itself, because napari needs much longer to make a layer than to change one.
+    shown : mapping of LayerAxes to frozenset of str
+        The classes that there are heatmaps of. An answer with another class is sent by itself,
+        because napari needs much longer to make a layer than to change one.
     """
 
     question: Question
@@ -91,7 +91,7 @@ class AnswerJob:
     store: EmbeddingStore
     backgrounds: Backgrounds = field(repr=False)
     smooth: bool = False
-    shown: frozenset[LayerAxes] = frozenset()
+    shown: Mapping[LayerAxes, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `Answered`, once for all planes that are seen where that can be drawn at once."""
@@ -120,7 +120,7 @@ class _AnswerRun:
         for key, maps in job.known.items():
             self._planes.setdefault(key.layer, {})[key.indices] = maps
         self._shapes = {target.key.layer: target.shape for target in job.targets}
-        self._shown = set(job.shown)
+        self._names = frozenset(one.name for one in classes)
         self._maps: list[MapReady] = []
         self._changed: dict[LayerAxes, None] = {}
         self._sent = time.monotonic()
@@ -132,7 +132,8 @@ class _AnswerRun:
             if self._token.cancelled:
                 return
             self._compare(target)
-            if target.key.layer not in self._shown or len(self._changed) >= TOGETHER:
+            shown = self._job.shown.get(target.key.layer, frozenset())
+            if not self._names <= shown or len(self._changed) >= TOGETHER:
                 self._send()
         self._send(self._summary())
         for target in hidden:
@@ -170,7 +171,6 @@ class _AnswerRun:
         """Send what was not sent yet, and the layers that show it."""
         layers = tuple(self._layer_ready(layer) for layer in self._changed)
         maps, self._maps = tuple(self._maps), []
-        self._shown |= self._changed.keys()
         self._changed, self._sent = {}, time.monotonic()
         if maps or summary is not None:
             self._post(Answered(maps, layers, summary))
@@ -185,6 +185,7 @@ class _AnswerRun:
                 layer,
                 shape,
                 smooth=self._job.smooth,
+                by_pixel=False,
             )
             for class_query in self._classes
         }

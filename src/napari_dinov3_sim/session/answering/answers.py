@@ -60,7 +60,7 @@ class Answers:
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
         self._visible_pending = self._lost = self.smooth = False
         self._next: tuple[Question, Targets] | None = None
-        self._shown: set[LayerAxes] = set()
+        self._shown: dict[LayerAxes, frozenset[str]] = {}
         self._layers: Collection[LayerAxes] = ()
         # Weak: a background goes with its state.
         self._backgrounds: Backgrounds = WeakKeyDictionary()
@@ -121,7 +121,7 @@ class Answers:
         """
         if layers != self._layers:
             self._layers = layers
-            self._shown &= set(layers)
+            self._shown = {k: found for k, found in self._shown.items() if k in layers}
             self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
             self._same_scores.clear()
         if question != self._question:
@@ -176,7 +176,7 @@ class Answers:
             self._store,
             self._backgrounds,
             smooth=self.smooth,
-            shown=frozenset(self._shown),
+            shown=dict(self._shown),
         )
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
@@ -194,7 +194,7 @@ class Answers:
     def _note(self, message: Message) -> None:
         if isinstance(message, Answered):
             self._maps.update({one.plane: (one.handle, one.maps) for one in message.maps})
-            self._shown.update(ready.layer for ready in message.layers)
+            self._shown |= {one.layer: frozenset(one.heatmaps) for one in message.layers}
             self._visible_pending &= message.summary is None
         elif isinstance(message, StateGone):
             self._lost = True
