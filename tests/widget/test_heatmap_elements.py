@@ -10,6 +10,7 @@ from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.session.images.patch_array import create_layer_data
 from napari_dinov3_sim.session.images.planes import LayerAxes
 from napari_dinov3_sim.session.images.transforms import copy_transform
+from napari_dinov3_sim.versions import camera_of
 
 pytestmark = pytest.mark.gui
 
@@ -74,9 +75,9 @@ def test_they_look_alike_wherever_the_image_lies(qtbot, viewer, shape):
         viewer.layers.extend(pair)
         viewer.reset_view()
         for zoom in (1.0, 0.37, 5.3):
-            viewer.scene.camera.zoom *= zoom
+            camera_of(viewer).zoom *= zoom
             assert_same_picture(*pictures(qtbot, viewer, pair))
-            viewer.scene.camera.zoom /= zoom
+            camera_of(viewer).zoom /= zoom
         viewer.layers.clear()
 
 
