@@ -629,7 +629,8 @@ class Coordinator:
         self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
-        self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+        # Regions may still ask for the old one, whose layers are gone.
+        self.answers.rename_class(old, new)
 
     def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
         """Add a query point at data coordinates of an image."""

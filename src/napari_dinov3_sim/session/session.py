@@ -752,8 +752,8 @@ class SimilaritySession(SessionSignals):
         SimilarityError
             The image has no heatmap of this class.
         """
-        heatmaps, classes = self._coordinator.overlays.heatmaps, self.classes
-        name = class_name or (heatmaps.classes or classes)[0]
+        heatmaps = self._coordinator.overlays.heatmaps
+        name = class_name or next(iter(heatmaps.classes), DEFAULT_CLASS)
         over = heatmaps.by_pixel(image.unique_id, name)
         if over is None:
             raise SimilarityError(

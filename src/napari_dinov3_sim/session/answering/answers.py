@@ -102,6 +102,15 @@ class Answers:
         self._same_scores.clear()
         self._unanswerable.clear()
 
+    def rename_class(self, old: str, new: str) -> None:
+        """Drop the question, as `forget` does; heatmaps of a class are those of another now."""
+        shown = {
+            layer: frozenset(new if name == old else name for name in names)
+            for layer, names in self._shown.items()
+        }
+        self.forget()
+        self._shown = shown
+
     def _stop(self) -> None:
         if self._token is not None:
             self._token.cancel()
