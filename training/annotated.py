@@ -18,7 +18,7 @@ from PIL import Image
 
 from training.drawings.groups import patch_shares
 from training.drawings.scenes import CLASSES
-from training.images import random_window, read_rgb, resized
+from training.images import SUFFIXES, random_window, read_rgb, resized
 
 BACKGROUND = CLASSES - 1
 """What is not annotated is a class of its own, with the last number: see `losses.py`."""
@@ -37,12 +37,18 @@ def annotated_files(folder: Path) -> dict[str, list[Path]]:
     return sets
 
 
+def image_of(classes: Path) -> Path:
+    """The image that a class image belongs to."""
+    stem = classes.name.removesuffix(".classes.png")
+    return next(p for s in SUFFIXES if (p := classes.with_name(stem + s)).exists())
+
+
 def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Images and shares of four crops with a like magnification."""
     scale = np.exp(rng.uniform(np.log(0.5), np.log(1.6)))
     turn, images, shares = int(rng.integers(4)), [], []
     for k in rng.choice(len(files), 4, replace=len(files) < 4):
-        image = read_rgb(files[k].with_name(files[k].name.replace(".classes", "")))
+        image = read_rgb(image_of(files[k]))
         classes = np.asarray(Image.open(files[k]))
         side = 256 / scale
         window = random_window(rng, image.shape, 0.85 * side, 1.15 * side)

@@ -7,15 +7,20 @@ from torch import Tensor
 from torch.nn import functional
 
 TEMPERATURE = 0.1
+ANCHOR, POSITIVE, NEGATIVE = 0.6, 0.5, 0.25
+"""Shares of the class from which a patch asks, is alike, is not unlike."""
 BACKGROUND_WEIGHT = 0.3
 AVERAGE_TEMPERATURE = 0.06
 
 
 def patch_contrast(features: Tensor, shares: Tensor, background: int | None = None) -> Tensor:
-    """Supervised contrast between all patches of a group (Khosla et al. 2020), with soft labels.
+    """Supervised contrast between all patches of a group, as a ranking.
 
-    Two patches are alike as far as they share classes: the sum over classes of the product of
-    their shares. Each class weighs the same, however many patches it fills.
+    For a patch that is mostly in one class, each patch at least half in that class should be more
+    alike than all those hardly in it: the cross-entropy of one positive against all negatives
+    (InfoNCE, van den Oord et al. 2018), averaged over positives. Positives do not compete with
+    each other, other than in supervised contrastive learning (Khosla et al. 2020): what counts
+    in use is the order. Each class weighs the same, however many patches it fills.
 
     Parameters
     ----------
@@ -25,18 +30,20 @@ def patch_contrast(features: Tensor, shares: Tensor, background: int | None = No
     background : int, optional
         A class of what was not annotated; its patches weigh less, as they are not of one sort.
     """
+    purity, classes = shares.max(1)
+    counts = (shares >= POSITIVE).sum(0).float()
+    anchors = (purity >= ANCHOR) & (counts[classes] >= 3)
     unit = functional.normalize(features, dim=-1)
-    logits = unit @ unit.T / TEMPERATURE
-    itself = torch.eye(len(logits), dtype=torch.bool)
-    logits = logits.masked_fill(itself, -1e4)
-    log_likeness = logits - torch.logsumexp(logits, 1, keepdim=True)
-    alike = (shares @ shares.T).masked_fill(itself, 0)
-    totals = shares.sum(0)
-    class_weight = torch.where(totals > 1.5, 1 / totals.clamp(min=4), 0)
+    logits = unit[anchors] @ unit.T / TEMPERATURE
+    of_class = shares.T[classes[anchors]]
+    negatives = logits.masked_fill(of_class >= NEGATIVE, -1e4).logsumexp(1, keepdim=True)
+    positive = of_class >= POSITIVE
+    positive[torch.arange(len(positive)), torch.where(anchors)[0]] = False
+    each = functional.softplus(negatives - logits).masked_fill(~positive, 0).sum(1)
+    each = each / positive.sum(1).clamp(min=1)
+    weight = 1 / counts[classes[anchors]].clamp(min=4)
     if background is not None:
-        class_weight[background] *= BACKGROUND_WEIGHT
-    weight = shares.pow(2) @ class_weight
-    each = -(log_likeness * alike).sum(1) / alike.sum(1).clamp(min=1e-3)
+        weight = torch.where(classes[anchors] == background, BACKGROUND_WEIGHT * weight, weight)
     return (each * weight).sum() / weight.sum().clamp(min=1e-6)
 
 

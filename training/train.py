@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import DINOv3ViTModel
 
 from training.annotated import BACKGROUND
 from training.batches import Photographs, Shards, Unlabelled
@@ -32,6 +32,8 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.config = student_config(options.layers, options.width)
         self.student = Student(self.config).train()
+        if options.start:
+            self.student.encoder = DINOv3ViTModel.from_pretrained(options.start).float().train()
         self.average = MovingAverage(self.student)
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(),
@@ -50,10 +52,13 @@ class Trainer:
         self.photographs = Photographs(photographs) if photographs.exists() else None
 
     def learning_rate(self) -> float:
-        """A short rise, then half a cosine down to a fiftieth."""
-        share = min(1.0, self.step / self.options.steps)
-        falling = 0.5 * (1 + math.cos(math.pi * share)) + 0.02
-        return float(self.options.rate * min(1, (self.step + 1) / WARM_UP) * falling)
+        """A short rise, a plateau, and a fall to zero in the last `decay` steps.
+
+        So a run can be made longer without being done anew: go on from a state of its plateau.
+        """
+        rise = min(1.0, (self.step + 1) / WARM_UP)
+        fall = min(1.0, (self.options.steps - self.step) / self.options.decay)
+        return float(self.options.rate * min(rise, fall))
 
     def train_step(self) -> dict[str, float]:
         """One batch: forward, backward, moving average; the losses by name."""
@@ -134,6 +139,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument(
+        "--decay", type=int, default=1500, help="steps at the end in which it falls"
+    )
+    parser.add_argument("--start", type=Path, help="a model to go on from, in place of none")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--groups", type=int, default=3, help="groups of drawings in a batch")
     parser.add_argument("--photographs", type=int, default=4, help="photographs in a batch")
