@@ -1,6 +1,6 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test train train-smoke lint types manifest docs package bench soak fuzz screenshots constraints clean
+.PHONY: help env demo test train train-smoke lint types manifest docs package compat bench soak fuzz screenshots constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output
@@ -20,9 +20,10 @@ demo: env  ## Click in sample images; write the heatmaps as pictures, open napar
 test: env  ## Run all tests; the tests in a real window need a screen or Xvfb
 	@bash scripts/with_display.sh $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
-lint: env  ## Check style with ruff
+lint: env  ## Check style, dependencies, workflows and other files that are no Python
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@bash scripts/check_files.sh
 
 types: env  ## Check types with mypy
 	@$(BIN)/mypy
@@ -30,12 +31,16 @@ types: env  ## Check types with mypy
 manifest: env  ## Check the napari manifest and all functions that it names
 	@bash scripts/with_display.sh $(BIN)/npe2 validate napari-dinov3-sim --imports
 
-docs: env  ## Build the documentation into docs/_build
+docs: env  ## Build the documentation into docs/_build, and follow its links
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@$(BIN)/python scripts/check_links.py docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 package: env  ## Build wheel and sdist, and use both in a clean environment
 	@bash scripts/check_package.sh
+
+compat: env  ## Run the fast tests against older and newer libraries, and write docs/compatibility.md
+	@$(BIN)/python scripts/compat.py $(ARGS)
 
 bench: env  ## Run the benchmarks, and write their tables into docs/benchmarks.md
 	@bash scripts/with_display.sh $(BIN)/python benchmarks/bench_all.py $(ARGS)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_retrieval import Annotated, read_set
+from common import Annotated, read_set
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.search.combine import ClassQuery, background_vector, score_classes

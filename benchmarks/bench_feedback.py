@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from bench_combinations import average_precision
-from bench_retrieval import ENLARGED, share
+from common import ENLARGED, share
 from skimage.io import imread
 from skimage.transform import resize
 

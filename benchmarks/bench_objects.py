@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_retrieval import ENLARGED
 from bench_threshold import JUDGED_RIGHT, MEANT, PER_ROUND, Patches, read_patches, say
+from common import ENLARGED
 from scipy.ndimage import uniform_filter
 from skimage.io import imread
 from skimage.transform import resize

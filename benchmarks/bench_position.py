@@ -16,13 +16,14 @@ import argparse
 import itertools
 from pathlib import Path
 
-import numpy as np
 from bench_matches import stereo_matches
-from bench_retrieval import class_scores
 from bench_tiles import at_joints
-from common import picture
+from common import ENLARGED, picture
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.cli.comparison.annotated_sets import SetOptions, find_sets
+from napari_dinov3_sim.cli.comparison.compare import compare
+from napari_dinov3_sim.cli.comparison.ways import Way, embedding_features
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding
 
 PADDINGS = ("zeros", "reflect")
@@ -89,8 +90,9 @@ def seams(backbone: object, side: int, recipe: Recipe) -> tuple[float, float]:
 
 def retrieval(folder: Path, backbone: object, recipe: Recipe) -> list[str]:
     """Return the mean average precision within and across images, over all classes."""
-    scores = list(class_scores(folder, backbone, 10, recipe))
-    return [f"{np.mean([one[at][0] for one in scores if one[at]]):.3f}" for at in (2, 3)]
+    way = Way(backbone.name, lambda: embedding_features(backbone, recipe))
+    found = compare(find_sets([folder], SetOptions(zoom=ENLARGED)), [way], 10)
+    return [f"{mean:.3f}" for mean in found.means(way.name)]
 
 
 if __name__ == "__main__":

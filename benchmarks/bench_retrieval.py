@@ -1,161 +1,95 @@
 """Mean average precision of one click on annotated images, within the image and across images.
 
-Run `python benchmarks/bench_retrieval.py --data FOLDER [--model builtin] [--clicks 10]`. FOLDER
-holds one folder per set of images: `NAME.png`, `NAME.classes.png` (class per pixel, 255 ignored),
-`NAME.instances.tif` (object ids) and `classes.json` (class names by number).
+Run `python benchmarks/bench_retrieval.py FOLDER [FOLDER …] [--models builtin MODEL …] [--baselines
+raw rgb lbp hog filters]`. The folders and the measure are those of `napari-dinov3-sim
+compare-models` (see *Models* in the documentation); besides, sets may be chosen, enlarged and
+averaged in groups, and features centred. Sets of small objects without a `set.json` are enlarged,
+such as by `--zoom nuclei_colour=2 nuclei_brightfield=2 nuclei_fluorescence=3 camvid=2`; four
+images of each set are enough for a first look: `--max-images 4`.
 
 A click is a patch that lies at least 75 % in a class. Patches at least 50 % in it are positive;
 those of the clicked object are left out. The mean is taken over clicks, then over classes.
+Differences to the first way have intervals of 95 %, by a paired bootstrap over classes and clicks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from skimage.io import imread
-from skimage.transform import resize
-
-import napari_dinov3_sim as nds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ENLARGED = {"nuclei_colour": 2, "nuclei_fluorescence": 3}
-"""Sets whose objects are smaller than two patches."""
-
-
-@dataclass(frozen=True, eq=False)
-class Annotated:
-    """An embedded image, and what its patches hold."""
-
-    state: nds.PatchImageState
-    shares: dict[str, np.ndarray]
-    valid: np.ndarray
-    instances: np.ndarray
+from napari_dinov3_sim.backbones import load_backbone
+from napari_dinov3_sim.cli.comparison import ways
+from napari_dinov3_sim.cli.comparison.annotated_sets import SetOptions, find_sets
+from napari_dinov3_sim.cli.comparison.compare import compare
+from napari_dinov3_sim.cli.comparison.report import as_object, class_table, mean_table
+from napari_dinov3_sim.cli.terminal import say_table
+from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.evaluation.baselines import BASELINES
 
 
 def main() -> None:
     """Print one row per class and the means."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="builtin")
-    parser.add_argument("--clicks", type=int, default=10, help="at most, per image and class")
-    options = parser.parse_args()
-    backbone = nds.load_backbone(options.model)
-    within, across = [], []
-    images = len(list(options.data.glob("*/*.classes.png")))
-    print(f"model {backbone.name}; {images} images")
-    print("set                    class           within  across")
-    for folder, name, inside, outside in class_scores(options.data, backbone, options.clicks):
-        within += inside[:1]
-        across += outside[:1]
-        cells = "".join(f"{v[0]:8.3f}" if v else "       –" for v in (inside, outside))
-        print(f"{folder:22} {name:14}{cells}")
-    name = f"all {len(within)} and {len(across)} classes"
-    print(f"{name:37}{np.mean(within):8.3f}{np.mean(across):8.3f}")
-
-
-def class_scores(
-    data: Path, backbone: object, clicks: int, recipe: object = None
-) -> Iterator[tuple[str, str, list[float], list[float]]]:
-    """Yield set, class, and mean average precision within and across images of every class."""
-    rng = np.random.default_rng(0)
-    for folder in sorted(path for path in data.iterdir() if path.is_dir()):
-        images, classes = read_set(folder, backbone, recipe)
-        for number, name in classes.items():
-            yield folder.name, name, *precision(images, number, clicks, rng)
-
-
-def read_set(
-    folder: Path, backbone: object, recipe: object
-) -> tuple[list[Annotated], dict[str, str]]:
-    """Read and embed a set of images."""
-    classes = json.loads((folder / "classes.json").read_text())
-    names = sorted(p for p in folder.glob("*.png") if not p.name.endswith(".classes.png"))
-    return [read_image(path, classes, backbone, recipe) for path in names], classes
-
-
-def read_image(path: Path, classes: dict[str, str], backbone: object, recipe: object) -> Annotated:
-    """Read, enlarge and embed one image with its annotation."""
-    image = imread(path)
-    label = imread(path.with_suffix(".classes.png"))
-    instances = imread(path.with_suffix(".instances.tif"))
-    factor = ENLARGED.get(path.parent.name, 1)
-    if factor > 1:
-        shape = (image.shape[0] * factor, image.shape[1] * factor)
-        image = (resize(image, shape, order=1) * 255).astype(np.uint8)
-        label, instances = (a.repeat(factor, 0).repeat(factor, 1) for a in (label, instances))
-    state = nds.create_patch_image_state(image, backbone, recipe=recipe)
-    shares = {number: share(label == int(number), state) for number in classes}
-    return Annotated(state, shares, share(label == 255, state) < 0.5, instances)
-
-
-def share(mask: np.ndarray, state: nds.PatchImageState) -> np.ndarray:
-    """Return the share of each patch's pixels that lie in a mask, row by row."""
-    grid = state.grid
-    sums = []
-    for values in (mask, np.ones_like(mask)):
-        padded = np.zeros(grid.padded_shape)
-        padded[: mask.shape[0], : mask.shape[1]] = values
-        blocks = padded.reshape(grid.rows, grid.patch_size, grid.columns, grid.patch_size)
-        sums.append(blocks.sum((1, 3)).ravel())
-    return sums[0] / sums[1]
-
-
-def precision(
-    images: list[Annotated], number: str, clicks: int, rng: np.random.Generator
-) -> tuple[list[float], list[float]]:
-    """Return the mean average precision within and across images; empty where undefined."""
-    inside, outside = [], []
-    holders = [i for i, image in enumerate(images) if (image.shares[number] >= 0.5).any()]
-    for at, image in enumerate(images):
-        candidates = np.flatnonzero(image.shares[number] >= 0.75)
-        others = [i for i in holders if i != at]
-        for patch in rng.permutation(candidates)[:clicks]:
-            y, x = (16 * n + 8 for n in divmod(int(patch), image.state.grid.columns))
-            point = (
-                min(x, image.state.image_shape[1] - 1),
-                min(y, image.state.image_shape[0] - 1),
-            )
-            usable = image.valid & ~own_object(image, int(patch))
-            inside += scored(image, image, point, number, usable)
-            if others:
-                other = images[rng.choice(others)]
-                outside += scored(image, other, point, number, other.valid)
-    return [[float(np.mean(v))] if v else [] for v in (inside, outside)]
-
-
-def own_object(image: Annotated, patch: int) -> np.ndarray:
-    """Mark the patches of the object that lies under most of a patch, and the patch itself."""
-    row, column = divmod(patch, image.state.grid.columns)
-    ids = image.instances[16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
-    most = int(np.bincount(ids.ravel()).argmax())
-    own = (
-        share(image.instances == most, image.state) > 0
-        if most
-        else np.zeros(len(image.valid), bool)
+    parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
+    parser.add_argument("--models", nargs="*", default=["builtin"], help="names, folders or files")
+    parser.add_argument("--baselines", nargs="*", default=[], choices=list(BASELINES))
+    parser.add_argument("--centre", action="store_true", help="take the mean of each image away")
+    parser.add_argument("--sets", nargs="+", default=[], help="their names (default: all)")
+    parser.add_argument("--clicks", type=int, default=3, help="at most, per class and image")
+    parser.add_argument(
+        "--max-images", metavar="N", nargs="+", default=[], help="of a set; SET=N for one of them"
     )
-    own[patch] = True
-    return own
+    parser.add_argument(
+        "--zoom", metavar="SET=N", nargs="+", default=[], help="in place of that of set.json"
+    )
+    parser.add_argument(
+        "--groups", metavar="NAME=SET,SET", nargs="+", default=[], help="sets with a mean"
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures")
+    options = parser.parse_args()
+    numbers = {
+        name: {key: int(value) for key, value in map(named, getattr(options, name))}
+        for name in ("max_images", "zoom")
+    }
+    groups = {name: sets.split(",") for name, sets in map(named, options.groups)}
+    try:
+        chosen = SetOptions(options.sets, numbers["zoom"], numbers["max_images"])
+        sets = find_sets(options.folders, chosen)
+        found = compare(sets, chosen_ways(options), options.clicks, show)
+    except SimilarityError as error:
+        sys.exit(str(error))
+    print(file=sys.stderr)
+    print("Each: mean average precision within / across images.")
+    say_table(class_table(found))
+    print()
+    say_table(mean_table(found, groups))
+    if options.json is not None:
+        options.json.write_text(json.dumps(as_object(found, groups), indent=1))
 
 
-def scored(
-    image: Annotated, target: Annotated, point: tuple[int, int], number: str, usable: np.ndarray
-) -> list[float]:
-    """Return the average precision of one heatmap in a list, empty without a positive."""
-    (heatmap,) = nds.create_similarity_images(image.state, point, [target.state])
-    scores = heatmap.cosine.ravel()[usable]
-    positive = (target.shares[number] >= 0.5)[usable]
-    if not positive.any():
-        return []
-    ranked = positive[np.argsort(-scores, stable=True)]
-    hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return [float(hits[ranked].mean())]
+def chosen_ways(options: argparse.Namespace) -> list[ways.Way]:
+    """Return the models, then the baselines."""
+    centre, device = options.centre, options.device
+    models = [
+        ways.model(name, partial(load_backbone, name, device=device), centre=centre)
+        for name in options.models
+    ]
+    return models + [ways.baseline(name, centre=centre) for name in options.baselines]
+
+
+def named(text: str) -> tuple[str, str]:
+    """Return name and value of ``name=value``; the name is empty where there is none."""
+    name, _, value = text.rpartition("=")
+    return name, value
+
+
+def show(name: str, done: int, total: int) -> None:
+    """Show how far a way is."""
+    print(f"\r{name[-40:]}: {done} of {total} images ", end="", file=sys.stderr)
 
 
 if __name__ == "__main__":

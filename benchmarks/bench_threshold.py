@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_retrieval import ENLARGED, read_image
+from common import ENLARGED, read_image
 from skimage.io import imread
 
 import napari_dinov3_sim as nds

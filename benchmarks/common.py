@@ -1,12 +1,14 @@
-"""ViTs with random weights, real pictures of any size, and the plain recipe beside them."""
+"""ViTs with random weights, pictures of any size, annotated images, and the plain recipe."""
 
 from __future__ import annotations
 
+import json
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from skimage import data, transform
+from skimage.io import imread
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+import napari_dinov3_sim as nds
 from napari_dinov3_sim.backbones import DINOv3Backbone, load_backbone
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 STD = np.array((0.229, 0.224, 0.225), np.float32)
+
+ENLARGED = {"nuclei_colour": 2, "nuclei_fluorescence": 3}
+"""Sets whose objects are smaller than two patches."""
 
 
 def random_vits16() -> tuple[DINOv3ViTModel, DINOv3Backbone]:
@@ -106,3 +113,49 @@ def peak_mib() -> float:
     """Return the most memory this process has held, in MiB."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An embedded image, and what its patches hold."""
+
+    state: nds.PatchImageState
+    shares: dict[str, np.ndarray]
+    valid: np.ndarray
+    instances: np.ndarray
+
+
+def read_set(
+    folder: Path, backbone: object, recipe: object
+) -> tuple[list[Annotated], dict[str, str]]:
+    """Read and embed a set of images."""
+    classes = json.loads((folder / "classes.json").read_text())
+    names = sorted(p for p in folder.glob("*.png") if not p.name.endswith(".classes.png"))
+    return [read_image(path, classes, backbone, recipe) for path in names], classes
+
+
+def read_image(path: Path, classes: dict[str, str], backbone: object, recipe: object) -> Annotated:
+    """Read, enlarge and embed one image with its annotation."""
+    image = imread(path)
+    label = imread(path.with_suffix(".classes.png"))
+    instances = imread(path.with_suffix(".instances.tif"))
+    factor = ENLARGED.get(path.parent.name, 1)
+    if factor > 1:
+        shape = (image.shape[0] * factor, image.shape[1] * factor)
+        image = (transform.resize(image, shape, order=1) * 255).astype(np.uint8)
+        label, instances = (a.repeat(factor, 0).repeat(factor, 1) for a in (label, instances))
+    state = nds.create_patch_image_state(image, backbone, recipe=recipe)
+    shares = {number: share(label == int(number), state) for number in classes}
+    return Annotated(state, shares, share(label == 255, state) < 0.5, instances)
+
+
+def share(mask: np.ndarray, state: nds.PatchImageState) -> np.ndarray:
+    """Return the share of each patch's pixels that lie in a mask, row by row."""
+    grid = state.grid
+    sums = []
+    for values in (mask, np.ones_like(mask)):
+        padded = np.zeros(grid.padded_shape)
+        padded[: mask.shape[0], : mask.shape[1]] = values
+        blocks = padded.reshape(grid.rows, grid.patch_size, grid.columns, grid.patch_size)
+        sums.append(blocks.sum((1, 3)).ravel())
+    return sums[0] / sums[1]

@@ -18,6 +18,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "from_the_code"]
 exclude_patterns = ["_build"]
 suppress_warnings = ["config.cache"]
 
+smartquotes = False  # messages and options are found as they are typed
+
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv with everything that demo, tests, docs and checks need; on Debian as root also the
-# system packages that a real napari window needs under Xvfb.
+# system packages that a real napari window needs under Xvfb; these alone with --system-packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +33,10 @@ find_python() {
     return 1
 }
 
+if [ "${1:-}" = --system-packages ]; then # nothing else
+    install_system_packages "${display_packages[@]}"
+    exit
+fi
 if is_root_on_debian; then
     install_system_packages "${display_packages[@]}" \
         || echo "The display packages could not be installed; viewer tests will be skipped." >&2

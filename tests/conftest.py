@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,14 @@ def identity_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("identities")
     monkeypatch.setattr(identity, "identity_folder", lambda: folder)
     return folder
+
+
+def pytest_configure() -> None:
+    """Let the tests speak of a viewer as napari 0.9 does, with older releases too."""
+    if int(version("napari").split(".")[1]) < 9:
+        from napari.components import ViewerModel
+
+        ViewerModel.scene = ViewerModel.canvas = property(lambda self: self)
 
 
 @pytest.fixture(autouse=True)

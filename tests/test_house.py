@@ -96,16 +96,16 @@ def test_a_circle_is_found(back):
 
 ORDER = {
     "": """
-        core < store, readers < backbones, exchange < session < __init__, sample_data < widget
-        < cli < __main__
+        versions < core < store, readers < backbones, exchange < session < __init__, sample_data
+        < widget < cli < __main__
     """,
     "core": """
         errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
-        < objects
+        < objects < evaluation
     """,
     "store": """
-        digest, safetensors_io < disk_folder, peak_csv, project, query_files, tile_cache
-        < disk, object_csv
+        atomic_files, digest < safetensors_io
+        < disk_folder, peak_csv, project, query_files, tile_cache < disk, object_csv
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
@@ -133,7 +133,7 @@ ORDER = {
     """,
     "cli": """
         terminal, __init__ < errors, model < reading, embeddings < tasks < planes, cluster
-        < output, regions < pipeline < commands < parser
+        < output, regions < pipeline, comparison < commands < parser
     """,
 }
 """What lies in a folder, bottom up: each may import what stands left of a sign, not beside it."""

@@ -31,7 +31,10 @@ SAMPLES = PluginManifest.from_file(INSIDE).contributions.sample_data
 
 @pytest.mark.skipif(not TOP.exists(), reason="not in a checkout")
 def test_the_two_read_equal():
-    assert TOP.read_text(encoding="utf-8") == INSIDE.read_text(encoding="utf-8")
+    text = TOP.read_text(encoding="utf-8")
+    if not TOP.is_symlink():  # git on Windows makes a file of a link, which says where it leads
+        text = (TOP.parent / text).read_text(encoding="utf-8")
+    assert text == INSIDE.read_text(encoding="utf-8")
 
 
 def test_it_is_valid_with_its_imports(manifest):

@@ -17,6 +17,7 @@ from imports import PACKAGE, ROOT, SOURCES, imported_names, module_name
 
 QT = ("PySide6", "PyQt6", "PySide2", "PyQt5", "qtpy", "superqt", "shiboken6", "napari._qt")
 RING_OF = {
+    "versions": 1,
     "core": 1,
     "backbones": 2,
     "store": 2,
@@ -32,6 +33,7 @@ RING_OF = {
 
 LAZY = {
     "": ("torch", "napari", "transformers", *QT),
+    "versions": ("torch", "napari", "transformers", "huggingface_hub", *QT),
     "core": ("napari", "transformers", "skimage", "scipy", "sklearn", *QT),
     "backbones": ("napari", *QT),
     "store": ("torch", "napari", *QT),
@@ -93,7 +95,7 @@ def modules_on_disk(part: str) -> set[str]:
     return {module_name(path) for path in files if path.exists()}
 
 
-RINGS = [(), ("core",), ("backbones",), ("store",), ("readers",), ("exchange",)]
+RINGS = [(), ("versions",), ("core",), ("backbones",), ("store",), ("readers",), ("exchange",)]
 RINGS += [("session",), ("widget",), ("cli",), ("sample_data",)]
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 import struct
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from .stored_files import absurd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 EXTREMES = (0, 1, 2**15, 2**16 - 1, 2**17, 2**20, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -160,9 +160,9 @@ def zarrs(folder: Path, share: float) -> Iterator[str]:
 
 def weights(folder: Path, share: float) -> Iterator[str]:
     """Load weights, search with a query and find embeddings whose headers lie."""
-    from napari_dinov3_sim.backbones import loading
+    from napari_dinov3_sim.backbones.files.locate import BUILTIN_FOLDER
 
-    source = Path(loading.__file__).parent / "builtin_v0" / "model.safetensors"
+    source = BUILTIN_FOLDER / "model.safetensors"
     np.save(folder / "a.npy", np.arange(4096, dtype=np.uint8).reshape(64, 64))
     here = folder / "weights.safetensors"
     for content in some_of(list(absurd(source.read_bytes())), share):

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from .image_files import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CASES = 300
 ODD = (None, True, -1, 0, 1, 0.5, 10**30, 1e308, float("nan"), float("-inf"), "", "1", "\ud800")
@@ -86,16 +86,15 @@ def model(name: str) -> Callable[[Path, float], Iterator[str]]:
     """Return a subject that loads a model folder with a malformed JSON."""
 
     def subject(folder: Path, share: float) -> Iterator[str]:
-        from napari_dinov3_sim.backbones import loading
+        from napari_dinov3_sim.backbones.files.locate import BUILTIN_FOLDER
 
-        source = Path(loading.__file__).parent / "builtin_v0"
         np.save(folder / "a.npy", np.arange(4096, dtype=np.uint8).reshape(64, 64))
         here = folder / "model"
         here.mkdir()
         weights = "part.safetensors" if "index" in name else "model.safetensors"
-        shutil.copy(source / "model.safetensors", here / weights)
+        shutil.copy(BUILTIN_FOLDER / "model.safetensors", here / weights)
         sound = SOUND[name]
-        content = json.dumps(sound).encode() if sound else (source / name).read_bytes()
+        content = json.dumps(sound).encode() if sound else (BUILTIN_FOLDER / name).read_bytes()
         for changed in versions(content, share):
             (here / name).write_bytes(changed)
             yield embed(folder / "a.npy", folder / "o", model=here)

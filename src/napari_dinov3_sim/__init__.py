@@ -5,7 +5,7 @@ The public API is loaded on first use: importing the package imports neither tor
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         save_query,
     )
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "IntensityWindow": "core.images.intensity",
@@ -162,6 +162,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # it stands in pyproject.toml only
+        return metadata.version("napari-dinov3-sim")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

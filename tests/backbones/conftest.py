@@ -3,10 +3,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import huggingface_hub
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants, file_download
 
-from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source
+from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source, devices
 from napari_dinov3_sim.backbones.files.hub import THREAD_NAME
 
 from .fake_hub import FakeHub, serve
@@ -14,6 +15,12 @@ from .fake_hub import FakeHub, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings in float32 also where the processor would choose bfloat16."""
+    monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +39,27 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     with serve(FakeHub()) as hub:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        set_address_of_files(hub.url, monkeypatch)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        close_session()
+        _close_session()
         yield hub
         hub.pause = 0.0
         _let_downloads_end()
-        close_session()
+        _close_session()
+
+
+def set_address_of_files(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub look for files at another address."""
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    for module in (constants, file_download):  # before 1.0 the latter has a copy of it
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+
+
+def _close_session() -> None:
+    """Forget open connections; the function has another name before huggingface_hub 1.0."""
+    new = hasattr(huggingface_hub, "close_session")
+    close = huggingface_hub.close_session if new else huggingface_hub.utils.reset_sessions
+    close()
 
 
 def _let_downloads_end() -> None:

@@ -15,13 +15,17 @@ from napari_dinov3_sim.backbones import (
     architecture,
     devices,
     load_backbone,
+    loading,
 )
+from napari_dinov3_sim.backbones.devices import processor_has_bfloat16
 from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
 from .factories import official, pixels, save, tiny_model, tokens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from transformers import DINOv3ViTModel
 
 
 @pytest.fixture
@@ -64,8 +68,16 @@ def test_result_is_an_ordinary_tensor(backbone: DINOv3Backbone) -> None:
     assert not found.requires_grad
 
 
-def test_model_is_in_evaluation_mode_and_on_no_meta_device(backbone: DINOv3Backbone) -> None:
-    network = backbone._model
+@pytest.fixture
+def network() -> DINOv3ViTModel:
+    """The model of `weights` as it is on a GPU, but here."""
+    state = official(tiny_model())
+    return architecture.build_model(
+        state, architecture.infer_architecture(state, None, "tiny"), "tiny"
+    )
+
+
+def test_model_is_in_evaluation_mode_and_on_no_meta_device(network: DINOv3ViTModel) -> None:
     tensors = [*network.parameters(), *network.buffers()]
     assert not any(module.training for module in network.modules())
     assert not any(tensor.is_meta or tensor.requires_grad for tensor in tensors)
@@ -176,14 +188,57 @@ def test_order_of_devices(
         ("cuda", True, "builtin", "float32"),
         ("cuda", False, "dinov3-vitl16", "float32"),
         ("mps", True, "dinov3-vitl16", "float32"),
-        ("cpu", True, "dinov3-vitl16", "float32"),
+        ("cpu", True, "dinov3-vitl16", "bfloat16"),
+        ("cpu", True, "builtin", "float32"),
+        ("cpu", False, "dinov3-vitl16", "float32"),
     ],
 )
 def test_automatic_dtype(
     device: str, capable: bool, model: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: capable)
+    monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: capable)
     assert devices.choose_dtype("auto", torch.device(device), model) == expected
+
+
+@pytest.mark.parametrize("name", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+def test_instructions_of_the_processor(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = processor_has_bfloat16
+    for other in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, other, raising=False)
+    assert not probe()  # a release of torch, or a processor, that has neither question
+    monkeypatch.setattr(torch.cpu, name, lambda: True, raising=False)
+    assert probe()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"), [((0.999, 0.99), "bfloat16"), ((1.1, 0.99), "float32")]
+)
+def test_bfloat16_is_chosen_where_it_agrees(
+    weights: Path,
+    backbone: DINOv3Backbone,
+    bounds: tuple[float, float],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(loading, "MEAN_AGREEMENT", bounds[0])
+    monkeypatch.setattr(loading, "LEAST_AGREEMENT", bounds[1])
+    found = load_backbone(weights, device="cpu")
+    asked_for = load_backbone(weights, device="cpu", dtype=expected)
+    assert (found.dtype, found.fingerprint) == (expected, asked_for.fingerprint)
+    assert torch.equal(found.embed_patches(pixels()), asked_for.embed_patches(pixels()))
+    # The picture that is compared is one on which the two differ at all.
+    assert (found.fingerprint == backbone.fingerprint) == (expected == "float32")
+
+
+@pytest.mark.parametrize("bounds", [(1.1, 0.99), (0.999, 1.1)])
+def test_what_is_asked_for_is_not_compared(
+    weights: Path, bounds: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MEAN_AGREEMENT", bounds[0])
+    monkeypatch.setattr(loading, "LEAST_AGREEMENT", bounds[1])
+    assert load_backbone(weights, device="cpu", dtype="bfloat16").dtype == "bfloat16"
 
 
 # --- batches, staging and the way back to the CPU ------------------------------------------------
@@ -228,18 +283,37 @@ def test_out_of_memory_is_an_error_of_its_own(backbone: DINOv3Backbone) -> None:
         dataclasses.replace(backbone, _model=explode).embed_patches(pixels())
 
 
+def test_memory_of_apples_gpu_is_given_back(
+    backbone: DINOv3Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imitated: MPS raises a plain RuntimeError."""
+
+    def explode(*_: object) -> None:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB)")
+
+    freed = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: freed.append("mps"))
+    monkeypatch.setattr(DINOv3Backbone, "_forward", explode)
+    with pytest.raises(OutOfMemoryError, match='load the model with device="cpu"'):
+        dataclasses.replace(backbone, device="mps").embed_patches(pixels())
+    assert freed == ["mps"]
+
+
 def test_on_the_cpu_already(backbone: DINOv3Backbone) -> None:
     assert backbone.on_cpu() is backbone
 
 
-def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(backbone: DINOv3Backbone) -> None:
-    elsewhere = dataclasses.replace(backbone, device="cuda")
-    twin = elsewhere.on_cpu()
-    assert (twin.device, twin.fingerprint) == ("cpu", backbone.fingerprint)
-    assert torch.equal(twin.embed_patches(pixels()), backbone.embed_patches(pixels()))
-    theirs = {tensor.data_ptr() for tensor in backbone._model.parameters()}
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(
+    weights: Path, network: DINOv3ViTModel, dtype: str
+) -> None:
+    here = load_backbone(weights, device="cpu", dtype=dtype)
+    twin = dataclasses.replace(here, device="cuda", _model=network).on_cpu()
+    assert (twin.device, twin.dtype, twin.fingerprint) == ("cpu", dtype, here.fingerprint)
+    assert torch.equal(twin.embed_patches(pixels()), here.embed_patches(pixels()))
+    theirs = {tensor.data_ptr() for tensor in network.parameters()}
     assert theirs.isdisjoint(tensor.data_ptr() for tensor in twin._model.parameters())
-    assert not any(module.training for module in twin._model.modules())
     assert not any(tensor.requires_grad for tensor in twin._model.parameters())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from skimage import data
 
 from napari_dinov3_sim.backbones import (
@@ -16,10 +17,19 @@ from napari_dinov3_sim.backbones import (
     DINOv3Backbone,
     find_model,
     is_available,
+    known_identity,
     load_backbone,
 )
 from napari_dinov3_sim.backbones.files import locate
+from napari_dinov3_sim.backbones.lazy_model import LazyModel
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
+from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.core.images.scanning import scan_pixels
+from napari_dinov3_sim.core.images.sources import as_source
+from napari_dinov3_sim.core.search.similarity import create_similarity_images
+from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
+from napari_dinov3_sim.store.embedding_store import EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +47,8 @@ def test_it_is_there_and_agrees_with_its_record(builtin: DINOv3Backbone) -> None
     assert (builtin.name, builtin.label) == (BUILTIN, record.label)
     assert (builtin.dim, builtin.patch_size) == (record.dim, record.patch_size)
     assert (builtin.mean, builtin.std) == (record.mean, record.std)
-    parameters = sum(parameter.numel() for parameter in builtin._model.parameters())
-    assert parameters == record.parameters
+    weights = load_file(locate.BUILTIN_FOLDER / "model.safetensors")
+    assert sum(tensor.numel() for tensor in weights.values()) == record.parameters
 
 
 def test_it_never_claims_to_be_metas(builtin: DINOv3Backbone) -> None:
@@ -69,7 +79,7 @@ def test_it_finds_like_with_like(builtin: DINOv3Backbone) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "builtin_v0"
+    folder = tmp_path / locate.BUILTIN_FOLDER.name
     shutil.copytree(locate.BUILTIN_FOLDER, folder)
     monkeypatch.setattr(locate, "BUILTIN_FOLDER", folder)
     return folder
@@ -106,3 +116,32 @@ def test_config_says_what_the_weights_say() -> None:
         record.heads,
         record.ffn,
     ]
+
+
+def test_other_weights_of_the_same_name_are_another_model(
+    builtin: DINOv3Backbone, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the package brings another built-in model: nothing of the former is taken for it."""
+    weights = load_file(copy / "model.safetensors")
+    weights["norm.weight"] = weights["norm.weight"] * 1.5
+    following = copy.with_name("builtin_next")
+    copy.rename(following)
+    save_file(weights, following / "model.safetensors")
+    monkeypatch.setattr(locate, "BUILTIN_FOLDER", following)
+    assert known_identity(BUILTIN, "cpu") is None
+    after = load_backbone(BUILTIN, device="cpu")
+    assert (after.name, after.label) == (builtin.name, builtin.label)
+    assert after.fingerprint != builtin.fingerprint
+    assert known_identity(BUILTIN, "cpu").fingerprint == after.fingerprint
+
+    store = EmbeddingStore(MemoryStore())
+    source = as_source(data.coins()[:64, :96])
+    scan = scan_pixels(source)
+    found = {}
+    for backbone in (builtin, after):
+        embedder = CachedEmbedder(LazyModel(lambda: None, backbone=backbone), Recipe(), store)
+        assert embedder.find(scan.digest, None, source.shape) is None
+        found[backbone] = embedder.compute(source, scan.digest, None, "coins").state
+        assert embedder.find(scan.digest, None, source.shape) is not None
+    with pytest.raises(StateError):
+        create_similarity_images(found[builtin], (20, 20), [found[after]])

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_dinov3_sim.backbones import load_backbone
+from napari_dinov3_sim.core.state import same_weights
 
 from .factories import official, pixels, save, tiny_model, to_meta, to_timm, tokens_of
 
@@ -56,6 +57,8 @@ def test_fingerprint_tells_weights_and_arithmetic_apart(tmp_path: Path) -> None:
     prints = [load_backbone(path, device="cpu").fingerprint for path in (first, second, satellite)]
     prints.append(load_backbone(first, device="cpu", dtype="bfloat16").fingerprint)
     assert len(set(prints)) == 4
+    same = [same_weights(prints[0], other) for other in prints]
+    assert same == [True, False, False, True]
     assert load_backbone(first, device="cpu").fingerprint == prints[0]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from skimage.io import imread
 
 import napari_dinov3_sim
 from napari_dinov3_sim.backbones import DEFAULT_MODEL, list_models
-from napari_dinov3_sim.cli import terminal
+from napari_dinov3_sim.cli import parser, terminal
 from napari_dinov3_sim.cli.commands import demo
 from napari_dinov3_sim.sample_data import DEMO_PAIRS
 
@@ -53,6 +55,17 @@ def test_models_as_a_table(cli):
         assert record.name in out
     assert "first look" in out
     assert "https://ai.meta.com" in out
+
+
+def test_a_reader_that_is_gone_is_no_error_on_windows_either(cli, monkeypatch):
+    def write(_arguments):
+        raise OSError(errno.EINVAL, "Invalid argument")  # what its pipes say then
+
+    monkeypatch.setattr(parser, "_run", write)
+    assert cli("models").code == parser.FAILED
+    monkeypatch.setattr(parser, "os", SimpleNamespace(name="nt"))
+    result = cli("models")
+    assert (result.code, result.err) == (parser.INTERRUPTED, "")
 
 
 def test_the_demo_writes_what_it_says(cli, folder):

@@ -117,7 +117,7 @@ def full_disk(monkeypatch):
     def refuse(*_args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("napari_dinov3_sim.store.safetensors_io.Path.replace", refuse)
+    monkeypatch.setattr("napari_dinov3_sim.store.atomic_files.Path.replace", refuse)
 
 
 def test_a_full_disk(cli, folder, full_disk):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import as_file, files
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 from safetensors.numpy import load_file
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+from napari_dinov3_sim.backbones.files.locate import BUILTIN_FOLDER
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.embedding.preprocessing import pad_and_normalize_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
@@ -189,10 +189,8 @@ def test_padding_uses_the_statistics_it_is_given():
 @pytest.fixture(scope="module")
 def builtin():
     """The weights that ship with the package, as float32, in the model and as plain arrays."""
-    folder = files("napari_dinov3_sim").joinpath("backbones", "builtin_v0")
-    with as_file(folder) as path:
-        raw = load_file(path / "model.safetensors")
-        config = json.loads((path / "config.json").read_text())
+    raw = load_file(BUILTIN_FOLDER / "model.safetensors")
+    config = json.loads((BUILTIN_FOLDER / "config.json").read_text())
     arrays = {key: value.astype(np.float32) for key, value in raw.items()}
     model = DINOv3ViTModel(DINOv3ViTConfig(**config)).float()
     own_names = {

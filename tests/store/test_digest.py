@@ -36,8 +36,9 @@ def changed(array, index):
         (2, IntensityWindow(0, 24)),
         (2, IntensityWindow(1, 23)),
         (2, None),
-        (3, Recipe(Tiling(side=512))),
-        (3, Recipe(Tiling(overlap=64))),
+        (3, Recipe(Tiling(side=496))),
+        (3, Recipe(Tiling(overlap=128))),
+        (3, Recipe(Tiling(1024, 128))),  # the default until November 2026
         (3, Recipe(Tiling(joint="cut"))),
         (3, Recipe(factor=2)),
         (3, Recipe(shifts=2)),

@@ -53,6 +53,17 @@ def test_what_is_put_is_got_by_another_process_later(store, warnings):
     assert (later.path_of(digest(1)), warnings) == (path, [])
 
 
+def test_a_disk_that_does_not_say_when_a_folder_has_changed(store):
+    """FAT does not; what this process has written is found all the same."""
+    first = store.put(digest(1), STATE)
+    old = time.time_ns() - 10 * folder_module.SETTLED
+    os.utime(store.folder, ns=(old, old))
+    assert store.path_of(digest(1)) == first
+    second = store.put(digest(2), STATE)
+    os.utime(store.folder, ns=(old, old))
+    assert store.path_of(digest(2)) == second
+
+
 def test_float16_stays_float16(store):
     state = make_state(dtype=np.float16)
     store.put(digest(1), state)

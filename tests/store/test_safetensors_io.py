@@ -202,9 +202,9 @@ def full_disk(*_args, **_options):
     "target",
     [
         "safetensors.numpy.save_file",
-        "napari_dinov3_sim.store.safetensors_io.Path.replace",
-        "napari_dinov3_sim.store.safetensors_io.Path.chmod",
-        "napari_dinov3_sim.store.safetensors_io.tempfile.TemporaryDirectory",
+        "napari_dinov3_sim.store.atomic_files.Path.replace",
+        "napari_dinov3_sim.store.atomic_files.Path.chmod",
+        "napari_dinov3_sim.store.atomic_files.tempfile.TemporaryDirectory",
     ],
 )
 def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, target):
@@ -241,7 +241,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_dinov3_sim.store.safetensors_io.Path.replace", interrupt)
+    monkeypatch.setattr("napari_dinov3_sim.store.atomic_files.Path.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_state(STATE, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

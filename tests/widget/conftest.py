@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from napari_dinov3_sim.versions import plugin_preferences
+from napari_dinov3_sim.widget.preferences import PLUGIN
+
 from .dock_helpers import PATIENCE, Loader, workers
 
 HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -50,10 +53,22 @@ def _settings_of_the_test_only(tmp_path, monkeypatch):
     """Preferences are neither read from nor written to the user's own."""
     from napari import settings
 
+    if not hasattr(settings, "get_plugin_settings"):  # before napari 0.9 there are none
+        yield
+        return
     settings._clear_plugin_settings_cache()
     monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
     yield
     settings._clear_plugin_settings_cache()
+
+
+@pytest.fixture
+def preferred():
+    """What the user sets for the plugin in napari's preferences."""
+    settings = plugin_preferences(PLUGIN)
+    if settings is None:
+        pytest.skip("this napari has no preferences of plugins")
+    return settings.start
 
 
 @pytest.fixture(autouse=True)

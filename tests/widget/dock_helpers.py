@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -11,8 +12,8 @@ from napari_dinov3_sim.core.errors import BackboneError
 
 PATCH = 16
 
-PATIENCE = 60
-"""Seconds to wait for anything; on a machine that is busy, what comes may come late."""
+PATIENCE = float(os.environ.get("PATIENCE", "60"))
+"""Seconds to wait for anything; on a machine that is busy, what comes may come late: say more."""
 
 
 class MeanColour:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from napari.settings import get_plugin_settings
 
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.store import DEFAULT_BUDGET
 from napari_dinov3_sim.widget import preferences
 from napari_dinov3_sim.widget.dock import SimilarityWidget
-from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, read_preferences
+from napari_dinov3_sim.widget.preferences import Preferences, read_preferences
 
 
 def test_defaults():
@@ -19,16 +18,15 @@ def test_defaults():
     assert Preferences().memory_budget == DEFAULT_BUDGET
 
 
-def test_what_the_user_sets_is_read():
-    start = get_plugin_settings(PLUGIN).start
-    start.model, start.device, start.memory_gib = "builtin", "cpu", 0.5
-    start.disk_gib, start.store_folder = 0.25, "/data/embeddings"
+def test_what_the_user_sets_is_read(preferred):
+    preferred.model, preferred.device, preferred.memory_gib = "builtin", "cpu", 0.5
+    preferred.disk_gib, preferred.store_folder = 0.25, "/data/embeddings"
     assert read_preferences() == Preferences("builtin", "cpu", 0.5, 0.25, "/data/embeddings")
 
 
-def test_napari_refuses_values_that_cannot_be():
+def test_napari_refuses_values_that_cannot_be(preferred):
     with pytest.raises(ValueError, match="dinov9"):
-        get_plugin_settings(PLUGIN).start.model = "dinov9"
+        preferred.model = "dinov9"
 
 
 @pytest.mark.parametrize(
@@ -62,9 +60,8 @@ def test_without_the_plugin_there_are_defaults(npe2pm):
     assert read_preferences() == Preferences()
 
 
-def test_the_dock_starts_with_them(qtbot, viewer_model):
-    start = get_plugin_settings(PLUGIN).start
-    start.model, start.memory_gib = "dinov3-vitb16", 0.25
+def test_the_dock_starts_with_them(qtbot, viewer_model, preferred):
+    preferred.model, preferred.memory_gib = "dinov3-vitb16", 0.25
     dock = SimilarityWidget(viewer_model)
     qtbot.addWidget(dock, before_close_func=lambda dock: dock.controller.close())
     assert dock.session.model == "dinov3-vitb16"

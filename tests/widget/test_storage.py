@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from napari.settings import get_plugin_settings
 
-from napari_dinov3_sim.widget.preferences import PLUGIN, Preferences, make_store
+from napari_dinov3_sim.widget.preferences import Preferences, make_store
 
 from .dock_helpers import Loader, best_patch, squares
 
@@ -46,15 +45,17 @@ def test_the_next_dock_reads_what_the_last_one_wrote(qtbot, make_dock, image, ca
     assert answer(qtbot, make_dock, image).calls == 0
 
 
-def test_the_folder_of_the_preferences_is_used(qtbot, make_dock, image, tmp_path, cache_folder):
-    get_plugin_settings(PLUGIN).start.store_folder = str(tmp_path / "mine")
+def test_the_folder_of_the_preferences_is_used(
+    qtbot, make_dock, image, tmp_path, cache_folder, preferred
+):
+    preferred.store_folder = str(tmp_path / "mine")
     answer(qtbot, make_dock, image)
     assert len(list((tmp_path / "mine").iterdir())) == 1
     assert not cache_folder.exists()
 
 
-def test_no_disk_if_none_is_wanted(qtbot, make_dock, image, cache_folder):
-    get_plugin_settings(PLUGIN).start.disk_gib = 0.0
+def test_no_disk_if_none_is_wanted(qtbot, make_dock, image, cache_folder, preferred):
+    preferred.disk_gib = 0.0
     answer(qtbot, make_dock, image)
     assert not cache_folder.exists()
 

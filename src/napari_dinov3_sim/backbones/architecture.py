@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones.background_import import encoder_classes
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import torch
     from transformers import DINOv3ViTModel
+
+    from napari_dinov3_sim.core.embedding.encoder import Encoder
 
 ACTIVATIONS = ("gelu", "silu")
 """Of the feed-forward parts of DINOv3."""
@@ -199,6 +201,28 @@ def build_model(
     network.train(False)
     network.requires_grad_(False)
     return network
+
+
+def encoder_of(network: DINOv3ViTModel, dtype: str) -> Encoder:
+    """Return the same weights with the forward pass for the CPU.
+
+    Parameters
+    ----------
+    network : DINOv3ViTModel
+        On any device; nothing is copied there.
+    dtype : str
+        "float32" or "bfloat16".
+    """
+    import torch
+
+    from napari_dinov3_sim.core.embedding.encoder import Encoder, EncoderNumbers
+
+    config = network.config
+    numbers = EncoderNumbers(
+        **{field.name: getattr(config, field.name) for field in fields(EncoderNumbers)}
+    )
+    state = {name.removeprefix("model."): value for name, value in network.state_dict().items()}
+    return Encoder(state, numbers, torch.bfloat16 if dtype == "bfloat16" else torch.float32)
 
 
 def _named_as(

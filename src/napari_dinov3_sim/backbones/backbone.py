@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.backbones.architecture import encoder_of
 from napari_dinov3_sim.backbones.devices import batch_size_for
 from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
@@ -35,7 +35,7 @@ class DINOv3Backbone:
     device : str
         For example "cpu" or "cuda".
     dtype : str
-        "float32", or "bfloat16" for autocast over float32 weights.
+        "float32" or "bfloat16": on the CPU of the weights, elsewhere autocast over float32 ones.
     mean, std : tuple of float
         Statistics of the normalisation, for RGB in [0, 1].
     fingerprint : str
@@ -150,10 +150,7 @@ class DINOv3Backbone:
         """
         if self.device == "cpu":
             return self
-        tensors = [*self._model.parameters(), *self._model.buffers()]
-        # What is in the memo is taken for copied: nothing is copied on the device that is full.
-        memo: dict[int, Any] = {id(tensor): _to_cpu(tensor) for tensor in tensors}
-        return replace(self, device="cpu", _model=copy.deepcopy(self._model, memo))
+        return replace(self, device="cpu", _model=encoder_of(self._model, self.dtype))
 
     def _bytes_per_token(self) -> int:
         config = getattr(self._model, "config", None)
@@ -175,7 +172,8 @@ class DINOv3Backbone:
         import torch
 
         device_type = torch.device(self.device).type
-        low = self.dtype == "bfloat16"
+        # On the CPU the encoder itself keeps its weights in bfloat16.
+        low = self.dtype == "bfloat16" and device_type != "cpu"
         with (
             torch.inference_mode(),
             torch.autocast(device_type, torch.bfloat16) if low else nullcontext(),
@@ -226,17 +224,10 @@ def _upload(pixel_values: torch.Tensor, device: str) -> torch.Tensor:
     return uploaded
 
 
-def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    moved = tensor.detach().to("cpu", copy=True)
-    if isinstance(tensor, torch.nn.Parameter):
-        return torch.nn.Parameter(moved, requires_grad=tensor.requires_grad)
-    return moved
-
-
 def _free(device: str) -> None:
     import torch
 
     if device.startswith("cuda") and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if device.startswith("mps") and torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -54,13 +54,10 @@ def choose_device(device: str, model: str) -> torch.device:
 def choose_dtype(dtype: str, device: torch.device, model: str) -> str:
     """Return the arithmetic to use: "float32" or "bfloat16" (autocast over float32 weights).
 
-    "auto" is bfloat16 on CUDA where the card has it, except for the built-in network, and float32
-    everywhere else. Measured with `benchmarks/bench_dtype.py` on two cores of an EPYC with
-    AVX-512 bf16 (torch 2.13): bfloat16 gains 1.6 times at 512² with ViT-S and 1.1 to 1.3 times
-    with the built-in network, nothing at 1024² (1.0 times). It moves a cosine map by up to 0.7
-    steps of 256 colours with random weights, but by 1.4 to 1.9 steps with the built-in network,
-    whose trained weights are the more telling ones. More than one step can be seen, so a CPU
-    computes in float32 unless asked otherwise. CUDA was not measured with this benchmark.
+    "auto" is bfloat16 on a CUDA card and on an x86 processor that have it, and float32 everywhere
+    else. On a processor, `load_backbone` goes back to float32 if the two do not agree. The
+    built-in network is always computed in float32, so that what it finds, and what is kept of it,
+    is the same on every computer. `benchmarks/bench_dtype.py` measures what bfloat16 gains.
 
     Parameters
     ----------
@@ -150,6 +147,15 @@ def _is_there(device: torch.device) -> bool:
 def _best_dtype(device: torch.device) -> str:
     import torch
 
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return "bfloat16"
-    return "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if device.type == "cpu" and processor_has_bfloat16() else "float32"
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether products in bfloat16 are instructions of the processor: AVX-512 BF16 or AMX."""
+    import torch
+
+    # Not documented, and absent from old releases of torch and on processors other than x86.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in probes)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones.errors import ModelError
 from napari_dinov3_sim.backbones.files.locate import as_path, locate_here
+from napari_dinov3_sim.store.atomic_files import write_atomically
 from napari_dinov3_sim.store.embedding_store import default_folder
-from napari_dinov3_sim.store.safetensors_io import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

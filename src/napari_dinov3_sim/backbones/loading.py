@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.backbones.architecture import (
     Architecture,
     build_model,
+    encoder_of,
     infer_architecture,
     is_number,
     matching_record,
@@ -38,8 +39,16 @@ if TYPE_CHECKING:
     import os
 
     import torch
+    from transformers import DINOv3ViTModel
 
     from napari_dinov3_sim.backbones.files.hub import Progress
+    from napari_dinov3_sim.core.embedding.encoder import Encoder
+
+CHECKED_PATCHES = 14
+"""Patches along the side of the picture on which bfloat16 is compared with float32."""
+
+MEAN_AGREEMENT, LEAST_AGREEMENT = 0.999, 0.99
+"""Mean and smallest cosine of the patches of that picture with which bfloat16 is used."""
 
 _UNKNOWN_LICENCE = "unknown: that of the place the weights come from"
 
@@ -65,7 +74,7 @@ def load_backbone(
     device : str
         "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1" or "mps".
     dtype : str
-        "auto" (see `devices.choose_dtype`), "float32", or "bfloat16" for autocast.
+        "auto" (see `devices.choose_dtype`), "float32" or "bfloat16".
     progress : callable, optional
         Called with (description, bytes done, bytes in all) during a download; what it raises
         (`EmbeddingCancelled`) stops the loading. By default a bar is shown on a terminal.
@@ -99,6 +108,9 @@ def load_backbone(
     _check_record(material, architecture)
     mean, std = _statistics(material, record)
     network = build_model(state, architecture, material.name)
+    runner, arithmetic = _runner(
+        network, chosen, arithmetic, material.name, is_asked_for=dtype != "auto"
+    )
     backbone = DINOv3Backbone(
         name=material.name,
         label=_label(material, architecture),
@@ -112,7 +124,7 @@ def load_backbone(
         is_builtin=material.record is not None and material.record.is_builtin,
         licence=record.licence if record else _UNKNOWN_LICENCE,
         num_register_tokens=architecture.num_register_tokens,
-        _model=_moved(network, chosen, material.name),
+        _model=runner,
     )
     remember(request, facts, backbone)
     return backbone
@@ -222,6 +234,37 @@ def _label(material: ModelFiles, architecture: Architecture) -> str:
 def _facts(architecture: Architecture) -> list[tuple[str, object]]:
     # The weights show whether there are biases; one of zeros and none at all are the same.
     return [item for item in asdict(architecture).items() if not item[0].endswith("_bias")]
+
+
+def _runner(
+    network: DINOv3ViTModel, device: torch.device, arithmetic: str, model: str, is_asked_for: bool
+) -> tuple[Any, str]:
+    """Return what computes embeddings, and in which arithmetic it does."""
+    if device.type != "cpu":
+        return _moved(network, device, model), arithmetic
+    encoder = encoder_of(network, arithmetic)
+    if arithmetic == "float32" or is_asked_for or _agree(encoder, network):
+        return encoder, arithmetic
+    return encoder_of(network, "float32"), "float32"
+
+
+def _agree(encoder: Encoder, network: DINOv3ViTModel) -> bool:
+    """Whether the embeddings of a picture of coarse and fine noise are those of the network."""
+    import torch
+
+    from napari_dinov3_sim.core.embedding.encoder import cosine_agreement
+
+    side = CHECKED_PATCHES * encoder.numbers.patch_size
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.zeros(1, 3, side, side)
+    for fine in (2, 8, 32, side):
+        noise = torch.randn(1, 3, fine, fine, generator=generator)
+        pixels += torch.nn.functional.interpolate(noise, (side, side), mode="bilinear") / 2
+    with torch.inference_mode():
+        exact = network(pixels).last_hidden_state[0, -(CHECKED_PATCHES**2) :]
+        found = encoder(pixels).last_hidden_state[0, -(CHECKED_PATCHES**2) :]
+    mean, least = cosine_agreement(found, exact)
+    return mean >= MEAN_AGREEMENT and least >= LEAST_AGREEMENT
 
 
 def _moved(network: Any, device: torch.device, model: str) -> Any:

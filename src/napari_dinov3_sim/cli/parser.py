@@ -1,8 +1,9 @@
-"""The command line: `napari-dinov3-sim similarity`, `search`, `embed`, `models` and `demo`."""
+"""The command line: `napari-dinov3-sim similarity`, `search`, `embed`, `models`, …."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import os
 import sys
@@ -301,6 +302,12 @@ def name(text: str) -> str:
     return text.strip()
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def _threshold(text: str) -> Threshold:
     """Return the threshold of all classes or, after its name and ``=``, of one."""
     class_name, equals, level = text.rpartition("=")
@@ -381,6 +388,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return INTERRUPTED
     except OSError as error:
+        if os.name == "nt" and error.errno == errno.EINVAL and error.filename is None:
+            return INTERRUPTED  # what Windows says of a pipe whose reader is gone
         if error.filename is None:
             return _unexpected(error)
         why = error.strerror or type(error).__name__
@@ -417,7 +426,7 @@ def _name_stacks(arguments: argparse.Namespace, command: str) -> None:
 
 
 def _main_parser() -> _Parser:
-    commands = "\n".join(f"  {name:<12}{text}" for name, text in _SUMMARIES.items())
+    commands = "\n".join(f"  {name:<16}{text}" for name, text in _SUMMARIES.items())
     parser = _Parser(
         prog=PROGRAM,
         description="Click on a structure in one image; every image shows where similar ones are.",
@@ -470,6 +479,12 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     add_reading(parser)
     add_recipe(parser)
     add_model(parser, None, "the model the query was made with (default: by its name)")
+    parser.add_argument(
+        "--ask-again",
+        action="store_true",
+        help="search with any model: embed the pictures of what was clicked, which are in the "
+        "query, in place of its vectors; negative points and thresholds do not carry over",
+    )
     return _run_search
 
 
@@ -510,6 +525,60 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 def _models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return _run_models
+
+
+def _compare_models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    parser.add_argument(
+        "folders",
+        metavar="FOLDER",
+        type=Path,
+        nargs="+",
+        help="annotated images, or folders of them: beside NAME.png (or .tif …) lies "
+        "NAME.classes.png (or .tif) with the class of each pixel as a number, or "
+        "NAME.instances.tif with the number of its object",
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[BUILTIN],
+        help=f"names that `models` lists, folders, weights files or hub ids (default: {BUILTIN}); "
+        "the others are compared with the first",
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="*",
+        choices=("raw", "rgb", "lbp", "hog", "filters"),
+        default=["raw", "rgb"],
+        help="features without a model: pixels, mean and spread of the colours, local binary "
+        "patterns, histograms of gradients, a filter bank (default: raw rgb)",
+    )
+    parser.add_argument(
+        "--clicks",
+        metavar="N",
+        type=_count,
+        default=3,
+        help="on each class in each image, at most (default: 3)",
+    )
+    parser.add_argument(
+        "--max-images",
+        metavar="N",
+        type=_count,
+        help="of each folder, evenly chosen (default: all)",
+    )
+    parser.add_argument(
+        "--zoom",
+        metavar="N",
+        type=int,
+        choices=(1, 2, 3, 4),
+        help="how many times larger the images are searched, for objects smaller than two patches "
+        "(default: 1, or what set.json in the folder says)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return _run_compare_models
 
 
 def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
@@ -554,6 +623,12 @@ def _run_models(arguments: argparse.Namespace) -> int:
     return models.run_models(arguments)
 
 
+def _run_compare_models(arguments: argparse.Namespace) -> int:
+    from napari_dinov3_sim.cli.commands import compare_models
+
+    return compare_models.run_compare_models(arguments)
+
+
 def _run_demo(arguments: argparse.Namespace) -> int:
     from napari_dinov3_sim.cli.commands import demo
 
@@ -565,6 +640,7 @@ _COMMANDS = {
     "search": _search,
     "embed": _embed,
     "models": _models,
+    "compare-models": _compare_models,
     "demo": _demo,
 }
 
@@ -573,5 +649,6 @@ _SUMMARIES = {
     "search": "Search other images with a saved query.",
     "embed": "Embed images once, for many searches.",
     "models": "List the models, and which are on this computer.",
+    "compare-models": "Measure on annotated images which model finds best.",
     "demo": "Show the plugin on images that come with scikit-image.",
 }

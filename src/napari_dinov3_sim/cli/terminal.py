@@ -113,6 +113,10 @@ class ProgressBars:
         """Return a progress callback of `create_patch_image_state`."""
         return partial(self._show, description, "tile")
 
+    def images(self, description: str, done: int, total: int) -> None:
+        """Show how many images are done."""
+        self._show(description, "image", done, total)
+
     def _show(self, description: str, unit: str, done: int, total: int) -> None:
         if self._bar is None or description != self._description:
             self.close()

@@ -22,6 +22,10 @@ class StateError(SimilarityError, ValueError):
     """Patch states that do not belong together, for example from two models."""
 
 
+class QueryModelError(StateError):
+    """A saved query was made with another model than the one that is to answer it."""
+
+
 class StoreError(SimilarityError):
     """Stored embeddings that cannot be written, or cannot be used."""
 

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
 
 
+LOW_PRECISION = "+bfloat16"
+"""End of the fingerprint of a model that computes in bfloat16; without it, it is float32."""
+
+
+def same_weights(first: str, second: str) -> bool:
+    """Whether two fingerprints are of the same weights, in whatever arithmetic.
+
+    Vectors of both may be compared: what a query finds hardly depends on the rounding of its few
+    vectors. The embeddings of one search are nevertheless all made in one arithmetic, and kept
+    under its own fingerprint, so that what is stored does not depend on who was first.
+    """
+    return first.removesuffix(LOW_PRECISION) == second.removesuffix(LOW_PRECISION)
+
+
 @dataclass(frozen=True, eq=False)
 class PatchImageState:
     """The patch embeddings of one image.

@@ -14,6 +14,14 @@ _ACTED_ON = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _REFUSED = frozenset('/\\:*?"<>|')
 """What not every file system takes in a name."""
 
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{port}{number}" for port in ("com", "lpt") for number in "123456789¹²³"}
+)
+"""What Windows takes for a device, whatever stands behind the first dot of the name:
+https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+"""
+
 
 def printable(text: str) -> str:
     r"""Return text with an escape in the place of each character that is not shown as itself.
@@ -57,9 +65,56 @@ def file_name_part(text: str, most: int) -> str:
     --------
     >>> file_name_part("a/b: é", 6)
     'a_b_ '
+    >>> file_name_part("aux.2", 6)
+    'aux_.2'
     """
+    return _no_device(_cut(text, most))
+
+
+def file_stem(text: str, most: int, otherwise: str) -> str:
+    """Return text as the beginning of a file name, or as the name of a folder.
+
+    Windows drops dots and spaces at the end of a name, and then does not find it.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Bytes of it that are kept.
+    otherwise : str
+        What is returned where nothing is left.
+
+    Examples
+    --------
+    >>> file_stem(" nul. ", 100, "image"), file_stem("..", 100, "image")
+    ('nul_', 'image')
+    """
+    return _no_device(_cut(text, most).strip(" .")) or otherwise
+
+
+def _cut(text: str, most: int) -> str:
     kept = ("_" if one in _REFUSED or _is_acted_on(one) else one for one in text)
     return "".join(kept).encode()[:most].decode(errors="ignore")
+
+
+def _no_device(name: str) -> str:
+    stem, dot, rest = name.partition(".")
+    return f"{stem}_{dot}{rest}" if stem.rstrip(" ").casefold() in _DEVICES else name
+
+
+def name_key(name: str) -> str:
+    """Return by what a file system tells names apart that is as forgetful as any.
+
+    Windows and macOS do not tell upper from lower case, and macOS not é in one character from é in
+    two (Unicode's canonical caseless match, section 3.13 of the standard).
+
+    Examples
+    --------
+    >>> name_key("É.tif") == name_key("e\u0301.TIF")
+    True
+    """
+    folded = unicodedata.normalize("NFD", name).casefold()
+    return unicodedata.normalize("NFD", folded)
 
 
 def _is_acted_on(one: str) -> bool:

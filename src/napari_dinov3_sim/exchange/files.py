@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.core.text import file_stem, name_key
 from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
-from napari_dinov3_sim.store.safetensors_io import PART, explained, replacing
+from napari_dinov3_sim.store.atomic_files import MAX_PREFIX, PART, explained, move, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,16 +68,19 @@ def _check_ours(folder: Path) -> None:
 def _away(folder: Path) -> Iterator[None]:
     """Take a folder out of the way, and put it back if an error is raised."""
     with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=f".{folder.name[:MAX_STEM]}.", suffix=PART
+        dir=folder.parent,
+        prefix=f".{folder.name[:MAX_PREFIX]}.",
+        suffix=PART,
+        ignore_cleanup_errors=True,
     ) as aside:
         former = Path(aside) / "former"
-        folder.rename(former)
+        move(folder, former)
         try:
             yield
         except BaseException:
             if folder.exists():
                 shutil.rmtree(folder)
-            former.rename(folder)
+            move(former, folder)
             raise
 
 
@@ -85,7 +88,7 @@ def write_json(content: Any, path: Path, what: str, *, overwrite: bool = False) 
     """Write JSON that people can read, too; see `written`."""
     text = json.dumps(content, indent=1, allow_nan=False)
     with written(path, what, overwrite=overwrite) as part:
-        part.write_text(f"{text}\n", encoding="utf-8")
+        part.write_text(f"{text}\n", encoding="utf-8", newline="\n")
 
 
 def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> list[str]:
@@ -106,13 +109,13 @@ def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> 
     ['a_b.csv', 'a_b-2.csv', 'image.csv']
     """
     found: list[str] = []
-    used = {name.casefold() for name in taken}
+    used = {name_key(name) for name in taken}
     for name in names:
-        stem = file_name_part(name, MAX_STEM).strip(" .") or "image"
+        stem = file_stem(name, MAX_STEM, "image")
         free, count = stem, 1
-        while f"{free}{suffix}".casefold() in used:
+        while name_key(f"{free}{suffix}") in used:
             count += 1
             free = f"{stem}-{count}"
         found.append(f"{free}{suffix}")
-        used.add(found[-1].casefold())
+        used.add(name_key(found[-1]))
     return found

@@ -62,7 +62,7 @@ def write_geojson(
         How many there were.
     """
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type":"FeatureCollection","features":[')
         for count, shape in enumerate(shapes, start=1):
             file.write(",\n" if count > 1 else "\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.core.text import file_stem, name_key
 from napari_dinov3_sim.exchange.placement import METRES, SECONDS
 from napari_dinov3_sim.exchange.shapes import rgb_of
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
@@ -105,9 +105,9 @@ def _names(classes: Iterable[str]) -> list[str]:
     """Return a name of a folder for each class."""
     found: list[str] = []
     for class_name in classes:
-        plain = file_name_part(class_name, 60).strip(" .") or "labels"
+        plain = file_stem(class_name, 60, "labels")
         name, count = plain, 1
-        while name.casefold() in {other.casefold() for other in found}:
+        while name_key(name) in map(name_key, found):
             count += 1
             name = f"{plain}-{count}"
         found.append(name)

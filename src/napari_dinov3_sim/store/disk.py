@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.text import plural
+from napari_dinov3_sim.store.atomic_files import cannot_write, explained, move
 from napari_dinov3_sim.store.disk_folder import DAMAGED, SUFFIX, TILES, Folder, TrimResult
 from napari_dinov3_sim.store.safetensors_io import (
     CACHED,
     OtherVersionError,
-    cannot_write,
-    explained,
     is_cached,
     read_state,
     write_state,
@@ -146,7 +145,7 @@ class DiskStore:
         aside = path.with_name(f"{path.name}{DAMAGED}")
         what = f"{path} is damaged, or holds the embeddings of something else"
         try:
-            path.replace(aside)
+            move(path, aside)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -188,6 +187,7 @@ class DiskStore:
                 raise cannot_write(path, error) from error
             self._warn_once(cannot_write(path, error))
             return None
+        self._folder.forget()
         self.tiles(digest, label).discard()
         self._count(path, path)
         return path

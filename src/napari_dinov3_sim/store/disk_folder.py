@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.text import file_name_part
-from napari_dinov3_sim.store.safetensors_io import PART, is_cached
+from napari_dinov3_sim.store.atomic_files import PART
+from napari_dinov3_sim.store.safetensors_io import is_cached
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,6 +158,11 @@ class Folder:
             self._refresh()
             names = self._names.get(digest[:DIGITS], [])
             return [self.path / name for name in names if name.endswith(suffix)]
+
+    def forget(self) -> None:
+        """List it again next time: disks formatted as FAT do not say that a folder has changed."""
+        with self._lock:
+            self._stamp = -1
 
     def _refresh(self) -> None:
         try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.objects.object_table import is_text
+from napari_dinov3_sim.store.atomic_files import explained, write_atomically
 from napari_dinov3_sim.store.peak_csv import safe_cell
-from napari_dinov3_sim.store.safetensors_io import explained, write_atomically
 
 if TYPE_CHECKING:
     import os

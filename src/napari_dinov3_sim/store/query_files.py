@@ -13,14 +13,13 @@ from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.search.saved_query import SavedClass, SavedQuery
 from napari_dinov3_sim.core.text import does_not_exist
+from napari_dinov3_sim.store.atomic_files import explained, write_atomically
 from napari_dinov3_sim.store.safetensors_io import (
     CHECKSUM,
     FORMAT,
     check_sum,
-    explained,
     family,
     with_checksum,
-    write_atomically,
 )
 
 if TYPE_CHECKING:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import tempfile
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +15,10 @@ import numpy as np
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.store.atomic_files import explained, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -35,20 +33,8 @@ CHECKSUM = "crc32"
 CACHED = {"kept_for": "cache"}
 """The entry of the metadata of what was kept unasked, and may be removed to make room."""
 
-PART = ".part"
-"""End of the name of a folder in which a file is being written."""
-
 DTYPES = ("float32", "float16")
 """What embeddings may be kept in."""
-
-_CURES = {
-    "free some space": (errno.ENOSPC, errno.EDQUOT),
-    "change its permissions": (errno.EACCES, errno.EPERM, errno.EROFS),
-    "choose a shorter name": (errno.ENAMETOOLONG,),
-}
-
-MAX_PREFIX = 100
-"""Bytes of a name that its folder begins with while it is written; more is added behind them."""
 
 _KEY = "embeddings"
 
@@ -124,30 +110,6 @@ def save_state(state: PatchImageState, path: str | os.PathLike[str]) -> Path:
     with explained(target):
         write_state(state, target)
     return target
-
-
-@contextmanager
-def explained(path: Path, what: str = "embeddings") -> Iterator[None]:
-    """Turn an OSError into the `StoreError` that says why `what` did not get into its file."""
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(path, error, what) from error
-
-
-def cannot_write(path: Path, error: OSError, what: str = "embeddings") -> StoreError:
-    """Return the error that a user is told when `what` did not get into its file."""
-    reason, cure = error.strerror or error, cure_of(error)
-    # A folder that could not be made says why itself.
-    if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
-        reason, cure = f"there is no folder {path.parent}", "make it or choose another folder"
-    return StoreError(f"The {what} cannot be written to {path} ({reason}); {cure}.")
-
-
-def cure_of(error: OSError) -> str:
-    """Return what a user can do when a file cannot be written."""
-    found = [cure for cure, numbers in _CURES.items() if error.errno in numbers]
-    return " or ".join([*found, "choose another folder"])
 
 
 def load_state(path: str | os.PathLike[str]) -> PatchImageState:
@@ -334,26 +296,3 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 def _as_os_error(error: Exception) -> OSError:
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it into it; on failure nothing is left behind."""
-    with replacing(path) as part:
-        part.write_bytes(content)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Lend a path whose file then replaces the one at `path`, unless an error is raised.
-
-    It lies in a folder of its own beside it, so that what writes there may need more than a file,
-    and what a killed process leaves behind is known by its name.
-    """
-    # Cut from the left, because embeddings are known by the end of their names.
-    prefix = os.fsencode(path.name)[-MAX_PREFIX:].decode(errors="ignore")
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{prefix}.", suffix=PART, ignore_cleanup_errors=True
-    ) as folder:
-        part = Path(folder) / path.name
-        yield part
-        part.replace(path)

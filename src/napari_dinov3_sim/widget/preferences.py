@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.backbones import MODELS
 from napari_dinov3_sim.backbones.files.locate import first_choice
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
+from napari_dinov3_sim.versions import plugin_preferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +88,9 @@ def read_preferences() -> Preferences:
 
 
 def _settings() -> Any:
-    from napari.settings import get_plugin_settings
-
     try:
-        return get_plugin_settings(PLUGIN).start
-    # The widget also works where the plugin is disabled or not installed as one.
+        return plugin_preferences(PLUGIN).start
+    # There are none before napari 0.9, or where the plugin is disabled or not installed as one.
     except (KeyError, AttributeError):
         return None
 

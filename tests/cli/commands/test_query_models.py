@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tifffile import imread
 
 from napari_dinov3_sim.backbones import OfflineError, loading
+from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
 QUERY = "a.query.safetensors"
@@ -80,11 +83,15 @@ def test_other_weights_of_the_same_name(saved, ask):
     assert "give the weights of the query with --model" in line
 
 
-@pytest.mark.parametrize("model", [(), ("--model", "builtin")])
-def test_another_arithmetic(saved, ask, model):
-    saved(fingerprint="other")
-    line = ask("--dtype", "float32", *model).refusal
-    assert "in another arithmetic than float32; leave --dtype out" in line
+def test_a_query_of_the_same_weights_in_another_arithmetic_is_answered(saved, ask):
+    """A query that a GPU made is answered here, with embeddings of the arithmetic of here."""
+    assert ask("--json").code == 0
+    maps = sorted(Path("found").glob("*.cosine.tif"))
+    before = [imread(path) for path in maps]
+    saved(fingerprint=load_query(QUERY).fingerprint + LOW_PRECISION)
+    assert ask("--overwrite", "--json").code == 0
+    assert maps
+    assert all(np.array_equal(imread(p), b) for p, b in zip(maps, before, strict=True))
 
 
 def test_a_model_that_is_not_found_by_its_name(saved, ask):
@@ -133,3 +140,21 @@ def test_other_files_that_are_no_query(ask, folder):
     assert "gone.tif does not exist" in ask(query="gone.tif").refusal
     assert "notes.txt cannot be read as a saved query" in ask(query="notes.txt").refusal
     assert "w.safetensors is no saved query of this version" in ask(query="w.safetensors").refusal
+
+
+# -- asked again ----------------------------------------------------------------------------------
+
+
+def test_a_query_of_other_weights_is_asked_again_from_its_pictures(saved, ask, folder):
+    saved(fingerprint="other", model="my-weights")
+    told = ask("--ask-again", "--model", "builtin", "--json")
+    assert told.code == 0
+    assert told.json["model"] == "builtin"
+    assert list((folder / "found").glob("*.tif"))
+    assert load_query(QUERY).fingerprint == "other"
+
+
+def test_a_query_without_pictures_cannot_be_asked_again(saved, ask):
+    classes = load_query(QUERY).classes
+    saved(classes=tuple(replace(one, thumbnails=()) for one in classes))
+    assert "holds no pictures of what was clicked" in ask("--ask-again").refusal

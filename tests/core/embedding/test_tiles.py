@@ -102,10 +102,10 @@ def test_tiles_overlap_by_at_least_the_pixels_asked_for(width, patch_size, tilin
 
 
 def test_the_default_tiling():
-    assert Tiling() == Tiling(side=1024, overlap=128, joint="blend")
-    assert len(plan_tiles(PatchGrid((1024, 1009), 16), Tiling())) == 1
-    assert len(plan_tiles(PatchGrid((1024, 1025), 16), Tiling())) == 2
-    assert len(plan_tiles(PatchGrid((2048, 2048), 16), Tiling())) == 9
+    assert Tiling() == Tiling(side=512, overlap=64, joint="blend")
+    assert len(plan_tiles(PatchGrid((512, 497), 16), Tiling())) == 1
+    assert len(plan_tiles(PatchGrid((512, 513), 16), Tiling())) == 2
+    assert len(plan_tiles(PatchGrid((2048, 2048), 16), Tiling())) == 25
 
 
 @pytest.mark.parametrize(("side", "overlap"), [(64, 64), (64, 65), (64, -1), (0, 0), (-16, 0)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -223,3 +225,15 @@ def test_what_is_said_after_another_search_began_is_stale(session, out, program)
     session.wait(60)
     assert states == []
     assert isinstance(session.file_search, FileSearch)
+
+
+def test_what_it_says_is_utf8_whatever_the_computer_writes_in(tmp_path):
+    """As on Windows, whose pipes have a code page; here with a locale that knows ASCII only."""
+    folder = SearchFolder(tmp_path / "Ergebnisse für später")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    environment.pop("PYTHONIOENCODING", None)
+    done = subprocess.run(
+        process.search_command(folder, []), env=environment, capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert str(folder.query) in done.stderr.decode("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.versions import layers_in_viewbox
 
 
 def mirrors(viewer):
@@ -65,7 +66,7 @@ def test_results_stay_visible_in_the_viewbox_of_their_image(session, viewer, ima
     session.side_by_side = True
     session.results.peaks()
     for column, shown in enumerate((image, other)):
-        found = viewer.canvas.grid.contents_at((0, column), viewer.layers)
+        found = layers_in_viewbox(viewer, (0, column))
         layers = [viewer.layers[index] for index in found]
         names = {layer.name for layer in layers if layer.visible}
         assert {f"{shown.name} objects", f"{shown.name} peaks"} <= names

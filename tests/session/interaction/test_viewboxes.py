@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Image
 
 from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
+from napari_dinov3_sim.versions import layers_in_viewbox
 
 
 @pytest.fixture
@@ -45,13 +46,13 @@ def state(viewer):
 
 def contents(viewer, *viewbox):
     """Names of the layers that napari draws in a viewbox."""
-    found = viewer.canvas.grid.contents_at(viewbox, viewer.layers)
-    return [viewer.layers[index].name for index in found]
+    found = [viewer.layers[index] for index in layers_in_viewbox(viewer, viewbox)]
+    return [layer.name for layer in found if layer.visible]
 
 
 def test_each_viewbox_has_an_image_its_heatmaps_and_its_points(viewer, queries, groups):
     SideBySide(viewer, queries).arrange(groups)
-    assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
+    assert viewer.canvas.grid.shape == (2, 2)
     points = "query: points"
     assert contents(viewer, 0, 0) == ["image 0", "heat 0 0", "heat 0 1", points]
     assert contents(viewer, 0, 1) == ["image 1", "heat 1 0", f"{points} [1]"]
@@ -66,7 +67,7 @@ def test_each_viewbox_has_an_image_its_heatmaps_and_its_points(viewer, queries, 
 
 def test_no_viewbox_is_left_over_for_the_query_layer_alone(viewer, queries, groups):
     SideBySide(viewer, queries).arrange(groups[:2])
-    assert viewer.canvas.grid.actual_shape(viewer.layers) == (1, 2)
+    assert viewer.canvas.grid.shape == (1, 2)
     assert contents(viewer, 0, 0)[-1] == "query"
 
 

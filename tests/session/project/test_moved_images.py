@@ -17,6 +17,7 @@ import tifffile
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session.project import examining, snapshot
 from napari_dinov3_sim.session.runner import ThreadRunner
 
@@ -191,6 +192,14 @@ def test_an_image_without_a_file_that_is_large_is_named(make_session, tmp_path, 
     save(session, tmp_path / "p.dinov3sim.zip")
     assert "small had no file and is in the project. large has no file" in session.told.text
     assert snapshot.MAX_INCLUDED == 2**28
+
+
+def test_another_arithmetic_of_the_same_weights_is_no_other_model(make_session, saved):
+    path, _ = saved
+    session = make_session("projection-1" + LOW_PRECISION)
+    session.project.open(path)
+    session.wait()
+    assert "other weights" not in session.told.text
 
 
 def test_another_model_of_the_same_name_is_told_of(make_session, saved):

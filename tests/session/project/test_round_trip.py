@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
-from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.errors import QueryModelError, SimilarityError
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .conftest import assert_same, heatmaps, open_file, reopen, save
@@ -170,6 +170,16 @@ def test_a_loaded_query_is_asked_again(make_session, folder, tmp_path):
     assert again.results.saved.name == "cells.query.safetensors"
     assert again.results.saved.classes == ("cells",)
     assert len(again.results.thumbnails["cells"]) == 1
+    # Another model cannot answer it, and asks it again from its pictures.
+    other = make_session("projection-2")
+    other.project.open(tmp_path / "p.dinov3sim.zip")
+    with pytest.raises(QueryModelError, match="which has other weights here"):
+        other.wait()
+    assert heatmaps(other) == {}
+    assert other.results.saved.can_be_asked_again
+    other.results.ask_again()
+    other.wait()
+    assert {name for _, name in heatmaps(other)} == {"cells"}
 
 
 def test_settings_are_set_again(make_session, folder, tmp_path):

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe
-from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateError, StoreError
+from napari_dinov3_sim.core.errors import (
+    PointError,
+    QueryModelError,
+    SimilarityError,
+    StateError,
+    StoreError,
+)
+from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
-from napari_dinov3_sim.store.query_files import list_queries, load_query
+from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
 
 from ..brute_force import (
     PATCH,
@@ -124,6 +132,28 @@ def test_a_loaded_query_is_asked_of_other_images_without_a_point(elsewhere, imag
     assert session.class_name == "cell"
     assert session.classes["gap"] == gap.colour
     assert len(session.results.thumbnails["cell"]) == 2
+
+
+@pytest.mark.parametrize("arithmetic", ["", LOW_PRECISION])
+def test_a_query_is_asked_of_embeddings_in_another_arithmetic(
+    elsewhere, images, path, arithmetic, tmp_path
+):
+    """What a GPU embeds in bfloat16 and a CPU in float32 has the same weights."""
+    query = load_query(path)
+    save_query(replace(query, fingerprint=query.fingerprint + LOW_PRECISION), tmp_path / "low")
+    viewer = ViewerModel()
+    image = viewer.add_image(np.asarray(elsewhere[1].data), name="other")
+    backbone = PatchProjection("projection-1" + arithmetic)
+    session = SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
+    maps = []
+    for name in (path, tmp_path / "low"):
+        session.results.load_query(name)
+        session.wait()
+        maps.append(np.array(heatmap(session, image, "cell")))
+    assert session.status == "2 heatmaps for 2 saved classes."
+    assert np.ptp(maps[0]) > 0
+    np.testing.assert_array_equal(*maps)
+    session.close()
 
 
 def test_what_another_resolution_means_for_a_loaded_query_is_told_while_it_lasts(elsewhere, path):
@@ -305,7 +335,7 @@ def test_a_query_of_another_model_is_refused_before_it_is_used(images, path):
     session = SimilaritySession(viewer, backbone=other, runner=InlineRunner())
     session.add_query(image, 20, 20)
     before = heatmap(session, image, "class 1").copy()
-    with pytest.raises(StateError, match="was made with the model projection"):
+    with pytest.raises(QueryModelError, match="was made with the model projection"):
         session.results.load_query(path)
     assert session.results.query is None
     np.testing.assert_array_equal(heatmap(session, image, "class 1"), before)
@@ -349,6 +379,57 @@ def test_a_query_is_asked_no_more_when_the_model_is_changed(elsewhere, images, p
     assert "was made with the model projection" in failures[0].message
     session.set_model(PatchProjection())
     assert session.heatmaps_of("cell")
+
+
+def test_a_query_of_another_model_is_asked_again_from_its_pictures(images, path):
+    """For a model that sees each patch alone, the pictures hold all it saw, but for scaling."""
+    viewer = ViewerModel()
+    image = viewer.add_image(np.asarray(images[0].data), name="the same")
+    other = PatchProjection("projection-2")
+    session = SimilaritySession(viewer, backbone=other, runner=InlineRunner())
+    told = []
+    session.results.done.connect(told.append)
+    session.results.ask_again(path)
+    session.wait()
+    assert "is asked again with projection, from its pictures" in told[-1]
+    query = session.results.query
+    assert query.fingerprint == "projection-2"
+    assert {one.name: len(one.positives) for one in query.classes} == {"cell": 2, "gap": 1}
+    assert not any(len(one.negatives) for one in query.classes)
+    assert session.heatmaps_of("cell")[image].data.max() > 0
+    before = load_query(path)
+    assert before.fingerprint == "projection-1"
+    session.results.save_query(path)
+    session.wait()
+    assert load_query(path).fingerprint == "projection-2"
+    session.close()
+
+
+def test_a_loaded_query_is_asked_again_when_the_model_was_changed(elsewhere, images, path):
+    session, _ = elsewhere
+    session.results.load_query(path)
+    session.rename_class("gap", "hole")
+    assert not session.results.saved.can_be_asked_again
+    session.set_model(PatchProjection("projection-2"))
+    with pytest.raises(QueryModelError, match="which has other weights here"):
+        session.wait()
+    assert session.heatmaps == {}
+    assert session.results.saved.can_be_asked_again
+    session.results.ask_again()
+    session.wait()
+    assert session.results.problem == ""
+    assert set(session.classes) >= {"cell", "hole"}
+    assert session.heatmaps_of("hole")
+
+
+def test_what_cannot_be_asked_again_is_told(session, images, path):
+    with pytest.raises(StateError, match="No query is loaded"):
+        session.results.ask_again()
+    query = load_query(path)
+    bare = replace(query, classes=tuple(replace(one, thumbnails=()) for one in query.classes))
+    save_query(bare, path)
+    with pytest.raises(StateError, match="holds no pictures"):
+        session.results.ask_again(path)
 
 
 # -- what can go wrong ----------------------------------------------------------------------------

@@ -94,6 +94,11 @@ class Answers:
 
     def __init__(self, folder):
         self.folder, self.path = folder, None
+        self.asked, self.says = "", None
+
+    def ask(self, title, question, yes):
+        self.asked = question
+        return self.says
 
     def ask_for_new_file(self, title, name, filters):
         self.path = self.folder / name
@@ -220,3 +225,31 @@ def test_decimals_begin_with_a_comma_or_a_point(qtbot, language, keys, value):
     qtbot.keyClick(panel.threshold, Qt.Key.Key_Return)
     assert said == [value]
     assert panel.threshold.text() == f"≥ {value:.2f}"
+
+
+def test_a_query_of_another_model_is_asked_again(qtbot, make_dock, pair, tmp_path):
+    dialogs = Answers(tmp_path)
+    dock = make_dock(dialogs=dialogs)
+    dock.session.new_queries()
+    answer(qtbot, dock, pair[0], (40, 20))
+    dock.views.files.save_button.click()
+    qtbot.waitUntil(dialogs.path.exists)
+    dock.session.queries.data = np.empty((0, 2))
+    dock.session.set_model("dinov3-vitb16")
+    answer(qtbot, dock, pair[0], (40, 20))
+    dock.session.queries.data = np.empty((0, 2))
+    files = dock.views.files
+    for says in (None, True):
+        dialogs.says = says
+        files.load_button.click()
+        assert "was made with the model tiny, and this is dinov3-vitb16" in dialogs.asked
+        if says is None:
+            assert files.loaded.isHidden()
+    qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
+    assert files.again_button.isHidden()
+    dock.session.set_model("builtin")
+    qtbot.waitUntil(lambda: not files.again_button.isHidden())
+    assert "was made with the model dinov3-vitb16" in files.classes.text()
+    files.again_button.click()
+    qtbot.waitUntil(lambda: files.classes.text() == "asks for class 1")
+    assert files.again_button.isHidden()

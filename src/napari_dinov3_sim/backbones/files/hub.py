@@ -16,6 +16,7 @@ from napari_dinov3_sim.backbones.errors import (
     OfflineError,
 )
 from napari_dinov3_sim.backbones.files.weights import INDEX, SINGLE, shard_names
+from napari_dinov3_sim.versions import ask_hub, download_with_bar
 
 Progress = Callable[[str, int, int], None]
 """Called with (description, bytes done, bytes in all); may raise `EmbeddingCancelled`."""
@@ -73,7 +74,7 @@ def fetch(repo: str, filename: str, progress: Progress | None) -> Path:
     bar = _bar_class(meter)
     return Path(
         _watched(
-            lambda: hf_hub_download(repo, filename, tqdm_class=bar),
+            lambda: download_with_bar(repo, filename, bar),
             meter,
             lambda: progress(f"Downloading {repo}", *meter.reading),
         )
@@ -211,10 +212,10 @@ def download_file(
     GatedModelError, ModelNotFoundError, OfflineError, DownloadError
         Each with its cure.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import hf_hub_url
 
     try:
-        get_hf_file_metadata(hf_hub_url(repo, filename), timeout=PROBE_TIMEOUT)
+        ask_hub(hf_hub_url(repo, filename), PROBE_TIMEOUT)
         return fetch(repo, filename, progress)
     except _failures() as error:
         raise _translated(error, repo, filename, model, command) from error
@@ -262,7 +263,10 @@ def _translated(
             f"the Hugging Face Hub has no public repository {repo}",
             "check the id, `napari-dinov3-sim models` lists the names",
         )
-    if isinstance(error, errors.RemoteEntryNotFoundError | errors.RevisionNotFoundError):
+    # `RemoteEntryNotFoundError`, which huggingface_hub has since 1.0.
+    not_there = isinstance(error, errors.EntryNotFoundError)
+    not_there = not_there and not isinstance(error, errors.LocalEntryNotFoundError)
+    if not_there or isinstance(error, errors.RevisionNotFoundError):
         return MissingFileError(
             model, f"{repo} has no file {filename}", "load `builtin`, or name another model"
         )

@@ -21,6 +21,7 @@ from napari_dinov3_sim.backbones.files import hub
 from napari_dinov3_sim.backbones.files.weights import CONFIG, PREPROCESSOR, find_weights, read_json
 from napari_dinov3_sim.backbones.registry import (
     BUILTIN,
+    BUILTIN_VERSION,
     DEFAULT_MODEL,
     MODELS,
     ModelRecord,
@@ -31,7 +32,7 @@ from napari_dinov3_sim.backbones.registry import (
 if TYPE_CHECKING:
     from napari_dinov3_sim.backbones.files.hub import Progress
 
-BUILTIN_FOLDER = Path(__file__).parents[1] / "builtin_v0"
+BUILTIN_FOLDER = Path(__file__).parents[1] / f"builtin_{BUILTIN_VERSION}"
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _SUFFIXES = (".safetensors", ".pth", ".pt")

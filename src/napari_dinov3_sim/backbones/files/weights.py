@@ -13,6 +13,7 @@ from napari_dinov3_sim.backbones.errors import (
     ModelNotFoundError,
     WrongModelError,
 )
+from napari_dinov3_sim.core.state import LOW_PRECISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 _MASK = "embeddings.mask_token"
 
 
-def fingerprint_of(state: Mapping[str, torch.Tensor], *facts: object) -> str:
+def fingerprint_of(state: Mapping[str, torch.Tensor], arithmetic: str, *facts: object) -> str:
     """Return the sha256 of canonical weights and of the facts that change the embeddings.
+
+    The arithmetic is told after it, so that the same weights are known again
+    (`core.state.same_weights`).
 
     The mask token and query, key and value biases of zeros are left out: they change nothing,
     and timm's files do not have them.
@@ -34,20 +38,23 @@ def fingerprint_of(state: Mapping[str, torch.Tensor], *facts: object) -> str:
     ----------
     state : mapping of str to torch.Tensor
         Canonical float32 weights, see `tensor_names.canonical`.
+    arithmetic : str
+        "float32" or "bfloat16".
     *facts : object
-        Arithmetic, statistics, patch size and so on; hashed by their `repr`.
+        Statistics, patch size and so on; hashed by their `repr`.
 
     Returns
     -------
     str
-        64 hex digits.
+        64 hex digits, followed by `LOW_PRECISION` for bfloat16.
     """
-    digest = hashlib.sha256(repr(facts).encode())
+    # With the name of the first arithmetic, as fingerprints have been from the beginning.
+    digest = hashlib.sha256(repr(("float32", *facts)).encode())
     for key in sorted(state):
         if not _changes_nothing(key, state[key]):
             digest.update(f"{key}{tuple(state[key].shape)}".encode())
             digest.update(state[key].numpy().data.cast("B"))
-    return digest.hexdigest()
+    return digest.hexdigest() + (LOW_PRECISION if arithmetic == "bfloat16" else "")
 
 
 def _changes_nothing(key: str, tensor: torch.Tensor) -> bool:

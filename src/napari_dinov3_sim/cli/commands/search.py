@@ -18,6 +18,7 @@ from napari_dinov3_sim.cli.reading.paths import InputPaths, listed_paths, withou
 from napari_dinov3_sim.cli.terminal import PROGRAM, note, open_progress
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
+from napari_dinov3_sim.core.state import same_weights
 from napari_dinov3_sim.store.query_files import load_query
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 def check_model_name(arguments: argparse.Namespace, query: SavedQuery) -> None:
     """Raise `UsageError` if another model of the registry than that of the query is named."""
     name = arguments.model
-    if name is None or Path(name).exists():
+    if name is None or Path(name).exists() or arguments.ask_again:
         return
     named, own = lookup(name), lookup(query.model)
     if named and own and named != own:
         raise UsageError(
             f"{arguments.query} was made with the model {query.model}, and --model chooses "
-            f"{name}; leave --model out, or make the query again with {name}."
+            f"{name}; leave --model out, or add --ask-again."
         )
 
 
@@ -55,8 +56,8 @@ def open_model_of(
         The model that was named cannot be loaded.
     """
     model = _open(arguments, query, bars)
-    if model.identity.fingerprint != query.fingerprint:
-        raise UsageError(_mismatch(arguments, query, model))
+    if not arguments.ask_again and not same_weights(model.identity.fingerprint, query.fingerprint):
+        raise UsageError(_mismatch(arguments, query))
     return model
 
 
@@ -77,26 +78,26 @@ def _open(arguments: argparse.Namespace, query: SavedQuery, bars: ProgressBars) 
         ) from error
 
 
-def _mismatch(arguments: argparse.Namespace, query: SavedQuery, model: CommandModel) -> str:
+def _mismatch(arguments: argparse.Namespace, query: SavedQuery) -> str:
     made = f"{arguments.query} was made with the model {query.model}"
-    if arguments.dtype != "auto" and arguments.model in (None, query.model):
-        return f"{made} in another arithmetic than {arguments.dtype}; leave --dtype out."
     if arguments.model:
         return (
-            f"{made}, and --model {arguments.model} has other weights or another arithmetic; "
-            f"leave --model out, or give the weights of {query.model} with it."
+            f"{made}, and --model {arguments.model} has other weights; "
+            f"leave --model out, give the weights of {query.model} with it, or add --ask-again."
         )
     return (
-        f"{made}, and what has this name here has other weights, or another arithmetic "
-        f"({model.identity.dtype}); give the weights of the query with --model, choose its "
-        "--dtype, or make the query again."
+        f"{made}, and what has this name here has other weights; give the weights of the query "
+        "with --model, or add --ask-again, which takes its pictures in place of its vectors."
     )
 
 
 def run_search(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from napari_dinov3_sim.core.search.asked_again import ask_again, with_pictures
+
     check_embeddings_folder(arguments)
     query, paths = _read_names(arguments)
+    query = with_pictures(query) if arguments.ask_again else query
     check_model_name(arguments, query)
     classes, bars = [one.name for one in query.classes], open_progress(arguments.progress)
     search = Search.of(arguments, classes, paths, bars=bars, thresholds=query.thresholds)
@@ -105,6 +106,8 @@ def run_search(arguments: argparse.Namespace) -> int:
     with closing(search.planes), closing(bars), search.folder() as folder:
         bars.tell("model", model=arguments.model or query.model)
         model = open_model_of(arguments, query, bars)
+        if arguments.ask_again:
+            query = ask_again(query, model.load, recipe_of(arguments))
         _note_difference(query, recipe_of(arguments), model)
         results = search.results(search.finder(model, bars), query.score)
         colours = {one.name: one.colour for one in query.classes}

@@ -19,12 +19,12 @@ from napari_dinov3_sim.cli.reading.layer import NO_GRID, PixelGrid
 from napari_dinov3_sim.cli.reading.paths import unique_stems
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
-from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.core.text import file_name_part, name_key
 from napari_dinov3_sim.exchange.objects import SUFFIXES, ObjectFormat
 from napari_dinov3_sim.exchange.ome_tiff import FAST, PlaneStack, write_ome_tiff
 from napari_dinov3_sim.exchange.placement import METRES, Axis
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
-from napari_dinov3_sim.store.safetensors_io import cure_of, replacing
+from napari_dinov3_sim.store.atomic_files import cure_of, replacing
 
 if TYPE_CHECKING:
     import argparse
@@ -135,11 +135,13 @@ def check_nothing_is_replaced(
 def _keys(path: Path) -> set[object]:
     """Return by what a file is known; case does not tell names apart on every file system."""
     resolved = path.resolve()
+    by_name: set[object] = {resolved, resolved.with_name(name_key(resolved.name))}
     try:
         facts = resolved.stat()
     except OSError:
-        return {resolved, resolved.with_name(resolved.name.casefold())}
-    return {resolved, (facts.st_dev, facts.st_ino)}
+        return by_name
+    # Some network folders of Windows give no file a number.
+    return {resolved, (facts.st_dev, facts.st_ino)} if facts.st_ino else by_name
 
 
 def metres_of(pixel: PixelGrid) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
 from napari_dinov3_sim.cli.reading.numbered_files import is_stack, planes_of, stem_of_stack
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.text import does_not_exist
+from napari_dinov3_sim.core.text import does_not_exist, name_key
 from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.readers.reader import images_in
 from napari_dinov3_sim.readers.zarr_folders import is_zarr
@@ -231,7 +231,7 @@ def unique_stems(
     -------
     list of str
         The own stem for the first that has it; "-2", "-3", … is added for the others.
-        Case does not tell stems apart, because some file systems do not.
+        Compared by `name_key`, because some file systems do not tell upper from lower case.
     """
     every = [[""]] * len(stems) if endings is None else endings
     own = {name for stem, ends in zip(stems, every, strict=True) for name in _names(stem, ends)}
@@ -250,4 +250,4 @@ def unique_stems(
 
 
 def _names(stem: str, endings: Iterable[str]) -> set[str]:
-    return {f"{stem}{ending}".casefold() for ending in endings}
+    return {name_key(f"{stem}{ending}") for ending in endings}

@@ -22,8 +22,8 @@ OWN, NAPARI = "napari-dinov3-sim", "napari"
 """Names of this package and of napari's own reader, as plugins."""
 
 CURES = {
-    ".czi": "napari-czitools",
-    ".nd2": "napari-nikon-nd2",
+    ".czi": "napari-bioio-reader bioio-czi",
+    ".nd2": "napari-bioio-reader bioio-nd2",
     ".lif": "napari-bioio-reader bioio-lif",
     ".oib": "napari-bioformats",
     ".oif": "napari-bioformats",
@@ -69,7 +69,8 @@ def _cure_by_suffix(path: Path) -> str | None:
 def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
     """Return the name of the plugin that reads a path, and a note where others could, too.
 
-    The plugins of the user come first, in the order of napari's preferences, then this package,
+    The plugins of the user come first, see `_ranked`, unless napari's preferences say otherwise,
+    then this package,
     for what it knows by its content, then the reader of napari itself.
 
     Raises
@@ -88,7 +89,7 @@ def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
         return wanted, ""
     users = [name for name in names if name not in (OWN, NAPARI)]
     if users:
-        return _preferred(path, users, names)
+        return _preferred(path, _ranked(path, users), names)
     # A suffix that nothing claims but a plugin that is not installed: what it begins with may be
     # a picture, as that of a MIRAX slide is, and not the image.
     is_for_others = not names and _cure_by_suffix(path) is not None
@@ -100,6 +101,20 @@ def plugin_of(path: Path, wanted: str | None) -> tuple[str, str]:
         f"{path} is not an image that can be read (no reader knows such files); "
         f"{cure_of_format(path)}."
     )
+
+
+def _ranked(path: Path, users: list[str]) -> list[str]:
+    """Return the plugins of the user that may read a path, those that are made for it first.
+
+    Some of those in `CURES` claim TIFF and PNG, too, and lose what these say of their axes, or
+    need Java for it. They are taken for what they are named for, and for what nothing else reads.
+    """
+    named = (_cure_by_suffix(path) or "").split()
+    known = " ".join(CURES.values()).split()
+    made_for_it = [name for name in users if name in named]
+    others = [name for name in users if name not in known]
+    rest = [name for name in users if name in known and name not in named]
+    return [*made_for_it, *others, *(rest if format_of(path) is None else ())]
 
 
 @cache

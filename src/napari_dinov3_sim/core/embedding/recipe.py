@@ -36,8 +36,8 @@ class Tiling:
         `overlap` is negative or not smaller than `side`, or there is no such joint.
     """
 
-    side: int = 1024
-    overlap: int = 128
+    side: int = 512
+    overlap: int = 64
     joint: Joint = "blend"
 
     def __post_init__(self) -> None:

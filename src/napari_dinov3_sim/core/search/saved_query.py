@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.embedding.recipe import FACTORS
-from napari_dinov3_sim.core.errors import StateError
+from napari_dinov3_sim.core.errors import QueryModelError, StateError
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
+from napari_dinov3_sim.core.state import same_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,19 +168,27 @@ class SavedQuery:
         return {one.name: one.threshold for one in self.classes if one.threshold is not None}
 
     def check_model(self, fingerprint: str, model: str) -> None:
-        """Raise `StateError` unless the query was made with this model.
+        """Raise `QueryModelError` unless the query was made with these weights.
+
+        In which arithmetic does not matter (`same_weights`).
 
         Parameters
         ----------
         fingerprint, model : str
             Of the model that is to be used, and its name.
         """
-        if fingerprint != self.fingerprint:
-            raise StateError(
-                f"The query was made with the model {self.model}, and this is {model} "
-                "(or other weights of that name); load the former, or make the query again "
-                "with the latter."
+        if same_weights(fingerprint, self.fingerprint):
+            return
+        if model == self.model:
+            raise QueryModelError(
+                f"The query was made with the model {model}, which has other weights here: "
+                "built-in models change with the version of the package; ask the query again from "
+                "its pictures, or click anew."
             )
+        raise QueryModelError(
+            f"The query was made with the model {self.model}, and this is {model}; load the "
+            "former, ask the query again from its pictures with the latter, or click anew."
+        )
 
     def remark(self, factor: float, cell_size: int) -> str:
         """Return how the embeddings that are searched differ from those of the query.
@@ -225,7 +234,7 @@ class SavedQuery:
 
         Raises
         ------
-        StateError
+        QueryModelError
             Another model embedded the image.
         """
         from napari_dinov3_sim.core.search.combine import score_classes

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_dinov3_sim.core.errors import PointError, StateError
+from napari_dinov3_sim.core.state import same_weights
 from napari_dinov3_sim.session.answering.question import (
     MAX_LABEL_CLASSES,
     LabelsPick,
@@ -170,7 +171,7 @@ def _region_vectors(
 def _saved_vectors(
     pick: VectorPick, states: Iterable[PatchImageState]
 ) -> Iterator[tuple[str, bool, Vector]]:
-    if any(state.fingerprint != pick.fingerprint for state in states):
+    if not all(same_weights(state.fingerprint, pick.fingerprint) for state in states):
         raise StateError(
             f"The saved query {pick.class_name} was made with another model; choose that model, "
             "or set the points anew."

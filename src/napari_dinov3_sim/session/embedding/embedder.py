@@ -129,6 +129,12 @@ class Embedder:
         self._requests.forget_failures()
         self.paused = False
 
+    def model_getter(self) -> Callable[[], Backbone]:
+        """Return a function for a worker that gives the model, and loads it if need be."""
+        if self.backbone is None:
+            return partial(self._load_model, self.model, _say_nothing)
+        return partial(_same, self.backbone)
+
     def handle(self, key: PlaneKey) -> StateHandle | None:
         """Return where a worker finds the state of a plane; None if it must be embedded."""
         return self._record.handle(key)
@@ -315,3 +321,11 @@ class Embedder:
         elif failure.subject == "model":
             self.model_failed = True
             self._requests.clear_requests()
+
+
+def _same(backbone: Backbone) -> Backbone:
+    return backbone
+
+
+def _say_nothing(what: str, done: int, total: int) -> None:
+    del what, done, total

@@ -61,11 +61,12 @@ def search_command(folder: SearchFolder, options: Sequence[str]) -> list[str]:
     options : sequence of str
         See `SearchSettings.options`.
     """
-    # -P: a file of the current folder must not be taken for a library.
-    program = [sys.executable, "-P", "-m", "napari_dinov3_sim", "search", str(folder.query)]
+    # -P: a file of the current folder must not be taken for a library. utf8: into a pipe, Windows
+    # would write in the code page of the computer, and what is written is read as UTF-8.
+    program = [sys.executable, "-P", "-X", "utf8", "-m", "napari_dinov3_sim", "search"]
     names = ["--files-from", str(folder.files), "--out", str(folder.path), "--overwrite"]
     kept = ["--embeddings", str(folder.embeddings), "--keep-embeddings"]
-    return [*program, *names, *kept, "--progress", "json", *options]
+    return [*program, str(folder.query), *names, *kept, "--progress", "json", *options]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.safetensors_io import explained, write_atomically
+from napari_dinov3_sim.store.atomic_files import explained, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

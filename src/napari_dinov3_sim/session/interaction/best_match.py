@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dinov3_sim.session.answering.question import Pick
+from napari_dinov3_sim.versions import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -141,6 +142,6 @@ def look_at(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
     for axis in range(ndim):
         if axis not in displayed:
             viewer.dims.set_point(axis, full[axis])
-    centre = np.array(viewer.scene.camera.center, float)
+    centre = np.array(camera_of(viewer).center, float)
     centre[-len(displayed) :] = full[displayed]
-    viewer.scene.camera.center = tuple(centre)
+    camera_of(viewer).center = tuple(centre)

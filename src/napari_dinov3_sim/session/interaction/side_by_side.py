@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import MARKER
+from napari_dinov3_sim.versions import camera_of, grid_of, layers_in_viewbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
@@ -51,7 +52,7 @@ class ViewerState:
     @classmethod
     def of(cls, viewer: ViewerModel, queries: Points) -> ViewerState:
         """Return what a viewer and its query layer are like now."""
-        grid, camera = viewer.canvas.grid, viewer.scene.camera
+        grid, camera = grid_of(viewer), camera_of(viewer)
         return cls(
             order=tuple(layer.unique_id for layer in viewer.layers),
             hidden=set(),
@@ -277,7 +278,7 @@ class SideBySide:
         refit = first or len(groups) != len(self._groups)
         if self._before is None:
             self._before = ViewerState.of(self._viewer, self._queries)
-            self._viewer.canvas.grid.events.enabled.connect(self._on_enabled)
+            grid_of(self._viewer).events.enabled.connect(self._on_enabled)
             self._viewer.events.reset_view.connect(self._on_reset_view)
         if first or not self._in_place(groups):
             self._build_quietly(groups, self._before)
@@ -339,7 +340,7 @@ class SideBySide:
 
         As it is, napari draws it in the first viewbox, or in one that is left over.
         """
-        grid, number = self._viewer.canvas.grid, len(self._groups)
+        grid, number = grid_of(self._viewer), len(self._groups)
         columns = math.ceil(math.sqrt(number))
         shape = (math.ceil(number / columns), columns)
         set_changed(grid, stride=slots, shape=shape, spacing=SPACING, enabled=True)
@@ -376,7 +377,7 @@ class SideBySide:
         if viewbox is None or not self.active:
             return None
         layers = self._viewer.layers
-        found = self._viewer.canvas.grid.contents_at(viewbox, layers)
+        found = layers_in_viewbox(self._viewer, viewbox)
         ids = {layers[index].unique_id for index in found}
         mirrors = self._mirror_layers.mirrors
         for index, (group, mirror) in enumerate(zip(self._groups, mirrors, strict=True)):
@@ -387,7 +388,7 @@ class SideBySide:
     # -- the end --------------------------------------------------------------------------------
 
     def _on_enabled(self) -> None:
-        if self._before is None or self._arranging or self._viewer.canvas.grid.enabled:
+        if self._before is None or self._arranging or grid_of(self._viewer).enabled:
             return
         self._before.grid["enabled"] = False
         self.leave()
@@ -399,7 +400,7 @@ class SideBySide:
         before, self._before = self._before, None
         if before is None:
             return
-        self._viewer.canvas.grid.events.enabled.disconnect(self._on_enabled)
+        grid_of(self._viewer).events.enabled.disconnect(self._on_enabled)
         self._viewer.events.reset_view.disconnect(self._on_reset_view)
         self._arranging = True
         try:
@@ -407,10 +408,10 @@ class SideBySide:
                 self._restore(before)
         finally:
             self._arranging = False
-        set_changed(self._viewer.scene.camera, **before.camera)
+        set_changed(camera_of(self._viewer), **before.camera)
 
     def _restore(self, before: ViewerState) -> None:
-        grid = self._viewer.canvas.grid
+        grid = grid_of(self._viewer)
         grid.enabled = False
         self._mirror_layers.remove()
         self._groups = []

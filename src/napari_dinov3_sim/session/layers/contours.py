@@ -10,6 +10,7 @@ import numpy as np
 from napari_dinov3_sim.session.images.transforms import copy_transform, plane_transform
 from napari_dinov3_sim.session.layer_metadata import layer_name, mark
 from napari_dinov3_sim.session.layers.base import OverlayLayers, insert_above
+from napari_dinov3_sim.versions import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -57,15 +58,15 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
         super().__init__(viewer, "contour")
         self._palette = palette
         self._drawn: dict[Hashable, Drawn] = {}
-        self._zoom = viewer.scene.camera.zoom
+        self._zoom = camera_of(viewer).zoom
         self.wanted = True
         self.layers = {found["image"]: layer for found, layer in self._from_earlier_session()}
-        viewer.scene.camera.events.zoom.connect(self._on_zoom)
+        camera_of(viewer).events.zoom.connect(self._on_zoom)
 
     def close(self) -> None:
         """Stop listening; the layers stay."""
         super().close()
-        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        camera_of(self._viewer).events.zoom.disconnect(self._on_zoom)
 
     def _drop(self, key: Hashable) -> Vectors | None:
         self._drawn.pop(key, None)
@@ -159,7 +160,7 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
         return layer
 
     def _on_zoom(self) -> None:
-        zoom = self._viewer.scene.camera.zoom
+        zoom = camera_of(self._viewer).zoom
         if not 1 / ZOOM_STEP < zoom / self._zoom < ZOOM_STEP:
             self._zoom = zoom
             for image_id, (plane, *_) in self._drawn.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.core.state import same_weights
 from napari_dinov3_sim.session.project.examining import ExaminedImage, examine_images
 from napari_dinov3_sim.session.project.finding import ReadProject, find_missing, read_project
 from napari_dinov3_sim.session.project.restoring import SessionWriter
@@ -292,10 +293,11 @@ class Projects:
             self._expected = None
         elif identity is not None:
             self._expected = None
-            if identity.fingerprint != fingerprint:
+            if not same_weights(identity.fingerprint, fingerprint):
                 self._session.noticed.emit(
-                    f"The model {name} has other weights here than when the project was saved, so "
-                    "its heatmaps differ; choose the weights that it was made with."
+                    f"The model {name} has other weights here than when the project was saved, as "
+                    "a built-in model of another version has; its points and regions are asked "
+                    "again with these, and heatmaps, thresholds and objects may differ."
                 )
 
     def _tell(self, sentences: list[Any]) -> str:

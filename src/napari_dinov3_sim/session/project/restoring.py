@@ -36,6 +36,7 @@ from napari_dinov3_sim.session.query.point_features import ID, PointRole, set_fe
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
 from napari_dinov3_sim.session.query.regions import ShapeRegions
 from napari_dinov3_sim.store.project.records import LabelsRecord, ShapesRecord
+from napari_dinov3_sim.versions import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -390,11 +391,11 @@ class SessionWriter:
         content = self._read.query
         if content is None or self._project.query is None:
             return
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "query.safetensors"
             path.write_bytes(content)
             query = load_query(path)
-        self._parts.results.saved.take(query, self._project.query)
+        self._parts.results.saved.keep(query, self._project.query)
 
     # -- what was judged and made ----------------------------------------------------------------
 
@@ -524,7 +525,7 @@ class SessionWriter:
         if view.ndisplay <= ndim:
             viewer.dims.ndisplay = view.ndisplay
         if len(view.center) == 3:
-            camera = viewer.scene.camera
+            camera = camera_of(viewer)
             camera.center, camera.zoom = view.center, view.zoom
 
 

@@ -34,6 +34,7 @@ from napari_dinov3_sim.store.project.records import (
     UsedModel,
     ViewRecord,
 )
+from napari_dinov3_sim.versions import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -426,7 +427,7 @@ class SessionReader:
         )
 
     def _view(self) -> ViewRecord | None:
-        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        dims, camera = self._viewer.dims, camera_of(self._viewer)
         if not camera.zoom > 0:
             return None
         return ViewRecord(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.core.errors import ImageError, StateError
+from napari_dinov3_sim.core.errors import ImageError, QueryModelError
 from napari_dinov3_sim.session.answering.question import VectorPick
 from napari_dinov3_sim.session.worker_messages import Failure
 
@@ -101,9 +101,14 @@ class LoadedQuery:
             return ""
         try:
             query.check_model(model.fingerprint, model.name)
-        except StateError as error:
+        except QueryModelError as error:
             return str(error)
         return ""
+
+    @property
+    def can_be_asked_again(self) -> bool:
+        """Whether the query is not asked, and has pictures from which it could be."""
+        return bool(self.problem) and any(self._thumbnails.values())
 
     @property
     def remark(self) -> str:
@@ -129,12 +134,16 @@ class LoadedQuery:
 
         Raises
         ------
-        StateError
+        QueryModelError
             The model that is loaded is another one.
         """
         problem = self._problem_of(query)
         if problem:
-            raise StateError(problem)
+            raise QueryModelError(problem)
+        self.keep(query, name)
+
+    def keep(self, query: SavedQuery, name: str) -> None:
+        """Take a query, also one of another model: it is told of, and may be asked again."""
         self._query, self._name, self._told = query, name, False
         self._picks = tuple(
             VectorPick(
@@ -220,7 +229,7 @@ class LoadedQuery:
         problem = self.problem
         if problem and not self._told:
             self._told = True
-            self._fail(Failure("model", problem, error=StateError(problem)))
+            self._fail(Failure("model", problem, error=QueryModelError(problem)))
         elif not problem:
             self._told = False
         return (() if problem else self._picks), {}

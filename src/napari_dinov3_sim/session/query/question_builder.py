@@ -17,6 +17,7 @@ from napari_dinov3_sim.session.answering.question import (
 )
 from napari_dinov3_sim.session.query.point_history import IGNORED, NEW
 from napari_dinov3_sim.session.resolved_state import PickCounts, Picked, ResolvedState
+from napari_dinov3_sim.versions import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
@@ -167,7 +168,7 @@ class PickCollector:
     @property
     def in_napari_grid(self) -> bool:
         """Whether napari's own grid is on, in which all images lie at the same place."""
-        return bool(self._viewer.canvas.grid.enabled) and self._interaction.viewboxes is None
+        return bool(grid_of(self._viewer).enabled) and self._interaction.viewboxes is None
 
     @property
     def ignores_clicks(self) -> bool:

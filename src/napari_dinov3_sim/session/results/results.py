@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_dinov3_sim.core.errors import PointError, SimilarityError
+from napari_dinov3_sim.core.errors import PointError, SimilarityError, StateError
 from napari_dinov3_sim.core.objects.sizes import Area
 from napari_dinov3_sim.session.objects.options import connected_axes
 from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
@@ -41,7 +41,7 @@ from napari_dinov3_sim.session.results.thresholds import checked_threshold
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari.layers import Image, Layer
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
     from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
+    from napari_dinov3_sim.session.results.result_jobs import Check
     from napari_dinov3_sim.session.results.thresholds import Thresholds
     from napari_dinov3_sim.session.runner import Runner
     from napari_dinov3_sim.session.scene import Scene
@@ -237,20 +238,71 @@ class QueryResults:
         ------
         StoreError
             The file is missing, damaged, or no saved query.
-        StateError
+        QueryModelError
             Another model made it than the one that is loaded. If none is loaded yet, that is a
-            failure of the session when it is.
+            failure of the session when it is. See `ask_again`.
         """
         from napari_dinov3_sim.store.query_files import load_query
 
-        query = load_query(path)
-        self.saved.take(query, Path(path).name)
+        self._work.stop("again")
+        self._ask(load_query(path), Path(path).name)
+
+    def ask_again(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Ask a saved query of another model with this one, from the pictures in it.
+
+        The middle of each picture is embedded; the file stays as it is, and what is saved from
+        then on belongs to this model. A picture shows 64 pixels, so the answers are near those of
+        new clicks, not the same. Negative points and thresholds do not carry over.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            By default the query that is loaded, see `problem`.
+
+        Raises
+        ------
+        StoreError
+            The file is missing, damaged, or no saved query.
+        StateError
+            No query is loaded, it holds no pictures, or no model is chosen.
+        """
+        from napari_dinov3_sim.core.search.asked_again import ask_again, with_pictures
+        from napari_dinov3_sim.store.query_files import load_query
+
+        saved, embedder = self.saved, self._scene.embedder
+        if path is None:
+            colours = {class_name: self._palette[class_name] for class_name in saved.classes}
+            query, name = saved.present(colours), saved.name
+        else:
+            query, name = load_query(path), Path(path).name
+        if query is None or not embedder.model:
+            raise StateError("No query is loaded, or no model; load both, then ask again.")
+        what = with_pictures(query)
+        load, recipe = embedder.model_getter(), embedder.recipe
+
+        def compute(check: Check) -> Iterator[SavedQuery]:
+            yield ask_again(what, load, recipe, check)
+
+        self._work.start_long(
+            "again",
+            f"Asking {name} again",
+            compute,
+            partial(self._take_again, name),
+            lambda _found: f"{name} is asked again with {embedder.model}, from its pictures.",
+        )
+
+    def _take_again(self, name: str, query: SavedQuery) -> bool:
+        self._ask(query, name)
+        return True
+
+    def _ask(self, query: SavedQuery, name: str) -> None:
+        self.saved.take(query, name)
         for saved_class in query.classes:
             self._palette.assign(saved_class.name, saved_class.colour)
         self._thresholds.take_from_query(query.thresholds)
         self._adopt(query)
         taken, staying = self._thresholds.of_query, self._thresholds.of_user
-        self.done.emit(describe_loaded(Path(path), query, self.saved.remark, taken, staying))
+        self.done.emit(describe_loaded(name, query, self.saved.remark, taken, staying))
 
     def drop_query(self) -> None:
         """Ask the loaded query no more; points and regions stay, its thresholds go."""

@@ -168,7 +168,7 @@ def describe_saved(path: Path, found: Sequence[SavedQuery]) -> str:
 
 
 def describe_loaded(
-    path: Path,
+    name: str,
     query: SavedQuery,
     remark: str,
     taken: Mapping[str, float],
@@ -186,7 +186,7 @@ def describe_loaded(
         Thresholds of classes that come from the query, and that were set by hand before.
     """
     names = [saved_class.name for saved_class in query.classes]
-    parts = [f"{path.name} asks for {', '.join(names)}", remark]
+    parts = [f"{name} asks for {', '.join(names)}", remark]
     for verb, thresholds in (("is set to", taken), ("stays at", staying)):
         levels = [f"{thresholds[name]:.2f} ({name})" for name in names if name in thresholds]
         parts.append(f"the threshold {verb} {', '.join(levels)}" if levels else "")

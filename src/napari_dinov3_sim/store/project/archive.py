@@ -25,6 +25,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, StoreError
 from napari_dinov3_sim.core.images.file_signatures import is_image_file
 from napari_dinov3_sim.core.text import does_not_exist, printable
+from napari_dinov3_sim.store.atomic_files import explained, replacing
 from napari_dinov3_sim.store.project.records import (
     MAX_ARRAY,
     MAX_ARRAYS,
@@ -34,7 +35,6 @@ from napari_dinov3_sim.store.project.records import (
     MemberRecord,
     Project,
 )
-from napari_dinov3_sim.store.safetensors_io import explained, replacing
 
 if TYPE_CHECKING:
     import os

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
+
+from napari_dinov3_sim.core.text import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -113,19 +116,24 @@ def search_folder(
     Returns
     -------
     dict of FileRecord to list of Path
-        Those with its name; first the one with most folders of the same names above it.
+        Those with its name, in upper or lower case, as some disks do not tell these apart; first
+        the one with most folders of the same names above it.
     """
     wanted = {file: parts_of(urlsplit(file.absolute).path) for file in files}
-    names = {parts[-1] for parts in wanted.values() if parts}
+    names = {name_key(parts[-1]) for parts in wanted.values() if parts}
     by_name: dict[str, list[Path]] = {}
     for path in _walk(folder, check):
-        if path.name in names:
-            by_name.setdefault(path.name, []).append(path)
+        if (name := name_key(path.name)) in names:
+            by_name.setdefault(name, []).append(path)
     found = {}
     for file, parts in wanted.items():
-        paths = by_name.get(parts[-1], []) if parts else []
-        found[file] = sorted(paths, key=lambda path, parts=parts: -_common_end(path, parts))  # type: ignore[misc]
+        paths = by_name.get(name_key(parts[-1]), []) if parts else []
+        found[file] = sorted(paths, key=partial(_rank, parts=parts))
     return found
+
+
+def _rank(path: Path, parts: list[str]) -> tuple[int, bool]:
+    return -_common_end(path, parts), path.name != parts[-1]
 
 
 def _walk(folder: Path, check: Callable[[], None]) -> Iterator[Path]:
@@ -145,7 +153,7 @@ def _common_end(path: Path, parts: list[str]) -> int:
     """Return how many names two paths share, counted from their ends."""
     count = 0
     for one, other in zip(reversed(path.parts), reversed(parts), strict=False):
-        if one != other:
+        if name_key(one) != name_key(other):
             break
         count += 1
     return count

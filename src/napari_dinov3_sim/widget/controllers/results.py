@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info, show_warning
 
+from napari_dinov3_sim.core.errors import QueryModelError
 from napari_dinov3_sim.widget.controllers.base import SectionController, shown_errors
 from napari_dinov3_sim.widget.dialogs import QUERIES, Dialogs
+from napari_dinov3_sim.widget.views.combination import AGAIN
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -52,6 +54,7 @@ class ResultsController(SectionController):
         views.matches.clicked.connect(self.match)
         files.save_clicked.connect(self.save_query)
         files.load_clicked.connect(self.load_query)
+        files.again_clicked.connect(self.ask_again)
         files.drop_clicked.connect(self.drop_query)
         self.listen(session.answered, self._show)
         self.listen(session.queried, self._show)
@@ -102,7 +105,9 @@ class ResultsController(SectionController):
 
     def _show_loaded(self) -> None:
         saved = self._session.results.saved
-        self._views.files.show_loaded(saved.name, saved.classes, saved.problem)
+        self._views.files.show_loaded(
+            saved.name, saved.classes, saved.problem, again=saved.can_be_asked_again
+        )
 
     def _on_removed(self, event: object) -> None:
         del event
@@ -192,8 +197,18 @@ class ResultsController(SectionController):
         path = self._dialogs.ask_for_file("Load query", QUERIES)
         if path:
             with shown_errors():
-                self._session.results.load_query(path)
+                try:
+                    self._session.results.load_query(path)
+                except QueryModelError as error:
+                    if not self._dialogs.ask("Load query", f"{error}\n\n{AGAIN}?", "Ask again"):
+                        return
+                    self._session.results.ask_again(path)
                 self._views.steps[1].open()  # it says which one is loaded
+
+    def ask_again(self) -> None:
+        """Search with the loaded query by another model than the one it was made with."""
+        with shown_errors():
+            self._session.results.ask_again()
 
     def drop_query(self) -> None:
         """Search without the query that was loaded."""

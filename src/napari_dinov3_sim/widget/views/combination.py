@@ -64,16 +64,23 @@ class CombinationChoice(QWidget):
         self.picked.emit(self.combo.itemData(index))
 
 
+AGAIN = (
+    "Ask the query with this model: from the pictures of what was clicked, without negative "
+    "points and thresholds"
+)
+
+
 class QueryFilesRow(QWidget):
     """Two buttons, and below them what is loaded, if anything is.
 
     Attributes
     ----------
-    save_clicked, load_clicked, drop_clicked : Signal()
+    save_clicked, load_clicked, again_clicked, drop_clicked : Signal()
     """
 
     save_clicked = Signal()
     load_clicked = Signal()
+    again_clicked = Signal()
     drop_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -82,14 +89,17 @@ class QueryFilesRow(QWidget):
         self.load_button = QPushButton("Load query…")
         self.loaded = QWidget()
         self.file, self.classes = ElidedLabel(), ElidedLabel()
+        self.again_button = QPushButton("Ask again")
         self.drop_button = QPushButton("Drop")
         self._build()
         self.show_loaded("", ())
         self.save_button.clicked.connect(self.save_clicked)
         self.load_button.clicked.connect(self.load_clicked)
+        self.again_button.clicked.connect(self.again_clicked)
         self.drop_button.clicked.connect(self.drop_clicked)
 
     def _build(self) -> None:
+        self.again_button.setToolTip(AGAIN)
         self.drop_button.setToolTip("Search without the query that was loaded")
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
@@ -103,6 +113,7 @@ class QueryFilesRow(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         row.addLayout(lines, 1)
+        row.addWidget(self.again_button)
         row.addWidget(self.drop_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -110,7 +121,9 @@ class QueryFilesRow(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.loaded)
 
-    def show_loaded(self, name: str, classes: Sequence[str], problem: str = "") -> None:
+    def show_loaded(
+        self, name: str, classes: Sequence[str], problem: str = "", *, again: bool = False
+    ) -> None:
         """Show which query is loaded.
 
         Parameters
@@ -120,7 +133,10 @@ class QueryFilesRow(QWidget):
         classes : sequence of str
         problem : str, optional
             Why it is not asked.
+        again : bool, optional
+            Whether it can be asked again from its pictures.
         """
+        self.again_button.setVisible(again)
         self.loaded.setVisible(bool(name))
         self.file.show_text(name)
         self.classes.show_text(problem or f"asks for {', '.join(classes)}")

@@ -88,7 +88,10 @@ class PagePlace:
             dock.raise_()
             # While the parts find their sizes the window grows, and would stay so.
             if main is self._beside.window():
-                QTimer.singleShot(0, view, partial(main.resize, size))
+                later = QTimer(view)  # it goes with the page; PyQt6's singleShot has no receiver
+                later.setSingleShot(True)
+                later.timeout.connect(partial(main.resize, size))
+                later.start(0)
 
     def close(self, view: DockPage) -> None:
         """Close a page for good."""

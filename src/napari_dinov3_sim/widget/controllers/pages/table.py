@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
@@ -110,7 +111,8 @@ class TableController(SectionController):
     def close(self) -> None:
         """Close the page, too."""
         super().close()
-        self._soon.stop()
+        with suppress(RuntimeError):  # when Python ends, Qt's objects may be gone in any order
+            self._soon.stop()
         self._viewer.events.theme.disconnect(self._on_theme)
         view, self.view = self.view, None
         if view is not None:

@@ -1,0 +1,343 @@
+"""The forward pass of a DINOv3 ViT, written for processors.
+
+It computes what `transformers.DINOv3ViTModel` computes, with the same weights, in half to a third
+of the time (`benchmarks/bench_embed.py`). Query, key and value are one product; the scale of
+attention and the layer scales are part of the weights; attention goes through blocks of queries
+that stay in the cache; on x86, products are oneDNN's (`_onednn`).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BLOCK_SCORES = 2**20
+"""Scores of a block of queries with all keys, for each thread: 4 MiB in float32."""
+
+MOST_SCORES = 2**22
+"""Scores of a block in all; for larger ones the system would give fresh pages each time."""
+
+LEAST_QUERIES, MOST_QUERIES = 64, 640
+"""Queries of a block; from about 768 on, oneDNN takes twice as long for each (float32)."""
+
+
+class Tokens(NamedTuple):
+    """The result, under the name that transformers gives it.
+
+    Attributes
+    ----------
+    last_hidden_state : torch.Tensor, shape (B, 1 + registers + patches, D), float32
+        CLS token, register tokens, and patches row by row, final layer norm applied.
+    """
+
+    last_hidden_state: torch.Tensor
+
+
+@dataclass(frozen=True)
+class EncoderNumbers:
+    """What the shapes of the weights do not show; the names are those of transformers.
+
+    Attributes
+    ----------
+    num_attention_heads, patch_size : int
+    hidden_act : str
+        "gelu" (exact) or "silu".
+    layer_norm_eps, rope_theta : float
+    """
+
+    num_attention_heads: int
+    patch_size: int
+    hidden_act: str
+    layer_norm_eps: float
+    rope_theta: float
+
+
+class _Layer(NamedTuple):
+    norm1: tuple[torch.Tensor, torch.Tensor]
+    qkv: tuple[torch.Tensor, torch.Tensor | None]
+    output: tuple[torch.Tensor, torch.Tensor | None]
+    norm2: tuple[torch.Tensor, torch.Tensor]
+    gate: tuple[torch.Tensor, torch.Tensor | None] | None
+    up: tuple[torch.Tensor, torch.Tensor | None]
+    down: tuple[torch.Tensor, torch.Tensor | None]
+
+
+class Encoder:
+    """A ViT on the processor, in float32 or bfloat16.
+
+    In bfloat16 are the weights of all layers and what goes into their products. The embedding of
+    pixels, the sums of the residual branch, layer norms, the rotation of positions and the sums
+    inside of products and softmax are float32.
+
+    Parameters
+    ----------
+    state : mapping of str to torch.Tensor
+        Canonical float32 weights, named as in the official files; copied, and brought to the CPU.
+    numbers : EncoderNumbers
+    dtype : torch.dtype, optional
+        torch.float32 or torch.bfloat16.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, torch.Tensor],
+        numbers: EncoderNumbers,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.numbers, self.dtype = numbers, dtype
+        self._linear = _best_linear()
+        prefix = [state["embeddings.cls_token"], state["embeddings.register_tokens"]]
+        self._prefix = _kept(torch.cat([one.to("cpu") for one in prefix], dim=1)[0])
+        self._patches = _pair(state, "embeddings.patch_embeddings")
+        self._norm = _normalisation(state, "norm")
+        self._layers = tuple(self._prepared(layer) for layer in _layers_of(state))
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """Return all weights, as this class keeps them."""
+        yield self._prefix
+        pairs = [self._patches, self._norm]
+        pairs += [pair for layer in self._layers for pair in layer if pair is not None]
+        for weight, bias in pairs:
+            yield weight
+            if bias is not None:
+                yield bias
+
+    def __call__(self, pixels: torch.Tensor) -> Tokens:
+        """Encode a batch of normalised images.
+
+        Parameters
+        ----------
+        pixels : torch.Tensor, shape (B, 3, H, W), float32
+            On the CPU; sides are multiples of the patch size.
+        """
+        side, eps = self.numbers.patch_size, self.numbers.layer_norm_eps
+        batch, rows, columns = len(pixels), pixels.shape[2] // side, pixels.shape[3] // side
+        head = self._prefix.shape[1] // self.numbers.num_attention_heads
+        angles = _angles(rows, columns, head, self.numbers.rope_theta)
+        tokens = self._embedded(pixels)
+        shape = tokens.shape
+        tokens = tokens.flatten(0, 1)
+        for layer in self._layers:
+            normed = functional.layer_norm(tokens, shape[2:], *layer.norm1, eps).to(self.dtype)
+            qkv = self._linear(normed, *layer.qkv).view(batch, shape[1], -1)
+            tokens += self._linear(self._attention(qkv, angles), *layer.output)
+            normed = functional.layer_norm(tokens, shape[2:], *layer.norm2, eps).to(self.dtype)
+            tokens += self._linear(self._hidden(normed, layer), *layer.down)
+        return Tokens(functional.layer_norm(tokens, shape[2:], *self._norm, eps).view(shape))
+
+    def _prepared(self, state: Mapping[str, torch.Tensor]) -> _Layer:
+        dim = self._prefix.shape[1]
+        query, key, value = (
+            (state[f"attention.{name}_proj.weight"], state.get(f"attention.{name}_proj.bias"))
+            for name in "qkv"
+        )
+        scale = 1 / math.sqrt(dim // self.numbers.num_attention_heads)
+        qkv = [_scaled(query, scale), _scaled(key), _scaled(value)]
+        output, down = (
+            _scaled(_pair(state, name), state[f"{scale_of}.lambda1"].to("cpu", torch.float32))
+            for name, scale_of in (
+                ("attention.o_proj", "layer_scale1"),
+                ("mlp.down_proj", "layer_scale2"),
+            )
+        )
+        is_gated = "mlp.gate_proj.weight" in state
+        return _Layer(
+            _normalisation(state, "norm1"),
+            self._cast(_joined(qkv)),
+            self._cast(output),
+            _normalisation(state, "norm2"),
+            self._cast(_pair(state, "mlp.gate_proj")) if is_gated else None,
+            self._cast(_pair(state, "mlp.up_proj")),
+            self._cast(down),
+        )
+
+    def _cast(
+        self, pair: tuple[torch.Tensor, torch.Tensor | None]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        weight, bias = pair
+        return _kept(weight.to(self.dtype)), None if bias is None else _kept(bias.to(self.dtype))
+
+    def _embedded(self, pixels: torch.Tensor) -> torch.Tensor:
+        batch, colours, height, width = pixels.shape
+        side = self.numbers.patch_size
+        squares = pixels.reshape(batch, colours, height // side, side, width // side, side)
+        squares = squares.permute(0, 2, 4, 1, 3, 5).reshape(-1, colours * side * side)
+        weight, bias = self._patches
+        patches = self._linear(squares, weight.flatten(1), bias)
+        patches = patches.view(batch, -1, patches.shape[-1])
+        return torch.cat([self._prefix.expand(batch, -1, -1), patches], dim=1)
+
+    def _hidden(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
+        if layer.gate is None and self.numbers.hidden_act == "gelu":
+            return self._linear(normed, *layer.up, gelu=True)
+        is_gelu = self.numbers.hidden_act == "gelu"
+        activation = functional.gelu if is_gelu else functional.silu
+        up = self._linear(normed, *layer.up)
+        if layer.gate is None:
+            return activation(up)
+        return activation(self._linear(normed, *layer.gate)) * up
+
+    def _attention(
+        self, qkv: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the weighted values of all heads, (B * N, D), from (B, N, 3 D)."""
+        batch, tokens, _ = qkv.shape
+        heads = self.numbers.num_attention_heads
+        qkv = qkv.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        query, key = _rotated(qkv[:2], *angles)
+        if self._linear is _plain:
+            found = functional.scaled_dot_product_attention(query, key, qkv[2], scale=1.0)
+            return found.transpose(1, 2).reshape(batch * tokens, -1)
+        found = torch.empty(batch, tokens, heads, qkv.shape[-1], dtype=self.dtype)
+        values = qkv[2].transpose(-1, -2).contiguous()
+        size = _block_size(tokens)
+        for image in range(batch):
+            for head in range(heads):
+                keys, weighted = key[image, head], values[image, head]
+                for start in range(0, tokens, size):
+                    block = slice(start, start + size)
+                    scores = self._linear(query[image, head, block], keys, None)
+                    shares = scores.softmax(dim=-1)
+                    found[image, block, head] = self._linear(shares, weighted, None)
+        return found.view(batch * tokens, -1)
+
+
+def cosine_agreement(first: torch.Tensor, second: torch.Tensor) -> tuple[float, float]:
+    """Return the mean and the smallest cosine of corresponding vectors, along the last axis."""
+    cosine = functional.cosine_similarity(first.double(), second.double(), dim=-1)
+    return float(cosine.mean()), float(cosine.min())
+
+
+class _Linear(Protocol):
+    def __call__(
+        self,
+        values: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        gelu: bool = False,
+    ) -> torch.Tensor:
+        """Return values @ weight.T + bias, and its exact GELU if asked for."""
+
+
+def _plain(
+    values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool = False
+) -> torch.Tensor:
+    found = functional.linear(values, weight, bias)
+    return functional.gelu(found) if gelu else found
+
+
+def _onednn(
+    values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool = False
+) -> torch.Tensor:
+    # What torch.compile calls for a linear layer. torch's own float32 products are MKL's, which
+    # leaves half of the vector units of an AMD processor idle: 112 instead of 250 GFLOP/core-s
+    # on an EPYC with AVX-512, torch 2.13. All arguments must be contiguous: it does not check.
+    name, algorithm = ("gelu", "none") if gelu else ("none", "")
+    found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        values, weight, bias, name, [], algorithm
+    )
+    return found
+
+
+@functools.cache
+def _best_linear() -> _Linear:
+    # By rule and not by a stopwatch, so that all runs on one computer agree to the last bit.
+    is_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if platform.machine() not in ("x86_64", "AMD64") or not is_there:
+        return _plain
+    values = torch.linspace(-1, 1, 64 * 8).view(8, 64)
+    bias = torch.linspace(0, 1, 8)
+    try:
+        found = _onednn(values, values, bias, gelu=True)
+    except (AttributeError, RuntimeError, TypeError):  # not a documented function
+        return _plain
+    expected = _plain(values, values, bias, gelu=True)
+    return _onednn if torch.allclose(found, expected, rtol=1e-4, atol=1e-4) else _plain
+
+
+def _block_size(tokens: int) -> int:
+    most = min(BLOCK_SCORES * torch.get_num_threads(), MOST_SCORES)
+    blocks = -(-tokens // min(MOST_QUERIES, max(LEAST_QUERIES, most // tokens)))
+    return -(-tokens // blocks)
+
+
+@functools.lru_cache(maxsize=8)
+def _angles(rows: int, columns: int, head: int, theta: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cosine and sine of the rotations of each patch, (rows * columns, head / 2)."""
+    with torch.inference_mode(False):
+        middles = [(torch.arange(size) + 0.5) / size for size in (rows, columns)]
+        places = torch.stack(torch.meshgrid(*middles, indexing="ij"), dim=-1).flatten(0, 1)
+        frequencies = 1 / theta ** torch.arange(0, 1, 4 / head)
+        turns = (2 * math.pi * (2 * places - 1)[:, :, None] * frequencies).flatten(1)
+        return turns.cos(), turns.sin()
+
+
+def _rotated(query_key: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Turn (2, B, heads, N, d) by the places of the patches; CLS and registers have none."""
+    half = query_key.shape[-1] // 2
+    first = query_key.shape[-2] - len(cosine)
+    found = torch.empty(query_key.shape, dtype=query_key.dtype)
+    found[..., :first, :] = query_key[..., :first, :]
+    x, y = query_key[..., first:, :half].float(), query_key[..., first:, half:].float()
+    found[..., first:, :half] = torch.mul(x, cosine).addcmul_(y, sine, value=-1)
+    found[..., first:, half:] = torch.mul(y, cosine).addcmul_(x, sine)
+    return found
+
+
+def _layers_of(state: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    layers: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in state.items():
+        if name.startswith("layer."):
+            _, number, rest = name.split(".", 2)
+            layers.setdefault(int(number), {})[rest] = tensor
+    return [layers[number] for number in sorted(layers)]
+
+
+def _kept(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous()
+
+
+def _pair(
+    state: Mapping[str, torch.Tensor], name: str
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
+    return _copied(weight), None if bias is None else _copied(bias)
+
+
+def _normalisation(
+    state: Mapping[str, torch.Tensor], name: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _copied(state[f"{name}.weight"]), _copied(state[f"{name}.bias"])
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return _kept(tensor.to("cpu", torch.float32, copy=True))
+
+
+def _scaled(
+    pair: tuple[torch.Tensor, torch.Tensor | None], scale: float | torch.Tensor = 1.0
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the weights that give `scale` times the result, one scale for each output."""
+    weight, bias = pair
+    each = scale[:, None] if isinstance(scale, torch.Tensor) else scale
+    scaled = weight.to("cpu", torch.float32) * each
+    return scaled, None if bias is None else bias.to("cpu", torch.float32) * scale
+
+
+def _joined(
+    pairs: list[tuple[torch.Tensor, torch.Tensor | None]],
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return one linear map for several of the same input; what has no bias gets zeros."""
+    weights = [weight for weight, _ in pairs]
+    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in pairs]
+    has_bias = any(bias is not None for _, bias in pairs)
+    return torch.cat(weights), torch.cat(biases) if has_bias else None
