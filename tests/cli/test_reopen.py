@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from PIL import Image
 from skimage.io import imread
 
+from heatmap_values import over_image
 from napari_dinov3_sim.backbones import ModelIdentity, loading
 from napari_dinov3_sim.backbones import identity as identity_module
 from napari_dinov3_sim.core.errors import BackboneError
@@ -141,9 +142,10 @@ def test_every_plane_of_a_tiff_is_found_in_a_viewer(cli, folder, reopened, pictu
 
     assert len(reopened(add).heatmaps) == 1
     session = reopened(add, all_planes=True)
-    (heatmap,) = session.heatmaps.values()
-    assert heatmap.data.shape == shape
-    assert np.isfinite(np.asarray(heatmap.data)).all()
+    ((image, heatmap),) = session.heatmaps.items()
+    values = over_image(image, heatmap)
+    assert values.shape == shape
+    assert np.isfinite(values).all()
 
 
 def test_every_plane_of_every_channel_of_ome_zarr_is_found(cli, folder, reopened, picture):
@@ -165,9 +167,10 @@ def test_every_plane_of_every_channel_of_ome_zarr_is_found(cli, folder, reopened
     # The command line embeds channels one by one.
     session = reopened(add, all_planes=True, auto_merge=False)
     assert len(session.heatmaps) == 2
-    for heatmap in session.heatmaps.values():
-        assert heatmap.data.shape == (3, 40, 50)
-        assert np.isfinite(np.asarray(heatmap.data)).all()
+    for image, heatmap in session.heatmaps.items():
+        values = over_image(image, heatmap)
+        assert values.shape == (3, 40, 50)
+        assert np.isfinite(values).all()
 
 
 def test_the_level_of_a_pyramid_that_is_embedded_is_the_one_that_is_found(

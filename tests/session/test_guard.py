@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.interaction.interaction import Interaction
@@ -57,7 +57,7 @@ def test_the_others_go_on_and_it_recovers(session, viewer, rng, monkeypatch, of,
             with pytest.raises(SimilarityError, match="it fell off"):
                 session.wait()
         assert set(session.heatmaps) == {first, second}
-        assert np.asarray(session.heatmaps_of("class at 35")[first].data)[35, 35] > 0.999
+        assert over_image(first, session.heatmaps_of("class at 35")[first])[35, 35] > 0.999
         assert "3 points" in session.status
     assert len(session.failures) == 1, "it is told once"
     assert "Please report" in session.failures[0].message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
@@ -54,13 +55,13 @@ def check(session, queries, layers):
     assert set(session.heatmaps) == set(layers)
     for layer in layers:
         heatmap = session.heatmaps[layer]
-        np.testing.assert_allclose(np.asarray(heatmap.data), expected(queries, layer), atol=1e-5)
-        corners = [(-0.5, -0.5), (layer.data.shape[0] - 0.5, layer.data.shape[1] - 0.5), (3, 40)]
-        for corner in corners:
+        over = over_image(layer, heatmap)
+        np.testing.assert_allclose(over, expected(queries, layer), atol=1e-5)
+        ends = [np.array(one.data.shape) - 0.5 for one in (heatmap, layer)]
+        for end, own in ((np.full(2, -0.5), np.full(2, -0.5)), ends):
             np.testing.assert_allclose(
-                heatmap.data_to_world(corner), layer.data_to_world(corner), atol=1e-9
+                heatmap.data_to_world(end), layer.data_to_world(own), atol=1e-9
             )
-        assert np.asarray(heatmap.data).shape == layer.data.shape
 
 
 def click(session, layer, x, y):
@@ -72,7 +73,7 @@ def click(session, layer, x, y):
 def test_a_click_lights_up_every_image_over_its_own_pixels(session, three):
     click(session, three[1], 40, 33)
     check(session, [(three[1], 40, 33)], three)
-    assert np.array(session.heatmaps[three[1]].data)[33, 40] == pytest.approx(1, abs=1e-5)
+    assert over_image(three[1], session.heatmaps[three[1]])[33, 40] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("offset", [-0.5, -0.49, 0.0, 0.49])
@@ -121,8 +122,7 @@ def test_heatmaps_follow_every_transform(session, three):
     image.shear = [0.3]
     image.affine = np.array([[1, 0.2, 3], [0, 2, 1], [0, 0, 1]])
     image.units = ("um", "um")
-    for corner in [(0, 0), (69.5, 99.5)]:
-        np.testing.assert_allclose(heatmap.data_to_world(corner), image.data_to_world(corner))
+    check(session, [(three[1], 5, 5)], three)
     assert heatmap.units == image.units
     assert session.heatmaps[image] == heatmap
 
@@ -276,9 +276,9 @@ def test_style_reaches_present_and_later_heatmaps(session, three, viewer, rng):
 
 def test_another_model_answers_anew(session, three, viewer):
     click(session, three[0], 5, 5)
-    first = np.array(session.heatmaps[three[1]].data)
+    first = over_image(three[1], session.heatmaps[three[1]])
     session.set_model(PatchProjection("projection-2", sign=-3.0))
-    second = np.array(session.heatmaps[three[1]].data)
+    second = over_image(three[1], session.heatmaps[three[1]])
     assert np.abs(first - second).max() > 0.01
     assert set(session.heatmaps) == set(three)
 
@@ -330,14 +330,15 @@ def test_a_second_session_adopts_what_the_first_left(session, three, viewer, bac
 
 def test_a_closed_session_does_not_react(session, three, viewer):
     click(session, three[0], 5, 5)
-    before = np.array(session.heatmaps[three[0]].data).copy()
+    before = over_image(three[0], session.heatmaps[three[0]]).copy()
     points, heatmap = session.queries, session.heatmaps[three[0]]
     session.close()
     session.close()
     points.add((60, 60))
-    three[0].scale = (9, 9)
-    np.testing.assert_array_equal(np.asarray(heatmap.data), before)
-    assert heatmap.scale[0] == 1
+    scale, three[0].scale = heatmap.scale, (9, 9)
+    np.testing.assert_array_equal(heatmap.scale, scale)
+    three[0].scale = (1, 1)
+    np.testing.assert_array_equal(over_image(three[0], heatmap), before)
 
 
 def test_status_leads_through_the_first_steps(viewer, backbone, rng):
@@ -359,15 +360,15 @@ def test_status_leads_through_the_first_steps(viewer, backbone, rng):
 
 def test_smooth_heatmaps_have_the_scores_in_the_middle_of_patches(session, three):
     click(session, three[0], 5, 5)
-    plain = np.array(session.heatmaps[three[0]].data)
+    plain = over_image(three[0], session.heatmaps[three[0]])
     session.smooth = True
-    smooth = np.array(session.heatmaps[three[0]].data)
+    smooth = over_image(three[0], session.heatmaps[three[0]])
     assert not np.array_equal(plain, smooth)
     assert np.unique(smooth).size > 2 * np.unique(plain).size
     corner = np.s_[0, 0]  # beyond the outermost centres the scores go on
     assert smooth[corner] == pytest.approx(plain[corner])
     session.smooth = False
-    np.testing.assert_array_equal(session.heatmaps[three[0]].data, plain)
+    np.testing.assert_array_equal(over_image(three[0], session.heatmaps[three[0]]), plain)
 
 
 def test_a_click_on_images_that_overlap_says_which_it_hit(session, viewer, rng):

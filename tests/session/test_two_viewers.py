@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -31,7 +32,7 @@ def own_map(image, x=0, y=0):
 
 def check(session, image, x=0, y=0):
     np.testing.assert_allclose(
-        np.asarray(session.heatmaps[image].data), own_map(image, x, y), atol=1e-4
+        over_image(image, session.heatmaps[image]), own_map(image, x, y), atol=1e-4
     )
 
 

@@ -76,7 +76,8 @@ def best_patch(heatmap):
     """Row and column of the patch with the greatest value of a heatmap layer."""
     data = np.asarray(heatmap.data)
     row, column = np.unravel_index(np.argmax(data), data.shape)
-    return int(row) // PATCH, int(column) // PATCH
+    high, wide = heatmap.metadata["napari_dinov3_sim"]["step"] or (1, 1)
+    return int(row) * high // PATCH, int(column) * wide // PATCH
 
 
 def canvas_of(viewer):

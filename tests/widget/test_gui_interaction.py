@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from heatmap_values import over_image
 from napari_dinov3_sim import SimilaritySession
 
 from .dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, squares
@@ -45,7 +46,7 @@ def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     session.queries.mode = "select"
     session.queries.selected_data = set()
     canvas, seen = canvas_of(viewer), []
-    session.answered.connect(lambda: seen.append(np.array(session.heatmaps[right].data)))
+    session.answered.connect(lambda: seen.append(over_image(right, session.heatmaps[right])))
     start = at(viewer, left, (8, 8))
     qtbot.mouseMove(canvas, start)
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)

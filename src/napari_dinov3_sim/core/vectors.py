@@ -62,6 +62,9 @@ def dot(embeddings: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float32]:
     """
     vectors = np.asarray(vectors, np.float32)
     if embeddings.dtype == np.float32:
+        if vectors.shape[1] == 1:  # of a matrix of one column NumPy makes a product of matrices
+            one: NDArray[np.float32] = embeddings @ np.ascontiguousarray(vectors[:, 0])
+            return one[:, np.newaxis]
         product: NDArray[np.float32] = embeddings @ vectors
         return product
     torch = _imported_torch()

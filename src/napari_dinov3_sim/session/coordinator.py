@@ -40,7 +40,6 @@ from napari_dinov3_sim.session.worker_messages import (
     Failure,
     Finished,
     LayerReady,
-    MapReady,
     Message,
     ModelKnown,
     ModelLoaded,
@@ -196,22 +195,27 @@ class MessageHandler:
     def on_answer_message(self, message: Message) -> None:
         """Handle a message of a job that answers."""
         self._emit_notices()
-        if isinstance(message, LayerReady):
-            self._guard.run("A heatmap", self._show, message)
-        elif isinstance(message, MapReady):
-            self._embedder.note_use(message.plane)
+        if isinstance(message, Answered):
+            self._show_answer(message)
         elif isinstance(message, StateGone):
             self._embedder.forget_state(message.plane)
-        elif isinstance(message, Answered):
-            self.histograms = message.histograms
-            self._guard.run("The scale", self._overlays.heatmaps.rescale, message.limits)
-            self._guard.run("The query layer", self._queries.raise_to_top)
-            self._signals.answered.emit()
-            self._thresholded(message.thresholds)
         elif isinstance(message, Failure):
             self._failures.add(message)
         elif isinstance(message, Finished):
             self._changed()
+
+    def _show_answer(self, message: Answered) -> None:
+        for answered in message.maps:
+            self._embedder.note_use(answered.plane)
+        summary, heatmaps = message.summary, self._overlays.heatmaps
+        for ready in message.layers:
+            self._guard.run("A heatmap", self._show, ready)
+        if summary is not None:
+            self.histograms = summary.histograms
+            self._guard.run("The scale", heatmaps.rescale, summary.limits)
+            self._guard.run("The query layer", self._queries.raise_to_top)
+            self._signals.answered.emit()
+            self._thresholded(summary.thresholds)
 
     def clear_answer(self) -> None:
         """Report that there is no answer any more, if there was one and none is to come."""
@@ -625,7 +629,8 @@ class Coordinator:
         self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
-        self.answers.forget()  # regions may still ask for the old one, whose layers are gone
+        # Regions may still ask for the old one, whose layers are gone.
+        self.answers.rename_class(old, new)
 
     def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
         """Add a query point at data coordinates of an image."""

@@ -34,6 +34,10 @@ HELPERS: tuple[LayerRole, ...] = ("outline", "contour", "mirror")
 """Roles of layers that are drawn for another layer; nobody looks for them in a list."""
 
 
+ANSWERS: tuple[LayerRole, ...] = ("heatmap", "class map")
+"""Roles of layers that come with an answer; they lie over an image and have its axes and units."""
+
+
 def mark(layer: Layer, role: LayerRole, **details: Any) -> None:
     """Mark a layer as ours; the mark names the layer, because duplicates copy it."""
     layer.metadata[MARKER] = {"role": role, "layer": layer.unique_id, **details}
@@ -55,6 +59,11 @@ def topmost_of(layers: Sequence[Layer], role: LayerRole) -> Any | None:
 def is_derived(layer: Layer) -> bool:
     """Whether a layer is one of ours or a copy of one: no image to be searched."""
     return MARKER in layer.metadata
+
+
+def is_answer(layer: Layer) -> bool:
+    """Whether a layer came with an answer; a copy of one may lie anywhere."""
+    return any(mark_of(layer, role) is not None for role in ANSWERS)
 
 
 def is_helper(layer: Layer) -> bool:

@@ -730,6 +730,37 @@ class SimilaritySession(SessionSignals):
         records = {image_id: self._coordinator.targets.get(image_id) for image_id in found}
         return {r.layer: found[image_id] for image_id, r in records.items() if r is not None}
 
+    def scores_over(self, image: Image, class_name: str | None = None) -> NDArray[np.float32]:
+        """Return what a heatmap shows at each pixel of its image.
+
+        The data of a heatmap layer have an element for each patch, or for a part of one.
+
+        Parameters
+        ----------
+        image : napari.layers.Image
+        class_name : str, optional
+            By default the first class.
+
+        Returns
+        -------
+        ndarray of float32
+            Cosines, in the shape of the image without its channels; NaN on planes that are not
+            answered.
+
+        Raises
+        ------
+        SimilarityError
+            The image has no heatmap of this class.
+        """
+        heatmaps = self._coordinator.overlays.heatmaps
+        name = class_name or next(iter(heatmaps.classes), DEFAULT_CLASS)
+        over = heatmaps.by_pixel(image.unique_id, name)
+        if over is None:
+            raise SimilarityError(
+                f"{image.name} has no heatmap of “{name}”; click on it and wait for the answer."
+            )
+        return over
+
     @property
     def class_maps(self) -> dict[Image, Labels]:
         """Each image layer's class map, a Labels layer; empty with fewer than two classes."""

@@ -147,7 +147,7 @@ class PlaneMaps:
 
 @dataclass(frozen=True)
 class MapReady:
-    """One target plane's maps; each comes by itself, so that the window can breathe."""
+    """One target plane's maps."""
 
     plane: PlaneKey
     handle: StateHandle
@@ -156,7 +156,7 @@ class MapReady:
 
 @dataclass(frozen=True)
 class LayerReady:
-    """What the layers over one image show now: heatmaps by class, and the class map if ay."""
+    """What the layers over one image show now: heatmaps by class, and the class map if any."""
 
     layer: LayerAxes
     heatmaps: Mapping[str, LayerData]
@@ -171,8 +171,8 @@ class StateGone:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """Everything that is shown has been answered.
+class AnswerSummary:
+    """What is known once everything that is shown has been answered.
 
     Attributes
     ----------
@@ -187,6 +187,24 @@ class Answered:
     limits: tuple[float, float]
     histograms: Mapping[str, NDArray[np.intp]] = field(repr=False)
     thresholds: Mapping[str, float] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What has been answered since the last message, together, so that it is drawn at once.
+
+    Attributes
+    ----------
+    maps : tuple of MapReady
+    layers : tuple of LayerReady
+        Of the images of these maps.
+    summary : AnswerSummary or None
+        None as long as more comes.
+    """
+
+    maps: tuple[MapReady, ...]
+    layers: tuple[LayerReady, ...]
+    summary: AnswerSummary | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +228,6 @@ Message = (
     | ModelKnown
     | ModelLoaded
     | PlaneEmbedded
-    | MapReady
-    | LayerReady
     | StateGone
     | Answered
     | Computed

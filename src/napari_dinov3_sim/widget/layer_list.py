@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QListView
 from napari_dinov3_sim.session.layer_metadata import is_helper
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qtpy.QtCore import QModelIndex
     from qtpy.QtWidgets import QWidget
 
@@ -52,14 +54,15 @@ class LayerListRows:
 
     def _on_inserted(self, parent: QModelIndex, first: int, last: int) -> None:
         """Hide helpers before they are drawn."""
-        del parent, first, last
-        self._hide_helpers()
+        del parent
+        self._hide_helpers(range(first, last + 1))
 
-    def _hide_helpers(self) -> None:
+    def _hide_helpers(self, rows: Iterable[int] | None = None) -> None:
+        """Hide the rows of helpers, and show others: those given, or all."""
         view = self._view
         if view is None or not isalive(view):  # type: ignore[no-untyped-call]
             return
-        for row in range(view.model().rowCount()):
+        for row in range(view.model().rowCount()) if rows is None else rows:
             layer = _layer(view, row)
             hidden = isinstance(layer, Layer) and is_helper(layer)
             if view.isRowHidden(row) != hidden:  # each change lays out the whole list

@@ -43,6 +43,10 @@ class _Bridge(QObject):
         """Have a turn soon, after what Qt has to do first; main thread only."""
         self._timer.start()
 
+    def post(self) -> None:
+        """Have a turn before anything is painted; main thread only."""
+        self.woken.emit()
+
     def _on_turn(self) -> None:
         turn = self._turn()
         if turn is not None:
@@ -84,19 +88,30 @@ class QtRunner(ThreadRunner):
                 self._bridge = None
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call back in the next turn of the event loop; the same callback only once."""
+        """Call back in the next turn of the event loop; the same callback only once.
+
+        That turn comes before Qt paints what the present event has changed: so what is changed by
+        the callback is painted with it. A callback that is added in a turn lets Qt paint first.
+        """
         if self._bridge is None or self._closed:
             return
+        waiting = bool(self._callbacks)
         if callback not in self._callbacks:
             self._callbacks.append(callback)
-        self._arm()
+        if self._in_turn or waiting:
+            self._arm()
+        else:
+            self._ask(self._bridge.post)
 
     def _arm(self) -> None:
         if self._bridge is not None:
-            try:
-                self._bridge.arm()
-            except RuntimeError:
-                self._bridge = None
+            self._ask(self._bridge.arm)
+
+    def _ask(self, for_turn: Callable[[], None]) -> None:
+        try:
+            for_turn()
+        except RuntimeError:
+            self._bridge = None
 
     def _run_turn(self) -> None:
         """Call back and deliver for at most `TURN`, then let Qt go on.

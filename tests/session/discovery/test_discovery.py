@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
@@ -114,7 +115,7 @@ def test_chosen_suggestions_become_classes_of_points_in_one_step(session, viewer
                 owners.add(image.name)
     assert owners == {"plain", "turned"}
     for image, truth in zip(two, GROUPS, strict=True):
-        scores = np.asarray(session.heatmaps_of("class 2")[image].data)
+        scores = over_image(image, session.heatmaps_of("class 2")[image])
         meant = over_pixels(truth == groups[3], scores.shape)
         assert scores[meant].min() > scores[~meant].max()
     assert session.undo()

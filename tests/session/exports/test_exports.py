@@ -12,6 +12,7 @@ import roifile
 import shapely
 import tifffile
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.session.exports import writers
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -167,7 +168,7 @@ def test_planes_of_a_stack_are_slices(session, viewer, rng, tmp_path):
         about = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
     assert about["PhysicalSizeZ"] == 2.0
     assert np.array_equal(
-        tifffile.imread(tmp_path / "h.tif"), np.asarray(session.heatmaps[image].data)
+        tifffile.imread(tmp_path / "h.tif"), over_image(image, session.heatmaps[image])
     )
 
 
@@ -178,7 +179,7 @@ def test_heatmaps_are_the_raw_scores(session, viewer, two, tmp_path):
     for image, name in zip(two, ("a_b", "a_b-2"), strict=True):
         values = tifffile.imread(tmp_path / f"{name}.heatmap.ome.tif")
         assert values.dtype == np.float32
-        assert np.array_equal(values, np.asarray(session.heatmaps[image].data))
+        assert np.array_equal(values, over_image(image, session.heatmaps[image]))
 
 
 def test_embeddings_have_their_places(session, viewer, two, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.exchange.geojson import write_geojson
 from napari_dinov3_sim.exchange.imagej import write_rois
@@ -27,7 +28,7 @@ def image(viewer, rng):
 
 def maps(session, image):
     return {
-        name: np.asarray(session.heatmaps_of(name)[image].data)
+        name: over_image(image, session.heatmaps_of(name)[image])
         for name in sorted(session.classes)
         if image in session.heatmaps_of(name)
     }
@@ -113,7 +114,7 @@ def test_shapes_and_labels_ask_the_same(
         session.regions.add(layer, image, f"mask {number}")
     session.wait()
     for number in order:
-        expected = np.asarray(session.heatmaps_of(f"mask {number}")[image].data)
+        expected = over_image(image, session.heatmaps_of(f"mask {number}")[image])
         assert np.array_equal(found[f"c{number}"], expected)
 
 

@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from npe2 import PluginManager
 
 import napari_dinov3_sim as nds
+from heatmap_values import over_image
 from napari_dinov3_sim.cli.parser import main
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session.file_search.outputs import OUTPUTS
@@ -207,9 +208,9 @@ def test_the_command_gives_the_heatmaps_of_the_session(session, saved, tmp_path,
     assert words[0] == "napari-dinov3-sim"
     assert main([*words[1:], "--maps", "cosine"]) == 0
     for name, part in (("cell", "cell"), ("a=b c", "a-b-c")):
-        (heatmap,) = session.heatmaps_of(name).values()
+        ((image, heatmap),) = session.heatmaps_of(name).items()
         found = tifffile.imread(f"results/open.{part}.cosine.tif")
-        np.testing.assert_allclose(found, np.asarray(heatmap.data), atol=1e-6)
+        np.testing.assert_allclose(found, over_image(image, heatmap), atol=1e-6)
 
 
 def test_images_without_a_file_have_no_script(session, saved):

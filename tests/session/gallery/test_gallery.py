@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.gallery.matches import Certainty, JudgementCounts
@@ -42,7 +43,7 @@ def gallery(session, two):
 def scores_at(session, match):
     image = next(i for i in session.images if i.unique_id == match.source)
     left, top, right, bottom = match.box
-    return np.unique(np.asarray(session.heatmaps[image].data)[top:bottom, left:right])
+    return np.unique(over_image(image, session.heatmaps[image])[top:bottom, left:right])
 
 
 def roles(session):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from napari.components import ViewerModel
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import PointError
 from napari_dinov3_sim.session import SimilaritySession
@@ -42,7 +43,7 @@ def test_every_real_image_is_searched(session, viewer, data):
     limits = (0, 1) if data.dtype == bool else None
     image = viewer.add_image(data, contrast_limits=limits)
     session.add_query(image, 0, 0)
-    heatmap = np.array(session.heatmaps[image].data)
+    heatmap = over_image(image, session.heatmaps[image])
     assert heatmap.shape == data.shape
     assert np.isfinite(heatmap).all()
     assert heatmap[0, 0] == pytest.approx(1, abs=1e-5)
@@ -54,7 +55,7 @@ def test_nan_and_infinity_stay_where_they_are(session, viewer, rng, value):
     data[:16, :16] = value
     image = viewer.add_image(data, contrast_limits=(-1, 1))
     session.add_query(image, 40, 40)
-    assert np.isfinite(np.array(session.heatmaps[image].data)).all()
+    assert np.isfinite(over_image(image, session.heatmaps[image])).all()
 
 
 def test_rgb_and_rgba_are_searched(session, viewer, rng):
@@ -63,7 +64,7 @@ def test_rgb_and_rgba_are_searched(session, viewer, rng):
     first = viewer.add_image(rgb, rgb=True)
     second = viewer.add_image(rgba, rgb=True, translate=(0, 100))
     session.add_query(first, 10, 10)
-    one, two = (np.array(session.heatmaps[layer].data) for layer in (first, second))
+    one, two = (over_image(layer, session.heatmaps[layer]) for layer in (first, second))
     assert one.shape == (40, 50)
     np.testing.assert_allclose(one, two, atol=1e-6)
 
@@ -127,7 +128,7 @@ def test_no_array_breaks_a_session(data):
     image = viewer.add_image(data, contrast_limits=(0, 1), rgb=False)
     session.add_query(image, 0, 0)
     session.wait(1)
-    heatmap = np.array(session.heatmaps[image].data)
+    heatmap = over_image(image, session.heatmaps[image])
     assert heatmap.shape == data.shape
     planes = np.isfinite(heatmap).all((-2, -1))
     assert planes.sum() == 1
@@ -234,4 +235,4 @@ def test_what_lies_nowhere_is_passed_over(session, viewer, rng, place, sort):
     session.wait()
     assert good in session.heatmaps
     if sort == "image":
-        np.testing.assert_array_equal(np.isfinite(session.heatmaps[good].data), True)
+        np.testing.assert_array_equal(np.isfinite(over_image(good, session.heatmaps[good])), True)

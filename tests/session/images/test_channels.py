@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images import levels
 
@@ -44,7 +45,7 @@ def windowed(layer, plane=None):
 
 def assert_shows(session, image, query, embeddings):
     shape = image.data.shape[-2:]
-    found = np.asarray(session.heatmaps[image].data)
+    found = over_image(image, session.heatmaps[image])
     np.testing.assert_allclose(found, reference_map(query, embeddings, shape), atol=1e-5)
 
 
@@ -287,11 +288,11 @@ def test_stacks_are_merged_plane_by_plane(session, viewer, rng):
     at_3 = rgb_embeddings([windowed(red, 3), None, windowed(blue, 3)])
     viewer.dims.set_current_step(0, 1)
     at_1 = rgb_embeddings([windowed(red, 1), None, windowed(blue, 1)])
-    volume = np.asarray(session.heatmaps[red].data)
+    volume = over_image(red, session.heatmaps[red])
     wanted = reference_map(at_3[1, 3], at_1, (40, 70))
     np.testing.assert_allclose(volume[1], wanted, atol=1e-5)
     session.all_planes = True
-    assert np.isfinite(np.asarray(session.heatmaps[red].data)).all()
+    assert np.isfinite(over_image(red, session.heatmaps[red])).all()
 
 
 def test_the_same_level_of_all_is_embedded(session, viewer, rng, monkeypatch):
@@ -308,7 +309,7 @@ def test_the_same_level_of_all_is_embedded(session, viewer, rng, monkeypatch):
     halves = [(plane[::2, ::2], reference_window(plane[::2, ::2])) for plane in fine]
     embeddings = rgb_embeddings([*halves, None])
     wanted = reference_map(reference_query([embeddings[1, 1]]), embeddings, (48, 32))
-    shown = np.asarray(session.heatmaps[layers[0]].data)
+    shown = over_image(layers[0], session.heatmaps[layers[0]])
     np.testing.assert_allclose(shown[::2, ::2], wanted, atol=1e-5)
     with pytest.raises(ImageError, match="differ in size or in levels"):
         session.merge_channels([layers[0], other])

@@ -150,3 +150,52 @@ def test_planes_without_scores_stay_empty_when_smooth():
     assert array[1, 0, 0] == 0
     assert array[1, 31, 31] == 3
     assert np.isnan(np.asarray(array)[2]).all()
+
+
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([4, 16]),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_as_few_elements_as_borders_allow_stand_for_all_pixels(shape, coarser, patch, stack):
+    """Also where a level of the image was embedded that has fewer pixels."""
+    embedded = tuple(max(1, size // coarser) for size in shape)
+    grid = PatchGrid(embedded, patch)
+    values = np.random.default_rng(0).uniform(-1, 1, grid.shape).astype(np.float32)
+    full, axes, at = (shape, (0, 1), ()) if not stack else ((3, *shape), (1, 2), (1,))
+    layer = LayerAxes("id", 0, axes)
+    every = create_layer_data({at: values}, grid, layer, full)
+    few = create_layer_data({at: values}, grid, layer, full, by_pixel=False)
+    spread = few.data
+    for axis, length in enumerate(few.step):
+        spread = np.repeat(spread, length, axis)
+    np.testing.assert_array_equal(spread, every.data)
+    for axis, size, part in zip(axes, shape, embedded, strict=True):
+        elements = few.data.shape[axis]
+        if part % patch == 0 and size % part == 0:
+            assert elements == part // patch
+        assert elements <= size
+
+
+def test_the_elements_of_common_sizes():
+    for size, elements in {1024: 64, 1000: 125, 1040: 65, 1388: 347, 1001: 1001}.items():
+        grid = PatchGrid((size, 64), 16)
+        values = {(): np.zeros(grid.shape, np.float32)}
+        layer = LayerAxes("id", 0, (0, 1))
+        data = create_layer_data(values, grid, layer, (size, 64), by_pixel=False)
+        assert data.data.shape == (elements, 4)
+
+
+def test_every_pixel_has_its_value_in_three_dimensions_and_where_it_is_smooth():
+    grid = PatchGrid((64, 48), 16)
+    values = {(z,): np.full(grid.shape, z, np.float32) for z in range(2)}
+    layer = LayerAxes("id", 0, (1, 2))
+    few = create_layer_data(values, grid, layer, (2, 64, 48), by_pixel=False)
+    assert (few.in_view(2), few.step) == (few, (1, 16, 16))
+    whole = few.in_view(3)
+    assert (whole.data.shape, whole.step) == ((2, 64, 48), ())
+    assert whole.in_view(3) is whole
+    smooth = create_layer_data(values, grid, layer, (2, 64, 48), smooth=True, by_pixel=False)
+    assert (smooth.data.shape, smooth.step) == ((2, 64, 48), ())

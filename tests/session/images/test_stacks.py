@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.images import levels
 
 from ..brute_force import (
@@ -34,19 +35,16 @@ def test_the_plane_shown_is_answered_and_drawn_on_that_plane(session, stack, vie
     viewer.dims.set_current_step(0, 3)
     session.add_query(stack, 50, 20)
     window = reference_window(stack.data)
-    volume = np.array(session.heatmaps[stack].data)
+    volume = over_image(stack, session.heatmaps[stack])
     wanted = plane_map(stack.data[3], (50, 20), stack.data[3], window, window)
     np.testing.assert_allclose(volume[3], wanted, atol=1e-5)
     assert np.isnan(np.delete(volume, 3, axis=0)).all()
     assert volume.shape == stack.data.shape
 
     viewer.dims.set_current_step(0, 1)
-    volume = np.array(session.heatmaps[stack].data)
+    volume = over_image(stack, session.heatmaps[stack])
     wanted = plane_map(stack.data[3], (50, 20), stack.data[1], window, window)
     np.testing.assert_allclose(volume[1], wanted, atol=1e-5)
-    np.testing.assert_allclose(
-        session.heatmaps[stack].data_to_world((3, 20, 50)), stack.data_to_world((3, 20, 50))
-    )
 
 
 def test_moving_the_slider_without_a_query_embeds_nothing(session, stack, viewer, backbone):
@@ -72,7 +70,7 @@ def test_a_query_on_a_stack_stays_on_the_plane_it_was_set_on(session, stack, vie
     viewer.dims.set_current_step(0, 4)
     windows = reference_window(stack.data), reference_window(flat.data)
     right, wrong = (plane_map(stack.data[z], (50, 20), flat.data, *windows) for z in (2, 4))
-    np.testing.assert_allclose(np.array(session.heatmaps[flat].data), right, atol=1e-5)
+    np.testing.assert_allclose(over_image(flat, session.heatmaps[flat]), right, atol=1e-5)
     assert np.abs(right - wrong).max() > 1e-3
 
 
@@ -89,7 +87,7 @@ def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
     viewer.dims.set_current_step(1, 7)
     session.add_query(stack, 50, 4)
     window = reference_window(stack.data)
-    volume = np.array(session.heatmaps[stack].data)
+    volume = over_image(stack, session.heatmaps[stack])
     row = next(iter(session._coordinator.targets.resolve().planes.values())).key.position
     assert row[0][0] == 1
     at = row[0][1]
@@ -99,13 +97,19 @@ def test_rolled_axes_embed_the_plane_that_is_seen(session, stack, viewer):
 
 def test_clicks_in_the_3d_view_are_ignored_and_it_is_said(session, stack, viewer):
     session.add_query(stack, 5, 5)
-    before = np.array(session.heatmaps[stack].data)
+    before, elements = (
+        over_image(stack, session.heatmaps[stack]),
+        session.heatmaps[stack].data.size,
+    )
     viewer.dims.ndisplay = 3
+    assert session.heatmaps[stack].data.shape == stack.data.shape, "rays need every pixel"
     session.queries.add((1, 20, 60))
-    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
+    np.testing.assert_array_equal(over_image(stack, session.heatmaps[stack]), before)
     assert "3-D view are not queries" in session.status
     viewer.dims.ndisplay = 2
-    np.testing.assert_array_equal(np.array(session.heatmaps[stack].data), before)
+    np.testing.assert_array_equal(over_image(stack, session.heatmaps[stack]), before)
+    assert session.heatmaps[stack].data.size == elements < stack.data.size
+    np.testing.assert_array_equal(session.scores_over(stack), before)
     left = "1 point was set in 3-D or in the grid and is not used; undo or delete it."
     assert session.status == f"1 heatmap for 1 point. {left}"
     session.undo()
@@ -119,7 +123,7 @@ def test_outside_the_stack_there_is_no_plane(session, stack, viewer, rng):
     seen = [viewer.dims.current_step[0], viewer.dims.nsteps[0] - 1]
     viewer.dims.set_current_step(0, seen[1])
     assert "1 image outside the shown plane." in session.status
-    answered = np.isfinite(np.array(session.heatmaps[long].data)).all((1, 2))
+    answered = np.isfinite(over_image(long, session.heatmaps[long])).all((1, 2))
     assert answered.sum() == len(seen), "what has been answered stays"
     assert answered[-1]
 
@@ -129,7 +133,7 @@ def test_a_four_dimensional_stack(session, viewer, rng):
     layer = viewer.add_image(data, scale=(1, 4, 1, 1))
     viewer.dims.set_current_step((0, 1), (1, 2))
     session.add_query(layer, 39, 32)
-    volume = np.array(session.heatmaps[layer].data)
+    volume = over_image(layer, session.heatmaps[layer])
     window = reference_window(data)
     np.testing.assert_allclose(
         volume[1, 2], plane_map(data[1, 2], (39, 32), data[1, 2], window, window), atol=1e-5
@@ -149,7 +153,7 @@ def test_dask_is_read_plane_by_plane(session, viewer, rng):
     layer = viewer.add_image(lazy, contrast_limits=(-1, 1))
     session.add_query(layer, 5, 5)
     window = reference_window(data)
-    got = np.array(session.heatmaps[layer].data)
+    got = over_image(layer, session.heatmaps[layer])
     at = next(iter(session._coordinator.targets.resolve().planes.values())).key.position[0][1]
     np.testing.assert_allclose(
         got[at], plane_map(data[at], (5, 5), data[at], window, window), atol=1e-5
@@ -162,7 +166,7 @@ def test_multiscale_embeds_the_level_that_fits_and_says_so(session, viewer, rng,
     half = full[::2, ::2].copy()
     layer = viewer.add_image([full, half], multiscale=True, name="pyramid")
     session.add_query(layer, 99, 90)
-    got = np.array(session.heatmaps[layer].data)
+    got = over_image(layer, session.heatmaps[layer])
     assert got.shape == full.shape
     assert "pyramid is searched at level 1." in session.status
     embeddings = reference_embeddings(half, *reference_window(half))
@@ -185,7 +189,7 @@ def test_units_that_differ_are_converted(session, viewer, rng):
     points.add(points.world_to_data(world))
     window = reference_window(micro.data)
     wanted = plane_map(micro.data, (50, 20), micro.data, window, window)
-    np.testing.assert_allclose(np.array(session.heatmaps[micro].data), wanted, atol=1e-5)
+    np.testing.assert_allclose(over_image(micro, session.heatmaps[micro]), wanted, atol=1e-5)
     assert session.heatmaps[nano].units == nano.units
     assert session.heatmaps[micro].units == micro.units
 
@@ -193,8 +197,8 @@ def test_units_that_differ_are_converted(session, viewer, rng):
 def test_a_points_layer_made_first_follows_the_units_of_the_world(session, viewer, rng):
     micro = viewer.add_image(rng.normal(size=(60, 60)), scale=(0.5, 0.5), units="um")
     session.add_query(micro, 50, 20)
-    before = np.array(session.heatmaps[micro].data)
+    before = over_image(micro, session.heatmaps[micro])
     viewer.add_image(rng.normal(size=(60, 60)), scale=(500, 500), translate=(0, 90000), units="nm")
-    np.testing.assert_array_equal(np.array(session.heatmaps[micro].data), before)
+    np.testing.assert_array_equal(over_image(micro, session.heatmaps[micro]), before)
     assert session.queries.units == viewer.layers.units
     assert len(session.heatmaps) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
@@ -45,7 +46,7 @@ def test_all_that_lies_over_an_image_follows_its_axes(
     session.wait()
     for class_name in ("class 1", "second"):
         for target, layer in session.heatmaps_of(class_name).items():
-            assert layer.data.shape == target.data.shape
+            assert over_image(target, layer).shape == target.data.shape
     assert {target.name for target in session.heatmaps} == {"a", "b"}
     outlined = {layer.name for layer in viewer.layers if layer.name.endswith("outlines")}
     assert {"a · outlines", "b · outlines"} >= outlined >= {"b · outlines"}
@@ -68,6 +69,6 @@ def test_a_last_axis_of_three_or_four_is_no_colour(session, viewer, rng, shape):
     session.wait()
     for class_name in ("class 1", "second"):
         heatmap = session.heatmaps_of(class_name)[image]
-        assert (heatmap.rgb, heatmap.data.shape) == (False, shape)
+        assert (heatmap.rgb, over_image(image, heatmap).shape) == (False, shape)
     assert session.class_maps[image].data.shape == shape
-    assert np.isfinite(np.asarray(session.heatmaps[image].data)).any()
+    assert np.isfinite(over_image(image, session.heatmaps[image])).any()

@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.objects import stacks
 from napari_dinov3_sim.session import SimilaritySession
@@ -65,7 +66,7 @@ def made(session, viewer, image):
 
 def test_each_object_is_a_row_with_what_lies_under_it(session, image, made):
     found = measure(session)
-    labels, heat = np.asarray(made.data), np.asarray(session.heatmaps[image].data)
+    labels, heat = np.asarray(made.data), over_image(image, session.heatmaps[image])
     assert found["label"].tolist() == np.unique(labels[labels > 0]).tolist()
     assert set(found["image"]) == {"field"}
     assert set(found["class"]) == {"class 1"}

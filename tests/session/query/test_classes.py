@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.layers.base import ActionType
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
@@ -33,7 +34,7 @@ def at(image, x, y):
 
 
 def shown(session, image, class_name):
-    return np.asarray(session.heatmaps_of(class_name)[image].data)
+    return over_image(image, session.heatmaps_of(class_name)[image])
 
 
 @pytest.fixture

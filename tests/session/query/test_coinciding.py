@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.layers.base import ActionType
 
+from heatmap_values import over_image
 from napari_dinov3_sim.session.query.point_features import ID
 
 LOW, UP = "low", "up"
@@ -27,7 +28,7 @@ def assert_true(twins, *present, y=20, x=20):
     """The patch of each class is on its own image: there it is like itself, and nowhere else."""
     for class_name in present:
         heatmaps = twins.session.heatmaps_of(class_name)
-        scores = {n: np.asarray(heatmaps[i].data)[y, x] for n, i in twins.images.items()}
+        scores = {n: over_image(i, heatmaps[i])[y, x] for n, i in twins.images.items()}
         for name, score in scores.items():
             assert (score > 0.999) == (name == class_name), (class_name, scores)
 
@@ -76,7 +77,8 @@ def test_points_that_a_program_filters_keep_their_images(twins):
     twins.points.features = features.iloc[1:]
     assert list(twins.points.features["class"]) == [UP, "third"]
     assert_true(twins, UP)
-    assert np.asarray(twins.session.heatmaps_of("third")[twins.images[LOW]].data)[50, 50] > 0.999
+    low = twins.images[LOW]
+    assert over_image(low, twins.session.heatmaps_of("third")[low])[50, 50] > 0.999
 
 
 @pytest.mark.parametrize("row", [0, 1])
@@ -123,7 +125,7 @@ def test_a_click_after_a_deletion_is_a_new_point(twins):
     assert twins.points.feature_defaults[ID][0] != 0
     twins.points.add((40, 40))
     twins.session.rename_class(LOW, "next")
-    scores = {n: h.data[40, 40] for n, h in twins.session.heatmaps_of("next").items()}
+    scores = {n: over_image(n, h)[40, 40] for n, h in twins.session.heatmaps_of("next").items()}
     assert scores[twins.images[UP]] > 0.999 > scores[twins.images[LOW]]
 
 

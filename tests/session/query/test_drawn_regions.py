@@ -7,6 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
@@ -51,7 +52,7 @@ def test_a_box_is_asked_at_once_as_its_class(session, viewer, image):
     session.class_name = "cell"
     box(session, 3, 5, 40, 33)
     wanted = embed(image) @ vector_of(inside(image, 3, 5, 40, 33), embed(image))
-    found = np.asarray(session.heatmaps_of("cell")[image].data)
+    found = over_image(image, session.heatmaps_of("cell")[image])
     np.testing.assert_allclose(found, over_pixels(wanted, image.data.shape), atol=1e-4)
     assert viewer.layers.selection.active == session.queries
     assert session.queries.mode == "add"
@@ -70,7 +71,7 @@ def test_a_negative_box_is_what_is_not_meant(session, image):
         reference_background([vectors]),
         vectors,
     )
-    found = np.asarray(session.heatmaps[image].data)
+    found = over_image(image, session.heatmaps[image])
     np.testing.assert_allclose(found, over_pixels(wanted, image.data.shape), atol=1e-4)
 
 
@@ -86,7 +87,7 @@ def test_labels_are_a_class_each_or_all_of_one(session, viewer, image, class_nam
     assert set(session.histograms) == set(wanted)
     for name, positives in wanted.items():
         scores = reference_scores("mean", positives, [], None, vectors)
-        found = np.asarray(session.heatmaps_of(name)[image].data)
+        found = over_image(image, session.heatmaps_of(name)[image])
         np.testing.assert_allclose(found, over_pixels(scores, image.data.shape), atol=1e-4)
 
 
@@ -106,7 +107,7 @@ def test_negative_labels_and_shapes_of_the_user_are_what_is_not_meant(session, v
         reference_background([vectors]),
         vectors,
     )
-    found = np.asarray(session.heatmaps_of("cell")[image].data)
+    found = over_image(image, session.heatmaps_of("cell")[image])
     np.testing.assert_allclose(found, over_pixels(wanted, image.data.shape), atol=1e-4)
 
 

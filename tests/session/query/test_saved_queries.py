@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import (
     PointError,
@@ -46,7 +47,7 @@ def over(patches, image):
 
 
 def heatmap(session, image, class_name):
-    return np.asarray(session.heatmaps_of(class_name)[image].data)
+    return over_image(image, session.heatmaps_of(class_name)[image])
 
 
 @pytest.fixture

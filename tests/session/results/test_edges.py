@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label as label_objects
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images.intensity import window_of
@@ -41,7 +42,7 @@ def two(viewer, rng):
 
 def pixels_of(session, image, plane=None, side=16):
     """The refined scores of an image, computed again from the heatmap and the pixels."""
-    heatmap = np.asarray(session.heatmaps[image].data)
+    heatmap = over_image(image, session.heatmaps[image])
     data = np.asarray(image.data)
     if plane is not None:
         heatmap, data = heatmap[plane], data[plane]
@@ -85,7 +86,7 @@ def test_the_outline_can_be_that_of_patches_and_back(session, two, viewer):
     session.results.labels()
     session.outline = "patches"
     assert session.results.outdated == ("labels",)
-    patches = np.asarray(session.heatmaps[two[0]].data) >= np.float32(0.3)
+    patches = over_image(two[0], session.heatmaps[two[0]]) >= np.float32(0.3)
     np.testing.assert_array_equal(inside(contour_of(viewer, two[0]), patches.shape), patches)
     session.outline = "edges"
     np.testing.assert_array_equal(inside(contour_of(viewer, two[0]), edges.shape), edges)
@@ -154,7 +155,7 @@ def test_what_is_too_large_has_patches_and_says_so(session, two, viewer, monkeyp
     session.noticed.connect(told.append)
     session.add_query(two[0], 40, 33)
     session.threshold = 0.3
-    large = np.asarray(session.heatmaps[two[0]].data) >= np.float32(0.3)
+    large = over_image(two[0], session.heatmaps[two[0]]) >= np.float32(0.3)
     np.testing.assert_array_equal(inside(contour_of(viewer, two[0]), large.shape), large)
     np.testing.assert_array_equal(labels_of(session, viewer, two[0]) > 0, large)
     assert [sentence for sentence in told if "too many pixels" in sentence] == [
@@ -189,7 +190,7 @@ def test_pixels_that_cannot_be_read_any_more_leave_patches(session, viewer, rng)
     session.noticed.connect(told.append)
     session.add_query(image, 40, 33)
     session.threshold = 0.3
-    patches = np.asarray(session.heatmaps[image].data) >= np.float32(0.3)
+    patches = over_image(image, session.heatmaps[image]) >= np.float32(0.3)
     np.testing.assert_array_equal(inside(contour_of(viewer, image), patches.shape), patches)
     np.testing.assert_array_equal(labels_of(session, viewer, image) > 0, patches)
     (sentence,) = told

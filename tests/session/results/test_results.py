@@ -17,6 +17,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 from skimage.color import rgb2lab
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
@@ -70,7 +71,7 @@ def results(viewer, what, image=None):
 
 
 def heatmap(session, image, class_name="class 1"):
-    return np.asarray(session.heatmaps_of(class_name)[image].data)
+    return over_image(image, session.heatmaps_of(class_name)[image])
 
 
 def objects_of(cosine, threshold, min_area=0):
@@ -361,7 +362,7 @@ def test_results_of_a_multiscale_image_are_in_pixels_of_level_0(
     session.add_query(image, 101, 50)
     session.results.peaks(0.2, min_distance=40)
     (layer,) = results(viewer, "peaks", image)
-    whole = np.asarray(session.heatmaps[image].data)
+    whole = over_image(image, session.heatmaps[image])
     assert whole.shape == fine.shape
     for (y, x), score in zip(layer.data, layer.features["score"], strict=True):
         assert whole[round(y), round(x)] == pytest.approx(score, abs=1e-6)

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps.standardize_color import transform_color
 from scipy.ndimage import label as label_objects
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import is_helper, mark_of
@@ -175,7 +176,7 @@ def test_with_several_classes_a_drag_waits_for_no_answer(session, two, viewer, m
     for threshold in (0.1, 0.3):  # another question each, of which no answer comes
         session.threshold = threshold
         assert answers.question.thresholds == (("gap", threshold),)
-        pixels = np.asarray(session.heatmaps_of("gap")[two[0]].data) >= np.float32(threshold)
+        pixels = over_image(two[0], session.heatmaps_of("gap")[two[0]]) >= np.float32(threshold)
         session.set_class_visible("cell", False)
         np.testing.assert_array_equal(inside(contour_of(viewer, two[0]), pixels.shape), pixels)
         session.set_class_visible("cell", True)
@@ -211,7 +212,7 @@ def test_contours_follow_the_threshold_at_once_and_a_layer_is_made_once(session,
     layer, count = contour_of(viewer, two[0]), len(viewer.layers)
     for threshold in (0.3, 0.1, 1.0, -1.0, 0.2):
         session.threshold = threshold
-        pixels = np.asarray(session.heatmaps[two[0]].data) >= np.float32(threshold)
+        pixels = over_image(two[0], session.heatmaps[two[0]]) >= np.float32(threshold)
         np.testing.assert_array_equal(inside(layer, pixels.shape), pixels)
     assert len(viewer.layers) == count
     assert contour_of(viewer, two[0]) is layer
@@ -235,7 +236,7 @@ def test_contours_lie_in_the_plane_of_a_stack_that_is_shown(session, viewer, rng
     for z in (0, 2):
         viewer.dims.set_point(0, z)
         session.wait()
-        pixels = np.asarray(session.heatmaps[image].data)[z] >= np.float32(0.1)
+        pixels = over_image(image, session.heatmaps[image])[z] >= np.float32(0.1)
         found = inside(contour_of(viewer, image), pixels.shape, position=(z,))
         np.testing.assert_array_equal(found, pixels)
 
@@ -309,7 +310,7 @@ def test_class_maps_are_parted_by_thresholds_set_by_hand_only(session, two):
     session.class_name = "cell"
     session.threshold = 1.0
     numbers = np.asarray(session.class_maps[two[0]].data)
-    cell = np.asarray(session.heatmaps_of("cell")[two[0]].data)
+    cell = over_image(two[0], session.heatmaps_of("cell")[two[0]])
     np.testing.assert_array_equal(numbers, np.where(cell >= 1, 1, 2))
 
 

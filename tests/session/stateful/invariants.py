@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from heatmap_values import over_image
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .oracle import TOLERANCE
@@ -99,11 +100,15 @@ class Invariants(Steps):
                 self.check_class_map(target, z, asked, np.asarray(best_class.data))
 
     def lies_over(self, target, layer) -> None:
-        shape = np.array(target.data.shape)
-        assert layer.data.shape == target.data.shape
-        for corner in (np.full(target.ndim, -0.5), shape - 0.5, np.arange(target.ndim)):
+        """The corners of both lie on each other, whatever an element of the layer stands for."""
+        first = np.full(target.ndim, -0.5)
+        last, own_last = (np.array(one.data.shape) - 0.5 for one in (target, layer))
+        for axis in range(target.ndim + 1):
+            at_end = np.arange(target.ndim) != axis
             np.testing.assert_allclose(
-                layer.data_to_world(corner), target.data_to_world(corner), atol=1e-6
+                layer.data_to_world(np.where(at_end, own_last, first)),
+                target.data_to_world(np.where(at_end, last, first)),
+                atol=1e-6,
             )
         index = self.viewer.layers.index
         assert all(index(layer) > index(image) for image in self.channels(target))
@@ -112,7 +117,8 @@ class Invariants(Steps):
         wanted = None
         for class_name, heatmap in over.items():
             if heatmap is not None:
-                got = np.asarray(heatmap.data) if z is None else np.asarray(heatmap.data[z])
+                values = over_image(target, heatmap)
+                got = values if z is None else values[z]
                 if self.is_due(target, z) or not np.isnan(got).all():
                     wanted = wanted or self.scores(asked, target, z)
                     there = self.over(target, wanted[class_name])

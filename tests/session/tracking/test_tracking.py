@@ -12,6 +12,7 @@ from core.objects.moving_discs import (
     discs_of_labels,
     moving_discs,
 )
+from heatmap_values import over_image
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -114,7 +115,7 @@ def test_rods_are_followed_through_depth_and_lie_over_their_image(session, viewe
         ys, xs = np.nonzero(labels.data[int(frame)] == row["label"])
         assert row["area_px"] == len(ys)
         assert (y, x) == pytest.approx((ys.mean(), xs.mean()))
-        heatmap = np.asarray(session.heatmaps[depth].data)[int(frame)]
+        heatmap = over_image(depth, session.heatmaps[depth])[int(frame)]
         assert row["score"] == pytest.approx(heatmap[ys, xs].mean(), abs=1e-5)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from heatmap_values import over_image
+
 from .actions import answer, show, tick
 
 
@@ -65,12 +67,12 @@ def test_why_there_is_no_best_class_is_said_below_the_tick(qtbot, dock, pair):
 def test_smooth_and_patches(qtbot, dock, pair):
     style = dock.views.style
     answer(qtbot, dock, pair[0], (40, 20))
-    plain = np.array(dock.session.heatmaps[pair[1]].data)
+    plain = over_image(pair[1], dock.session.heatmaps[pair[1]])
     tick(qtbot, style.smooth)
     assert dock.session.smooth
-    qtbot.waitUntil(lambda: not np.array_equal(dock.session.heatmaps[pair[1]].data, plain))
+    qtbot.waitUntil(lambda: not np.array_equal(dock.session.scores_over(pair[1]), plain))
     tick(qtbot, style.patches)
-    qtbot.waitUntil(lambda: np.array_equal(dock.session.heatmaps[pair[1]].data, plain))
+    qtbot.waitUntil(lambda: np.array_equal(dock.session.scores_over(pair[1]), plain))
     dock.session.smooth = True
     assert style.smooth.isChecked()
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_dinov3_sim.session.images.patch_array import create_layer_data
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
+    AnswerSummary,
     Failure,
     LayerReady,
     MapReady,
@@ -19,10 +20,11 @@ from napari_dinov3_sim.session.worker_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.core.search.combine import ClassQuery
     from napari_dinov3_sim.core.state import PatchImageState
     from napari_dinov3_sim.session.answering.query_vectors import Backgrounds
@@ -37,6 +39,9 @@ HISTOGRAM_BINS = 200
 
 PAUSE = 0.3
 """Seconds between two looks at a stack whose hidden planes are being answered."""
+
+TOGETHER = 100
+"""So many images are given their answer at once; of more, the window would stand still."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class AnswerJob:
         Kept from one question to the next.
     smooth : bool
         Whether heatmaps change gradually from patch to patch.
+    shown : mapping of LayerAxes to frozenset of str
+        The classes that there are heatmaps of. An answer with another class is sent by itself,
+        because napari needs much longer to make a layer than to change one.
     """
 
     question: Question
@@ -83,9 +91,10 @@ class AnswerJob:
     store: EmbeddingStore
     backgrounds: Backgrounds = field(repr=False)
     smooth: bool = False
+    shown: Mapping[LayerAxes, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send `MapReady` for each plane, `LayerReady` for each layer, then `Answered`."""
+        """Send `Answered`, once for all planes that are seen where that can be drawn at once."""
         from napari_dinov3_sim.session.answering.query_vectors import build_class_queries
 
         states = {key: handle.fetch(self.store) for key, handle in self.question.states}
@@ -101,36 +110,40 @@ class AnswerJob:
 
 
 class _AnswerRun:
-    """One pass over the targets, and the layers that have changed since they were last sent."""
+    """One pass over the targets, and what has been answered since the last message."""
 
     def __init__(
         self, job: AnswerJob, classes: Sequence[ClassQuery], post: Receive, token: CancelToken
     ) -> None:
         self._job, self._classes, self._post, self._token = job, classes, post, token
-        self._maps: dict[PlaneKey, PlaneMaps] = dict(job.known)
+        self._planes: dict[LayerAxes, dict[Position, PlaneMaps]] = {}
+        for key, maps in job.known.items():
+            self._planes.setdefault(key.layer, {})[key.indices] = maps
         self._shapes = {target.key.layer: target.shape for target in job.targets}
+        self._names = frozenset(one.name for one in classes)
+        self._maps: list[MapReady] = []
         self._changed: dict[LayerAxes, None] = {}
         self._sent = time.monotonic()
 
     def run(self) -> None:
         visible = [target for target in self._job.targets if target.visible]
         hidden = [target for target in self._job.targets if not target.visible]
-        if not self._answer(visible, pause=0.0):
-            return
-        self._post(self._summary())
-        if hidden and self._answer(hidden, pause=PAUSE):
-            self._post(self._summary())
-
-    def _answer(self, targets: Iterable[TargetPlane], *, pause: float) -> bool:
-        """Answer planes; return whether that was not cancelled."""
-        for target in targets:
+        for target in visible:
             if self._token.cancelled:
-                return False
+                return
             self._compare(target)
-            if time.monotonic() - self._sent >= pause:
-                self._send_layers()
-        self._send_layers()
-        return not self._token.cancelled
+            shown = self._job.shown.get(target.key.layer, frozenset())
+            if not self._names <= shown or len(self._changed) >= TOGETHER:
+                self._send()
+        self._send(self._summary())
+        for target in hidden:
+            if self._token.cancelled:
+                return
+            self._compare(target)
+            if time.monotonic() - self._sent >= PAUSE:
+                self._send()
+        if hidden:
+            self._send(self._summary())
 
     def _compare(self, target: TargetPlane) -> None:
         state = target.handle.fetch(self._job.store)
@@ -142,9 +155,9 @@ class _AnswerRun:
         except Exception as error:  # the other targets still have their answers
             self._post(Failure.of(error, "plane", target.key))
             return
-        self._maps[target.key] = maps
+        self._planes.setdefault(target.key.layer, {})[target.key.indices] = maps
         self._changed[target.key.layer] = None
-        self._post(MapReady(target.key, target.handle, maps))
+        self._maps.append(MapReady(target.key, target.handle, maps))
 
     def _score(self, state: PatchImageState) -> PlaneMaps:
         from napari_dinov3_sim.core.search.combine import score_classes
@@ -154,13 +167,16 @@ class _AnswerRun:
             state.grid, {k.name: m.cosine for k, m in zip(self._classes, scored, strict=True)}
         )
 
-    def _send_layers(self) -> None:
-        changed, self._changed, self._sent = self._changed, {}, time.monotonic()
-        for layer in changed:
-            self._post(self._layer_ready(layer))
+    def _send(self, summary: AnswerSummary | None = None) -> None:
+        """Send what was not sent yet, and the layers that show it."""
+        layers = tuple(self._layer_ready(layer) for layer in self._changed)
+        maps, self._maps = tuple(self._maps), []
+        self._changed, self._sent = {}, time.monotonic()
+        if maps or summary is not None:
+            self._post(Answered(maps, layers, summary))
 
     def _layer_ready(self, layer: LayerAxes) -> LayerReady:
-        planes = {key.indices: maps for key, maps in self._maps.items() if key.layer == layer}
+        planes = self._planes[layer]
         grid, shape = next(iter(planes.values())).grid, self._shapes[layer]
         heatmaps = {
             class_query.name: create_layer_data(
@@ -169,6 +185,7 @@ class _AnswerRun:
                 layer,
                 shape,
                 smooth=self._job.smooth,
+                by_pixel=False,
             )
             for class_query in self._classes
         }
@@ -189,33 +206,37 @@ class _AnswerRun:
         given = dict(self._job.question.thresholds)
         return best_class(ordered, [given.get(one.name) for one in self._classes])
 
-    def _summary(self) -> Answered:
+    def _summary(self) -> AnswerSummary:
         from napari_dinov3_sim.core.search.similarity import shared_limits
 
-        cosines = [c for maps in self._maps.values() for c in maps.cosines.values()]
+        every = self._every_maps()
+        cosines = [c for maps in every for c in maps.cosines.values()]
         histograms = {
             class_query.name: sum(
                 np.histogram(maps.cosines[class_query.name], HISTOGRAM_BINS, (-1.0, 1.0))[0]
-                for maps in self._maps.values()
+                for maps in every
             )
             for class_query in self._classes
         }
         limits = shared_limits(cosines) if cosines else (0.0, 1.0)
-        return Answered(limits, histograms, self._thresholds())  # type: ignore[arg-type]
+        return AnswerSummary(limits, histograms, self._thresholds(every))  # type: ignore[arg-type]
 
-    def _thresholds(self) -> dict[str, float]:
+    def _every_maps(self) -> list[PlaneMaps]:
+        return [maps for planes in self._planes.values() for maps in planes.values()]
+
+    def _thresholds(self, every: Sequence[PlaneMaps]) -> dict[str, float]:
         from napari_dinov3_sim.core.search.combine import resolve
         from napari_dinov3_sim.core.search.similarity import SimilarityMap
         from napari_dinov3_sim.core.search.thresholds import automatic_threshold
 
-        if not self._maps:
+        if not every:
             return {}
         negatives = sum(len(one.negatives) for one in self._classes)
         chosen = resolve(self._job.question.combination, negatives)
         return {
             one.name: automatic_threshold(
                 one,
-                [SimilarityMap(maps.cosines[one.name], maps.grid) for maps in self._maps.values()],
+                [SimilarityMap(maps.cosines[one.name], maps.grid) for maps in every],
                 chosen,
             )
             for one in self._classes

@@ -11,8 +11,6 @@ from napari_dinov3_sim.session.answering.answer_job import AnswerJob, TargetPlan
 from napari_dinov3_sim.session.worker_messages import (
     Answered,
     Finished,
-    LayerReady,
-    MapReady,
     Message,
     PlaneMaps,
     StateGone,
@@ -62,7 +60,7 @@ class Answers:
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
         self._visible_pending = self._lost = self.smooth = False
         self._next: tuple[Question, Targets] | None = None
-        self._unshown: set[PlaneKey] = set()
+        self._shown: dict[LayerAxes, frozenset[str]] = {}
         self._layers: Collection[LayerAxes] = ()
         # Weak: a background goes with its state.
         self._backgrounds: Backgrounds = WeakKeyDictionary()
@@ -100,18 +98,24 @@ class Answers:
         self._stop()
         self._question, self._next = None, None
         self._maps.clear()
+        self._shown.clear()
         self._same_scores.clear()
         self._unanswerable.clear()
+
+    def rename_class(self, old: str, new: str) -> None:
+        """Drop the question, as `forget` does; heatmaps of a class are those of another now."""
+        shown = {
+            layer: frozenset(new if name == old else name for name in names)
+            for layer, names in self._shown.items()
+        }
+        self.forget()
+        self._shown = shown
 
     def _stop(self) -> None:
         if self._token is not None:
             self._token.cancel()
         self._job += 1
         self._token, self._in_flight, self._visible_pending = None, {}, False
-        # Their layers are on the way, in messages that nobody takes any more.
-        for key in self._unshown:
-            self._maps.pop(key, None)
-        self._unshown.clear()
 
     def ask(self, question: Question, targets: Targets, layers: Collection[LayerAxes]) -> None:
         """Ask how similar every target is to the picks; what is known is not asked again.
@@ -126,6 +130,7 @@ class Answers:
         """
         if layers != self._layers:
             self._layers = layers
+            self._shown = {k: found for k, found in self._shown.items() if k in layers}
             self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
             self._same_scores.clear()
         if question != self._question:
@@ -174,7 +179,13 @@ class Answers:
         self._in_flight, self._visible_pending, self._lost = asked, True, False
         self._visible_in_flight = frozenset(target.key for target in missing if target.visible)
         job = AnswerJob(
-            self._question, missing, known, self._store, self._backgrounds, self.smooth
+            self._question,
+            missing,
+            known,
+            self._store,
+            self._backgrounds,
+            smooth=self.smooth,
+            shown=dict(self._shown),
         )
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
@@ -190,15 +201,12 @@ class Answers:
             self._start_next()
 
     def _note(self, message: Message) -> None:
-        if isinstance(message, MapReady):
-            self._maps[message.plane] = (message.handle, message.maps)
-            self._unshown.add(message.plane)
-        elif isinstance(message, LayerReady):
-            self._unshown = {key for key in self._unshown if key.layer != message.layer}
+        if isinstance(message, Answered):
+            self._maps.update({one.plane: (one.handle, one.maps) for one in message.maps})
+            self._shown |= {one.layer: frozenset(one.heatmaps) for one in message.layers}
+            self._visible_pending &= message.summary is None
         elif isinstance(message, StateGone):
             self._lost = True
-        elif isinstance(message, Answered):
-            self._visible_pending = False
         elif isinstance(message, Finished):
             self._end()
 

@@ -1,9 +1,9 @@
-"""An array of the image's shape that spreads the value of each patch over its pixels."""
+"""Values per patch as the data of a layer: patch by patch, or spread over their pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,11 +174,28 @@ class LayerData:
     multiscale : bool
     limits : tuple of float
         The least and the greatest value per patch.
+    step : tuple of int
+        How many pixels of the image an element is long along each axis; empty where it is one.
+    by_pixel : callable or None
+        Returns the same with an element for each pixel, where this has fewer.
     """
 
     data: Any
     multiscale: bool
     limits: tuple[float, float]
+    step: tuple[int, ...] = ()
+    by_pixel: Callable[[], LayerData] | None = field(default=None, repr=False)
+
+    def in_view(self, ndisplay: int) -> LayerData:
+        """Return what to show in a view of two or three dimensions.
+
+        In three, napari takes one sample per element along a ray: of long elements it misses
+        corners, and their edges are ragged. A layer cannot become a pyramid, though.
+        """
+        if ndisplay == 2 or self.by_pixel is None:
+            return self
+        whole = self.by_pixel()
+        return whole if whole.multiscale == self.multiscale else self
 
     def fits(self, layer: Layer) -> bool:
         """Whether a layer can show these data, which has the axes of their image."""
@@ -207,6 +224,7 @@ def create_layer_data(
     *,
     fill: float = NOT_COMPUTED,
     smooth: bool = False,
+    by_pixel: bool = True,
 ) -> LayerData:
     """Return the data of a layer that shows values per patch over an image.
 
@@ -223,23 +241,68 @@ def create_layer_data(
         Value of planes that have none.
     smooth : bool, optional
         See `PatchwiseArray`.
+    by_pixel : bool, optional
+        Whether the data have an element for each pixel; otherwise as few as lie exactly over the
+        image, see `element_lengths`. What is smooth has one for each pixel.
 
     Returns
     -------
     LayerData
     """
+    step = (1,) * len(shape) if by_pixel or smooth else element_lengths(shape, layer.axes, grid)
+    elements = tuple(size // length for size, length in zip(shape, step, strict=True))
     levels = [
         PatchwiseArray(level, shape, layer.axes, grid, values, fill, smooth)
-        for level in pyramid_shapes(shape, layer.axes)
+        for level in pyramid_shapes(elements, layer.axes)
     ]
     limits = (
         min(float(part.min()) for part in values.values()),
         max(float(part.max()) for part in values.values()),
     )
+    every: Callable[[], LayerData] | None = None
+    if max(step) > 1:
+        every = partial(create_layer_data, values, grid, layer, shape, fill=fill)
+    else:
+        step = ()
     if len(levels) > 1:
-        return LayerData(levels, True, limits)
+        return LayerData(levels, True, limits, step, every)
     plain = levels[0].size <= MAX_PLAIN
-    return LayerData(np.asarray(levels[0]) if plain else levels[0], False, limits)
+    return LayerData(np.asarray(levels[0]) if plain else levels[0], False, limits, step, every)
+
+
+def element_lengths(
+    shape: tuple[int, ...], axes: tuple[int, int], grid: PatchGrid
+) -> tuple[int, ...]:
+    """Return how many pixels of an image one element can stand for, along each axis.
+
+    Borders of patches and the border of the image must lie between elements. Where a side of the
+    image is a multiple of the patch, that is the patch; where the last patch is only partly
+    image, a divisor of both: 8 pixels for 1000 pixels and patches of 16, one pixel for 1001.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image at level 0, without channels.
+    axes : tuple of int
+        The two axes that planes span.
+    grid : PatchGrid
+
+    Returns
+    -------
+    tuple of int
+        1 along other axes.
+    """
+    lengths = [1] * len(shape)
+    for axis, embedded in zip(axes, grid.image_shape, strict=True):
+        lengths[axis] = _element_length(shape[axis], embedded, grid.patch_size)
+    return tuple(lengths)
+
+
+@lru_cache(maxsize=256)
+def _element_length(size: int, embedded: int, patch_size: int) -> int:
+    patches = pixel_in_level(np.arange(size), size, embedded) // patch_size
+    borders = np.flatnonzero(np.diff(patches)) + 1
+    return int(np.gcd.reduce(np.append(borders, size)))
 
 
 def pyramid_shapes(shape: tuple[int, ...], axes: tuple[int, int]) -> list[tuple[int, ...]]:

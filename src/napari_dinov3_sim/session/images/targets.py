@@ -11,7 +11,7 @@ from napari_dinov3_sim.session.images.planes import refusal
 from napari_dinov3_sim.session.images.stack_order import StackOrder
 from napari_dinov3_sim.session.images.target import Target
 from napari_dinov3_sim.session.images.transforms import TRANSFORMS
-from napari_dinov3_sim.session.layer_metadata import is_derived
+from napari_dinov3_sim.session.layer_metadata import is_answer, is_derived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -74,7 +74,9 @@ class Targets:
         self._records.clear()
 
     def _on_inserted(self, event: Any) -> None:
-        self._forget()  # any layer may bring axes and units that move the others
+        if is_answer(event.value):
+            return  # it lies where its image does, and the end of the answer asks for a refresh
+        self._forget()  # any other layer may bring axes and units that move the others
         if self._add(event.value):
             self._listed()
         self._changed()
@@ -239,7 +241,8 @@ class Targets:
         return self.resolve() if self._resolved is None else self._resolved
 
     def _resolve(self) -> ResolvedImages:
-        records, order = self.records(), list(self._viewer.layers)
+        records = self.records()
+        order = {layer.unique_id: place for place, layer in enumerate(self._viewer.layers)}
         searched = {record.layer.unique_id: record for record in records if record.ticked}
         planes = (self._extents.shown_plane(record) for record in searched.values())
         preferred = [r for r in self._preferred() if r.ticked and r.visible]
@@ -249,7 +252,10 @@ class Targets:
             len(records),
             searched,
             {plane.key: plane for plane in planes if plane is not None},
-            {r.layer.unique_id: max(r.layers, key=order.index) for r in records},
+            {
+                r.layer.unique_id: max(r.layers, key=lambda layer: order[layer.unique_id])
+                for r in records
+            },
             {i: record.name for i, record in searched.items()},
             frozenset((i, record.version) for i, record in self._records.items()),
             HitTester(leads, preferred, self._extents.extent),

@@ -148,16 +148,41 @@ def world_points(
     return np.asarray(placed * unit_factors(layer.units, units, ndim))
 
 
-def copy_transform(source: Layer, target: Layer) -> None:
-    """Lay `target` exactly over `source`, which has the same number of axes."""
+def copy_transform(source: Layer, target: Layer, step: Sequence[int] = ()) -> None:
+    """Lay `target` exactly over `source`, which has the same number of axes.
+
+    Parameters
+    ----------
+    source, target : Layer
+    step : sequence of int, optional
+        How many elements of the source one of the target is long along each axis; by default one.
+    """
+    placed = _placement(source, step) if step else {}
     for name in TRANSFORMS:
-        value = getattr(source, name)
+        value = placed[name] if name in placed else getattr(source, name)
         if name == "affine":
             value = value.affine_matrix
         if not _same(getattr(target, name), value):
             setattr(target, name, value)
     if tuple(target.axis_labels) != tuple(source.axis_labels):
         target.axis_labels = source.axis_labels
+
+
+def _placement(source: Layer, step: Sequence[int]) -> dict[str, Any]:
+    """Return scale and translate of a layer whose elements are longer.
+
+    The centre of its first element lies half an element, less half a pixel, from that of the first
+    pixel, along axes that the source may have turned and sheared.
+    """
+    from napari.utils.transforms import Affine
+
+    lengths = np.asarray(step, float)
+    linear = Affine(
+        scale=source.scale, rotate=source.rotate, shear=source.shear, ndim=source.ndim
+    ).linear_matrix
+    with np.errstate(invalid="ignore", over="ignore"):
+        translate = source.translate + linear @ ((lengths - 1) / 2)
+        return {"scale": source.scale * lengths, "translate": translate}
 
 
 def _same(old: Any, new: Any) -> bool:

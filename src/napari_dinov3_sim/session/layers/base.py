@@ -65,13 +65,22 @@ class OverlayLayers(Generic[Key, Over]):
 
     def over(self, image_id: Hashable) -> dict[Key, Over]:
         """Return those of the layers that lie over an image."""
-        return {k: v for k, v in self.layers.items() if self._image_of(k) == image_id}
+        return {key: self.layers[key] for key in self._keys_over(image_id) if key in self.layers}
+
+    def _keys_over(self, image_id: Hashable) -> Iterable[Any]:
+        """Return the keys of the layers that may lie over an image."""
+        return (image_id,)
 
     def follow(self, image: Image) -> None:
         """Lay what is over an image over it again."""
-        for layer in self.over(image.unique_id).values():
+        for key, layer in self.over(image.unique_id).items():
             if layer.ndim == image.ndim:
-                copy_transform(image, layer)
+                copy_transform(image, layer, self._step_of(key))
+
+    def _step_of(self, key: Key) -> tuple[int, ...]:
+        """Return how many pixels an element of a layer is long, see `LayerData`."""
+        del key
+        return ()
 
     def follow_visibility(self, image: Image, visible: bool) -> None:
         """Hide what is over an image with it, and show it again with it."""

@@ -45,6 +45,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         super().__init__(viewer, "class map")
         self._palette, self._replaced = palette, replaced
         self._classes: dict[Hashable, tuple[str, ...]] = {}
+        self._coloured: dict[Hashable, tuple[str, ...]] = {}
         self._visible = False
         self.hidden_classes: frozenset[str] = frozenset()
         for found, layer in self._from_earlier_session():
@@ -92,7 +93,7 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
             self._replaced()
         else:
             data.show_in(layer)
-            layer.colormap = self._colormap(classes)
+            self._colour(image_id, classes)
 
     def rename_class(self, old: str, new: str) -> None:
         """Know a class by another name."""
@@ -102,10 +103,18 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     def recolour(self) -> None:
         """Draw each class in the colour it has now, and those that are hidden not at all."""
         for image_id, classes in self._classes.items():
+            self._colour(image_id, classes)
+
+    def _colour(self, image_id: Hashable, classes: Sequence[str]) -> None:
+        """Give a layer the colours of its classes, where they are others: napari takes long."""
+        colours = self._colours(classes)
+        if self._coloured.get(image_id) != colours:
+            self._coloured[image_id] = colours
             self.layers[image_id].colormap = self._colormap(classes)
 
     def _drop(self, key: Hashable) -> Labels | None:
         self._classes.pop(key, None)
+        self._coloured.pop(key, None)
         layer = super()._drop(key)
         if layer is not None:
             self._replaced()
@@ -141,8 +150,10 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
     def _colormap(self, classes: Sequence[str]) -> DirectLabelColormap:
         from napari.utils import DirectLabelColormap
 
-        colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-        for number, class_name in enumerate(classes, start=1):
-            hidden = class_name in self.hidden_classes
-            colours[number] = "transparent" if hidden else self._palette[class_name]
-        return DirectLabelColormap(color_dict=colours)
+        numbered = enumerate(self._colours(classes), start=1)
+        nothing: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+        return DirectLabelColormap(color_dict=nothing | dict(numbered))
+
+    def _colours(self, classes: Sequence[str]) -> tuple[str, ...]:
+        hidden = self.hidden_classes
+        return tuple("transparent" if name in hidden else self._palette[name] for name in classes)

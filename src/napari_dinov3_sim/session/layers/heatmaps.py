@@ -21,7 +21,7 @@ from napari_dinov3_sim.session.layers.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.answering.question import Question
     from napari_dinov3_sim.session.images.patch_array import LayerData
     from napari_dinov3_sim.session.images.planes import LayerAxes
+    from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.layers.style import Palette
 
 
@@ -133,11 +134,14 @@ class _HeatmapRecord:
         Whether it is we who have hidden it, and will show it again.
     concealed : bool
         Whether there is a reason to hide it.
+    step : tuple of int
+        Of the data that it has, see `LayerData`.
     """
 
     model: str
     name: str
     colormap: str
+    step: tuple[int, ...] = ()
     content: HeatmapContent | None = None
     limits: tuple[float, float] | None = None
     hidden: bool = False
@@ -170,6 +174,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         self.hidden_classes: frozenset[str] = frozenset()
         self._palette, self._style = palette, heatmap_style
         self._records: dict[HeatmapKey, _HeatmapRecord] = {}
+        self._of_image: dict[Hashable, dict[HeatmapKey, None]] = {}
         self._classes: tuple[str, ...] = ()
         self._contrast = Contrast()
         self._adopt()
@@ -181,12 +186,12 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
             if isinstance(layer, Image):
                 key = HeatmapKey(found["image"], found.get("class_name", DEFAULT_CLASS))
                 model, name = found.get("model", ""), found.get("name", layer.name)
-                self.layers[key] = layer
                 hidden = found.get("hidden", False)
+                step = tuple(found.get("step", ()))
                 record = _HeatmapRecord(
-                    model, name, layer.colormap.name, hidden=hidden, concealed=hidden
+                    model, name, layer.colormap.name, step, hidden=hidden, concealed=hidden
                 )
-                self._records[key] = record
+                self._keep(key, layer, record)
                 colormap = colormap_of_style(layer.colormap.name)
                 self._style = HeatmapStyle(colormap, layer.opacity, str(layer.blending))
 
@@ -194,12 +199,26 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         """Return what each heatmap layer shows; None for one of an earlier session."""
         return {key: record.content for key, record in self._records.items()}
 
+    def _keep(self, key: HeatmapKey, layer: Image, record: _HeatmapRecord) -> None:
+        self.layers[key], self._records[key] = layer, record
+        self._of_image.setdefault(key.image, {})[key] = None
+
     def _drop(self, key: HeatmapKey) -> Image | None:
         self._records.pop(key, None)
+        over = self._of_image.get(key.image, {})
+        over.pop(key, None)
+        if not over:
+            self._of_image.pop(key.image, None)
         return super()._drop(key)
+
+    def _keys_over(self, image_id: Hashable) -> Iterable[HeatmapKey]:
+        return self._of_image.get(image_id, ())
 
     def _image_of(self, key: HeatmapKey) -> Hashable:
         return key.image
+
+    def _step_of(self, key: HeatmapKey) -> tuple[int, ...]:
+        return self._records[key].step
 
     def _update_visibility(self, key: HeatmapKey, layer: Image) -> None:
         """Hide a layer for as long as there is a reason; what the user has hidden stays so."""
@@ -224,6 +243,17 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         """Return the heatmaps over an image by class."""
         return {key.class_name: layer for key, layer in self.over(image_id).items()}
 
+    def by_pixel(self, image_id: Hashable, class_name: str) -> NDArray[np.float32] | None:
+        """Return the value of a heatmap at each pixel of its image; None if there is none."""
+        key = HeatmapKey(image_id, class_name)
+        layer = self.layers.get(key)
+        if layer is None:
+            return None
+        values = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+        for axis, length in enumerate(self._step_of(key)):
+            values = np.repeat(values, length, axis)
+        return values
+
     # -- showing -----------------------------------------------------------------------------
 
     def show(self, image: Image, class_name: str, content: HeatmapContent, above: Image) -> None:
@@ -232,13 +262,14 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         A new one lies above `above`: the image, or the topmost of those that are one with it.
         """
         key = HeatmapKey(image.unique_id, class_name)
-        layer = self._fitting(key, image, content.data)
+        data = content.data.in_view(self._viewer.dims.ndisplay)
+        layer = self._fitting(key, image, data)
         if layer is None:
-            self._make(image, key, content, above)
+            self._make(image, key, content, data, above)
             return
         record = self._records[key]
         before, record.content = record.content, content
-        content.data.show_in(layer)
+        self._fill(key, image, data)
         label = content.name, class_name
         if record.label != label or before is None or before.model != content.model:
             record.label, record.model = label, content.model
@@ -246,16 +277,41 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
             record.name = follow_name(layer, record.name, wanted)
             self._mark(key)
 
-    def _make(self, image: Image, key: HeatmapKey, content: HeatmapContent, above: Image) -> None:
+    def _fill(self, key: HeatmapKey, image: Image, data: LayerData) -> None:
+        """Give a layer data, and lay it over its image if their elements have another length."""
+        layer, record = self.layers[key], self._records[key]
+        data.show_in(layer)
+        if record.step != data.step:
+            record.step = data.step
+            copy_transform(image, layer, data.step)
+            self._mark(key)
+
+    def adapt_to_view(self, images: Mapping[Hashable, Target]) -> None:
+        """Show data for a view of two or of three dimensions, whichever there is by now."""
+        for key, record in self._records.items():
+            target = images.get(key.image)
+            if target is not None and record.content is not None:
+                data = record.content.data.in_view(self._viewer.dims.ndisplay)
+                if record.step != data.step and data.fits(self.layers[key]):
+                    self._fill(key, target.layer, data)
+
+    def _make(
+        self,
+        image: Image,
+        key: HeatmapKey,
+        content: HeatmapContent,
+        data: LayerData,
+        above: Image,
+    ) -> None:
         from napari.layers import Image as ImageLayer
 
-        limits, over = self._contrast.limits_of(content.data), self.over(image.unique_id)
+        limits, over = self._contrast.limits_of(data), self.over(image.unique_id)
         self._note_visibility(image, image.visible)
         concealed = self._is_concealed(key)
         layer = ImageLayer(
-            content.data.data,
+            data.data,
             rgb=False,  # napari guesses where the last axis has 3 or 4 pixels
-            multiscale=content.data.multiscale,
+            multiscale=data.multiscale,
             name=overlay_name(content.name, key.class_name),
             colormap=self._colormap(key.class_name),
             opacity=self._style.opacity,
@@ -265,13 +321,14 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
             interpolation3d="nearest",
             visible=not concealed,
         )
-        copy_transform(image, layer)
+        copy_transform(image, layer, data.step)
         layer.contrast_limits_range = (-1.0, 1.0)
         layer.contrast_limits = limits
-        record = _HeatmapRecord(content.model, layer.name, layer.colormap.name, content, limits)
+        step, colormap = data.step, layer.colormap.name
+        record = _HeatmapRecord(content.model, layer.name, colormap, step, content, limits)
         record.hidden = record.concealed = concealed
         record.label = content.name, key.class_name
-        self.layers[key], self._records[key] = layer, record
+        self._keep(key, layer, record)
         # Marked before it is inserted: an unmarked image would be searched.
         self._mark(key)
         insert_above(self._viewer, layer, [above, *over.values()])
@@ -279,7 +336,8 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
     def _mark(self, key: HeatmapKey) -> None:
         layer, record = self.layers[key], self._records[key]
         kept = {"model": record.model, "name": record.name, "hidden": record.hidden}
-        mark(layer, "heatmap", **key._asdict(), **kept, replaced=key.image in self.replaced)
+        replaced = key.image in self.replaced
+        mark(layer, "heatmap", **key._asdict(), **kept, step=record.step, replaced=replaced)
 
     # -- classes and names ---------------------------------------------------------------------
 
@@ -306,9 +364,11 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
         for key in list(self.layers):
             renamed = key._replace(class_name=new)
             if key.class_name == old and renamed not in self.layers:
-                self.layers[renamed] = self.layers.pop(key)
-                self._records[renamed] = self._records.pop(key)
-                self._mark(renamed)
+                record = self._records[key]
+                layer = self._drop(key)
+                if layer is not None:
+                    self._keep(renamed, layer, record)
+                    self._mark(renamed)
 
     # -- colours and style -------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Overlays:
         self._last_check: tuple[object, ...] = ()
         self._contoured: tuple[ResolvedImages, FoundOf] | None = None
         self._stacked: ResolvedImages | None = None
+        self._ndisplay = viewer.dims.ndisplay
         self._on_replaced()
 
     def _on_replaced(self) -> None:
@@ -107,8 +108,8 @@ class Overlays:
         for class_name, data in ready.heatmaps.items():
             content = HeatmapContent(ready.layer, question, data, model, name)
             self.heatmaps.show(image, class_name, content, above)
-        for key in list(self.heatmaps.layers):
-            if key.image == image_id and key.class_name not in ready.heatmaps:
+        for key in self.heatmaps.over(image_id):
+            if key.class_name not in ready.heatmaps:
                 self.heatmaps.remove(key)
         if ready.class_map is not None:
             over = [above, *self.heatmaps.over(image_id).values()]
@@ -140,6 +141,9 @@ class Overlays:
         if check != self._last_check:
             self._remove_stale(new, asked, busy=busy)
             self._last_check = check
+        if self._ndisplay != self._viewer.dims.ndisplay:
+            self._ndisplay = self._viewer.dims.ndisplay
+            self.heatmaps.adapt_to_view(new.images.targets)
         if self._stacked is not new.images:
             self._restack(new.images.tops)
             self._stacked = new.images
@@ -215,12 +219,15 @@ class Overlays:
             The layer to lie above: the topmost one, where several are one image.
         """
         layers = self._viewer.layers
+        order = {layer.unique_id: place for place, layer in enumerate(layers)}
         for image_id, image in images.items():
-            top = layers.index(image)
+            top = order[image.unique_id]
             over = [*self.over(image_id), *self.contours.over(image_id).values()]
-            below = [layer for layer in over if layers.index(layer) < top]
-            for layer in sorted(below, key=layers.index, reverse=True):
+            below = [layer for layer in over if order[layer.unique_id] < top]
+            for layer in sorted(below, key=lambda one: order[one.unique_id], reverse=True):
                 layers.move(layers.index(layer), layers.index(image) + 1)
+            if below:
+                order = {layer.unique_id: place for place, layer in enumerate(layers)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +36,11 @@ TOO_LARGE = (
 )
 
 
+PAUSE = 0.3
+"""Seconds between two messages: each has the window drawn again, which costs more than to find
+the objects of a plane."""
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectJob:
     """Finds the objects of planes, one after the other."""
@@ -43,11 +49,20 @@ class ObjectJob:
     scores: PixelScores
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
-        """Send one `Computed` for each request."""
-        for request in self.requests:
+        """Send `Computed` with what was found since the last one; planes that are shown first."""
+        found: list[PlaneObjects] = []
+        sent = time.monotonic()
+        rest = [*(request.shown for request in self.requests[1:]), False]
+        for request, more_shown in zip(self.requests, rest, strict=True):
             if token.cancelled:
-                return
-            post(Computed(self._find(request)))
+                break
+            found.append(self._find(request))
+            last_shown = request.shown and not more_shown
+            if last_shown or time.monotonic() - sent >= PAUSE:
+                post(Computed(tuple(found)))
+                found, sent = [], time.monotonic()
+        if found:
+            post(Computed(tuple(found)))
 
     def _find(self, request: ObjectRequest) -> PlaneObjects:
         try:
@@ -204,7 +219,7 @@ class ObjectFinder:
     def _receive(self, number: int, message: Message) -> None:
         if number != self._job:
             return
-        if isinstance(message, Computed) and isinstance(message.value, PlaneObjects):
+        if isinstance(message, Computed) and isinstance(message.value, tuple):
             self._take(message.value)
             self._make_way()
         elif isinstance(message, Failure):
@@ -215,12 +230,15 @@ class ObjectFinder:
                 self._start()
             self._changed()  # whoever waits for the end hears of it
 
-    def _take(self, found: PlaneObjects) -> None:
-        key = found.request.key
-        self._shown_in_flight.discard(key)
-        if found.problem:
-            self._tell_once(found.request.searched.plane, found.problem)
-        if key in self._wanted:  # also for an older threshold: contours follow the mouse
-            self._found[key] = found
-            if found.request.shown:
-                self._changed()
+    def _take(self, found: Iterable[PlaneObjects]) -> None:
+        drawn = False
+        for one in found:
+            key = one.request.key
+            self._shown_in_flight.discard(key)
+            if one.problem:
+                self._tell_once(one.request.searched.plane, one.problem)
+            if key in self._wanted:  # also for an older threshold: contours follow the mouse
+                self._found[key] = one
+                drawn |= one.request.shown
+        if drawn:
+            self._changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
-    from napari_dinov3_sim.session.images.planes import Plane
+    from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
     from napari_dinov3_sim.session.results.computations import (
         FoundColours,
         FoundLabels,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         FoundPeaks,
     )
     from napari_dinov3_sim.session.scene import Scene
+    from napari_dinov3_sim.session.worker_messages import PlaneMaps
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,15 @@ class MissingImages:
 
 def known_images(scene: Scene) -> tuple[AnsweredImage, ...]:
     """Return the images that have heatmaps, each with all of its planes that are answered."""
-    known = {key: scene.maps_of(key) for key in scene.answers.planes()}
-    images = []
-    for plane in scene.shown_planes().values():
-        maps = {
-            key: found
-            for key, found in known.items()
-            if found is not None and key.layer == plane.key.layer
-        }
-        if maps:
-            images.append(AnsweredImage(plane, maps))
-    return tuple(images)
+    known: dict[LayerAxes, dict[PlaneKey, PlaneMaps]] = {}
+    for key in scene.answers.planes():
+        maps = scene.maps_of(key)
+        if maps is not None:
+            known.setdefault(key.layer, {})[key] = maps
+    shown = scene.shown_planes().values()
+    return tuple(
+        AnsweredImage(plane, known[plane.key.layer]) for plane in shown if plane.key.layer in known
+    )
 
 
 def answered_images(scene: Scene) -> tuple[AnsweredImage, ...]:
@@ -85,9 +85,9 @@ def without_heatmap(scene: Scene) -> MissingImages:
     ]
     left_out = _sort(scene, missing)
     working = scene.embedder.busy or scene.answers.pending
-    answered = scene.answers.planes()
+    answered = Counter(key.layer for key in scene.answers.planes())
     unsearched = sum(
-        plane.stack_size - sum(key.layer == plane.key.layer for key in answered)
+        plane.stack_size - answered[plane.key.layer]
         for plane in scene.shown_planes().values()
         if scene.maps_of(plane.key) is not None
     )

@@ -13,7 +13,7 @@ from napari_dinov3_sim.widget.focus import QueryFocus
 from napari_dinov3_sim.widget.views.images import ImageEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence, Set
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -65,25 +65,32 @@ class ImagesController(SectionController):
 
     def _on_listed(self) -> None:
         images = self._session.images
-        parts = {
-            channel.unique_id
+        ticked = {target.unique_id for target in self._session.targets}
+        merged = {
+            lead.unique_id: [channel for channel in channels if channel is not None]
             for lead, channels in self._session.merged.items()
-            for channel in channels
-            if channel is not None and channel != lead
         }
-        listed = [image for image in reversed(images) if image.unique_id not in parts]
-        self._views.images.show_entries([self._entry(image) for image in listed])
+        parts = {part.unique_id for channels in merged.values() for part in channels}
+        listed = [
+            image
+            for image in reversed(images)
+            if image.unique_id in merged or image.unique_id not in parts
+        ]
+        self._views.images.show_entries(
+            [self._entry(image, ticked, merged.get(image.unique_id, ())) for image in listed]
+        )
         if len(images) > self._images:
             self._call_soon(self._focus.restore)
         self._images = len(images)
 
-    def _entry(self, image: Image) -> ImageEntry:
-        ticked = any(image.unique_id == target.unique_id for target in self._session.targets)
-        refused = self._session.refusal(image)
-        merged = self._session.merged.get(image, ())
-        channels = tuple(channel.name for channel in merged if channel is not None)
-        name = self._session.name_of(image)
-        return ImageEntry(image.unique_id, name, ticked, refused, channels)
+    def _entry(self, image: Image, ticked: Set[Hashable], channels: Sequence[Image]) -> ImageEntry:
+        return ImageEntry(
+            image.unique_id,
+            self._session.name_of(image),
+            image.unique_id in ticked,
+            self._session.refusal(image),
+            tuple(channel.name for channel in channels),
+        )
 
     # -- how fine -------------------------------------------------------------------------
 
