@@ -21,7 +21,7 @@ DINOV3_LICENCE = (
 )
 
 BUILTIN = "builtin"
-BUILTIN_VERSION = "v0"
+BUILTIN_VERSION = "v1"
 """Of the weights that ship with the package, in the folder ``builtin_VERSION``. The first record
 below says of them what their config.json says."""
 

@@ -1,0 +1,163 @@
+"""The parts of the training that can go wrong without a word: labels, losses, what is held out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from training.batches import Photographs, Shards
+from training.drawings.groups import PATCH, draw_group, patch_shares
+from training.drawings.looks import random_looks, substances
+from training.drawings.modalities import random_modality, record
+from training.drawings.scenes import CLASSES, scene
+from training.drawings.worlds import WORLDS
+from training.losses import TEMPERATURE, distillation, patch_contrast, relation_agreement
+
+from training import annotated
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
+def test_a_world_gives_classes_that_have_a_look_and_an_image(make):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        made = scene(rng, make(rng), 256)
+        assert made.classes.min() >= 0
+        assert made.classes.max() < CLASSES
+        assert len(np.unique(made.classes)) >= 2
+        image = record(rng, random_modality(rng), substances(rng, made, random_looks(rng)))
+        assert image.shape == (256, 256, 3)
+        assert image.dtype == np.uint8
+
+
+def test_a_group_comes_again_from_its_seed():
+    first, again = (draw_group(7, large=False) for _ in range(2))
+    assert_array_equal(first.images, again.images)
+    assert first.images.shape == (4, 256, 256, 3)
+    assert draw_group(7, large=True).images.shape == (1, 512, 512, 3)
+    assert_array_equal(first.shares.astype(int).sum(-1) // 250, 1)
+
+
+def test_shares_are_those_of_the_pixels():
+    classes = np.random.default_rng(0).integers(0, 5, (64, 48)).astype(np.int8)
+    shares = patch_shares(classes)
+    assert shares.shape == (4, 3, CLASSES)
+    for row, column, number in np.ndindex(4, 3, 6):
+        patch = classes[row * PATCH :, column * PATCH :][:PATCH, :PATCH]
+        assert shares[row, column, number] == round(255 * float((patch == number).mean()))
+
+
+def slow_contrast(features, shares):
+    """The loss by loops: mostly pure patches ask, half of a class is alike, a quarter is not."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    losses, weights = [], []
+    for i, number in enumerate(shares.argmax(1)):
+        count = (shares[:, number] >= 0.5).sum()
+        if shares[i, number] < 0.6 or count < 3:
+            continue
+        likeness = np.exp(unit @ unit[i] / TEMPERATURE)
+        negatives = likeness[shares[:, number] < 0.25].sum()
+        positives = [j for j in np.flatnonzero(shares[:, number] >= 0.5) if j != i]
+        losses.append(
+            np.mean([-np.log(likeness[j] / (likeness[j] + negatives)) for j in positives])
+        )
+        weights.append(1 / max(count, 4))
+    return np.average(losses, weights=weights)
+
+
+def test_patch_contrast_is_that_of_the_formula():
+    rng = np.random.default_rng(1)
+    features, shares = rng.standard_normal((40, 8)), rng.dirichlet((0.3,) * 5, 40)
+    got = patch_contrast(torch.tensor(features), torch.tensor(shares))
+    assert_allclose(got.item(), slow_contrast(features, shares), rtol=1e-6)
+
+
+def test_background_asks_with_less_weight():
+    rng = np.random.default_rng(2)
+    features, shares = (
+        torch.tensor(rng.standard_normal((60, 8))),
+        torch.eye(3).repeat_interleave(20, 0),
+    )
+    alone = [patch_contrast(features, shares).item() for _ in range(1)]
+    less = patch_contrast(features, shares, background=2).item()
+    assert less != pytest.approx(alone[0])
+
+
+def test_contrast_falls_when_patches_of_a_class_come_together():
+    shares = torch.eye(3).repeat_interleave(20, 0)
+    apart = patch_contrast(torch.randn(60, 8, generator=torch.manual_seed(0)), shares)
+    together = patch_contrast(shares + 0.01, shares)
+    assert together < 0.1 * apart
+
+
+def test_a_student_like_its_teacher_has_nothing_to_learn():
+    teacher = torch.randn(2, 64, 16, generator=torch.manual_seed(0))
+    single, relations = distillation(3 * teacher, 0.5 * teacher, teacher)
+    assert single.item() == pytest.approx(0, abs=1e-6)
+    assert relations.item() == pytest.approx(0, abs=1e-6)
+    other = torch.randn(2, 64, 16, generator=torch.manual_seed(1))
+    assert min(loss.item() for loss in distillation(other, other, teacher)) > 0.05
+
+
+def test_agreement_is_best_with_the_average_itself():
+    average = torch.randn(50, 8, generator=torch.manual_seed(0))
+    other = torch.randn(50, 8, generator=torch.manual_seed(1))
+    assert relation_agreement(average, average) < relation_agreement(other, average)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("first", "second"):
+        (tmp_path / "sets" / name).mkdir(parents=True)
+        for k in range(12):
+            path = tmp_path / "sets" / name / f"image{k}.png"
+            Image.fromarray(rng.integers(0, 255, (128, 128, 3), np.uint8)).save(path)
+            classes = np.zeros((128, 128), np.uint8)
+            classes[:64] = 1
+            Image.fromarray(classes).save(path.with_suffix(".classes.png"))
+        names = tmp_path / "sets" / name / "classes.json"
+        names.write_text(json.dumps({"1": "half"}))
+    return tmp_path
+
+
+def test_held_out_images_are_linked_and_not_learned(folder, monkeypatch):
+    out, held = folder / "out", folder / "held"
+    seen = []
+    read = annotated.read_rgb
+    monkeypatch.setattr(
+        annotated, "read_rgb", lambda path: (seen.append(path.name), read(path))[1]
+    )
+    arguments = (
+        f"x --images {folder}/sets --out {out} --groups 30 --held-out {held} --never second"
+    )
+    monkeypatch.setattr("sys.argv", arguments.split())
+    annotated.main()
+    linked = {p.name for p in (held / "first").glob("image*.png")}
+    assert 2 <= len(linked) < 24
+    assert not linked & set(seen)
+    assert len(list((held / "second").glob("*.classes.png"))) == 12
+    images, shares = Shards(out, "real").draw(np.random.default_rng(0))
+    assert images.shape == (4, 3, 256, 256)
+    assert shares.shape == (4, 16, 16, CLASSES)
+    assert set(np.flatnonzero(shares.sum((0, 1, 2)))) <= {1, annotated.BACKGROUND}
+
+
+def test_photographs_are_flipped_with_their_features(tmp_path):
+    images = np.zeros((3, 256, 256, 3), np.uint8)
+    images[:, :, :128] = 255
+    left = np.zeros((16, 16, 4), np.float16)
+    left[:, :8] = 1
+    np.save(tmp_path / "photographs.images.npy", images)
+    np.save(tmp_path / "photographs.features.npy", np.repeat(left.reshape(1, 256, 4), 3, 0))
+    photographs = Photographs(tmp_path)
+    sides = set()
+    for seed in range(8):
+        got, features = photographs.draw(np.random.default_rng(seed), 2)
+        bright = got.mean(1).reshape(2, 16, 16, 16, 16).mean((2, 4)).reshape(2, 256)
+        assert np.corrcoef(bright.ravel(), features[..., 0].ravel())[0, 1] > 0.95
+        sides.add(bool(bright[0, 0] > bright[0, -1]))
+    assert sides == {True, False}

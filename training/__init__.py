@@ -1,0 +1,1 @@
+"""How the built-in model is made: drawings, photographs, training, export (see README.md)."""

@@ -1,0 +1,115 @@
+"""Groups of real, annotated images, in the format of the drawings.
+
+`python -m training.annotated --images FOLDER --out FOLDER`: below FOLDER one folder per set, with
+NAME.png and NAME.classes.png (class per pixel, 0 for everything else). A group is four crops of
+one set. `--held-out FOLDER` links the images that were left out, a quarter of each set and all of
+the sets that `--never` names, to measure on them while training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.drawings.groups import patch_shares
+from training.drawings.scenes import CLASSES
+from training.images import SUFFIXES, random_window, read_rgb, resized
+
+BACKGROUND = CLASSES - 1
+"""What is not annotated is a class of its own, with the last number: see `losses.py`."""
+
+
+def held_out(path: Path) -> bool:
+    """Whether an image is in the quarter that is not trained on; by its name alone."""
+    return sha256(path.name.encode()).digest()[0] < 64
+
+
+def annotated_files(folder: Path) -> dict[str, list[Path]]:
+    """The images with classes, by set."""
+    sets: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.classes.png")):
+        sets.setdefault(path.parent.name, []).append(path)
+    return sets
+
+
+def image_of(classes: Path) -> Path:
+    """The image that a class image belongs to."""
+    stem = classes.name.removesuffix(".classes.png")
+    return next(p for s in SUFFIXES if (p := classes.with_name(stem + s)).exists())
+
+
+def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Images and shares of four crops with a like magnification."""
+    scale = np.exp(rng.uniform(np.log(0.5), np.log(1.6)))
+    turn, images, shares = int(rng.integers(4)), [], []
+    for k in rng.choice(len(files), 4, replace=len(files) < 4):
+        image = read_rgb(image_of(files[k]))
+        classes = np.asarray(Image.open(files[k]))
+        side = 256 / scale
+        window = random_window(rng, image.shape, 0.85 * side, 1.15 * side)
+        labels = resized(np.where(classes[window] == 0, BACKGROUND, classes[window]), nearest=True)
+        images.append(np.rot90(resized(image[window]), turn))
+        shares.append(patch_shares(np.rot90(labels, turn).astype(np.int8)))
+    return np.stack(images), np.stack(shares)
+
+
+def link_held_out(sets: dict[str, list[Path]], never: list[str], out: Path) -> None:
+    """Links to the images that are not trained on, in the format of bench_retrieval.py."""
+    for name, files in sets.items():
+        target = out / name
+        target.mkdir(parents=True, exist_ok=True)
+        for path in files:
+            if name in never or held_out(path):
+                stem = path.name.replace(".classes.png", "")
+                for source in path.parent.glob(f"{stem}.*"):
+                    link = target / source.name
+                    if not link.exists():
+                        link.symlink_to(source.resolve())
+        names = path.parent / "classes.json"
+        if names.exists():
+            (target / "classes.json").write_text(names.read_text())
+        elif not (target / "classes.json").exists():
+            (target / "classes.json").write_text(json.dumps({"1": "object"}))
+
+
+def main() -> None:
+    """Write groups, and links to what was left out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path)
+    parser.add_argument("--never", nargs="*", default=[], help="sets that are not trained on")
+    parser.add_argument("--groups", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    sets: dict[str, list[Path]] = {}
+    for folder in options.images:
+        sets.update(annotated_files(folder))
+    if options.held_out:
+        link_held_out(sets, options.never, options.held_out)
+    learned = {
+        name: kept
+        for name, files in sets.items()
+        if name not in options.never and (kept := [f for f in files if not held_out(f)])
+    }
+    rng = np.random.default_rng(options.seed)
+    names = sorted(learned)
+    weights = np.sqrt([len(learned[n]) for n in names])
+    images, shares = [], []
+    for k in rng.choice(len(names), options.groups, p=weights / weights.sum()):
+        one, its_shares = group(rng, learned[names[k]])
+        images.append(one)
+        shares.append(its_shares)
+    np.save(options.out / "real-0000.shares.npy", np.stack(shares))
+    np.save(options.out / "real-0000.images.npy", np.stack(images))
+    print({n: len(f) for n, f in learned.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Reading real images and cutting crops of 256 × 256 pixels out of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Array = np.ndarray
+CROP = 256
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All images below a folder, without class and instance images, in order."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return [p for p in files if not p.name.endswith((".classes.png", ".instances.tif"))]
+
+
+def read_rgb(path: Path) -> Array:
+    """The image as uint8, shape (rows, columns, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def random_window(
+    rng: np.random.Generator, shape: tuple[int, ...], smallest: float, largest: float
+) -> tuple[slice, slice]:
+    """A square window with a side between `smallest` and `largest` pixels, where there is room."""
+    limit = min(shape[:2])
+    side = np.exp(rng.uniform(np.log(min(smallest, limit)), np.log(min(largest, limit))))
+    side = min(int(side), limit)
+    top, left = (int(rng.integers(0, n - side + 1)) for n in shape[:2])
+    return slice(top, top + side), slice(left, left + side)
+
+
+def resized(image: Array, *, nearest: bool = False) -> Array:
+    """An image or class image, resized to 256 × 256 pixels."""
+    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((CROP, CROP), how))
