@@ -91,6 +91,8 @@ class PagePlace:
                 later = QTimer(view)  # it goes with the page; PyQt6's singleShot has no receiver
                 later.setSingleShot(True)
                 later.timeout.connect(partial(main.resize, size))
+                # Else it would hold the window that holds it, and neither would ever go.
+                later.timeout.connect(later.deleteLater)
                 later.start(0)
 
     def close(self, view: DockPage) -> None:
