@@ -68,13 +68,14 @@ def test_a_patch_cut_by_the_border_is_framed_inside_the_image(search):
 
 
 def test_brightness_is_comparable_between_images(search, folder):
-    """One scale from the least to the greatest cosine of all images, over the gray image."""
+    """One scale from 0, or the least if all are above, to the greatest cosine of all images."""
     flat = np.full((32, 32, 3), 90, np.uint8)
     Image.fromarray(flat).save("flat.png")
     assert search(RGB, "flat.png").code == 0
     cosine = [tifffile.imread(f"out/{stem}.cosine.tif") for stem in ("rgb", "flat")]
-    low, high = min(c.min() for c in cosine), max(c.max() for c in cosine)
-    magma = np.asarray(ensure_colormap("magma").map((cosine[1] - low) / (high - low)))[..., :3]
+    low, high = max(0, min(c.min() for c in cosine)), max(c.max() for c in cosine)
+    brightness = np.clip((cosine[1] - low) / (high - low), 0, 1)
+    magma = np.asarray(ensure_colormap("magma").map(brightness))[..., :3]
     expected = 0.4 * flat + 0.6 * 255 * magma
     np.testing.assert_allclose(pixels("out/flat.heatmap.png"), expected, atol=3)
 

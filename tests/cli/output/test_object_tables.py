@@ -84,7 +84,8 @@ def test_several_images_and_classes_have_a_row_each_in_the_summary(cli, situatio
         *("--class", "b", *OPTIONS, "--overwrite"),
     )
     asked = merged_query("a.q", "b.q")
-    result = cli("search", asked, "gray.png", "colour.png", "--measure", *OPTIONS, "--overwrite")
+    wanted = ("--measure", "--threshold", "-1", *OPTIONS, "--overwrite")
+    result = cli("search", asked, "gray.png", "colour.png", *wanted)
     assert result.code == 0, result
     assert "gray.objects.csv, colour.objects.csv and summary.csv" in result.out
     summary = read("summary.csv")

@@ -94,7 +94,8 @@ def test_it_is_heard_until_its_end(session, out, program):
     assert states[-1].folder == out
     assert processes[0].returncode == 0
     (command,) = commands
-    assert command[:5] == [sys.executable, "-P", "-m", "napari_dinov3_sim", "search"]
+    assert command[:5] == [sys.executable, "-P", "-X", "utf8", "-m"]
+    assert command[5:7] == ["napari_dinov3_sim", "search"]
     assert command[-1] == "--option"
     assert all(Path(word).is_absolute() for word in command if str(out) in word)
     assert session.file_search.record(out).finished
