@@ -48,11 +48,13 @@ def session(request, viewer):
 def test_the_others_go_on_and_it_recovers(session, viewer, rng, monkeypatch, of, part):
     first, second = (viewer.add_image(rng.normal(size=(40, 40)), name=name) for name in "ab")
     triangle = [[4, 4], [30, 4], [4, 30]]
-    session.regions.add(viewer.add_shapes([triangle], shape_type="polygon", name="drawn"))
+    drawn = viewer.add_shapes([triangle], shape_type="polygon", name="drawn")
+    session.regions.add(drawn)
     session.wait()
     with monkeypatch.context() as patch:
         patch.setattr(of, part, broken)
         for place in (5, 20, 35):
+            drawn.translate = (place / 1000, 0)  # else the regions are not asked again
             session.add_query(first, place, place, class_name=f"class at {place}")
             with pytest.raises(SimilarityError, match="it fell off"):
                 session.wait()
