@@ -85,7 +85,7 @@ def test_a_query_of_another_model_names_both_and_the_cure(query):
     stranger = random_state(fingerprint="other")
     with pytest.raises(StateError, match="model builtin, and this is dinov3-vits16"):
         query.score(stranger, "dinov3-vits16")
-    with pytest.raises(StateError, match="load the former, or make the query again"):
+    with pytest.raises(StateError, match="load the former, ask the query again"):
         query.check_model("other", "x")
 
 
