@@ -1,6 +1,6 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test train train-smoke lint types manifest docs package compat bench soak fuzz screenshots constraints clean
+.PHONY: help env demo test lint types manifest docs package compat bench soak fuzz train train-smoke screenshots constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output
