@@ -102,6 +102,25 @@ def test_objects_are_measured(out):
     assert (out / "summary.csv").is_file()
 
 
+def test_the_command_and_the_script_of_chosen_files_give_what_the_search_gave(
+    session, out, scans, saved, tmp_path
+):
+    """One image of them all, so that it is soon done."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "open.npy").write_bytes((scans / "open.npy").read_bytes())
+    search = session.file_search
+    by_command = search.chosen_sources(tmp_path / "in", tmp_path / "out 1", ["objects"])
+    assert main(shlex.split(by_command.command(saved))[1:]) == 0
+    by_script = search.chosen_sources(tmp_path / "in", tmp_path / "out 2", ["objects"])
+    with pytest.raises(SystemExit, match="0"):
+        exec(compile(by_script.script(saved), "script", "exec"), {"__name__": "__main__"})
+    for part in ("cell", "a-b-c"):
+        expected = tifffile.imread(out / f"open.{part}.labels.tif")
+        for number in (1, 2):
+            found = tifffile.imread(tmp_path / f"out {number}" / f"open.{part}.labels.tif")
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_a_file_that_is_opened_later_has_the_objects_of_its_file(session, out, scans):
     (image,) = session._viewer.open(str(scans / "two words.npy"), plugin=READER)
     try:
@@ -221,25 +240,6 @@ def test_images_without_a_file_have_no_script(session, saved):
             session.file_search.script(saved)
     finally:
         layer._source = source
-
-
-def test_the_command_and_the_script_of_chosen_files_give_what_the_search_gave(
-    session, out, scans, saved, tmp_path
-):
-    """One image of them all, so that it is soon done."""
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "open.npy").write_bytes((scans / "open.npy").read_bytes())
-    search = session.file_search
-    by_command = search.chosen_sources(tmp_path / "in", tmp_path / "out 1", ["objects"])
-    assert main(shlex.split(by_command.command(saved))[1:]) == 0
-    by_script = search.chosen_sources(tmp_path / "in", tmp_path / "out 2", ["objects"])
-    with pytest.raises(SystemExit, match="0"):
-        exec(compile(by_script.script(saved), "script", "exec"), {"__name__": "__main__"})
-    for part in ("cell", "a-b-c"):
-        expected = tifffile.imread(out / f"open.{part}.labels.tif")
-        for number in (1, 2):
-            found = tifffile.imread(tmp_path / f"out {number}" / f"open.{part}.labels.tif")
-            np.testing.assert_array_equal(found, expected)
 
 
 def test_the_command_line_has_every_option():
