@@ -18,7 +18,7 @@ from PIL import Image
 
 from training.drawings.groups import patch_shares
 from training.drawings.scenes import CLASSES
-from training.images import SUFFIXES, random_window, read_rgb, resized
+from training.images import SUFFIXES, drawn_sets, random_window, read_rgb, resized
 
 BACKGROUND = CLASSES - 1
 """What is not annotated is a class of its own, with the last number: see `losses.py`."""
@@ -99,11 +99,9 @@ def main() -> None:
         if name not in options.never and (kept := [f for f in files if not held_out(f)])
     }
     rng = np.random.default_rng(options.seed)
-    names = sorted(learned)
-    weights = np.sqrt([len(learned[n]) for n in names])
     images, shares = [], []
-    for k in rng.choice(len(names), options.groups, p=weights / weights.sum()):
-        one, its_shares = group(rng, learned[names[k]])
+    for files in drawn_sets(rng, learned, options.groups):
+        one, its_shares = group(rng, files)
         images.append(one)
         shares.append(its_shares)
     np.save(options.out / "real-0000.shares.npy", np.stack(shares))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,32 +81,24 @@ class Unlabelled:
         return images, change_light(rng, images)
 
 
-@dataclass(frozen=True)
-class _Light:
-    """Changes that all images of a group share, since they may swap bright and dark."""
-
-    grey: bool
-    inverted: bool
-    gains: Tensor | None
-
-
 def change_light(rng: Random, images: Tensor, *, colours: bool = True) -> Tensor:
-    """Contrast, brightness, noise and blur, different in each image; colours alike in all."""
+    """Contrast, brightness, noise and blur, different in each image.
+
+    What may swap bright and dark, or one colour and another, is alike in all of them.
+    """
     gains = torch.from_numpy(rng.uniform(0.7, 1.3, (3, 1, 1))).float()
-    light = _Light(
-        rng.random() < 0.25,
-        colours and rng.random() < 0.15,
-        gains if colours and rng.random() < 0.3 else None,
-    )
+    grey = rng.random() < 0.25
+    inverted = colours and rng.random() < 0.15
+    tinted = colours and rng.random() < 0.3
     changed = []
     for image in images:
         new = image
-        if light.grey:
+        if grey:
             new = new.mean(0, keepdim=True).expand(3, -1, -1)
-        if light.inverted:
+        if inverted:
             new = 1 - new
-        if light.gains is not None:
-            new = new * light.gains
+        if tinted:
+            new = new * gains
         new = (new - 0.5) * rng.uniform(0.65, 1.35) + 0.5 + rng.uniform(-0.1, 0.1)
         if rng.random() < 0.2:
             new = new + 0.04 * torch.from_numpy(rng.standard_normal(new.shape)).float()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
 Array = np.ndarray
+Key = TypeVar("Key", str, Path)
 CROP = 256
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
@@ -19,6 +21,24 @@ def image_files(folder: Path) -> list[Path]:
     """All images below a folder, without class and instance images, in order."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     return [p for p in files if not p.name.endswith((".classes.png", ".instances.tif"))]
+
+
+def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """The files of each folder: a set of images."""
+    sets: dict[Path, list[Path]] = {}
+    for path in files:
+        sets.setdefault(path.parent, []).append(path)
+    return sets
+
+
+def drawn_sets(
+    rng: np.random.Generator, sets: Mapping[Key, list[Path]], count: int
+) -> list[list[Path]]:
+    """The files of `count` sets; a set's weight grows with the root of its number of images."""
+    names = sorted(sets)
+    weights = np.sqrt([len(sets[name]) for name in names])
+    drawn = rng.choice(len(names), count, p=weights / weights.sum())
+    return [sets[names[k]] for k in drawn]
 
 
 def read_rgb(path: Path) -> Array:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
+from training.normalisation import normalised
 from training.teacher import WIDTH as TEACHER_WIDTH
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 PREFIX = 5
 """Class token and four registers come before the patches."""
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
 
 def student_config(layers: int = 8, width: int = 192) -> DINOv3ViTConfig:
@@ -50,7 +49,7 @@ class Student(nn.Module):
     def patches(self, images: Tensor) -> Tensor:
         """Patch features of images in 0 … 1, (n, 3, size, size): (n, patches, width), float32."""
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = self.encoder((images - MEAN) / STD).last_hidden_state
+            hidden = self.encoder(normalised(images)).last_hidden_state
         return hidden[:, PREFIX:].float()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.images import image_files, random_window, read_rgb, resized
+from training.images import by_folder, drawn_sets, image_files, random_window, read_rgb, resized
 from training.teacher import load_teacher, teacher_features
 
 BATCH = 8
@@ -22,14 +22,8 @@ BATCH = 8
 def crops(folder: Path, count: int, seed: int) -> np.ndarray:
     """`count` crops; the weight of a subfolder grows with the root of its number of images."""
     rng = np.random.default_rng(seed)
-    sets: dict[Path, list[Path]] = {}
-    for path in image_files(folder):
-        sets.setdefault(path.parent, []).append(path)
-    names = sorted(sets)
-    weights = np.sqrt([len(sets[n]) for n in names])
     made = []
-    for name in rng.choice(len(names), count, p=weights / weights.sum()):
-        files = sets[names[name]]
+    for files in drawn_sets(rng, by_folder(image_files(folder)), count):
         image = read_rgb(files[rng.integers(len(files))])
         window = random_window(rng, image.shape, 150, 384)
         crop = resized(image[window])

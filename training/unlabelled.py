@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from training.annotated import held_out
-from training.images import image_files, random_window, read_rgb, resized
+from training.images import by_folder, drawn_sets, image_files, random_window, read_rgb, resized
 
 
 def main() -> None:
@@ -26,19 +26,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    sets: dict[Path, list[Path]] = {}
-    for folder in options.images:
-        for path in image_files(folder):
-            annotated = path.with_name(path.stem + ".classes.png")
-            if path.parent.name in options.never or (annotated.exists() and held_out(annotated)):
-                continue
-            sets.setdefault(path.parent, []).append(path)
+    files = [path for folder in options.images for path in image_files(folder)]
+    sets = by_folder(path for path in files if not _left_out(path, options.never))
     rng = np.random.default_rng(options.seed)
-    names = sorted(sets)
-    weights = np.sqrt([len(sets[n]) for n in names])
     groups = []
-    for k in rng.choice(len(names), options.groups, p=weights / weights.sum()):
-        files = sets[names[k]]
+    for files in drawn_sets(rng, sets, options.groups):
         side = 256 / np.exp(rng.uniform(np.log(0.6), np.log(1.8)))
         crops = []
         for chosen in rng.choice(len(files), 4, replace=len(files) < 4):
@@ -46,7 +38,12 @@ def main() -> None:
             crops.append(resized(image[random_window(rng, image.shape, 0.9 * side, 1.1 * side)]))
         groups.append(np.stack(crops))
     np.save(options.out / "unlabelled-0000.images.npy", np.stack(groups))
-    print({n.name: len(sets[n]) for n in names})
+    print({folder.name: len(files) for folder, files in sorted(sets.items())})
+
+
+def _left_out(path: Path, never: list[str]) -> bool:
+    annotated = path.with_name(path.stem + ".classes.png")
+    return path.parent.name in never or (annotated.exists() and held_out(annotated))
 
 
 if __name__ == "__main__":

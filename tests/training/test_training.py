@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from training.batches import Photographs, Shards
-from training.drawings.groups import PATCH, draw_group, patch_shares
+from training.drawings.groups import draw_group, patch_shares
 from training.drawings.looks import random_looks, substances
 from training.drawings.modalities import random_modality, record
 from training.drawings.scenes import CLASSES, scene
@@ -46,7 +46,7 @@ def test_shares_are_those_of_the_pixels():
     shares = patch_shares(classes)
     assert shares.shape == (4, 3, CLASSES)
     for row, column, number in np.ndindex(4, 3, 6):
-        patch = classes[row * PATCH :, column * PATCH :][:PATCH, :PATCH]
+        patch = classes[row * 16 :, column * 16 :][:16, :16]
         assert shares[row, column, number] == round(255 * float((patch == number).mean()))
 
 

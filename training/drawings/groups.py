@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_dinov3_sim.core.evaluation.clicks import covered
 from training.drawings.looks import random_looks, substances
 from training.drawings.modalities import random_modality, record
 from training.drawings.scenes import CLASSES, scene
 from training.drawings.worlds import random_world
 
 Array = np.ndarray
-PATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,8 @@ def draw_group(seed: int, *, large: bool) -> Group:
 
 def patch_shares(classes: Array) -> Array:
     """Share of each class in each patch; uint8, shape (rows, columns, 16)."""
-    rows, columns = classes.shape[0] // PATCH, classes.shape[1] // PATCH
-    onehot = classes[..., None] == np.arange(CLASSES, dtype=classes.dtype)
-    blocks = onehot.reshape(rows, PATCH, columns, PATCH, CLASSES)
-    return np.round(255 * blocks.mean((1, 3))).astype(np.uint8)
+    shares = [covered(classes == number) for number in range(CLASSES)]
+    return np.round(255 * np.stack(shares, -1)).astype(np.uint8)
 
 
 def worth_learning(group: Group) -> bool:

@@ -178,7 +178,7 @@ def _scatter(
         ):
             continue
         taken.append((*centre, radius))
-        _paint(rng, thing, made, centre=centre, radius=radius, where=None)
+        _paint(rng, thing, made, centre=centre, radius=radius)
 
 
 def _paint(
@@ -188,9 +188,9 @@ def _paint(
     *,
     centre: Array,
     radius: float,
-    where: tuple[slice, slice, Array] | None,
+    inside: Array | None = None,
 ) -> None:
-    """Paint one body, and what is inside it; `where` is the parent's box and mask."""
+    """Paint one body, and what is inside it; `inside` marks the pixels of its parent."""
     size = len(made.classes)
     elongation = rng.uniform(1, thing.elongation)
     reach = int(radius * np.sqrt(elongation) * (1.1 + thing.waviness)) + 14
@@ -213,10 +213,8 @@ def _paint(
         waves += 0.5 * np.cos((thing.lobes + 1) * bearing + rng.uniform(0, 6.3))
         relative = relative / (1 + thing.waviness * waves)
     body = relative < thing.parts[0][0]
-    if where is not None:
-        allowed = np.zeros((size, size), bool)
-        allowed[where[:2]] = where[2]
-        body &= allowed[box]
+    if inside is not None:
+        body &= inside[box]
     shift = thing.offset * rng.uniform(-1, 1, 2)
     inner = np.hypot(along / radius - shift[0], across / radius - shift[1])
     for k, (outer, number) in enumerate(thing.parts):
@@ -224,6 +222,9 @@ def _paint(
         made.classes[box][part] = number
         made.radius[box][part] = np.clip(relative[part] / outer, 0, 1)
     made.angle[box][body] = turn
+    if thing.inclusions:
+        own = np.zeros((size, size), bool)
+        own[box] = body
     for child in thing.inclusions:
         for k in range(int(rng.poisson(child.number)) + (child.number >= 1)):
             if thing.ring:
@@ -237,4 +238,4 @@ def _paint(
             spot = np.array((a * sine + b * cosine, a * cosine - b * sine)) + centre
             scale = rng.uniform(0.75, 1.3)
             size_here = max(1.5, child.radius * radius * scale)
-            _paint(rng, child, made, centre=spot, radius=size_here, where=(*box, body))
+            _paint(rng, child, made, centre=spot, radius=size_here, inside=own)
