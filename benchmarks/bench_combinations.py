@@ -22,6 +22,7 @@ import numpy as np
 from common import Annotated, read_set
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.core.evaluation.precision import average_precision
 from napari_dinov3_sim.core.search.combine import ClassQuery, background_vector, score_classes
 from napari_dinov3_sim.core.vectors import normalize_embeddings
 
@@ -196,13 +197,6 @@ def precisions(
         return None
     scores = (variant(*query, target.state)[usable] for variant in VARIANTS.values())
     return [average_precision(one, positive) for one in scores]
-
-
-def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the mean precision at the rank of each positive."""
-    ranked = positive[np.argsort(-scores, stable=True)]
-    hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return float(hits[ranked].mean())
 
 
 def report(model: str, within: list[np.ndarray], across: list[np.ndarray]) -> None:

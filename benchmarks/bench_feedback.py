@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_combinations import average_precision
 from common import ENLARGED, share
 from skimage.io import imread
 from skimage.transform import resize
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.core.evaluation.precision import average_precision
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.search.combine import ClassQuery, background_vector, score_classes
 from napari_dinov3_sim.core.search.teaching import choose_places

@@ -25,6 +25,7 @@ from skimage.io import imread, imsave
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.embedding.recipe import Recipe
+from napari_dinov3_sim.core.evaluation.precision import average_precision
 
 RECIPES = {
     "1/2": Recipe(factor=0.5),
@@ -109,7 +110,7 @@ def precisions(path: Path, backbone: object, recipe: Recipe) -> list[float]:
         heatmap = nds.create_similarity_images(state, (x, y), [state])[0].full_resolution()
         own = (instances == instances[y, x]) & (instances > 0)
         usable = (label != 255) & ~own
-        found.append(average_precision(heatmap[usable], label[usable] == label[y, x]))
+        found.append(precision(heatmap[usable], label[usable] == label[y, x]))
     return found
 
 
@@ -125,11 +126,9 @@ def clicks(label: np.ndarray) -> list[tuple[int, int]]:
     return [places[i] for i in np.random.default_rng(0).permutation(len(places))[:CLICKS]]
 
 
-def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the mean precision at the positives, in order of their scores."""
-    ranked = positive[np.argsort(-scores, stable=True)]
-    hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-    return float(hits[ranked].mean()) if ranked.any() else 0.0
+def precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Return the average precision; 0 where nothing is to be found."""
+    return average_precision(scores, positive) if positive.any() else 0.0
 
 
 def draw(path: Path, backbone: object) -> None:

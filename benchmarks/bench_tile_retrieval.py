@@ -18,20 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from common import machine
+from common import ENLARGED, machine
 from skimage.io import imread
 from skimage.transform import resize
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling, plan_embedding
+from napari_dinov3_sim.core.evaluation.clicks import PATCH, covered
+from napari_dinov3_sim.core.evaluation.precision import average_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ENLARGED = {"nuclei_colour": 2, "nuclei_fluorescence": 3}
-"""Sets whose objects are smaller than two patches; as in `bench_retrieval.py`."""
-
-PATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +150,7 @@ def turned(arrays: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np
 
 def share(mask: np.ndarray) -> np.ndarray:
     """Return the share of each patch's pixels that lie in a mask, row by row."""
-    rows, columns = (size // PATCH for size in mask.shape)
-    blocks = mask[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH)
-    return blocks.mean((1, 3)).ravel()
+    return covered(mask).ravel()
 
 
 def clicks_in(folder: Path, scenes: list[Scene], most: int) -> Iterator[Click]:
@@ -192,11 +187,9 @@ def precision(
             query = vectors[click.scene][click.patch]
             for target, scores in ((within, click.scene), (across, 1 - click.scene)):
                 usable = valid[scores] & ~click.own if target is within else valid[scores]
-                cosine = vectors[scores][usable] @ query
-                ranked = positive[scores][usable][np.argsort(-cosine, kind="stable")]
-                if ranked.any():
-                    hits = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
-                    target.append(float(hits[ranked].mean()))
+                right = positive[scores][usable]
+                if right.any():
+                    target.append(average_precision(vectors[scores][usable] @ query, right))
         found[number] = tuple(np.mean(v) if v else np.nan for v in (within, across))
     return found
 

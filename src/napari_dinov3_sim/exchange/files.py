@@ -91,7 +91,14 @@ def write_json(content: Any, path: Path, what: str, *, overwrite: bool = False) 
         part.write_text(f"{text}\n", encoding="utf-8", newline="\n")
 
 
-def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> list[str]:
+def file_names(
+    names: Sequence[str],
+    suffix: str,
+    taken: Iterable[str] = (),
+    *,
+    most: int = MAX_STEM,
+    otherwise: str = "image",
+) -> list[str]:
     """Return a name of a file for each image: none twice, and such as every disk takes.
 
     Parameters
@@ -102,6 +109,10 @@ def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> 
         Such as ``.geojson``.
     taken : iterable of str, optional
         Names that are not to be used, such as those of files that are there.
+    most : int, optional
+        Bytes of a name that are kept.
+    otherwise : str, optional
+        The name where nothing of one is left.
 
     Examples
     --------
@@ -111,7 +122,7 @@ def file_names(names: Sequence[str], suffix: str, taken: Iterable[str] = ()) -> 
     found: list[str] = []
     used = {name_key(name) for name in taken}
     for name in names:
-        stem = file_stem(name, MAX_STEM, "image")
+        stem = file_stem(name, most, otherwise)
         free, count = stem, 1
         while name_key(f"{free}{suffix}") in used:
             count += 1

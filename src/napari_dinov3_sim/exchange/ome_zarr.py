@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_dinov3_sim.core.text import file_stem, name_key
+from napari_dinov3_sim.exchange.files import file_names
 from napari_dinov3_sim.exchange.placement import METRES, SECONDS
 from napari_dinov3_sim.exchange.shapes import rgb_of
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_dinov3_sim.exchange.ome_tiff import PlaneStack
@@ -83,7 +83,7 @@ def write_ome_zarr(
 
     root = zarr.open_group(str(path), mode="w", zarr_format=3 if version == "0.5" else 2)
     group = root.create_group("labels")
-    names = _names([image.name for image in images])
+    names = file_names([image.name for image in images], "", most=60, otherwise="labels")
     total, done = sum(image.stack.planes for image in images), 0
     for image, name in zip(images, names, strict=True):
         node = group.create_group(name)
@@ -99,19 +99,6 @@ def write_ome_zarr(
             _describe(root, _multiscale(image, levels, f"labels/{name}/"), version)
     _set(group, {"labels": names}, version)
     root.attrs["creator"] = SOFTWARE
-
-
-def _names(classes: Iterable[str]) -> list[str]:
-    """Return a name of a folder for each class."""
-    found: list[str] = []
-    for class_name in classes:
-        plain = file_stem(class_name, 60, "labels")
-        name, count = plain, 1
-        while name_key(name) in map(name_key, found):
-            count += 1
-            name = f"{plain}-{count}"
-        found.append(name)
-    return found
 
 
 def _levels(node: Any, stack: PlaneStack, version: Version) -> list[Any]:

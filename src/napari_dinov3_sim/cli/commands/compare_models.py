@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 def run_compare_models(arguments: argparse.Namespace) -> int:
     """Run the command; a model that cannot be loaded is told, and the others are compared."""
-    one_for_all = {
-        name: {} if value is None else {"": value}
-        for name, value in (("zoom", arguments.zoom), ("most", arguments.max_images))
-    }
-    options = SetOptions(zoom=one_for_all["zoom"], most_images=one_for_all["most"])
-    sets = find_sets(arguments.folders, options)
+    zoom, most = (
+        None if value is None else {"": value}  # for all sets
+        for value in (arguments.zoom, arguments.max_images)
+    )
+    sets = find_sets(arguments.folders, SetOptions(zoom=zoom, most_images=most))
     failures: list[str] = []
     descriptions: dict[str, dict[str, Any]] = {}
 

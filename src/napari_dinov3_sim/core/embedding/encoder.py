@@ -136,14 +136,11 @@ class Encoder:
 
     def _prepared(self, state: Mapping[str, torch.Tensor]) -> _Layer:
         dim = self._prefix.shape[1]
-        query, key, value = (
-            (state[f"attention.{name}_proj.weight"], state.get(f"attention.{name}_proj.bias"))
-            for name in "qkv"
-        )
+        query, key, value = (_pair(state, f"attention.{name}_proj") for name in "qkv")
         scale = 1 / math.sqrt(dim // self.numbers.num_attention_heads)
-        qkv = [_scaled(query, scale), _scaled(key), _scaled(value)]
+        qkv = [_scaled(query, scale), key, value]
         output, down = (
-            _scaled(_pair(state, name), state[f"{scale_of}.lambda1"].to("cpu", torch.float32))
+            _scaled(_pair(state, name), _copied(state[f"{scale_of}.lambda1"]))
             for name, scale_of in (
                 ("attention.o_proj", "layer_scale1"),
                 ("mlp.down_proj", "layer_scale2"),
@@ -177,9 +174,9 @@ class Encoder:
         return torch.cat([self._prefix.expand(batch, -1, -1), patches], dim=1)
 
     def _hidden(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
-        if layer.gate is None and self.numbers.hidden_act == "gelu":
-            return self._linear(normed, *layer.up, gelu=True)
         is_gelu = self.numbers.hidden_act == "gelu"
+        if layer.gate is None and is_gelu:
+            return self._linear(normed, *layer.up, gelu=True)
         activation = functional.gelu if is_gelu else functional.silu
         up = self._linear(normed, *layer.up)
         if layer.gate is None:
@@ -324,13 +321,12 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _scaled(
-    pair: tuple[torch.Tensor, torch.Tensor | None], scale: float | torch.Tensor = 1.0
+    pair: tuple[torch.Tensor, torch.Tensor | None], scale: float | torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the weights that give `scale` times the result, one scale for each output."""
     weight, bias = pair
     each = scale[:, None] if isinstance(scale, torch.Tensor) else scale
-    scaled = weight.to("cpu", torch.float32) * each
-    return scaled, None if bias is None else bias.to("cpu", torch.float32) * scale
+    return weight * each, None if bias is None else bias * scale
 
 
 def _joined(

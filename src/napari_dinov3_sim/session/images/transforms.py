@@ -11,7 +11,8 @@ import pint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Layer, Points
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer, Points, Shapes
     from numpy.typing import NDArray
 
     Units = Sequence[pint.Unit]
@@ -192,7 +193,24 @@ def _same(old: Any, new: Any) -> bool:
     return bool(np.shape(old) == np.shape(new) and np.all(np.asarray(old) == np.asarray(new)))
 
 
-def adopt_units(points: Points, units: Units | None) -> None:
+def scale_over(image: Image, ndim: int) -> NDArray[np.float64]:
+    """Return the scale of a new layer of `ndim` axes that is drawn in over an image."""
+    scale = np.ones(ndim)
+    scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
+    return scale
+
+
+def add_over(viewer: ViewerModel, layer: Points | Shapes, image: Image) -> None:
+    """Add a new layer, which has the scale of an image, in the units of the world."""
+    units = viewer.layers.units or image.units
+    # Before it is added: napari warns of a layer of other units as soon as there is one.
+    if len(image.units) == layer.ndim:
+        layer.units = image.units
+    adopt_units(layer, units if len(units) == layer.ndim else None)
+    viewer.add_layer(layer)
+
+
+def adopt_units(points: Points | Shapes, units: Units | None) -> None:
     """Give a Points layer the units of the world without moving its points.
 
     napari stores a click in world numbers; in a layer of other units it would be drawn elsewhere

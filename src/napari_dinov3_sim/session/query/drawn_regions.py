@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.session.images.transforms import adopt_units
+from napari_dinov3_sim.session.images.transforms import add_over, scale_over
 from napari_dinov3_sim.session.layer_metadata import mark, topmost_of
 from napari_dinov3_sim.session.query.point_features import (
     CLASS,
@@ -60,16 +60,9 @@ def make_region_layer(viewer: ViewerModel, image: Image, ndim: int) -> Shapes:
     ndim : int
         How many axes it has.
     """
-    units = viewer.layers.units or image.units
-    scale = np.ones(ndim)
-    scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
     width = max(1.0, 0.004 * max(image.extent.data.max(0)[-2:]))
-    layer = region_layer(ndim, width, scale=scale)
-    # Before it is added: napari warns of a layer of other units as soon as there is one.
-    if len(image.units) == ndim:
-        layer.units = image.units
-    adopt_units(layer, units if len(units) == ndim else None)
-    viewer.add_layer(layer)
+    layer = region_layer(ndim, width, scale=scale_over(image, ndim))
+    add_over(viewer, layer, image)
     mark(layer, "regions")
     return layer
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dinov3_sim.session.images.transforms import TRANSFORMS, adopt_units, world_points
+from napari_dinov3_sim.session.images.transforms import (
+    TRANSFORMS,
+    add_over,
+    adopt_units,
+    scale_over,
+    world_points,
+)
 from napari_dinov3_sim.session.layer_metadata import mark, topmost_of
 from napari_dinov3_sim.session.query.point_features import (
     ID,
@@ -125,16 +131,9 @@ def make_query_layer(
         With as many axes as the viewer, so that each point is on one plane.
     """
     ndim = viewer.dims.ndim
-    units = viewer.layers.units or image.units
-    scale = np.ones(ndim)
-    scale[-min(ndim, image.ndim) :] = image.scale[-ndim:]
     size = max(4.0, 0.02 * max(image.data.shape[:2] if image.ndim == 2 else (512,)))
-    layer = query_layer(ndim, size, palette, role, scale=scale)
-    # Before it is added: napari warns of a layer of other units as soon as there is one.
-    if len(image.units) == ndim:
-        layer.units = image.units
-    adopt_units(layer, units if len(units) == ndim else None)
-    viewer.add_layer(layer)
+    layer = query_layer(ndim, size, palette, role, scale=scale_over(image, ndim))
+    add_over(viewer, layer, image)
     mark(layer, "query")
     return layer
 

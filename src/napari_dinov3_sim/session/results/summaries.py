@@ -178,7 +178,8 @@ def describe_loaded(
 
     Parameters
     ----------
-    path : Path
+    name : str
+        Of the file.
     query : SavedQuery
     remark : str
         How its resolution differs; empty if it does not.
