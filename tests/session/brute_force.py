@@ -7,6 +7,12 @@ import threading
 import numpy as np
 import torch
 
+from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.images.intensity import IntensityWindow
+from napari_dinov3_sim.core.images.sources import as_source
+from napari_dinov3_sim.core.objects.guide import read_guide
+from napari_dinov3_sim.core.objects.refine import refine_scores
+
 PATCH = 16
 DIM = 12
 PROJECTION = np.random.default_rng(7).normal(size=(PATCH * PATCH * 3, DIM)).astype(np.float32)
@@ -46,7 +52,7 @@ def reference_embeddings(
     padding: str = "zeros",
 ) -> np.ndarray:
     """Unit embeddings (rows, columns, DIM) of a grayscale plane, patch by patch."""
-    return _embedded([_scaled(plane, low, high)] * 3, sign, factor, padding)
+    return _embedded([scaled(plane, low, high)] * 3, sign, factor, padding)
 
 
 def reference_merged_embeddings(
@@ -57,13 +63,18 @@ def reference_merged_embeddings(
     padding: str = "zeros",
 ) -> np.ndarray:
     """Unit embeddings of (plane, low, high) as red, green and blue; None is black."""
-    shape = next(channel[0].shape for channel in channels if channel is not None)
+    colours = [None if channel is None else scaled(*channel) for channel in channels]
+    return _embedded([*np.moveaxis(merged(colours), -1, 0)], sign, factor, padding)
+
+
+def merged(colours: list[np.ndarray | None]) -> np.ndarray:
+    """Red, green and blue as one array (H, W, 3); None is black."""
+    shape = next(colour.shape for colour in colours if colour is not None)
     black = np.zeros(shape, np.float32)
-    colours = [black if channel is None else _scaled(*channel) for channel in channels]
-    return _embedded(colours, sign, factor, padding)
+    return np.stack([black if colour is None else colour for colour in colours], axis=-1)
 
 
-def _scaled(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+def scaled(plane: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((plane.astype(float) - low) / max(high - low, 1e-30), 0, 1).astype(np.float32)
 
 
@@ -109,6 +120,16 @@ def reference_map(
 def over_pixels(values: np.ndarray, shape: tuple[int, int], cell: int = PATCH) -> np.ndarray:
     """Values per patch, repeated over the pixels of each."""
     return values.repeat(cell, 0).repeat(cell, 1)[: shape[0], : shape[1]]
+
+
+def pixel_scores(values: np.ndarray, pixels: np.ndarray, cell: int = PATCH) -> np.ndarray:
+    """Scores of pixels in [0, 1], guided by edges, computed from nothing that is kept.
+
+    The functions of the package are compared with slow ones in tests/core/objects.
+    """
+    grid = PatchGrid(pixels.shape[:2], cell)
+    guide = read_guide(as_source(pixels), IntensityWindow(0, 1), grid)
+    return refine_scores(values.astype(np.float32), guide)
 
 
 def reference_query(vectors: list[np.ndarray]) -> np.ndarray:

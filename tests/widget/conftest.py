@@ -79,6 +79,27 @@ def cache_folder(tmp_path, monkeypatch):
     return folder
 
 
+class Clipboard:
+    """The part of Qt's clipboard that is used here."""
+
+    def __init__(self):
+        self._text = ""
+
+    def setText(self, text):
+        self._text = text
+
+    def text(self):
+        return self._text
+
+
+@pytest.fixture(autouse=True)
+def clipboard(monkeypatch):
+    """A clipboard of the test's: that of the screen belongs to the user and to other programs."""
+    found = Clipboard()
+    monkeypatch.setattr("qtpy.QtGui.QGuiApplication.clipboard", lambda: found)
+    return found
+
+
 @pytest.fixture(autouse=True)
 def _threads_end():
     """Whatever happens to a dock, its workers end."""

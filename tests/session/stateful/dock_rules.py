@@ -17,6 +17,10 @@ class DockRules:
     def choose_combination(self, combination):
         self.naive.combination = self.session.combination = combination
 
+    @rule(outline=st.sampled_from(["edges", "patches"]))
+    def choose_outline(self, outline):
+        self.naive.outline = self.session.outline = outline
+
     @rule(threshold=st.none() | st.floats(-0.5, 1))
     def choose_threshold(self, threshold):
         self.session.threshold = threshold

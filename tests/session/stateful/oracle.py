@@ -6,12 +6,15 @@ import numpy as np
 
 from ..brute_force import (
     PATCH,
+    merged,
     over_pixels,
+    pixel_scores,
     reference_background,
     reference_embeddings,
     reference_merged_embeddings,
     reference_scores,
     reference_window,
+    scaled,
     unit,
 )
 from .asked import Asked
@@ -19,6 +22,7 @@ from .ownership import Ownership
 from .record import SIGNS, SavedClass, SavedSaid
 
 TOLERANCE = 3e-4
+ROUGHLY = 5e-3  # what float16 leaves of the colours that guide edges
 
 
 class Oracle(Ownership):
@@ -158,6 +162,14 @@ class Oracle(Ownership):
 
     def over(self, target, values):
         return over_pixels(values, target.data.shape[-2:], self.cell)
+
+    def pixel_scores(self, target, z, values):
+        """The score of each pixel, from which objects are made, and how exactly it is known."""
+        if self.outline == "patches":
+            return self.over(target, values), TOLERANCE
+        colours = [image and scaled(*windowed(image, z)) for image in self.merge_of(target) or ()]
+        guide = merged(colours) if colours else scaled(*windowed(target, z))
+        return pixel_scores(values, guide, self.cell), ROUGHLY
 
     def planes(self, target) -> list:
         return [None] if target.ndim == 2 else list(range(len(target.data)))

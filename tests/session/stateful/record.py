@@ -107,7 +107,7 @@ class Record:
         self.expected: tuple[str, ...] = ()
         self.session = SimilaritySession(self.viewer, backbone=self.model, runner=InlineRunner())
         self.session.failed.connect(self.on_failure)
-        self.combination = "auto"
+        self.combination, self.outline = "auto", "edges"
         self.all_planes, self.source, self.recipe = False, None, Recipe()
         self.past: list[Step] = []
         self.future: list[Step] = []

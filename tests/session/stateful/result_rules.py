@@ -82,8 +82,9 @@ class ResultRules:
         naive = self.naive
         for z in naive.planes(image):
             if z is None or z == naive.shown_z(image):
-                scores = naive.over(image, naive.scores(asked, image, z)[class_name])
-                certain = np.abs(scores - level) > TOLERANCE
+                found = naive.scores(asked, image, z)[class_name]
+                scores, tolerance = naive.pixel_scores(image, z, found)
+                certain = np.abs(scores - level) > tolerance
                 objects = (data if z is None else data[z]) > 0
                 np.testing.assert_array_equal(objects[certain], (scores >= level)[certain])
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QListView, QProgressBar
 
 from napari_dinov3_sim.session.file_search import process, settings
@@ -271,13 +270,12 @@ def test_images_that_are_open_from_no_file_have_no_command(
 
 
 def test_command_and_script_are_copied(
-    qtbot, empty_panel, asked, dock, program, dialogs, tmp_path, pair, monkeypatch
+    qtbot, empty_panel, asked, dock, program, dialogs, tmp_path, pair, monkeypatch, clipboard
 ):
     program(END)
     panel = empty_panel
     source = SimpleNamespace(path=str(tmp_path / "a.tif"), reader_plugin="napari-dinov3-sim")
     monkeypatch.setattr(type(pair[0]), "source", source)
-    clipboard = QGuiApplication.clipboard()
     clipboard.setText("before")
     press(qtbot, panel.command_button)
     assert clipboard.text() == "before"
@@ -291,14 +289,15 @@ def test_command_and_script_are_copied(
 
 
 def test_command_and_script_are_about_the_chosen_files(
-    qtbot, panel, asked, dock, program, dialogs, tmp_path, scans
+    qtbot, panel, asked, dock, program, dialogs, tmp_path, scans, notified, clipboard
 ):
     """Though the open images are of no file."""
     program(END)
     tick(qtbot, panel.checks["peaks"])
     dialogs.path = str(tmp_path / "a b.query.safetensors")
     press(qtbot, panel.command_button)
-    words = shlex.split(QGuiApplication.clipboard().text())
+    assert "on the clipboard" in notified[-1].message
+    words = shlex.split(clipboard.text())
     out = scans.parent / "scans results"
     start = ["napari-dinov3-sim", "search", dialogs.path, str(scans), "--out", str(out)]
     assert words[: len(start)] == start
@@ -307,13 +306,13 @@ def test_command_and_script_are_about_the_chosen_files(
     assert "--peaks" not in words
     press(qtbot, panel.script_button)
     ran = {"__name__": "looked at"}
-    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), ran)
+    exec(compile(clipboard.text(), "script", "exec"), ran)
     assert (ran["QUERY"], ran["IMAGES"]) == (dialogs.path, [str(scans)])
     assert [*start[1:3], *ran["IMAGES"], "--out", ran["RESULTS"], *ran["OPTIONS"]] == words[1:]
 
 
 def test_the_query_is_saved_once_until_it_changes(
-    qtbot, panel, asked, dock, program, dialogs, tmp_path, pair
+    qtbot, panel, asked, dock, program, dialogs, tmp_path, pair, clipboard
 ):
     program(END)
     questions = []
@@ -329,12 +328,12 @@ def test_the_query_is_saved_once_until_it_changes(
     press(qtbot, panel.script_button)
     press(qtbot, panel.command_button)
     assert len(questions) == 1
-    assert "=0.25" in QGuiApplication.clipboard().text()
-    assert "1.query.safetensors" in QGuiApplication.clipboard().text()
+    assert "=0.25" in clipboard.text()
+    assert "1.query.safetensors" in clipboard.text()
     answer(qtbot, dock, pair[0], (10, 50))
     press(qtbot, panel.command_button)
     assert len(questions) == 2
-    assert "2.query.safetensors" in QGuiApplication.clipboard().text()
+    assert "2.query.safetensors" in clipboard.text()
     qtbot.waitUntil(lambda: not dock.session.results.pending)
     (tmp_path / "2.query.safetensors").unlink()
     press(qtbot, panel.command_button)
