@@ -239,6 +239,30 @@ def test_each_class_has_a_gallery_of_its_own(session, gallery, two):
     assert first[0].id not in [match.id for match in gallery.matches]
 
 
+def test_a_point_of_another_class_leaves_the_matches_as_they_are(session, gallery, two):
+    before = [match.id for match in gallery.matches]
+    gallery.next_round()
+    after = [match.id for match in gallery.matches]
+    assert not set(before) & set(after)
+    session.add_query(two[1], 50, 150, class_name="other", positive=False)
+    assert [match.id for match in gallery.matches] == after
+
+
+def test_labels_that_ask_for_other_classes_keep_no_matches_alive(session, gallery, two, viewer):
+    labels = np.zeros((160, 240), int)
+    labels[60:90, 100:150] = 1
+    session.regions.add(viewer.add_labels(labels, name="drawn"), two[0])
+    session.class_name = "drawn 1"
+    gallery.show()
+    assert gallery.matches
+    session.class_name = "class 1"
+    gallery.show()
+    assert gallery.matches
+    session.queries.data = session.queries.data[:0]
+    assert session.heatmaps
+    assert gallery.matches == ()
+
+
 def test_a_class_keeps_its_matches_under_another_name(session, gallery):
     before = [match.id for match in gallery.matches]
     gallery.judge(gallery.matches[0], right=True)

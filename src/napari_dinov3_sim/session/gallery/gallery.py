@@ -15,7 +15,6 @@ from psygnal import Signal
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.search.teaching import Order
 from napari_dinov3_sim.core.text import plural
-from napari_dinov3_sim.session.answering.question import LabelsPick
 from napari_dinov3_sim.session.gallery.asked_places import AskedPlaces
 from napari_dinov3_sim.session.gallery.choosing import Round, find_round
 from napari_dinov3_sim.session.gallery.judgements import (
@@ -389,12 +388,16 @@ class Gallery:
         page = self._asked.page
         if page is None and not self._work.pending:
             return False
-        is_asked = any(
-            isinstance(pick, LabelsPick) or pick.class_name == self._asked.class_name
-            for pick in state.picked.picks
-            if getattr(pick, "positive", True)
-        )
-        return not is_asked or not all(map(self._has_same_patches, page or ()))
+        return not self._is_asked(state) or not all(map(self._has_same_patches, page or ()))
+
+    def _is_asked(self, state: ResolvedState) -> bool:
+        """Whether the class of the places has an example; of single labels, scores tell it."""
+        name = self._asked.class_name
+        meant = {p.class_name for p in state.picked.picks if getattr(p, "positive", True)}
+        if name in meant or None not in meant:
+            return name in meant
+        known = [self._maps_of(place.plane.key) for place in self._asked.page or ()]
+        return all(maps is None or name in maps.cosines for maps in known)
 
     def _has_same_patches(self, place: ChosenPlace) -> bool:
         maps = self._maps_of(place.plane.key)

@@ -177,7 +177,7 @@ class QueryPoints:
         self.layer: Points | None = None
         self._memory = PointMemory()
         self._role = PointRole()
-        self._restoring = self.lost = False
+        self._restoring = self._adding = self.lost = False
         self._snapshot: PointsSnapshot | None = None
 
     @property
@@ -198,7 +198,8 @@ class QueryPoints:
     def _changed(self) -> None:
         self.changes += 1
         self._snapshot = None
-        self._notify()
+        if not self._adding:
+            self._notify()
 
     def __len__(self) -> int:
         return len(self._memory.sources)
@@ -470,8 +471,15 @@ class QueryPoints:
         self.set_roles([role if n in numbers else old for n, old in enumerate(self.roles())])
 
     def _add(self, layer: Points, data: NDArray[np.float64], role: PointRole) -> None:
-        before = self.role
-        self.set_role(role)
-        layer.add(data)
-        if role != before:
-            self.set_role(before)
+        before, changes = self.role, self.changes
+        # Nobody looks before the role of the next point is back: it is the class of the gallery.
+        self._adding = True
+        try:
+            self.set_role(role)
+            layer.add(data)
+            if role != before:
+                self.set_role(before)
+        finally:
+            self._adding = False
+        if self.changes != changes:
+            self._notify()
