@@ -219,6 +219,18 @@ def test_columns_of_the_users_and_the_next_points_role_survive_undo(session, ima
     assert (session.class_name, session.positive) == ("debris", False)
 
 
+def test_the_class_of_points_that_are_selected_is_the_current_one_and_it_is_told(session, image):
+    session.add_query(image, 5, 5, class_name="cell")
+    session.add_query(image, 15, 15, class_name="debris", positive=False)
+    session.class_name, session.positive = "cell", True
+    told = []
+    session.queried.connect(lambda: told.append((session.class_name, session.positive)))
+    session.queries.selected_data = {1}
+    assert (session.class_name, session.positive) == told[-1] == ("debris", False)
+    session.queries.features = session.queries.features.assign(**{"class": "cell"})
+    assert (session.class_name, session.positive) == told[-1] == ("cell", False)
+
+
 def test_undo_leaves_what_was_noted_since_of_the_points_that_stay(session, image):
     for place in (5, 15, 25):
         session.add_query(image, place, place)

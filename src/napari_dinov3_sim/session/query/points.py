@@ -249,6 +249,7 @@ class QueryPoints:
         self.layer, self._snapshot = layer, None
         self.changes += 1
         add_missing_columns(layer)
+        self._role = self.role
         self._memory.begin(layer)
         for name, handler in self._handlers().items():
             getattr(layer.events, name).connect(handler)
@@ -269,7 +270,8 @@ class QueryPoints:
         moved = dict.fromkeys(TRANSFORMS, self._on_moved)
         # A pasted point comes with no data event at all.
         edits = {"data": self._on_data, "set_data": self._on_set_data}
-        return {**moved, **edits, "features": self._on_features}
+        role = {"features": self._on_features, "feature_defaults": self._on_defaults}
+        return {**moved, **edits, **role}
 
     def activate(self) -> None:
         """Make the layer active and ready to add: the user's next click is a query."""
@@ -316,6 +318,7 @@ class QueryPoints:
             return
         if add_missing_columns(layer):  # which has called this again
             return
+        self._on_defaults()
         # A program that sorts the points has changed the coordinates before.
         self._memory.edited |= (sorted_anew := self._memory.identify(layer))
         if self._memory.notices_roles(layer) or sorted_anew:
@@ -323,6 +326,13 @@ class QueryPoints:
         elif not self._is_moved():  # columns that are the user's alone
             self._snapshot = None
             self._note()
+
+    def _on_defaults(self, event: Any = None) -> None:
+        """Notice another role of the next point: that of points the user selects becomes it."""
+        del event
+        before, self._role = self._role, self.role
+        if self._role != before and not (self._adding or self._restoring):
+            self._notify()
 
     def _on_moved(self, event: Any) -> None:
         del event
