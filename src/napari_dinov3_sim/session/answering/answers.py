@@ -58,7 +58,9 @@ class Answers:
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._in_flight: dict[PlaneKey, StateHandle] = {}
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
-        self._visible_pending = self._lost = self.smooth = False
+        self._visible_pending = self._lost = self._working = self.smooth = False
+        # Whether thresholds, limits and histograms count images that are not shown any more.
+        self._counts_others = False
         self._next: tuple[Question, Targets] | None = None
         self._shown: dict[LayerAxes, frozenset[str]] = {}
         self._layers: Collection[LayerAxes] = ()
@@ -97,6 +99,7 @@ class Answers:
         """Drop the question; whatever is on its way is stale."""
         self._stop()
         self._question, self._next = None, None
+        self._counts_others = False
         self._maps.clear()
         self._shown.clear()
         self._same_scores.clear()
@@ -115,7 +118,8 @@ class Answers:
         if self._token is not None:
             self._token.cancel()
         self._job += 1
-        self._token, self._in_flight, self._visible_pending = None, {}, False
+        self._token, self._in_flight = None, {}
+        self._visible_pending = self._working = False
 
     def ask(self, question: Question, targets: Targets, layers: Collection[LayerAxes]) -> None:
         """Ask how similar every target is to the picks; what is known is not asked again.
@@ -130,6 +134,8 @@ class Answers:
         """
         if layers != self._layers:
             self._layers = layers
+            others = any(k.layer not in layers for k in (*self._maps, *self._in_flight))
+            self._counts_others |= others and self._question is not None
             self._shown = {k: found for k, found in self._shown.items() if k in layers}
             self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
             self._same_scores.clear()
@@ -150,20 +156,23 @@ class Answers:
         self._stop()
         # While a threshold is dragged, what is found is counted on the scores that are known.
         self._same_scores = known if same else {}
-        self._question = question
+        self._question, self._counts_others = question, False
         self._maps.clear()
         self._unanswerable.clear()
         self._go_on(targets)
 
     def _go_on(self, targets: Targets) -> None:
+        if self._counts_others:
+            self._stop()
         missing = tuple(target for target in targets if not self._is_settled(target))
+        if not missing and not (self._counts_others and self._maps):
+            return
         seen = {target.key for target in missing if target.visible}
         # What has come into sight does not wait behind what is out of it. What is out of it does:
         # the end of the job brings it here again, and no answer is given up half-way.
-        if not missing or (self._in_flight and seen <= self._visible_in_flight):
-            return
-        self._stop()
-        self._submit(tuple(target for target in targets if not self._is_settled(target)))
+        if not self._in_flight or not seen <= self._visible_in_flight:
+            self._stop()
+            self._submit(missing)
 
     def _is_settled(self, target: TargetPlane) -> bool:
         found = self._maps.get(target.key)
@@ -177,6 +186,7 @@ class Answers:
         known = {key: maps for key, (_, maps) in self._maps.items() if key not in asked}
         self._job += 1
         self._in_flight, self._visible_pending, self._lost = asked, True, False
+        self._working, self._counts_others = True, False
         self._visible_in_flight = frozenset(target.key for target in missing if target.visible)
         job = AnswerJob(
             self._question,
@@ -189,7 +199,7 @@ class Answers:
         )
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
-        if number == self._job and self._in_flight:
+        if number == self._job and self._working:
             self._token = token
 
     def _receive(self, number: int, message: Message) -> None:
@@ -219,7 +229,8 @@ class Answers:
             unanswered = self._in_flight.keys() - self._maps.keys()
             self._unanswerable |= {key: self._in_flight[key] for key in unanswered}
         self._same_scores.clear()
-        self._token, self._in_flight, self._visible_pending = None, {}, False
+        self._token, self._in_flight = None, {}
+        self._visible_pending = self._working = False
 
 
 def _has_same_scores(one: Question, other: Question) -> bool:
