@@ -20,6 +20,7 @@ import yaml
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.cli import parser as cli
+from patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -98,7 +99,7 @@ def test_python_snippets_run(path, run_python, monkeypatch, capsys):
     monkeypatch.setattr(napari, "run", lambda: None)
     ran = run_python(path)
     if "session" in ran:
-        ran["session"].wait(60)
+        ran["session"].wait(PATIENCE)
         assert set(ran["session"].heatmaps) == set(ran["session"].images)
         assert len(ran["session"].images) == 2
     promised = re.findall(r"\.shape\) *# (\([\d, ]+\)):", path.read_text(encoding="utf-8"))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QTimer
 
 from napari_dinov3_sim.versions import plugin_preferences
 from napari_dinov3_sim.widget.preferences import PLUGIN
+from patience import PATIENCE
 
-from .dock_helpers import PATIENCE, Loader, workers
+from .dock_helpers import Loader, workers
 
 HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 if sys.platform.startswith("linux") and not HAS_DISPLAY:
@@ -34,13 +36,20 @@ def pytest_collection_modifyitems(items):
 
 
 class PatientQtBot(QtBot):
-    """Waits as long as everything here does, where a test does not say how long."""
+    """Waits for events only, and for each as long as everything here does."""
 
-    def waitUntil(self, callback, *, timeout=1000 * PATIENCE):
+    def waitUntil(self, callback, *, timeout=PATIENCE * 1000):
         super().waitUntil(callback, timeout=timeout)
 
-    def waitSignal(self, signal, *, timeout=1000 * PATIENCE, **options):
+    def waitSignal(self, signal, *, timeout=PATIENCE * 1000, **options):
         return super().waitSignal(signal, timeout=timeout, **options)
+
+    def let_pass(self):
+        """Have the event loop do what waits for its next turns, and what comes of that."""
+        passed = []
+        for number in range(1, 5):
+            QTimer.singleShot(0, lambda: passed.append(1))
+            self.waitUntil(lambda number=number: len(passed) == number)
 
 
 @pytest.fixture
