@@ -106,16 +106,7 @@ def test_python_snippets_run(path, run_python, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[: len(promised)] == promised
 
 
-CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal") and (
-    not sys.platform.startswith("linux")
-    or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-)
-if sys.platform.startswith("linux") and not CAN_SHOW:
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # the dock is made for its keys
-
-
 @pytest.mark.gui
-@pytest.mark.skipif(not CAN_SHOW, reason="a real viewer needs a display")
 def test_the_readme_runs_in_a_real_viewer(make_napari_viewer, run_python, monkeypatch):
     import napari
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
@@ -15,24 +11,6 @@ from napari_dinov3_sim.widget.preferences import PLUGIN
 from patience import PATIENCE
 
 from .dock_helpers import Loader, workers
-
-HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-if sys.platform.startswith("linux") and not HAS_DISPLAY:
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal") and (
-    HAS_DISPLAY or not sys.platform.startswith("linux")
-)
-
-
-def pytest_collection_modifyitems(items):
-    skip = pytest.mark.skip(reason="a real viewer needs a display: run under xvfb-run, Qt on xcb")
-    # One process after the other has the screen: it has one mouse, and windows cover each other.
-    screen = pytest.mark.xdist_group("screen")
-    for item in items:
-        if Path(__file__).parent in item.path.parents or item.get_closest_marker("gui"):
-            item.add_marker(screen)
-        if item.get_closest_marker("gui") and not CAN_SHOW:
-            item.add_marker(skip)
 
 
 class PatientQtBot(QtBot):
