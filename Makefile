@@ -18,7 +18,7 @@ demo: env  ## Click in sample images; write the heatmaps as pictures, open napar
 	@$(BIN)/napari-dinov3-sim demo --out $(OUT)
 
 test: env  ## Run all tests; the tests in a real window need a screen or Xvfb
-	@bash scripts/with_display.sh $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@bash scripts/with_display.sh $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 lint: env  ## Check style, dependencies, workflows and other files that are no Python
 	@$(BIN)/ruff check .

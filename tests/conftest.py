@@ -1,7 +1,11 @@
-"""No test reads or writes what is remembered of models for the user, or passes over a failure."""
+"""No test reads or writes what is remembered of models for the user, or passes over a failure.
+
+Those that open windows share one screen, one after the other; without one they are skipped.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -20,6 +24,42 @@ def identity_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("identities")
     monkeypatch.setattr(identity, "identity_folder", lambda: folder)
     return folder
+
+
+HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+if sys.platform.startswith("linux") and not HAS_DISPLAY:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal") and (
+    HAS_DISPLAY or not sys.platform.startswith("linux")
+)
+
+ON_SCREEN = ("tests/widget/", "tests/test_docs.py::test_the_readme_runs_in_a_real_viewer")
+"""Tests that open windows."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give the screen to one process: it has one mouse, one clipboard, and room for one window.
+
+    The groups of pytest-xdist 3.8 do nothing under pytest 9.2, which keeps the names of tests
+    elsewhere.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneScreen(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "screen" if nodeid.startswith(ON_SCREEN) else nodeid
+
+    return OneScreen(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    skip = pytest.mark.skip(reason="a real viewer needs a display: run under xvfb-run, Qt on xcb")
+    for item in items:
+        if item.get_closest_marker("gui") and not item.nodeid.startswith(ON_SCREEN):
+            raise pytest.UsageError(f"Name {item.nodeid} in ON_SCREEN of tests/conftest.py.")
+        if item.get_closest_marker("gui") and not CAN_SHOW:
+            item.add_marker(skip)
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
 FORMATS = ("plain.tif", "pyramid.tif", "a.png", "a.jp2", "a.npy", "two.zarr", "ome05.zarr")
 PARTS = {
@@ -26,7 +28,7 @@ PARTS = {
 def test_nothing_wrong_comes_of_it(part):
     subjects = [word for name in PARTS[part] for word in ("--only", name)]
     command = [sys.executable, str(SCRIPT), "--share", "0.01", *subjects]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in PARTS[part]:
         assert f"| {name} |" in done.stdout

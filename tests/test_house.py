@@ -327,3 +327,69 @@ def test_a_former_word_is_found(line):
 @pytest.mark.parametrize("line", ['casting="same_kind"', "class_kind", "kindly", "wish", "calmer"])
 def test_a_word_that_is_longer_is_another(line):
     assert former_words("a.md", line) == set()
+
+
+# --- a test waits for an event, not for a while --------------------------------------------------
+
+TESTS = REPOSITORY / "tests"
+MAY_WAIT = {TESTS / "patience.py", Path(__file__)}
+
+TIMED = re.compile(
+    r"""
+    \bsleep\(                                                 # waits for a while
+    | \bqtbot\.wait\( | \bqWait\b                             # and so do these
+    | \b(wait|join|result|acquire|communicate)\(\d*\.?\d*[1-9]  # a limit of its own
+    | \btimeout=\d*\.?\d*[1-9]
+    | \b(monotonic|perf_counter)\(\)\s*\+\s*\d                # the same by hand
+    | \b(monotonic|perf_counter)\(\)\s*-\s*\w+\s*<            # a computer may be slower than that
+    """,
+    re.VERBOSE,
+)
+
+
+def timed_waits(name: str, text: str) -> list[str]:
+    """Return the lines of a test that depend on how fast a computer is."""
+    return [f"{name}: {line.strip()}" for line in text.splitlines() if TIMED.search(line)]
+
+
+def test_tests_wait_for_events():
+    found = []
+    for path in sorted(set(TESTS.rglob("*.py")) - MAY_WAIT):
+        found += timed_waits(path.name, path.read_text(encoding="utf-8"))
+    assert found == [], "wait for what is to come, with the functions of patience.py"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "time.sleep(0.1)",
+        "qtbot.wait(20)",
+        "QTest.qWait(5)",
+        "session.wait(20)",
+        "thread.join(0.5)",
+        "gate.wait(timeout=5)",
+        "end = time.monotonic() + 5",
+        "assert time.perf_counter() - start < 1",
+        "future.result(10)",
+    ],
+)
+def test_a_wait_for_a_while_is_found(line):
+    assert timed_waits("test.py", f"first\n    {line}\n") == [f"test.py: {line}"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "qtbot.waitUntil(lambda: done)",
+        "session.wait(PATIENCE)",
+        "session.wait(0)",
+        "assert gate.wait(PATIENCE)",
+        "thread.join()",
+        "def deliver(self, timeout=0.0):",
+        '", ".join(names)',
+        "start = time.monotonic()",
+        'monkeypatch.setattr(time, "sleep", pauses.append)',
+    ],
+)
+def test_a_wait_for_an_event_is_none(line):
+    assert timed_waits("test.py", line) == []

@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from imports import PACKAGE, ROOT, SOURCES, imported_names, module_name
+from patience import PATIENCE
 
 QT = ("PySide6", "PyQt6", "PySide2", "PyQt5", "qtpy", "superqt", "shiboken6", "napari._qt")
 RING_OF = {
@@ -72,7 +73,7 @@ def import_in_fresh_interpreter(*parts: str) -> dict[str, list[str]]:
         [sys.executable, "-c", WALK, PACKAGE, *parts],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )

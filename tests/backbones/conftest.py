@@ -9,6 +9,7 @@ from huggingface_hub import constants, file_download
 
 from napari_dinov3_sim.backbones import MODELS, ModelRecord, Source, devices
 from napari_dinov3_sim.backbones.files.hub import THREAD_NAME
+from patience import PATIENCE
 
 from .fake_hub import FakeHub, serve
 
@@ -37,13 +38,14 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A hub on the loopback interface, which huggingface_hub takes for the real one."""
     with serve(FakeHub()) as hub:
+        hub.going_on.set()
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         set_address_of_files(hub.url, monkeypatch)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         _close_session()
         yield hub
-        hub.pause = 0.0
+        hub.going_on.set()
         _let_downloads_end()
         _close_session()
 
@@ -66,7 +68,7 @@ def _let_downloads_end() -> None:
     """Wait for downloads that a test cancelled: they must not meet the next test's network."""
     for thread in threading.enumerate():
         if thread.name == THREAD_NAME:
-            thread.join(20)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 

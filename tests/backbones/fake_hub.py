@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+
+from patience import PATIENCE
 
 from .factories import COMMIT
 
@@ -20,12 +21,15 @@ REFUSALS = {"GatedRepo": 401, "RepoNotFound": 404, "EntryNotFound": 404}
 
 @dataclass
 class FakeHub:
-    """What each repository answers: files by name, a refusal, or a status."""
+    """What each repository answers: files by name, a refusal, or a status.
+
+    After the first block of a file it waits until `going_on` is set.
+    """
 
     repos: dict[str, dict[str, bytes] | str | int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     block: int = 1 << 16
-    pause: float = 0.0
+    going_on: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
     def answer(self, repo: str, filename: str) -> tuple[int, dict[str, str], bytes]:
@@ -71,7 +75,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             try:
                 for start in range(0, len(answer[2]), hub.block):
                     self.wfile.write(answer[2][start : start + hub.block])
-                    time.sleep(hub.pause)
+                    hub.going_on.wait(PATIENCE)
             except OSError:
                 pass  # the client left
 

@@ -17,6 +17,7 @@ import pytest
 
 from napari_dinov3_sim.backbones import background_import
 from napari_dinov3_sim.backbones.background_import import gc_paused
+from patience import PATIENCE
 
 BEFORE = """
 import sys
@@ -54,7 +55,11 @@ print(len(gc.get_objects(generation=2)) > before + 100_000)
 
 def run(program):
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     ).stdout.split()
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import dask
@@ -17,6 +16,7 @@ import torch
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.cli import cluster as cluster_module
 from napari_dinov3_sim.cli import tasks
+from patience import PATIENCE, wait_until
 
 distributed = pytest.importorskip("distributed")
 
@@ -74,9 +74,7 @@ def test_a_killed_worker_loses_nothing(embed, folder, picture, cluster):
     killed = []
 
     def kill():
-        deadline = time.monotonic() + 60
-        while len(list(Path("store").glob(FILES))) < 3 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(lambda: len(list(Path("store").glob(FILES))) >= 3)
         killed.append(next(nanny.pid for nanny in cluster.workers.values() if nanny.pid))
         os.kill(killed[0], signal.SIGKILL)
 
@@ -98,9 +96,7 @@ def meanwhile(cli, folder, picture):
 
     def run(do):
         def wait_and_do():
-            deadline = time.monotonic() + 60
-            while not list(Path("store").glob(FILES)) and time.monotonic() < deadline:
-                time.sleep(0.005)
+            wait_until(lambda: list(Path("store").glob(FILES)))
             do(alone)
 
         with distributed.LocalCluster(n_workers=1, dashboard_address=":0") as alone:
@@ -123,7 +119,7 @@ def test_when_all_workers_are_gone_that_is_told_and_others_go_on(meanwhile, monk
 
     def replace(cluster):
         cluster.scale(0)
-        assert told.wait(60)
+        assert told.wait(PATIENCE)
         cluster.scale(1)
 
     monkeypatch.setattr(cluster_module, "WATCH", 0.2)

@@ -18,6 +18,7 @@ from skimage.measure import label
 from napari_dinov3_sim.backbones import DINOv3Backbone
 from napari_dinov3_sim.core.search.saved_query import SavedQuery
 from napari_dinov3_sim.store.query_files import load_query, save_query
+from patience import PATIENCE
 
 SETTLED = ("--threshold", 0.3, "--limits", 0, 1)
 NAMES = ["two words.npy", "größe 木.npy", "-x.npy", "100 %d.npy", "a\nb.npy", "[1].npy"]
@@ -201,7 +202,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_search_ends_with_the_program_that_watches_it(many):
     options = ("--out", "out", "--progress", "json")
     command = [sys.executable, "-c", GONE, "search", "q", "many", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (130, "")
     assert not Path("out").exists()
 

@@ -20,6 +20,7 @@ from napari_dinov3_sim.backbones import DEFAULT_MODEL, list_models
 from napari_dinov3_sim.cli import parser, terminal
 from napari_dinov3_sim.cli.commands import demo
 from napari_dinov3_sim.sample_data import DEMO_PAIRS
+from patience import PATIENCE
 
 
 def call(*arguments, cwd, **environment):
@@ -27,7 +28,7 @@ def call(*arguments, cwd, **environment):
         [sys.executable, "-m", "napari_dinov3_sim", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         cwd=cwd,
         env={**os.environ, **environment},
@@ -185,5 +186,5 @@ def test_the_entry_point_answers_without_torch(folder):
         "code = main(['similarity', '-h']); "
         "sys.exit(code or ('torch' in sys.modules or 'napari' in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=folder, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=folder, timeout=PATIENCE)
     assert done.returncode == 0

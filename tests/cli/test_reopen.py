@@ -19,6 +19,7 @@ from napari_dinov3_sim.core.errors import BackboneError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+from patience import PATIENCE
 
 MODEL = ("--model", "builtin")
 
@@ -110,7 +111,7 @@ def reopened(tmp_path, identity):
         sessions.append(session)
         session.all_planes = all_planes
         session.add_query(session.images[0], 3, 3)
-        session.wait(20)
+        session.wait(PATIENCE)
         assert session.backbone is None
         return session
 

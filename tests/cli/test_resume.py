@@ -12,6 +12,7 @@ import pytest
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.store import DiskStore, DiskTileCache
+from patience import PATIENCE
 
 ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
 
@@ -59,7 +60,7 @@ def tiles_computed(monkeypatch):
 
 def stop(name):
     command = [sys.executable, "-c", KILLED, name, "tall.npy", *ARGUMENTS]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

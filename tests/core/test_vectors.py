@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_dinov3_sim.core.vectors import FULL_PRECISION_ELEMENTS, dot, storage_dtype
+from patience import PATIENCE
 
 TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "float64": 1e-6}
 SHAPES = [(1, 1), (7, 3), (5000, 1), (5000, 8), (4097, 9), (70_000, 1)]
@@ -49,7 +50,7 @@ print(dot(np.ones((600, 4), np.float16), np.ones((4, 1)))[-1, 0], "torch" in sys
 
 def test_no_product_imports_torch():
     done = subprocess.run(
-        [sys.executable, "-c", HALF], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", HALF], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert done.stdout.split() == ["4.0", "False"]
 
@@ -72,7 +73,11 @@ import torch
 
 def test_a_torch_that_is_still_being_imported_is_not_used():
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", IMPORTING],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     assert done.stdout.split() == ["4.0"]
 

@@ -12,6 +12,7 @@ from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.core.objects.guide import read_guide
 from napari_dinov3_sim.core.objects.refine import refine_scores
+from patience import PATIENCE
 
 PATCH = 16
 DIM = 12
@@ -37,7 +38,7 @@ class PatchProjection:
     def embed_patches(self, pixel_values: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         self.entered.set()
-        self.gate.wait(20)
+        self.gate.wait(PATIENCE)
         patches = torch.nn.functional.unfold(pixel_values, PATCH, stride=PATCH).transpose(1, 2)
         return patches @ torch.from_numpy(PROJECTION) + self._sign
 

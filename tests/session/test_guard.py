@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.layers.overlays import Overlays
 from napari_dinov3_sim.session.query.points import QueryPoints
 from napari_dinov3_sim.session.query.regions import ShapeRegions
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 from .brute_force import PatchProjection
 
@@ -79,7 +80,7 @@ def test_a_refresh_that_cannot_be_begun_leaves_what_there_is(session, viewer, rn
         patch.setattr(QueryPoints, "locate", broken)
         session.queries.add((20, 20))
         with pytest.raises(SimilarityError, match=r"open failed with RuntimeError: it fell off"):
-            session.wait(5)
+            session.wait(PATIENCE)
         assert set(session.heatmaps) == {image}
     session.queries.add((30, 30))
     session.wait()
@@ -114,6 +115,6 @@ def test_a_result_that_cannot_be_shown_is_told(session, viewer, rng, monkeypatch
     monkeypatch.setattr(ResultLayers, "show_colours", show_second)
     session.results.colours()
     with pytest.raises(SimilarityError, match="it fell off"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert not session.results.pending
     assert "b colours" in {layer.name.replace(" ·", "") for layer in viewer.layers}

@@ -18,6 +18,7 @@ from napari_dinov3_sim.core.state import PatchImageState
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import MemoryStore
+from patience import PATIENCE
 
 from .brute_force import (
     PATCH,
@@ -57,7 +58,7 @@ def test_a_layer_that_comes_back_with_other_pixels_is_embedded_anew(session, vie
     viewer.layers.remove(image)
     image.data = rng.normal(size=(60, 60))
     viewer.layers.insert(0, image)
-    session.wait(5)
+    session.wait(PATIENCE)
     np.testing.assert_allclose(shown(session, image), own_map(image, 5, 5), atol=1e-5)
 
 
@@ -90,7 +91,7 @@ def test_an_image_that_cannot_be_embedded_again_keeps_no_old_answer(
     other.data[:] = other.data * 2 + np.eye(60)
     session.embed()
     with pytest.raises(BackboneError):
-        session.wait(1)
+        session.wait(PATIENCE)
     session.queries.data = session.queries.data + 20
     assert list(session.heatmaps) == [image]
     monkeypatch.setattr(backbone, "embed_patches", working)
@@ -102,19 +103,19 @@ def test_a_click_whose_image_was_cancelled_leaves_no_answer_without_it(viewer, r
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
     first = viewer.add_image(rng.normal(size=(40, 40)))
     session.add_query(first, 5, 5)
-    session.wait(20)
+    session.wait(PATIENCE)
     backbone.gate.clear()
     backbone.entered.clear()
     late = viewer.add_image(rng.normal(size=(40, 40)), translate=(0, 100))
     session.add_query(late, 5, 5)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     session.cancel()
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert session.heatmaps == {}
     assert "press Embed" in session.status
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {first, late}
     session.close()
 
@@ -265,7 +266,7 @@ def test_wait_on_a_closed_session_returns(viewer, image, backbone):
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
     session.embed()
     session.close()
-    session.wait(1)
+    session.wait(PATIENCE)
     session.set_model(backbone)
     assert session.heatmaps == {}
 
@@ -286,7 +287,7 @@ def test_whatever_a_lazy_array_raises_the_session_comes_to_rest(viewer, rng, bac
     layer.events.data()
     session.embed()
     with pytest.raises(SimilarityError, match="CancelledError"):
-        session.wait(10)
+        session.wait(PATIENCE)
     assert not session.busy
     session.close()
 
@@ -296,7 +297,7 @@ def test_a_model_that_is_loading_is_loaded_once(viewer, rng):
 
     def load(name, report):
         loads.append(name)
-        backbone.gate.wait(10)
+        backbone.gate.wait(PATIENCE)
         return backbone
 
     backbone.gate.clear()
@@ -308,13 +309,13 @@ def test_a_model_that_is_loading_is_loaded_once(viewer, rng):
     session.cancel()
     session.add_query(first, 20, 20)
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {first, late}
     assert len(loads) <= 2, "once, and once more at most after Cancel"
     session.set_model("x")
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {first, late}
     assert len(loads) <= 2
     session.close()
@@ -410,7 +411,7 @@ def loading(viewer, backbone):
 
     def load(name, report):
         loads.append(name)
-        backbone.gate.wait(10)
+        backbone.gate.wait(PATIENCE)
         report("loading", 0, 0)
         return backbone
 
@@ -426,7 +427,7 @@ def test_cancel_while_the_model_loads_starts_no_second_load(viewer, rng, backbon
     viewer.dims.set_current_step(0, 3)
     session.cancel()
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert len(loads) == 1
     assert not session.busy
     session.close()
@@ -437,7 +438,7 @@ def test_embed_pressed_twice_while_the_model_loads(viewer, image, backbone):
     session.embed()
     session.embed()
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert len(loads) == 1
     assert len(session._coordinator.embedder._record.states) == 1
     session.close()
@@ -451,9 +452,9 @@ def test_a_listener_that_raises_does_not_stop_the_session(session, image):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         session.add_query(image, 5, 5)
     session.progressed.disconnect(broken)
-    session.wait(5)
+    session.wait(PATIENCE)
     session.queries.add((20, 20))
-    session.wait(5)
+    session.wait(PATIENCE)
     assert list(session.heatmaps) == [image]
     assert not session.busy
 
@@ -464,9 +465,9 @@ def test_a_change_of_units_moves_no_point_to_another_image(viewer, rng, backbone
     lower = viewer.add_image(rng.normal(size=(64, 64)), **place)
     upper = viewer.add_image(rng.normal(size=(64, 64)), **place)
     session.add_query(lower, 5, 40)
-    session.wait(20)
+    session.wait(PATIENCE)
     before = shown(session, upper)
     viewer.add_labels(np.zeros((64, 64), int), scale=(500, 500), units="nm")
-    session.wait(20)
+    session.wait(PATIENCE)
     np.testing.assert_allclose(shown(session, upper), before, atol=1e-5)
     session.close()

@@ -12,6 +12,7 @@ from napari.utils.events.containers import Selection
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import MARKER
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 from .brute_force import PATCH, PatchProjection
 
@@ -70,23 +71,23 @@ def everything(runner):
         )
         for name in "ab"
     ]
-    session.wait(20)
+    session.wait(PATIENCE)
     viewer.dims.set_current_step(0, 0)
     session.all_planes = True
     session.discovery.suggest(3)
-    session.wait(20)
+    session.wait(PATIENCE)
     session.discovery.make_classes([1, 2])
     session.start_box()
     corners = np.array([(0, 2, 2), (0, 2, 20), (0, 20, 20), (0, 20, 2)], float)
     session.drawn_regions.add([corners], shape_type="rectangle")
-    session.wait(20)
+    session.wait(PATIENCE)
     session.results.labels()
     session.results.colours()
     session.results.peaks()
-    session.wait(20)
+    session.wait(PATIENCE)
     session.results.matches(*images)
     session.tracking.follow()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert {sort_of(layer) for layer in viewer.layers} == {None, *SORTS}
     return viewer, session, images
 
@@ -126,7 +127,7 @@ def test_all_layers_can_be_removed_in_any_order(runner, class_maps, order, monke
     failures = []
     session.failed.connect(failures.append)
     remove(viewer, order(viewer.layers), monkeypatch)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert list(viewer.layers) == []
     assert failures == []
     assert session.discovery.suggestions == () or session.discovery.is_outdated
@@ -141,7 +142,7 @@ def test_what_lies_over_an_image_leaves_after_it_with_others(runner, seed, monke
     removed = [image, *random.Random(seed).sample(list(viewer.layers), 8)]
     removed = at_random(seed)(dict.fromkeys(one for one in removed if one is not other))
     remove(viewer, removed, monkeypatch)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert failures == []
     assert other in viewer.layers
     assert not set(removed) & set(viewer.layers)

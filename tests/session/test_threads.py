@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import dask.array as da
 import numpy as np
@@ -16,6 +15,7 @@ from napari_dinov3_sim.core.errors import BackboneError, ImageError, SimilarityE
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Progress
+from patience import PATIENCE, deliver_until, wait_until
 
 from .brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 
@@ -28,13 +28,6 @@ def session(viewer, backbone):
     yield session
     backbone.gate.set()
     session.close()
-
-
-def deliver_until(session, condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        session._runner.deliver(0.02)
-        assert time.monotonic() < end, "it did not happen in time"
 
 
 def own_map(layer):
@@ -50,9 +43,9 @@ def test_embed_returns_at_once_and_wait_waits(session, viewer, rng, backbone):
     assert session.busy
     assert session.heatmaps == {}
     with pytest.raises(TimeoutError):
-        session.wait(0.2)
+        session.wait(0)
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert not session.busy
     np.testing.assert_allclose(
         over_image(image, session.heatmaps[image]), own_map(image), atol=1e-5
@@ -65,7 +58,7 @@ def test_progress_counts_the_pixels_of_all_images(session, viewer, rng):
     for size in (30, 60, 90):
         viewer.add_image(rng.normal(size=(size, size)), name=str(size))
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     totals = {message.total for message in seen if isinstance(message, Progress)}
     done = [message.done for message in seen if isinstance(message, Progress)]
     assert totals == {30**2 + 60**2 + 90**2}
@@ -77,20 +70,20 @@ def test_progress_counts_the_pixels_of_all_images(session, viewer, rng):
 def test_cancel_keeps_what_is_done_and_the_next_click_goes_on(session, viewer, rng, backbone):
     first = viewer.add_image(rng.normal(size=(30, 30)), name="first")
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     second = viewer.add_image(rng.normal(size=(90, 90)), translate=(0, 100), name="second")
     backbone.gate.clear()
     backbone.entered.clear()
     session.add_query(first, 0, 0)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     session.cancel()
     assert not session._coordinator.embedder.busy
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     calls = backbone.calls
     assert set(session.heatmaps) == {first}
     session.add_query(first, 1, 1)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {first, second}
     assert backbone.calls == calls + 9
 
@@ -102,10 +95,10 @@ def test_a_layer_that_vanishes_while_it_is_embedded_loses_nothing_else(
     goes = viewer.add_image(rng.normal(size=(90, 90)), translate=(0, 100), name="goes")
     backbone.gate.clear()
     session.add_query(stays, 0, 0)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     viewer.layers.remove(goes)
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {stays}
 
 
@@ -115,10 +108,10 @@ def test_pixels_that_change_while_they_are_embedded_are_embedded_again(
     image = viewer.add_image(rng.normal(size=(90, 90)))
     backbone.gate.clear()
     session.add_query(image, 0, 0)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     image.data = rng.normal(size=(50, 40))
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     np.testing.assert_allclose(
         over_image(image, session.heatmaps[image]), own_map(image), atol=1e-5
     )
@@ -128,11 +121,11 @@ def test_a_model_chosen_while_another_embeds_gives_the_answer(session, viewer, r
     image = viewer.add_image(rng.normal(size=(90, 90)))
     backbone.gate.clear()
     session.add_query(image, 0, 0)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     other = PatchProjection("projection-2")
     session.set_model(other)
     backbone.gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     state = session._coordinator.embedder.handle(
         next(iter(session._coordinator.targets.resolve().planes.values())).key
     ).state
@@ -143,7 +136,7 @@ def test_a_model_chosen_while_another_embeds_gives_the_answer(session, viewer, r
 def test_only_the_last_of_many_questions_is_shown(session, viewer, rng):
     image = viewer.add_image(rng.normal(size=(90, 90)))
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     shown = []
     session.answered.connect(lambda: shown.append(1))
     session.add_query(image, 40, 40)
@@ -151,7 +144,7 @@ def test_only_the_last_of_many_questions_is_shown(session, viewer, rng):
     for step in range(50):
         points.data = np.array([[step, step]])
     points.data = np.array([[0, 0]])
-    session.wait(20)
+    session.wait(PATIENCE)
     np.testing.assert_allclose(
         over_image(image, session.heatmaps[image]), own_map(image), atol=1e-5
     )
@@ -162,13 +155,11 @@ def test_closing_while_embedding_ends_the_thread(session, viewer, rng, backbone)
     viewer.add_image(rng.normal(size=(90, 90)))
     backbone.gate.clear()
     session.embed()
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     session.close()
     backbone.gate.set()
-    end = time.monotonic() + 10
-    while any("napari-dinov3-sim-embed" in t.name for t in threading.enumerate()):
-        time.sleep(0.01)
-        assert time.monotonic() < end
+    names = lambda: [thread.name for thread in threading.enumerate()]  # noqa: E731
+    wait_until(lambda: not any("napari-dinov3-sim-embed" in name for name in names()))
     assert backbone.calls == 1, "it stopped at the tile it was at"
 
 
@@ -181,7 +172,7 @@ def test_two_viewers_do_not_meet(backbone, rng):
         image = session._viewer.add_image(rng.normal(size=(40, 40)))
         session.add_query(image, 0, 0)
     for session in sessions:
-        session.wait(20)
+        session.wait(PATIENCE)
         assert list(session.heatmaps) == session.images
         session.close()
 
@@ -189,7 +180,7 @@ def test_two_viewers_do_not_meet(backbone, rng):
 def test_a_click_is_answered_while_another_image_is_embedded(session, viewer, rng, backbone):
     first = viewer.add_image(rng.normal(size=(30, 30)))
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     backbone.gate.clear()
     backbone.entered.clear()
     viewer.add_image(rng.normal(size=(90, 90)), translate=(0, 100))
@@ -225,15 +216,15 @@ def test_a_model_that_cannot_be_had_says_so_once_and_waits_to_be_asked(viewer, r
     image = viewer.add_image(rng.normal(size=(40, 40)))
     session.add_query(image, 0, 0)
     with pytest.raises(BackboneError, match="is gated"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert [failure.subject for failure in failures] == ["model"]
     assert Progress("Downloading x", 1, 2) in progress
     assert progress[-1] is None
     session.add_query(image, 1, 1)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert len(failures) == 1, "not at every click again"
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {image}
     session.close()
 
@@ -245,7 +236,7 @@ def test_a_bug_in_a_loader_is_reported_not_swallowed(viewer, rng):
     viewer.add_image(rng.normal(size=(40, 40)))
     session.embed()
     with pytest.raises(SimilarityError, match="ZeroDivisionError: oops"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert not session.busy
     session.close()
 
@@ -270,7 +261,7 @@ def test_one_bad_image_does_not_stop_the_others(session, viewer, rng):
     with pytest.raises(
         ImageError, match=r"pixels of bad cannot be read any more.*open the image again"
     ):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert len(failures) == 1
     assert set(session.heatmaps) == {good}
 
@@ -285,11 +276,11 @@ def test_a_gpu_that_runs_out_of_memory_leaves_a_usable_session(session, viewer, 
     backbone.embed_patches = full
     session.add_query(image, 0, 0)
     with pytest.raises(BackboneError, match="does not fit"):
-        session.wait(20)
+        session.wait(PATIENCE)
     backbone.embed_patches = working
     session.add_query(image, 1, 1)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert session.heatmaps == {}, "not tried again at every click"
     session.embed()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert set(session.heatmaps) == {image}

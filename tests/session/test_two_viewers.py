@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -15,6 +14,7 @@ from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE, wait_until
 
 from .brute_force import (
     PATCH,
@@ -38,13 +38,6 @@ def check(session, image, x=0, y=0):
 
 def threads():
     return [t for t in threading.enumerate() if t.name.startswith("napari-dinov3-sim")]
-
-
-def wait_until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        time.sleep(0.01)
-        assert time.monotonic() < end, "it did not happen in time"
 
 
 @pytest.fixture
@@ -75,14 +68,14 @@ def test_two_viewers_know_nothing_of_each_other(rng):
             session.add_query(mine[step % 2], 5 * step, 8 * step)
     sessions[0].combination = "best"
     for session in sessions:
-        session.wait(20)
+        session.wait(PATIENCE)
     for session, viewer, mine in zip(sessions, viewers, images, strict=True):
         assert set(session.heatmaps) == set(mine) == set(session.class_maps)
         assert len(session.queries.data) == 5
         assert session.queries in viewer.layers
     sessions[0].close()
     sessions[1].queries.data = np.array([[0.0, 0.0]])
-    sessions[1].wait(20)
+    sessions[1].wait(PATIENCE)
     check(sessions[1], images[1][0])
     sessions[1].close()
 
@@ -128,7 +121,7 @@ def test_a_session_closed_while_it_embeds_leaves_the_viewer_and_no_thread(
     image = viewer.add_image(rng.normal(size=(50, 40)))
     backbone.gate.clear()
     threaded.add_query(image, 5, 5)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     threaded.close()
     backbone.gate.set()
     wait_until(lambda: not threads())
@@ -142,15 +135,15 @@ def test_a_viewer_cleared_while_it_embeds(threaded, viewer, backbone, rng):
     image = viewer.add_image(rng.normal(size=(50, 40)))
     backbone.gate.clear()
     threaded.add_query(image, 5, 5)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     viewer.layers.clear()
     backbone.gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert len(viewer.layers) == 0
     assert not threaded.busy
     again = viewer.add_image(rng.normal(size=(30, 40)))
     threaded.add_query(again, 0, 0)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check(threaded, again)
 
 
@@ -158,11 +151,11 @@ def test_a_layer_removed_while_its_answer_is_on_the_way(threaded, viewer, rng):
     stays = viewer.add_image(rng.normal(size=(50, 40)))
     goes = viewer.add_image(rng.normal(size=(50, 40)), translate=(0, 60))
     threaded.embed()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.add_query(stays, 0, 0)
-    threaded._runner._lanes["answer"].submit(int).result(10)
+    threaded._runner._lanes["answer"].submit(int).result(PATIENCE)
     viewer.layers.remove(goes)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check(threaded, stays)
     assert list(threaded.heatmaps) == [stays]
     assert sum(bool(mark_of(layer, "heatmap")) for layer in viewer.layers) == 1
@@ -172,35 +165,35 @@ def test_pixels_replaced_in_place_while_they_are_embedded(threaded, viewer, back
     image = viewer.add_image(rng.normal(size=(50, 40)))
     backbone.gate.clear()
     threaded.add_query(image, 0, 0)
-    assert backbone.entered.wait(10)
+    assert backbone.entered.wait(PATIENCE)
     image.data[...] = rng.normal(size=(50, 40))
     image.refresh()
     threaded.embed()
     backbone.gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check(threaded, image)
 
 
 def test_a_points_layer_removed_while_its_answer_is_on_the_way(threaded, viewer, rng):
     image = viewer.add_image(rng.normal(size=(50, 40)))
     threaded.embed()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.add_query(image, 0, 0)
-    threaded._runner._lanes["answer"].submit(int).result(10)
+    threaded._runner._lanes["answer"].submit(int).result(PATIENCE)
     viewer.layers.remove(threaded.queries)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert threaded.heatmaps == {}
 
 
 def test_close_twice_and_use_after_close_harm_nothing(threaded, viewer, rng):
     image = viewer.add_image(rng.normal(size=(50, 40)))
     threaded.add_query(image, 0, 0)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.close()
     threaded.close()
     threaded.embed()
     threaded.cancel()
-    threaded.wait(1)
+    threaded.wait(PATIENCE)
     threaded.all_planes = True
     threaded.combination = "best"
     threaded.undo()
@@ -219,9 +212,9 @@ def test_nothing_of_a_closed_session_is_kept(viewer, rng, runner):
     session.all_planes = True
     session.add_query(image, 5, 5, class_name="cell")
     session.add_query(image, 30, 30, class_name="debris")
-    session.wait(20)
+    session.wait(PATIENCE)
     session.undo()
-    session.wait(20)
+    session.wait(PATIENCE)
     seen = weakref.ref(session), weakref.ref(backbone), weakref.ref(session.store)
     states = [
         weakref.ref(state) for state in session._coordinator.embedder._record.states.values()

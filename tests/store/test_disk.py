@@ -18,6 +18,7 @@ from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, default_folder
 from napari_dinov3_sim.store import disk_folder as folder_module
 from napari_dinov3_sim.store.safetensors_io import is_cached
+from patience import PATIENCE
 
 from .states import make_state, same
 
@@ -574,7 +575,7 @@ def test_processes_that_write_the_same_digests(tmp_path):
     command = [sys.executable, "-W", "error", "-c", WRITER, str(tmp_path / "store")]
     root = Path(__file__).parents[2]
     running = [subprocess.Popen([*command, name], cwd=root) for name in ("one", "two")]
-    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    assert [process.wait(timeout=PATIENCE) for process in running] == [0, 0]
     store = DiskStore(tmp_path / "store")
     files = [path for path in store.folder.iterdir() if path.is_file()]
     assert files

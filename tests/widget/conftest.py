@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QTimer
 
 from napari_dinov3_sim.versions import plugin_preferences
 from napari_dinov3_sim.widget.preferences import PLUGIN
+from patience import PATIENCE
 
-from .dock_helpers import PATIENCE, Loader, workers
-
-HAS_DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-if sys.platform.startswith("linux") and not HAS_DISPLAY:
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-CAN_SHOW = os.environ.get("QT_QPA_PLATFORM", "") not in ("offscreen", "minimal") and (
-    HAS_DISPLAY or not sys.platform.startswith("linux")
-)
-
-
-def pytest_collection_modifyitems(items):
-    skip = pytest.mark.skip(reason="a real viewer needs a display: run under xvfb-run, Qt on xcb")
-    # One process after the other has the screen: it has one mouse, and windows cover each other.
-    screen = pytest.mark.xdist_group("screen")
-    for item in items:
-        if Path(__file__).parent in item.path.parents or item.get_closest_marker("gui"):
-            item.add_marker(screen)
-        if item.get_closest_marker("gui") and not CAN_SHOW:
-            item.add_marker(skip)
+from .dock_helpers import Loader, workers
 
 
 class PatientQtBot(QtBot):
-    """Waits as long as everything here does, where a test does not say how long."""
+    """Waits for events only, and for each as long as everything here does."""
 
-    def waitUntil(self, callback, *, timeout=1000 * PATIENCE):
+    def waitUntil(self, callback, *, timeout=PATIENCE * 1000):
         super().waitUntil(callback, timeout=timeout)
 
-    def waitSignal(self, signal, *, timeout=1000 * PATIENCE, **options):
+    def waitSignal(self, signal, *, timeout=PATIENCE * 1000, **options):
         return super().waitSignal(signal, timeout=timeout, **options)
+
+    def let_pass(self):
+        """Have the event loop do what waits for its next turns, and what comes of that."""
+        passed = []
+        for number in range(1, 5):
+            QTimer.singleShot(0, lambda: passed.append(1))
+            self.waitUntil(lambda number=number: len(passed) == number)
 
 
 @pytest.fixture

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import numpy as np
 import torch
 
 from napari_dinov3_sim.core.errors import BackboneError
+from patience import PATIENCE
 
 PATCH = 16
-
-PATIENCE = float(os.environ.get("PATIENCE", "60"))
-"""Seconds to wait for anything; on a machine that is busy, what comes may come late: say more."""
 
 
 class MeanColour:
@@ -92,6 +89,22 @@ def canvas_position(viewer, world):
     camera, canvas = viewer.scene.camera, canvas_of(viewer)
     y, x = (np.asarray(world, float)[-2:] - camera.center[-2:]) * camera.zoom
     return QPoint(round(x + canvas.width() / 2), round(y + canvas.height() / 2))
+
+
+def drawn(qtbot, viewer):
+    """Wait until a window has found its size, and its layers are drawn at it."""
+    window, canvas = viewer.window._qt_window, viewer.window._qt_viewer.canvas
+    qtbot.waitUntil(lambda: window.windowHandle().isExposed())
+    qtbot.let_pass()
+    events, seen = canvas._scene_canvas.events, []
+
+    def note(event):
+        seen.append(event)
+
+    events.draw.connect(note)
+    canvas.native.update()
+    qtbot.waitUntil(lambda: bool(seen))
+    events.draw.disconnect(note)
 
 
 def click(qtbot, viewer, layer, pixel):

@@ -16,8 +16,9 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 from napari_dinov3_sim.widget.preferences import Preferences
 from napari_dinov3_sim.widget.views.model import LOSS, OTHER_FOLDER
+from patience import PATIENCE
 
-from .dock_helpers import PATIENCE, Loader, MeanColour, best_patch, squares, workers
+from .dock_helpers import Loader, MeanColour, best_patch, squares, workers
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_the_model_is_loaded_in_a_worker_and_not_before_it_is_needed(qtbot, make
     loader = Loader()
     dock = make_dock(loader=loader)
     qtbot.waitUntil(lambda: dock.session.queries is not None)
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert loader.thread is None
     assert dock.views.model.device.text() == "Device: chosen when the model loads"
     query(dock, (20, 40), pair[0])
@@ -127,10 +128,10 @@ def test_opening_images_leaves_the_mouse_with_whoever_had_it(qtbot, make_dock, v
     qtbot.waitUntil(lambda: selection.active == dock.session.queries)
     selection.active = first
     last = viewer_model.add_image(squares((1, 1)))
-    qtbot.wait(30)
+    qtbot.let_pass()
     assert selection.active == last
     labels = viewer_model.add_labels(np.zeros((8, 8), int))
-    qtbot.wait(30)
+    qtbot.let_pass()
     assert selection.active == labels
 
 
@@ -163,7 +164,8 @@ def test_cancel_stops_and_the_next_click_asks_again(qtbot, make_dock, pair):
     assert not dock.session.busy
     assert not dock.views.embed.cancel_button.isEnabled()
     gate.set()
-    qtbot.wait(50)
+    qtbot.waitUntil(lambda: not dock.session._runner._tokens)
+    qtbot.let_pass()
     query(dock, (20, 40), pair[0])
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
 
@@ -339,7 +341,7 @@ def test_a_dock_that_cannot_answer_leaves_what_is_true(
         qtbot.waitUntil(lambda: second.session.busy)
         second.session.cancel()
     qtbot.waitUntil(lambda: second.session.queries is not None)
-    qtbot.wait(30)
+    qtbot.let_pass()
     assert len(second.session.heatmaps) == 2
     query(second, (70, 70), pair[0])
     qtbot.waitUntil(lambda: second.session.heatmaps == {} or why == "cancelled")
@@ -357,7 +359,7 @@ def test_cancel_and_a_click_while_the_model_loads_load_it_once(qtbot, make_dock,
     qtbot.waitUntil(lambda: loader.thread is not None)
     qtbot.mouseClick(dock.views.embed.cancel_button, Qt.MouseButton.LeftButton)
     query(dock, (24, 44), pair[0])
-    qtbot.wait(20)
+    qtbot.let_pass()
     gate.set()
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2)
     assert loader.loaded == ["tiny"]
@@ -393,12 +395,12 @@ def test_destroyed_at_any_moment(qtbot, viewer_model, pair, moment, recwarn):
     process_deletions()
     gate.set()
     qtbot.waitUntil(lambda: workers() == [])
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert not session.busy
     assert set(napari_progress._all_instances) == bars
     before = list(viewer_model.layers)
     viewer_model.add_image(squares((0, 0)))
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert len(viewer_model.layers) == len(before) + 1
 
 
@@ -429,7 +431,7 @@ def test_moving_to_another_dock_does_not(qtbot, viewer_model, pair):
     first.setWidget(dock)
     dock.setParent(None)
     second.setWidget(dock)
-    qtbot.wait(20)
+    qtbot.let_pass()
     dock.controller.embed()
     qtbot.waitUntil(lambda: dock.session.backbone is not None)
     dock.controller.close()

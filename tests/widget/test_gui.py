@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET, click_to_query, embed_all_images
 
-from .dock_helpers import PATCH, Loader, best_patch, canvas_of, click, squares, workers
+from .dock_helpers import PATCH, Loader, best_patch, canvas_of, click, drawn, squares, workers
 
 pytestmark = pytest.mark.gui
 
@@ -35,7 +35,7 @@ def settle(qtbot, viewer, dock):
     """Wait until the layers are drawn and the mouse is ready to query."""
     qtbot.waitUntil(lambda: dock.session.queries is not None)
     viewer.reset_view()
-    qtbot.wait(150)
+    drawn(qtbot, viewer)
 
 
 def answered(dock, number):
@@ -96,7 +96,7 @@ def test_a_patch_is_drawn_exactly_over_its_pixels(open_viewer, qtbot):
     lit = []
     for shown in (image, heatmap):
         image.visible, heatmap.visible = shown == image, shown == heatmap
-        qtbot.wait(50)
+        drawn(qtbot, viewer)
         lit.append(viewer.screenshot(canvas_only=True, flash=False)[..., 0] > 128)
     assert lit[0].sum() > 1000
     overlap = (lit[0] & lit[1]).sum() / (lit[0] | lit[1]).sum()
@@ -122,7 +122,7 @@ def test_closed_during_embedding(open_viewer, qtbot, what):
     qtbot.waitUntil(lambda: ended == [True])
     gate.set()
     qtbot.waitUntil(lambda: workers() == [])
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert not session.busy
     assert len(napari_progress._all_instances) == 0
     if what == "dock":

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET
 
-from .dock_helpers import canvas_of, canvas_position
+from .dock_helpers import canvas_of, canvas_position, drawn
 
 pytestmark = pytest.mark.gui
 
@@ -48,7 +48,7 @@ def user(make_napari_viewer, qtbot, monkeypatch, tmp_path):
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     viewer.open_sample(PLUGIN, "histology_pair")
     qtbot.waitUntil(lambda: dock.session.queries is not None)
-    qtbot.wait(150)  # until it is drawn
+    drawn(qtbot, viewer)
     return User(qtbot, viewer, dock)
 
 

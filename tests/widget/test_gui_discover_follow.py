@@ -11,7 +11,7 @@ from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.widget.controllers.pages.suggestions import NAME
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 
-from .dock_helpers import PATCH, Loader, click
+from .dock_helpers import PATCH, Loader, click, drawn
 
 pytestmark = pytest.mark.gui
 
@@ -79,7 +79,7 @@ def test_one_click_is_followed_through_all_planes(opened, qtbot):
     qtbot.waitUntil(lambda: dock.session.queries is not None)
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()
-    qtbot.wait(150)
+    drawn(qtbot, viewer)
     dock.views.options.all_planes.click()
     click(qtbot, viewer, image, (0, 30, 10))
     qtbot.waitUntil(lambda: len(dock.session._coordinator.answers.planes()) == frames)

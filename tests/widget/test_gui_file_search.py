@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from napari_dinov3_sim.widget.dock import SimilarityWidget
 
-from .dock_helpers import click
+from .dock_helpers import click, drawn
 
 pytestmark = pytest.mark.gui
 
@@ -40,7 +40,7 @@ def test_from_the_button_to_the_gallery(make_napari_viewer, qtbot, scans, tmp_pa
     viewer.window.add_dock_widget(dock, name="DINOv3 similarity", area="right")
     (image,) = viewer.open(str(scans / "0.png"), plugin="napari-dinov3-sim")
     qtbot.waitUntil(lambda: dock.session.queries is not None)
-    qtbot.wait(150)  # until it is drawn
+    drawn(qtbot, viewer)
     click(qtbot, viewer, image, (60, 100))
     qtbot.waitUntil(lambda: bool(dock.session.heatmaps) and not dock.session.busy)
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from heatmap_values import over_image
 from napari_dinov3_sim import SimilaritySession
 
-from .dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, squares
+from .dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, drawn, squares
 
 pytestmark = pytest.mark.gui
 
@@ -26,14 +26,14 @@ def pair(make_napari_viewer, qtbot):
     session.add_query(left, 8, 8)
     qtbot.waitUntil(lambda: len(session.heatmaps) == 2 and not session.busy)
     viewer.reset_view()
-    qtbot.wait(150)
+    drawn(qtbot, viewer)
     yield viewer, session, left, right
     session.close()
 
 
 def settled(qtbot, session):
     """Wait for what was just done: it is noticed in the next turn of the event loop."""
-    qtbot.wait(100)
+    qtbot.let_pass()
     qtbot.waitUntil(lambda: not session.busy)
 
 
@@ -50,13 +50,12 @@ def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     start = at(viewer, left, (8, 8))
     qtbot.mouseMove(canvas, start)
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
-    for step in range(1, 6):
-        qtbot.mouseMove(canvas, at(viewer, left, (8 + 3.2 * step, 8 + 3.2 * step)))
-        qtbot.wait(150)
-    before_release = len(seen)
+    for number, place in enumerate((20, 40, 24), 1):  # in another patch each
+        qtbot.mouseMove(canvas, at(viewer, left, (place, place)))
+        # Not only when the button is released.
+        qtbot.waitUntil(lambda number=number: len(seen) >= number)
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at(viewer, left, (24, 24)))
     settled(qtbot, session)
-    assert before_release >= 2, "not only when the button is released"
     qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2))
     assert len(session.queries.data) == 1
     assert session.undo()
@@ -113,11 +112,11 @@ def test_side_by_side_takes_clicks_in_every_viewbox_and_leaves_no_trace(pair, qt
     before = [(layer.name, tuple(layer.translate), layer.visible) for layer in viewer.layers]
     camera = viewer.scene.camera.center
     session.side_by_side = True
-    qtbot.wait(500)
+    drawn(qtbot, viewer)
     assert viewer.canvas.grid.enabled
     assert viewer.canvas.grid.shape == (1, 2)
     session.side_by_side = False
-    qtbot.wait(200)
+    drawn(qtbot, viewer)
     after = [(layer.name, tuple(layer.translate), layer.visible) for layer in viewer.layers]
     assert after == before
     assert viewer.scene.camera.center == camera

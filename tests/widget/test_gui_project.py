@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET
 
 from .controllers.test_project import Answers, finished
-from .dock_helpers import Loader, best_patch, click, squares
+from .dock_helpers import Loader, best_patch, click, drawn, squares
 
 pytestmark = pytest.mark.gui
 
@@ -49,7 +49,7 @@ def test_saved_closed_and_dropped_onto_another_window(open_viewer, qtbot, tmp_pa
         layer.translate = (0, 100 * (name == "b"))
     qtbot.waitUntil(lambda: dock.session.queries is not None)
     viewer.reset_view()
-    qtbot.wait(150)
+    drawn(qtbot, viewer)
     click(qtbot, viewer, dock.session.images[0], (24, 40))
     qtbot.waitUntil(lambda: len(dock.session.heatmaps) == 2 and not dock.session.busy)
     expected = [np.array(heatmap.data) for heatmap in dock.session.heatmaps.values()]
@@ -64,6 +64,6 @@ def test_saved_closed_and_dropped_onto_another_window(open_viewer, qtbot, tmp_pa
     found = [np.array(heatmap.data) for heatmap in dock.session.heatmaps.values()]
     np.testing.assert_array_equal(found, expected)
     assert best_patch(list(dock.session.heatmaps.values())[1]) == (4, 3)
-    qtbot.wait(150)
+    drawn(qtbot, viewer)
     click(qtbot, viewer, dock.session.images[1], (5, 5))  # it goes on as before
     qtbot.waitUntil(lambda: len(dock.session.queries.data) == 2)

@@ -12,6 +12,8 @@ from napari_dinov3_sim.session.images.planes import LayerAxes
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.versions import camera_of
 
+from .dock_helpers import drawn
+
 pytestmark = pytest.mark.gui
 
 PATCH = 16
@@ -54,7 +56,7 @@ def pictures(qtbot, viewer, layers):
     for shown in layers:
         for layer in layers:
             layer.visible = layer is shown
-        qtbot.wait(20)
+        drawn(qtbot, viewer)
         found.append(viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int))
     return found
 

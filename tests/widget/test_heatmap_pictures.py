@@ -15,6 +15,8 @@ from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
 from napari_dinov3_sim.session.layers.heatmaps import HeatmapContent, HeatmapLayers
 from napari_dinov3_sim.session.layers.style import CLASS_COLOURS, HeatmapStyle, Palette
 
+from .dock_helpers import drawn
+
 pytestmark = pytest.mark.gui
 
 SIDE, PATCH = 256, 16
@@ -62,7 +64,7 @@ def add_heatmap(viewer, heatmaps, image, seed):
 
 
 def seen(qtbot, viewer):
-    qtbot.wait(30)
+    drawn(qtbot, viewer)
     return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
 
 

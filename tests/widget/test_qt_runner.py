@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import weakref
+from types import SimpleNamespace
 
 import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
@@ -14,8 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_dinov3_sim.session.worker_messages import Failure, Finished, Progress
 from napari_dinov3_sim.widget import qt_runner as module
 from napari_dinov3_sim.widget.qt_runner import QtRunner, runner_for_running_application
-
-from .dock_helpers import PATIENCE
+from patience import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -58,10 +57,7 @@ def test_an_error_in_a_job_arrives_as_a_value(qtbot, runner):
 def test_deliver_waits_without_an_event_loop(runner):
     got = []
     runner.submit("embed", steps(3), got.append)
-    deadline = time.monotonic() + 5
-    while len(got) < 4 and time.monotonic() < deadline:
-        runner.deliver(0.1)
-    assert len(got) == 4
+    wait_until(lambda: len(got) == 4, lambda: runner.deliver(PATIENCE))
 
 
 def test_the_same_callback_is_called_once_and_later(qtbot, runner):
@@ -76,7 +72,7 @@ def test_the_same_callback_is_called_once_and_later(qtbot, runner):
         runner.call_soon(session.refresh)
     assert calls == []
     qtbot.waitUntil(lambda: bool(calls))
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert calls == [1]
 
 
@@ -93,12 +89,12 @@ def test_a_callback_that_asks_again_is_called_again(qtbot, runner):
 
 
 def test_a_long_queue_lets_qt_go_on_in_between(qtbot, runner, monkeypatch):
-    monkeypatch.setattr(module, "TURN", 0.0005)
-    got, turns = [], []
+    got, turns, clock = [], [], [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def receive(message):
         got.append(message)
-        time.sleep(0.001)
+        clock[0] += 2 * module.TURN
 
     original = runner._run_until
     monkeypatch.setattr(runner, "_run_until", lambda d: (turns.append(len(got)), original(d)))
@@ -108,17 +104,21 @@ def test_a_long_queue_lets_qt_go_on_in_between(qtbot, runner, monkeypatch):
 
 
 def test_handling_that_runs_the_event_loop_gets_no_message_in_its_middle(qtbot, runner):
-    inside, got = [], []
+    inside, got, sent = [], [], threading.Event()
+
+    def job(post, token):
+        steps(5)(post, token)
+        sent.set()
 
     def receive(message):
         inside.append(1)
         assert len(inside) == 1
-        time.sleep(0.002)
+        assert sent.wait(PATIENCE)
         QApplication.processEvents()
         inside.pop()
         got.append(message)
 
-    runner.submit("embed", steps(5), receive)
+    runner.submit("embed", job, receive)
     qtbot.waitUntil(lambda: len(got) == 6)
     assert [m.done for m in got[:-1]] == list(range(5))
 
@@ -151,7 +151,7 @@ def test_nothing_is_delivered_after_close(qtbot, runner):
     runner.close()
     gate.set()
     assert ended.wait(PATIENCE)
-    qtbot.wait(30)
+    qtbot.let_pass()
     assert token.cancelled
     assert got == []
 

@@ -96,16 +96,23 @@ def test_download_without_a_callback(tiny_record: ModelRecord, fake_hub: FakeHub
     assert load_backbone("dinov3-tiny", device="cpu").dim == 64
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before something was tried again, which are not made here."""
+    found: list[float] = []
+    monkeypatch.setattr(time, "sleep", found.append)
+    return found
+
+
 def test_progress_cancels_the_download(tiny_record: ModelRecord, fake_hub: FakeHub) -> None:
-    fake_hub.repos, fake_hub.block, fake_hub.pause = {TIMM: files()}, 1024, 0.05
+    fake_hub.repos, fake_hub.block = {TIMM: files()}, 1024
+    fake_hub.going_on.clear()  # the rest of the file does not come before the end of the test
 
     def cancel(*_: object) -> None:
         raise EmbeddingCancelled
 
-    start = time.monotonic()
     with pytest.raises(EmbeddingCancelled):
         load_backbone("dinov3-tiny", device="cpu", progress=cancel)
-    assert time.monotonic() - start < 3
     assert not is_available("dinov3-tiny")
 
 
@@ -131,12 +138,13 @@ def test_not_found(tiny_record: ModelRecord, fake_hub: FakeHub) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_hub_is_down(tiny_record: ModelRecord, fake_hub: FakeHub, status: int) -> None:
+def test_hub_is_down(
+    tiny_record: ModelRecord, fake_hub: FakeHub, pauses: list[float], status: int
+) -> None:
     fake_hub.repos = {TIMM: status, META: status}
-    start = time.monotonic()
     with pytest.raises(OfflineError):
         load_backbone("dinov3-tiny", device="cpu")
-    assert time.monotonic() - start < 5
+    assert pauses == []
     text = message_of("dinov3-tiny")
     assert f"answers with status {status}" in text
     assert COMMAND in text
@@ -152,31 +160,35 @@ def test_offline_mode(tiny_record: ModelRecord) -> None:
 
 
 def test_no_network(
-    tiny_record: ModelRecord, fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    tiny_record: ModelRecord,
+    fake_hub: FakeHub,
+    pauses: list[float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     set_address_of_files(nobody, monkeypatch)
-    start = time.monotonic()
     text = message_of("dinov3-tiny")
-    assert time.monotonic() - start < 5
+    assert pauses == []
     # The first is of httpx, the second of requests.
     assert re.search(r"the Hugging Face Hub cannot be reached \((ConnectError|Connect\w+)\)", text)
     assert f"connect to the internet and run {COMMAND}, or load `builtin`" in text
 
 
 def test_silent_network_is_given_up(
-    tiny_record: ModelRecord, fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    tiny_record: ModelRecord,
+    fake_hub: FakeHub,
+    pauses: list[float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         set_address_of_files(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch)
         monkeypatch.setattr(hub, "PROBE_TIMEOUT", 0.3)
-        start = time.monotonic()
         assert "cannot be reached (ReadTimeout)" in message_of("dinov3-tiny")
-        assert time.monotonic() - start < 5
+    assert pauses == []
 
 
 def test_full_disk(

@@ -13,6 +13,7 @@ from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError, OutOfMemoryError
 from napari_dinov3_sim.core.images.sources import ArraySource
+from patience import PATIENCE
 
 from ..backbones import Dinov3Backbone, LinearBackbone, tiny_dinov3
 
@@ -181,7 +182,7 @@ def test_a_source_that_fails_in_the_middle_ends_the_run_with_its_sentence():
 def test_the_next_tile_is_read_while_the_model_runs():
     class Slow(LinearBackbone):
         def embed_patches(self, pixel_values):
-            assert read_on.wait(5), "the next tile was not read meanwhile"
+            assert read_on.wait(PATIENCE), "the next tile was not read meanwhile"
             read_on.clear()
             return super().embed_patches(pixel_values)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import dask.array as da
 import numpy as np
@@ -12,11 +11,12 @@ import pytest
 from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.images import levels
-from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.answering import answer_job
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Answered, PlaneEmbedded
+from patience import PATIENCE, deliver_until
 
 from ..brute_force import (
     PATCH,
@@ -25,6 +25,7 @@ from ..brute_force import (
     reference_embeddings,
     reference_window,
 )
+from .stepwise_answers import StepwiseAnswers
 
 
 class Stepper(PatchProjection):
@@ -36,7 +37,7 @@ class Stepper(PatchProjection):
 
     def embed_patches(self, pixel_values):
         self.entered.set()
-        self.allowed.acquire(timeout=20)
+        self.allowed.acquire(timeout=PATIENCE)
         return super().embed_patches(pixel_values)
 
 
@@ -80,13 +81,6 @@ def move_by(session, dy, dx):
     session.queries.data = session.queries.data + np.array([0, dy, dx])
 
 
-def deliver_until(session, condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        session._runner.deliver(0.01)
-        assert time.monotonic() < end, "it did not happen in time"
-
-
 @pytest.fixture
 def session(viewer, backbone):
     session = SimilaritySession(viewer, backbone=backbone, runner=InlineRunner())
@@ -121,11 +115,11 @@ def test_the_last_line_counts_planes(threaded, stepper, viewer, rng):
         line = f"Working: {done} of 5 planes embedded."
         deliver_until(threaded, lambda line=line: threaded.status == line)
     stepper.allowed.release(1000)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert threaded.status == "2 heatmaps for 1 point."
     lines.clear()
     threaded.add_query(stack, 15, 15)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert any(line.endswith("of 5 planes answered.") for line in lines)
 
 
@@ -257,66 +251,66 @@ def test_a_slider_that_moves_changes_the_order_and_loses_nothing(threaded, viewe
     assert (8,) in embedded[2:4]
     assert embedded[:2] == [(0,), (1,)]
     stepper.allowed.release(100)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert sorted(embedded) == [(z,) for z in range(9)], "each once"
     rest = [abs(z - 8) for (z,) in embedded[4:]]
     assert rest == sorted(rest)
     check_every_plane(threaded, stack, (0,), 5, 5)
 
 
-def answer_slowly(monkeypatch, seconds):
-    """Make each plane take so long to answer."""
-    score = combine.score_classes
-
-    def slowly(*arguments):
-        time.sleep(seconds)
-        return score(*arguments)
-
-    monkeypatch.setattr(combine, "score_classes", slowly)
+@pytest.fixture
+def answering(monkeypatch):
+    """Planes are answered as far as a test allows, and each of them is told at once."""
+    monkeypatch.setattr(answer_job, "PAUSE", 0.0)
+    return StepwiseAnswers(monkeypatch)
 
 
 def test_the_plane_that_is_seen_is_answered_before_those_that_wait(
-    threaded, viewer, rng, stepper, monkeypatch
+    threaded, viewer, rng, stepper, answering
 ):
     stepper.allowed.release(1000)
     stack = stack_of(viewer, (30, 20, 20), rng)
     viewer.dims.set_current_step(0, 0)
     threaded.add_query(stack, 5, 5)
-    threaded.wait(20)
-    answer_slowly(monkeypatch, 0.02)
+    threaded.wait(PATIENCE)
+    answering.hold()
     answered = watch(threaded._coordinator.answers, Answered)
     threaded.add_query(stack, 18, 18)
-    deliver_until(threaded, lambda: len(answered) >= 4)
+    answering.allow(4)
+    deliver_until(threaded, lambda: len(answered) == 4)
     assert answered[0] == (0,)
-    before = len(answered)
     viewer.dims.set_current_step(0, 29)
-    deliver_until(threaded, lambda: (29,) in answered)
-    assert answered.index((29,)) <= before + 2
-    threaded.wait(20)
+    answering.allow(2)  # the plane that is on its way, and that which is seen
+    deliver_until(threaded, lambda: len(answered) == 6 or (29,) in answered)
+    assert (29,) in answered
+    answering.let_go()
+    threaded.wait(PATIENCE)
     assert {z for (z,) in answered} == set(range(30))
     assert np.isfinite(over_image(stack, threaded.heatmaps[stack])).all()
 
 
 def test_hidden_planes_are_given_up_at_once_for_another_question(
-    threaded, viewer, rng, stepper, monkeypatch
+    threaded, viewer, rng, stepper, answering
 ):
     stepper.allowed.release(1000)
     stack = stack_of(viewer, (40, 20, 20), rng)
     viewer.dims.set_current_step(0, 0)
     threaded.add_query(stack, 5, 5)
-    threaded.wait(20)
-    answer_slowly(monkeypatch, 0.05)
+    threaded.wait(PATIENCE)
+    answering.hold()
     answered = watch(threaded._coordinator.answers, Answered)
     threaded.add_query(stack, 18, 18)
-    deliver_until(threaded, lambda: len(answered) >= 3)
-    question = threaded._coordinator.answers.question
+    answering.allow(3)
+    deliver_until(threaded, lambda: len(answered) == 3)
+    begun, question = answering.begun, threaded._coordinator.answers.question
     threaded.add_query(stack, 10, 18)
-    start = time.monotonic()
+    answering.allow(2)  # the plane that is on its way, and that which is seen
     deliver_until(
         threaded,
         lambda: threaded._coordinator.answers.question != question and answered[-1] == (0,),
     )
-    assert time.monotonic() - start < 1.0, "40 planes would have taken 2 s"
+    assert answering.begun <= begun + 3, "40 planes wait"
+    answering.let_go()
 
 
 # -- again, no more, and in the middle ----------------------------------------------------------
@@ -357,11 +351,11 @@ def test_all_planes_off_in_the_middle_stops_after_the_plane_at_hand(
     deliver_until(threaded, lambda: stepper.calls == 2)
     threaded.all_planes = False
     stepper.allowed.release(100)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert stepper.calls <= 3
     assert set(threaded.heatmaps) == {stack}
     threaded.all_planes = True
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check_every_plane(threaded, stack, (0,), 5, 5)
     assert stepper.calls == 6
 
@@ -377,13 +371,13 @@ def test_a_cancel_in_the_middle_keeps_what_is_done_and_a_click_goes_on(
     deliver_until(threaded, lambda: len(embedded) == 3)
     threaded.cancel()
     stepper.allowed.release(100)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert len(embedded) <= 4
     done = {z for (z,) in embedded}
     shown = over_image(stack, threaded.heatmaps[stack])
     assert {z for z in range(6) if np.isfinite(shown[z]).all()} == done
     move_by(threaded, 30, 25)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check_every_plane(threaded, stack, (0,), 30, 35)
     assert stepper.calls <= 6 + 1, "but for the plane that was cancelled, each once"
 
@@ -449,7 +443,7 @@ def test_without_room_a_plane_let_go_is_embedded_again_before_those_that_wait(
     deliver_until(session, lambda: len(embedded) == 6)
     assert (1,) in embedded[4:], "the plane that is seen does not wait for ten others"
     stepper.allowed.release(100)
-    session.wait(20)
+    session.wait(PATIENCE)
     check_every_plane(session, stack, (0,), 30, 35)
     session.close()
 
@@ -465,7 +459,7 @@ def test_a_class_without_positives_leaves_at_the_first_answer_not_at_the_last(
     deliver_until(threaded, lambda: stack in threaded.class_maps)
     threaded.queries.selected_data = {1}
     threaded.queries.remove_selected()
-    deliver_until(threaded, lambda: not threaded.heatmaps_of("debris"), 5)
+    deliver_until(threaded, lambda: not threaded.heatmaps_of("debris"))
     assert threaded.busy, "hidden planes are still embedded"
     assert set(threaded.heatmaps_of("cell")) == {stack}
     assert threaded.class_maps == {}
@@ -498,10 +492,10 @@ def test_what_an_earlier_recipe_embedded_is_not_used_by_the_next(viewer, rng, ba
     session.add_query(image, 5, 5)
     runner.deliver()
     # Its state is on the way when another recipe is chosen.
-    runner._lanes["embed"].submit(int).result(20)
+    runner._lanes["embed"].submit(int).result(PATIENCE)
     session.recipe = Recipe(factor=2.0)
     runner.deliver()
-    session.wait(20)
+    session.wait(PATIENCE)
     window = reference_window(image.data)
     embeddings = reference_embeddings(image.data, *window, factor=2.0)
     np.testing.assert_allclose(
@@ -541,9 +535,9 @@ def test_a_cancel_stops_also_what_was_not_in_line_yet(threaded, viewer, rng, ste
     deliver_until(threaded, lambda: len(embedded) == 3)
     threaded.cancel()
     stepper.allowed.release(100)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert len(embedded) <= 4
     move_by(threaded, 30, 25)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     check_every_plane(threaded, stack, (0,), 30, 35)
     assert stepper.calls <= 10 + 1, "but for the plane that was cancelled, each once"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,11 +16,10 @@ from napari_dinov3_sim.session.answering.answers import Answers
 from napari_dinov3_sim.session.runner import CancelToken, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Answered, Finished
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+from patience import PATIENCE, deliver_until
 
 from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window
-
-SLOW = 0.03
-"""Seconds that an answer takes, per target."""
+from .stepwise_answers import StepwiseAnswers
 
 
 @pytest.fixture
@@ -37,17 +35,8 @@ def image(viewer, rng):
 
 
 @pytest.fixture
-def slow(monkeypatch):
-    """Make answers take a while; counts them."""
-    score, calls = combine.score_classes, []
-
-    def slowly(*arguments):
-        calls.append(time.monotonic())
-        time.sleep(SLOW)
-        return score(*arguments)
-
-    monkeypatch.setattr(combine, "score_classes", slowly)
-    return calls
+def answering(monkeypatch):
+    return StepwiseAnswers(monkeypatch)
 
 
 def own_map(image, y, x):
@@ -55,13 +44,14 @@ def own_map(image, y, x):
     return over_pixels(embeddings @ embeddings[y // PATCH, x // PATCH], image.data.shape)
 
 
-def drag(session, places, pause=0.0):
+def drag(session, places, meanwhile=lambda number: None):
     """Move the first point as napari does in a drag; return how many questions ever waited."""
     points, waiting = session.queries, []
-    for place in places:
+    for number, place in enumerate(places):
         points.data[0] = place
         points.refresh()
-        session._runner.deliver(pause)
+        session._runner.deliver()
+        meanwhile(number)
         waiting.append(len(session._runner._tokens))
     points.events.data(
         value=points.data, action=ActionType.CHANGED, data_indices=(0,), vertex_indices=((),)
@@ -69,47 +59,62 @@ def drag(session, places, pause=0.0):
     return waiting
 
 
-def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, slow):
+def test_a_drag_is_answered_at_the_rate_of_the_machine(session, image, answering):
     session.add_query(image, 0, 0)
-    session.wait(20)
-    slow.clear()
+    session.wait(PATIENCE)
+    answering.hold()
     shown = []
     session.answered.connect(lambda: shown.append(over_image(image, session.heatmaps[image])))
-    start = time.monotonic()
-    waiting = drag(session, [(n % 160, (3 * n) % 160) for n in range(200)], 1 / 60)
-    took = time.monotonic() - start
-    while_dragged = len(shown)
-    session.wait(20)
+
+    def answer_one_in_ten(number):
+        if number % 10 == 9:
+            before = len(shown)
+            answering.allow(1)
+            deliver_until(session, lambda: len(shown) > before)
+
+    places = [(n % 160, (3 * n) % 160) for n in range(200)]
+    waiting = drag(session, places, answer_one_in_ten)
+    answering.let_go()
+    session.wait(PATIENCE)
     # An answer that has arrived and whose job is about to end, the next one, and the objects.
     assert max(waiting) <= 3, "no queue builds up"
-    assert while_dragged >= 0.3 * took / SLOW, "answers are shown while the point moves"
-    assert len(slow) <= 1.1 * (time.monotonic() - start) / SLOW + 2
+    assert answering.begun <= 20 + 2, "the one that is on its way, and the last"
     np.testing.assert_allclose(shown[-1], own_map(image, 199 % 160, 597 % 160), atol=1e-4)
     np.testing.assert_array_equal(over_image(image, session.heatmaps[image]), shown[-1])
 
 
-def test_moves_faster_than_any_answer_are_skipped_but_the_last_is_not(session, image, slow):
+def test_moves_faster_than_any_answer_are_skipped_but_the_last_is_not(session, image, answering):
     session.add_query(image, 0, 0)
-    session.wait(20)
-    slow.clear()
-    start = time.monotonic()
+    session.wait(PATIENCE)
+    answering.hold()
     drag(session, [(n % 160, n % 160) for n in range(100)])
-    session.wait(20)
-    assert len(slow) <= (time.monotonic() - start) / SLOW + 1 < 100
+    answering.let_go()
+    session.wait(PATIENCE)
+    assert answering.begun == 2
     np.testing.assert_allclose(
         over_image(image, session.heatmaps[image]), own_map(image, 99, 99), atol=1e-4
     )
 
 
-def test_with_many_targets_every_one_of_them_answers_the_last_question(session, viewer, rng, slow):
+def test_with_many_targets_every_one_of_them_answers_the_last_question(
+    session, viewer, rng, answering
+):
     images = [viewer.add_image(rng.normal(size=(40, 40)), translate=(0, 50 * n)) for n in range(6)]
     session.add_query(images[0], 0, 0)
-    session.wait(20)
+    session.wait(PATIENCE)
+    answering.hold()
     answered = []
     session.answered.connect(lambda: answered.append(1))
-    drag(session, [(n % 40, (3 * n) % 40) for n in range(60)], 1 / 60)
-    session.wait(20)
-    assert len(answered) >= 3
+
+    def answer_one_in_twenty(number):
+        if number % 20 == 10:
+            before = len(answered)
+            answering.allow(6)
+            deliver_until(session, lambda: len(answered) > before)
+
+    drag(session, [(n % 40, (3 * n) % 40) for n in range(60)], answer_one_in_twenty)
+    answering.let_go()
+    session.wait(PATIENCE)
     embeddings = [reference_embeddings(i.data, *reference_window(i.data)) for i in images]
     query = embeddings[0][(59 % 40) // PATCH, (177 % 40) // PATCH]
     for image, own in zip(images, embeddings, strict=True):
@@ -120,11 +125,13 @@ def test_with_many_targets_every_one_of_them_answers_the_last_question(session, 
         )
 
 
-def test_a_point_dragged_out_of_every_image_takes_its_answer_along(session, image, slow):
+def test_a_point_dragged_out_of_every_image_takes_its_answer_along(session, image, answering):
     session.add_query(image, 0, 0)
-    session.wait(20)
-    drag(session, [(n, n) for n in range(0, 400, 20)], 1 / 60)
-    session.wait(20)
+    session.wait(PATIENCE)
+    answering.hold()
+    drag(session, [(n, n) for n in range(0, 400, 20)])
+    answering.let_go()
+    session.wait(PATIENCE)
     assert session.heatmaps == {}
     assert "1 point outside" in session.status
 
@@ -134,7 +141,7 @@ def test_a_point_dragged_out_of_every_image_takes_its_answer_along(session, imag
 
 def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image, monkeypatch):
     session.add_query(image, 0, 0)
-    session.wait(20)
+    session.wait(PATIENCE)
     calls, failures = [], []
     session.failed.connect(failures.append)
 
@@ -146,17 +153,17 @@ def test_an_answer_that_fails_is_told_once_and_not_asked_for_ever(session, image
     monkeypatch.setattr(combine, "score_classes", broken)
     session.add_query(image, 100, 100)
     with pytest.raises(Exception, match="no such kernel"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert len(calls) == 1
     assert len(failures) == 1
     assert session.heatmaps == {}, "the last answer is to another question"
     session.add_query(image, 120, 100)
     with pytest.raises(Exception, match="no such kernel"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert len(failures) == 1, "the same sentence is told once"
     monkeypatch.setattr(combine, "score_classes", good)
     session.queries.data = np.array([[30.0, 40.0]])
-    session.wait(20)
+    session.wait(PATIENCE)
     np.testing.assert_allclose(
         over_image(image, session.heatmaps[image]), own_map(image, 30, 40), atol=1e-4
     )
@@ -176,7 +183,7 @@ def test_one_target_that_fails_leaves_the_others_their_answers(session, viewer, 
     monkeypatch.setattr(combine, "score_classes", broken)
     session.add_query(images[1], 0, 0)
     with pytest.raises(Exception, match="this one is odd"):
-        session.wait(20)
+        session.wait(PATIENCE)
     assert set(session.heatmaps) == set(images[1:])
     assert not session.busy
 
@@ -194,15 +201,15 @@ def test_states_that_left_the_disk_are_embedded_again_and_answered(
     stack = viewer.add_image(rng.normal(size=(5, 40, 40)), name="stack")
     viewer.dims.set_current_step(0, 2)
     session.add_query(stack, 0, 0)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert backbone.calls == 5
     session.queries.data = session.queries.data + np.array([0, 20, 20])
-    session.wait(20)
+    session.wait(PATIENCE)
     assert backbone.calls == 5, "read from the disk"
     for file in (tmp_path / "store").rglob("*.safetensors"):
         file.unlink()
     session.queries.data = session.queries.data + np.array([0, 15, 15])
-    session.wait(20)
+    session.wait(PATIENCE)
     assert backbone.calls == 5 + 4, "all but the plane that is seen"
     window = reference_window(stack.data)
     query = reference_embeddings(stack.data[2], *window)[35 // PATCH, 35 // PATCH]
@@ -214,19 +221,22 @@ def test_states_that_left_the_disk_are_embedded_again_and_answered(
 
 
 def test_no_plane_out_of_sight_is_compared_twice_while_others_are_embedded(
-    session, viewer, rng, slow
+    session, viewer, rng, backbone, answering
 ):
     session.all_planes = True
     stack = viewer.add_image(rng.normal(size=(12, 40, 40)), name="stack")
     viewer.dims.set_current_step(0, 6)
+    answering.hold()
     session.add_query(stack, 0, 0)
-    session.wait(20)
-    assert len(slow) <= 12 + 1, "embedding is much faster here than answering"
+    deliver_until(session, lambda: backbone.calls == 12)  # before anything is answered
+    answering.let_go()
+    session.wait(PATIENCE)
+    assert answering.begun <= 12 + 1
     assert np.isfinite(over_image(stack, session.heatmaps[stack])).all()
 
 
 def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
-    viewer, rng, backbone, disk, slow
+    viewer, rng, backbone, disk, answering
 ):
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner(), store=disk)
     session.all_planes = True
@@ -234,8 +244,11 @@ def test_planes_that_wait_for_an_answer_are_not_held_if_the_disk_has_them(
     viewer.dims.set_current_step(0, 6)
     held = []
     session.queried.connect(lambda: held.append(len(session._coordinator.embedder._record.states)))
+    answering.hold()
     session.add_query(stack, 0, 0)
-    session.wait(20)
+    deliver_until(session, lambda: backbone.calls == 12)
+    answering.let_go()
+    session.wait(PATIENCE)
     assert max(held) <= 2
     assert np.isfinite(over_image(stack, session.heatmaps[stack])).all()
     assert backbone.calls == 12
@@ -275,7 +288,7 @@ def three(session, viewer, rng):
     for number in range(3):
         viewer.add_image(rng.normal(size=(32, 32)), translate=(0, 200 * number))
     session.add_query(session.images[0], 0, 0)
-    session.wait(20)
+    session.wait(PATIENCE)
     return planes_to_answer(session)
 
 

@@ -11,6 +11,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE, deliver_until
 
 from ..brute_force import PATCH, PatchProjection, over_pixels
 
@@ -246,17 +247,17 @@ def test_a_change_of_the_model_or_the_recipe_gives_the_answer_up(threaded, viewe
         lambda: setattr(threaded, "recipe", Recipe(factor=2)),
     ):
         threaded.discovery.suggest(4)
-        threaded.wait(60)
+        threaded.wait(PATIENCE)
         assert len(threaded.discovery.suggestions) == 4
         threaded.discovery.suggest(3)  # runs, and nothing of it is delivered yet
         assert threaded.discovery.is_waiting
         change()
-        threaded.wait(60)
+        threaded.wait(PATIENCE)
         assert threaded.discovery.suggestions == ()
         assert maps(threaded, viewer) == {}
         assert not threaded.discovery.is_waiting
         threaded.discovery.suggest(2)
-        threaded.wait(60)
+        threaded.wait(PATIENCE)
         assert len(threaded.discovery.suggestions) == 2
 
 
@@ -264,14 +265,14 @@ def test_cancel_gives_up_embedding_for_it_as_well(threaded, viewer):
     backbone = threaded.backbone
     backbone.gate.clear()
     threaded.discovery.suggest(4)
-    assert backbone.entered.wait(60)
+    assert backbone.entered.wait(PATIENCE)
     threaded.cancel()
     backbone.gate.set()
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     assert not threaded.discovery.is_waiting
     assert threaded.discovery.suggestions == ()
     threaded.discovery.suggest(4)
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     assert len(threaded.discovery.suggestions) == 4
 
 
@@ -279,7 +280,7 @@ def test_progress_is_told_and_ends(threaded):
     seen = []
     threaded.progressed.connect(seen.append)
     threaded.discovery.suggest(5)
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     told = [one for one in seen if one is not None and "5 classes" in one.description]
     assert told[-1].done == told[-1].total > 10
     assert seen[-1] is None
@@ -293,19 +294,18 @@ def test_clicks_are_answered_before_it_is_done(threaded, two, monkeypatch):
     gate, real = threading.Event(), clusters.find_clusters
 
     def waiting(*arguments, **options):
-        assert gate.wait(60)
+        assert gate.wait(PATIENCE)
         return real(*arguments, **options)
 
     monkeypatch.setattr(clusters, "find_clusters", waiting)
     threaded.embed()
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     threaded.discovery.suggest(4)
     answered = []
     threaded.answered.connect(lambda: answered.append(len(threaded.heatmaps)))
     threaded.add_query(two[0], 5, 5)
-    while not answered:
-        threaded._runner.deliver(0.05)
+    deliver_until(threaded, lambda: answered)
     assert threaded.discovery.is_waiting
     gate.set()
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     assert len(threaded.discovery.suggestions) == 4

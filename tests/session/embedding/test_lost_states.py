@@ -15,6 +15,7 @@ from napari_dinov3_sim.session.embedding.plane_states import MAX_TRIES
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import PlaneEmbedded
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+from patience import PATIENCE
 
 
 class ForgetfulDisk(DiskStore):
@@ -34,7 +35,7 @@ def test_with_a_disk_that_gives_nothing_back_each_question_is_answered(
     session.all_planes = True
     for question in range(1, MAX_TRIES + 3):
         session.add_query(image, 5 * question, 5)
-        session.wait(60)
+        session.wait(PATIENCE)
         assert np.isfinite(over_image(image, session.heatmaps[image])).all()
         assert backbone.calls <= 12 * question
     session.close()
@@ -54,10 +55,10 @@ def test_embeddings_of_another_model_are_given_up(viewer, backbone, rng, runner,
     session = SimilaritySession(viewer, backbone=backbone, runner=runner())
     session.add_query(image, 5, 5)
     with pytest.raises(SimilarityError, match="press Embed"):
-        session.wait(60)
+        session.wait(PATIENCE)
     assert backbone.calls <= MAX_TRIES
     monkeypatch.undo()
     session.embed()
-    session.wait(60)
+    session.wait(PATIENCE)
     assert image in session.heatmaps
     session.close()

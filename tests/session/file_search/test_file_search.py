@@ -19,6 +19,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.session.file_search.outputs import OUTPUTS
 from napari_dinov3_sim.session.file_search.record import SearchFolder, read_list
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 READER = "napari-dinov3-sim"
 NAMES = ["open.npy", "two words.npy", "größe 木.npy", "-x %d.npy", "a\nb.npy"]
@@ -53,7 +54,7 @@ def session(scans):
     session.class_name = "cell"
     session.threshold = LEVEL
     session.min_area = 500
-    session.wait(120)
+    session.wait(PATIENCE)
     yield session
     session.close()
 
@@ -62,7 +63,7 @@ def session(scans):
 def out(session, scans):
     """The folder of the results of all of them."""
     found = session.file_search.start(scans)
-    session.wait(300)
+    session.wait(PATIENCE)
     return found
 
 
@@ -78,7 +79,7 @@ def test_the_summary_names_what_failed(session, out, scans):
 def test_objects_are_those_of_the_open_image(session, out, scans):
     """By the dock's thresholds, one of them by hand and one automatic, and by its least area."""
     session.results.labels()
-    session.wait(60)
+    session.wait(PATIENCE)
     layers = [layer for layer in session._viewer.layers if "objects" in layer.name]
     for layer in layers:
         part = "cell" if "cell" in layer.name else "a-b-c"
@@ -125,16 +126,16 @@ def test_a_file_that_is_opened_later_has_the_objects_of_its_file(session, out, s
     (image,) = session._viewer.open(str(scans / "two words.npy"), plugin=READER)
     try:
         # What is automatic goes by all open images; what was searched by is asked for here.
-        session.wait(60)
+        session.wait(PATIENCE)
         session.results.labels(threshold=LEVEL, class_name="cell")
-        session.wait(60)
+        session.wait(PATIENCE)
         name = "two words objects: cell"
         layer = next(layer for layer in session._viewer.layers if layer.name.startswith(name))
         found = tifffile.imread(out / "two words.cell.labels.tif")
         np.testing.assert_array_equal(found, layer.data)
     finally:
         session._viewer.layers.remove(image)
-        session.wait(60)
+        session.wait(PATIENCE)
 
 
 def test_all_files_are_in_the_list_whatever_their_names(out, scans):
@@ -147,7 +148,7 @@ def test_all_files_are_in_the_list_whatever_their_names(out, scans):
 def test_the_gallery_shows_matches_of_files_that_are_not_open(session, out):
     session.file_search.show_matches()
     session.gallery.show("best", 40)
-    session.wait(120)
+    session.wait(PATIENCE)
     images = {match.image for match in session.gallery.matches}
     assert len(images) == len(NAMES)
 
@@ -155,15 +156,15 @@ def test_the_gallery_shows_matches_of_files_that_are_not_open(session, out):
 def test_results_of_a_search_are_replaced_only_if_that_is_meant(session, out, scans):
     session.file_search.start(scans, out)
     with pytest.raises(SimilarityError, match="holds the results of another search"):
-        session.wait(60)
+        session.wait(PATIENCE)
     (scans.parent / "mine").mkdir(exist_ok=True)
     (scans.parent / "mine" / "thesis.txt").touch()
     session.file_search.start(scans, scans.parent / "mine")
     with pytest.raises(SimilarityError, match="mine is not empty"):
-        session.wait(60)
+        session.wait(PATIENCE)
     session.file_search.start(scans, scans)
     with pytest.raises(SimilarityError, match="is where the images are"):
-        session.wait(60)
+        session.wait(PATIENCE)
 
 
 def test_a_stopped_search_computes_the_rest_only(session, out, scans):
@@ -175,7 +176,7 @@ def test_a_stopped_search_computes_the_rest_only(session, out, scans):
         path.unlink()
     kept = {path: path.stat().st_ino for path in embeddings[2:]}
     session.file_search.resume(out)
-    session.wait(300)
+    session.wait(PATIENCE)
     state = session.file_search.state
     assert (state.done, state.stored) == (len(NAMES), len(NAMES) - 2)
     assert {path: path.stat().st_ino for path in embeddings[2:]} == kept
@@ -186,7 +187,7 @@ def test_the_folder_cannot_be_made(session, scans, tmp_path):
     (tmp_path / "file").touch()
     session.file_search.start(scans, tmp_path / "file" / "out")
     with pytest.raises(SimilarityError, match=r"cannot be written to .*Not a directory"):
-        session.wait(60)
+        session.wait(PATIENCE)
 
 
 def test_nothing_is_searched_before_something_is_asked(scans):
@@ -204,7 +205,7 @@ def test_nothing_is_searched_before_something_is_asked(scans):
 @pytest.fixture
 def saved(session, tmp_path):
     session.results.save_query(tmp_path / "a b.query.safetensors")
-    session.wait(60)
+    session.wait(PATIENCE)
     return tmp_path / "a b.query.safetensors"
 
 

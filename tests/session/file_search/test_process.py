@@ -19,9 +19,10 @@ from napari_dinov3_sim.session.file_search import process
 from napari_dinov3_sim.session.file_search.file_search import FileSearch
 from napari_dinov3_sim.session.file_search.record import SearchFolder, SearchRecord, write_list
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE, wait_until
 
 BEGIN = """
-import json, signal, sys, time
+import json, signal, sys, threading
 
 def tell(event, **about):
     print(json.dumps({"event": event, **about}), flush=True)
@@ -38,7 +39,7 @@ tell("end", files=2, failed=[], objects={"cell": 3}, folder="out")
 WAIT = """
 with open("ready", "w") as file:
     pass
-time.sleep(600)
+threading.Event().wait()
 """
 
 
@@ -49,7 +50,7 @@ def session(viewer, backbone):
     session.close()
     for thread in threading.enumerate():
         if thread.name.startswith("napari-dinov3-sim"):
-            thread.join(60)
+            thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_it_is_heard_until_its_end(session, out, program):
     states = []
     session.file_search.changed.connect(states.append)
     session.file_search.resume(out)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert states[0].phase == "starting"
     assert states[-1].sentence == "2 images are searched: 3 objects of cell."
     assert states[-1].folder == out
@@ -120,7 +121,7 @@ def test_one_that_ends_too_early_is_told(session, out, program, says, message):
     program(says, "sys.exit(2)")
     session.file_search.resume(out)
     with pytest.raises(SimilarityError) as error:
-        session.wait(60)
+        session.wait(PATIENCE)
     assert str(error.value) == message
     state = session.file_search.state
     assert (state.phase, state.sentence, state.current) == ("failed", message, "0.npy")
@@ -135,15 +136,8 @@ def test_what_is_no_event_is_passed_over(session, out, program):
     """
     program(textwrap.dedent(noise), END)
     session.file_search.resume(out)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert session.file_search.state.objects == {"cell": 3}
-
-
-def wait_for(path):
-    end = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def is_over(processes):
@@ -160,9 +154,9 @@ def test_cancelling_ends_it(session, out, program, monkeypatch, stubborn):
     phases = []
     session.file_search.changed.connect(lambda state: phases.append(state.phase))
     session.file_search.resume(out)
-    wait_for(out.parent / "ready")
+    wait_until((out.parent / "ready").exists)
     session.file_search.cancel()
-    session.wait(60)
+    session.wait(PATIENCE)
     assert is_over(processes)
     assert (phases[-2:], session.busy) == (["stopping", "stopped"], False)
     assert "Resume goes on with the rest" in session.file_search.state.sentence
@@ -171,11 +165,11 @@ def test_cancelling_ends_it(session, out, program, monkeypatch, stubborn):
 def test_closing_the_session_ends_it(session, out, program):
     _, processes = program(WAIT)
     session.file_search.resume(out)
-    wait_for(out.parent / "ready")
+    wait_until((out.parent / "ready").exists)
     session.close()
     for thread in threading.enumerate():
         if thread.name.startswith("napari-dinov3-sim"):
-            thread.join(60)
+            thread.join(PATIENCE)
     assert is_over(processes)
 
 
@@ -185,13 +179,13 @@ def test_only_one_runs_at_a_time(session, out, program):
     with pytest.raises(SimilarityError, match="runs already"):
         session.file_search.resume(out)
     session.file_search.cancel()
-    session.wait(60)
+    session.wait(PATIENCE)
 
 
 def test_there_must_be_something_to_resume(session, tmp_path):
     session.file_search.resume(tmp_path / "nothing")
     with pytest.raises(SimilarityError, match="holds no search that could go on"):
-        session.wait(60)
+        session.wait(PATIENCE)
     assert not (tmp_path / "nothing").exists()
 
 
@@ -199,7 +193,7 @@ def test_a_program_that_cannot_be_started_is_told(session, out, monkeypatch):
     monkeypatch.setattr(process.sys, "executable", str(out / "no python"))
     session.file_search.resume(out)
     with pytest.raises(SimilarityError, match="no python"):
-        session.wait(60)
+        session.wait(PATIENCE)
 
 
 def test_how_far_it_is_is_told_a_few_times_a_second(session, out, program):
@@ -213,7 +207,7 @@ def test_how_far_it_is_is_told_a_few_times_a_second(session, out, program):
     session.file_search.changed.connect(states.append)
     start = time.monotonic()
     session.file_search.resume(out)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert len(states) <= 4 + (time.monotonic() - start) / process.EVERY
 
 
@@ -223,7 +217,7 @@ def test_what_is_said_after_another_search_began_is_stale(session, out, program)
     session.file_search.close()
     states = []
     session.file_search.changed.connect(states.append)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert states == []
     assert isinstance(session.file_search, FileSearch)
 

@@ -13,6 +13,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.gallery.matches import Certainty, JudgementCounts
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from ..brute_force import PATCH
 
@@ -304,11 +305,11 @@ def test_a_round_asked_for_before_the_scores_are_there_comes_with_them(viewer, b
     image = viewer.add_image(rng.normal(size=(160, 240)), name="plain")
     session.add_query(image, 40, 40)
     session.gallery.show("best", 10)
-    session.wait(60)
+    session.wait(PATIENCE)
     first = {match.id for match in session.gallery.matches}
     session.gallery.judge(session.gallery.matches[0], right=False)
     session.gallery.next_round()  # the answer to that judgement is still on its way
-    session.wait(60)
+    session.wait(PATIENCE)
     second = {match.id for match in session.gallery.matches}
     assert len(second) == 10
     assert not first & second
@@ -449,10 +450,10 @@ def test_a_script_waits_for_matches_and_pictures(viewer, backbone, rng):
     image = viewer.add_image(rng.normal(size=(160, 240)), name="plain")
     session.add_query(image, 40, 40)
     session.gallery.show("best", 4)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert len(session.gallery.matches) == 4
     assert session.gallery.thumbnail(session.gallery.matches[0], 32) is None
-    session.wait(60)
+    session.wait(PATIENCE)
     assert session.gallery.thumbnail(session.gallery.matches[0], 32).shape == (32, 32, 3)
     session.close()
 

@@ -14,6 +14,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import ThreadRunner
 from napari_dinov3_sim.store import DiskStore
 from napari_dinov3_sim.store.digest import digest_of
+from patience import PATIENCE
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
@@ -110,13 +111,13 @@ def test_old_places_are_not_shown_while_files_are_looked_for(viewer, backbone, f
     image = viewer.add_image(rng.integers(0, 255, (112, 144)).astype(np.uint8), name="open")
     session.add_query(image, 40, 40)
     session.gallery.show("best", 30)
-    session.wait(60)
+    session.wait(PATIENCE)
     session.gallery.judge(session.gallery.matches[0], right=True)
-    session.wait(60)
+    session.wait(PATIENCE)
     session.gallery.show_files(files, folder)
     assert session.gallery.is_looking
     assert session.gallery.matches == ()
-    session.wait(60)
+    session.wait(PATIENCE)
     assert names(session) == {"open", "file0.png", "file1.png", "file2.png"}
     session.close()
 
@@ -263,10 +264,10 @@ def test_a_closed_session_reads_no_more_files(viewer, backbone, files, folder, r
     session = SimilaritySession(viewer, backbone=backbone, runner=ThreadRunner())
     image = viewer.add_image(rng.integers(0, 255, (112, 144)).astype(np.uint8))
     session.add_query(image, 40, 40)
-    session.wait(60)
+    session.wait(PATIENCE)
     session.gallery.add_files(files, folder)
     session.gallery.show("best", 30)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert any(match.path is not None for match in session.gallery.matches)
     session.gallery.add_files(files, folder)
     session.close()

@@ -11,6 +11,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.gallery.thumbnails import PATCHES
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from ..brute_force import PATCH
 
@@ -196,12 +197,12 @@ def test_what_cannot_be_read_is_told_once(viewer, backbone, rng):
     session.failed.connect(failures.append)
     session.add_query(image, 40, 40)
     session.gallery.show("best", 3)
-    session.wait(60)
+    session.wait(PATIENCE)
     broken["yes"] = True
     for match in session.gallery.matches:
         assert session.gallery.thumbnail(match, 32) is None
     with pytest.raises(SimilarityError, match="cannot be read"):
-        session.wait(60)
+        session.wait(PATIENCE)
     assert len(failures) == 1
     assert session.gallery.thumbnail(session.gallery.matches[0], 32) is None
     assert not session.gallery.pending, "it is not tried again and again"
@@ -213,17 +214,17 @@ def test_pictures_of_a_round_that_is_over_are_given_up(viewer, backbone, rng):
     image = viewer.add_image(rng.normal(size=(240, 320)))
     session.add_query(image, 40, 40)
     session.gallery.show("best", 5)
-    session.wait(60)
+    session.wait(PATIENCE)
     ready = []
     session.gallery.thumbnail_ready.connect(ready.append)
     old = session.gallery.matches
     for match in old:
         session.gallery.thumbnail(match, 32)
     session.gallery.next_round()
-    session.wait(60)
+    session.wait(PATIENCE)
     new = session.gallery.matches
     session.gallery.thumbnail(new[0], 32)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert ready[-1] == new[0].id
     for match in new[:1]:
         expected = session.gallery.thumbnail(match, 32)

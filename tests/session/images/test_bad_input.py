@@ -20,6 +20,7 @@ from napari_dinov3_sim.session.images import targets as targets_module
 from napari_dinov3_sim.session.images.planes import refusal
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
+from patience import PATIENCE
 
 from ..brute_force import PatchProjection
 
@@ -127,7 +128,7 @@ def test_no_array_breaks_a_session(data):
     session = SimilaritySession(viewer, backbone=_backbone(), runner=InlineRunner())
     image = viewer.add_image(data, contrast_limits=(0, 1), rgb=False)
     session.add_query(image, 0, 0)
-    session.wait(1)
+    session.wait(PATIENCE)
     heatmap = over_image(image, session.heatmaps[image])
     assert heatmap.shape == data.shape
     planes = np.isfinite(heatmap).all((-2, -1))

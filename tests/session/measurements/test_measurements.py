@@ -15,6 +15,7 @@ from napari_dinov3_sim.core.objects import stacks
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 MICRON = {"scale": (0.5, 0.25), "units": ("um", "um")}
 
@@ -377,7 +378,7 @@ class Gate:
 
         def gated(pixels, check=None):
             self.entered.set()
-            assert self.opened.wait(30)
+            assert self.opened.wait(PATIENCE)
             return real(pixels, check)
 
         monkeypatch.setattr(stacks, "measure_objects", gated)
@@ -394,9 +395,9 @@ def threaded(viewer, backbone):
 @pytest.fixture
 def threaded_labels(threaded, viewer, image):
     threaded.add_query(image, 40, 33)
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     threaded.results.labels(0.3)
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     return labels_of(viewer, image)
 
 
@@ -405,36 +406,36 @@ def test_a_layer_that_leaves_while_it_is_measured_has_no_rows(
 ):
     gate = Gate(monkeypatch)
     threaded.measurements.measure()
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(PATIENCE)
     viewer.layers.remove(threaded_labels)
     gate.opened.set()
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     assert len(threaded.measurements.table) == 0
 
 
 def test_what_is_painted_while_it_is_measured_makes_it_old(threaded, threaded_labels, monkeypatch):
     gate = Gate(monkeypatch)
     threaded.measurements.measure()
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(PATIENCE)
     threaded_labels.data_setitem((np.array([0]), np.array([0])), 400)
     gate.opened.set()
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     assert threaded.measurements.outdated
     threaded.measurements.measure()
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     assert 400 in columns(threaded)["label"]
 
 
 def test_it_is_cancelled_and_asked_again(threaded, threaded_labels, monkeypatch):
     gate = Gate(monkeypatch)
     threaded.measurements.measure()
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(PATIENCE)
     threaded.cancel()
     gate.opened.set()
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     assert len(threaded.measurements.table) == 0
     threaded.measurements.measure()
-    threaded.wait(30)
+    threaded.wait(PATIENCE)
     assert len(threaded.measurements.table)
 
 

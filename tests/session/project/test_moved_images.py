@@ -20,6 +20,7 @@ from napari_dinov3_sim.core.errors import SimilarityError, StoreError
 from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session.project import examining, snapshot
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from .conftest import READER, assert_same, heatmaps, open_file, reopen, save
 
@@ -283,7 +284,7 @@ class Gate:
     def image(self):
         def read(block):
             self.reached.set()
-            assert self.opened.wait(30)
+            assert self.opened.wait(PATIENCE)
             return block
 
         return da.zeros((40, 50), chunks=(40, 50)).map_blocks(read, dtype=float, meta=np.empty(0))
@@ -297,16 +298,16 @@ def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_pat
     gate.reached.clear()
     path = tmp_path / "p.dinov3sim.zip"
     session.project.save(path)
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(PATIENCE)
     session.cancel()
     gate.opened.set()
-    session.wait(30)
+    session.wait(PATIENCE)
     assert not path.exists()
     assert list(session.told) == []
     save(session, path)
     again = make_session(runner=ThreadRunner())
     again.project.open(path)
-    again.wait(30)
+    again.wait(PATIENCE)
     assert [image.name for image in again.images] == ["slow"]
 
 

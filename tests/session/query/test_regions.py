@@ -16,6 +16,7 @@ from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 from ..brute_force import (
     PATCH,
@@ -523,6 +524,6 @@ def test_labels_painted_while_threads_work_are_right_in_the_end(viewer, two):
     for column in range(5, 95, 6):
         labels.paint((30 + column % 7, column), 1)
         session._runner.deliver(0.001)
-    session.wait(30)
+    session.wait(PATIENCE)
     assert_maps(session, "seg 1", region_query(labels.data, 1, two[0]), two)
     session.close()

@@ -22,6 +22,7 @@ from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store.query_files import list_queries, load_query, save_query
+from patience import PATIENCE
 
 from ..brute_force import (
     PATCH,
@@ -467,16 +468,18 @@ def test_an_image_that_leaves_while_a_query_is_saved_does_no_harm(viewer, rng, t
     image = viewer.add_image(rng.normal(size=(70, 100)), name="first")
     session = SimilaritySession(viewer, backbone=PatchProjection(), runner=ThreadRunner())
     session.add_query(image, 40, 33)
-    session.wait(20)
+    session.wait(PATIENCE)
     vector, gate = embed(image)[2, 2], threading.Event()
-    session._runner.submit("answer", lambda post, token: gate.wait(20) and None, lambda m: None)
+    session._runner.submit(
+        "answer", lambda post, token: gate.wait(PATIENCE) and None, lambda m: None
+    )
     session.results.save_query(tmp_path / "a.query.safetensors")
     if spoil == "remove":
         viewer.layers.remove(image)
     else:
         image.data = np.zeros((40, 40))
     gate.set()
-    session.wait(20)
+    session.wait(PATIENCE)
     (class_name,) = load_query(tmp_path / "a.query.safetensors").classes
     np.testing.assert_allclose(class_name.positives, [vector], atol=1e-5)
     session.close()

@@ -18,6 +18,7 @@ from napari_dinov3_sim.core.objects.guide import read_guide
 from napari_dinov3_sim.core.objects.refine import refine_scores
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from .test_thresholds import contour_of, inside, labels_of, of_role
 
@@ -222,26 +223,28 @@ def test_nothing_of_edges_runs_on_the_main_thread(threaded, two, monkeypatch):
     for module, name in names.items():
         monkeypatch.setattr(module, name, guarded(name, getattr(module, name)))
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.threshold = 0.3
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.results.labels()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert used == set(names.values())
 
 
 def test_pixels_replaced_in_mid_run_have_objects_of_their_own(threaded, two, viewer, rng):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     gate = threading.Event()
-    threaded._runner.submit("objects", lambda post, token: gate.wait(20) and None, lambda m: None)
+    threaded._runner.submit(
+        "objects", lambda post, token: gate.wait(PATIENCE) and None, lambda m: None
+    )
     threaded.threshold = 0.3
     two[1].data = discs(rng, (50, 120))
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     drawn = inside(contour_of(viewer, two[1]), (50, 120))
     threaded.results.labels()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     labels = np.asarray(of_role(viewer, "result", two[1])[-1].data)
     np.testing.assert_array_equal(labels > 0, drawn)
 

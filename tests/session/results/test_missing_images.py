@@ -11,6 +11,7 @@ import pytest
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE, wait_until
 
 from ..brute_force import PatchProjection
 
@@ -55,12 +56,12 @@ def said(session):
 
 def deliver(session, until):
     """Go on until something has happened, also if the rest takes longer or fails."""
-    for _ in range(400):
+
+    def go_on():
         with suppress(TimeoutError, SimilarityError):
-            session.wait(0.02)
-        if until():
-            return
-    raise TimeoutError(session.status)
+            session.wait(0)
+
+    wait_until(until, go_on)
 
 
 def images(viewer, rng, count):
@@ -83,9 +84,9 @@ def test_what_is_still_being_embedded_is_named(session, slow, said, early, tmp_p
     assert said[0].startswith("Press again when b and c are embedded: ")
     assert " 1 of 3 images" in said[0] or ask == "save_csv"
     slow.go_on()
-    session.wait(20)
+    session.wait(PATIENCE)
     getattr(session.results, ask)(*path)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert "press" not in said[1].lower()
     assert " 3 images" in said[1] or ask == "save_csv"
 
@@ -104,7 +105,7 @@ def test_what_was_cancelled_does_not_come_by_itself(session, slow, said, early):
     slow.go_on()
     session.results.labels(0.2)
     session.results.colours()
-    session.wait(20)
+    session.wait(PATIENCE)
     assert said[0].startswith("Press Embed and try again, b and c have no heatmap: ")
     assert said[1] == (
         "Press Embed and try again, b and c are not embedded yet: colours of the embeddings of 1 "
@@ -136,7 +137,7 @@ def test_planes_out_of_sight_are_waited_for_too(session, slow, viewer, rng, said
     deliver(session, lambda: bool(said))
     assert said[0].startswith("Press again when all planes are embedded: ")
     slow.go_on()
-    session.wait(20)
+    session.wait(PATIENCE)
     session.results.labels(0.2)
-    session.wait(20)
+    session.wait(PATIENCE)
     assert "press" not in said[1].lower()

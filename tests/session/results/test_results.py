@@ -26,6 +26,7 @@ from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 from napari_dinov3_sim.session.results import computations as result_data
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Progress
+from patience import PATIENCE, deliver_until
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
@@ -596,7 +597,7 @@ def test_matching_shows_how_far_it_is_and_can_be_cancelled(threaded, two, viewer
 
     def matching(*_states, progress, **_options):
         progress(0, 3)
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         try:
             progress(1, 3)
         except EmbeddingCancelled:
@@ -604,28 +605,27 @@ def test_matching_shows_how_far_it_is_and_can_be_cancelled(threaded, two, viewer
             raise
 
     threaded.embed()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     monkeypatch.setattr("napari_dinov3_sim.core.search.matches.mutual_matches", matching)
     threaded.progressed.connect(seen.append)
     threaded.results.matches()
-    while not seen:
-        threaded._runner.deliver(0.05)
+    deliver_until(threaded, lambda: seen)
     assert seen == [Progress("Matching plain and turned", 0, 3)]
     threaded.cancel()
     gate.set()
-    threaded.wait(20)
-    assert stopped.wait(20)
+    threaded.wait(PATIENCE)
+    assert stopped.wait(PATIENCE)
     assert (seen[-1], results(viewer, "matches")) == (None, [])
 
 
 def test_cancelling_stops_no_result_that_is_soon_there(threaded, two, viewer):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     gate = held_back(threaded)
     threaded.results.labels(0.2)
     threaded.cancel()
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert len(results(viewer, "labels")) == 2
 
 
@@ -742,7 +742,9 @@ def threaded(viewer, backbone):
 def held_back(session):
     """Keep the lane of results busy until the event is set."""
     gate = threading.Event()
-    session._runner.submit("answer", lambda post, token: gate.wait(20) and None, lambda m: None)
+    session._runner.submit(
+        "answer", lambda post, token: gate.wait(PATIENCE) and None, lambda m: None
+    )
     return gate
 
 
@@ -762,7 +764,7 @@ def spoil_by_more_axes(viewer, image):
 @pytest.mark.parametrize("what", ["labels", "peaks", "colours", "matches"])
 def test_what_is_computed_of_pixels_that_are_gone_is_not_shown(threaded, two, viewer, spoil, what):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     sentences = []
     threaded.results.done.connect(sentences.append)
     gate = held_back(threaded)
@@ -770,7 +772,7 @@ def test_what_is_computed_of_pixels_that_are_gone_is_not_shown(threaded, two, vi
     assert threaded.results.pending
     spoil(viewer, two[1])
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert results(viewer, what, two[1]) == []
     there = 0 if what == "matches" else 1
     assert len(results(viewer, what, two[0])) == there
@@ -779,16 +781,16 @@ def test_what_is_computed_of_pixels_that_are_gone_is_not_shown(threaded, two, vi
 
 def test_a_layer_that_is_deleted_or_moved_meanwhile_does_no_harm(threaded, two, viewer):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     threaded.results.labels(0.3)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     (layer,) = results(viewer, "labels", two[0])
     gate = held_back(threaded)
     threaded.results.labels(0.1)
     viewer.layers.remove(layer)
     two[1].translate = (7, 8)
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     (new,) = results(viewer, "labels", two[0])
     assert new is not layer
     lies_over(results(viewer, "labels", two[1])[0], two[1])
@@ -796,14 +798,14 @@ def test_a_layer_that_is_deleted_or_moved_meanwhile_does_no_harm(threaded, two, 
 
 def test_of_many_requests_the_newest_one_counts(threaded, two, viewer):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     sentences = []
     threaded.results.done.connect(sentences.append)
     gate = held_back(threaded)
     for threshold in (0.1, 0.2, 0.3, 0.4):
         threaded.results.labels(threshold)
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert [sentence[-5:] for sentence in sentences] == ["0.40."]
     (layer,) = results(viewer, "labels", two[0])
     assert same_objects(layer.data, objects_of(heatmap(threaded, two[0]), 0.4))
@@ -811,12 +813,12 @@ def test_of_many_requests_the_newest_one_counts(threaded, two, viewer):
 
 def test_a_session_closed_meanwhile_shows_nothing_and_waits_for_nothing(threaded, two, viewer):
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     gate = held_back(threaded)
     threaded.results.labels(0.3)
     threaded.close()
     gate.set()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert results(viewer, "labels") == []
     assert not threaded.results.pending
 
@@ -825,7 +827,7 @@ def test_results_never_run_the_mathematics_on_the_main_thread(threaded, two, vie
     import torch
 
     threaded.add_query(two[0], 40, 33)
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     main = threading.get_ident()
     used: list[str] = []
 
@@ -851,7 +853,7 @@ def test_results_never_run_the_mathematics_on_the_main_thread(threaded, two, vie
         monkeypatch.setattr(module, name, guarded(name, getattr(module, name)))
     for what in ("labels", "peaks", "matches", "colours"):
         getattr(threaded.results, what)()
-    threaded.wait(20)
+    threaded.wait(PATIENCE)
     assert {"label_patches", "find_peaks", "mutual_matches", "pca_colours"} <= set(used)
 
 

@@ -18,6 +18,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
+from patience import PATIENCE
 
 COLOURS = np.array([[40, 40, 40], [230, 60, 50], [60, 90, 240]], np.uint8)
 
@@ -309,9 +310,9 @@ def threaded(viewer):
     session.all_planes = True
     image = viewer.add_image(rods(), rgb=True, name="rods")
     session.add_query(image, 20, 20)
-    session.wait(60)
+    session.wait(PATIENCE)
     session.results.labels(threshold=0.95)
-    session.wait(60)
+    session.wait(PATIENCE)
     yield session
     session.close()
 
@@ -321,10 +322,10 @@ def test_it_tells_how_far_it_is_and_can_be_cancelled(threaded, viewer):
     threaded.progressed.connect(seen.append)
     threaded.tracking.follow()
     threaded.cancel()
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     assert results(viewer, "tracks") == []
     threaded.tracking.follow()
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     told = [one for one in seen if one is not None and one.description == "Following rods"]
     assert told[-1].done == told[-1].total == 8
     assert seen[-1] is None
@@ -334,5 +335,5 @@ def test_it_tells_how_far_it_is_and_can_be_cancelled(threaded, viewer):
 def test_an_image_that_goes_meanwhile_gets_no_tracks(threaded, viewer):
     threaded.tracking.follow()
     viewer.layers.remove(viewer.layers["rods"])
-    threaded.wait(60)
+    threaded.wait(PATIENCE)
     assert results(viewer, "tracks") == []

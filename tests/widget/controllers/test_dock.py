@@ -73,7 +73,7 @@ def turn_wheel(dock, widget):
 def test_scrolling_over_a_choice_does_not_change_it(qtbot, dock, monkeypatch):
     dock.resize(320, 300)
     show(dock, 1)
-    qtbot.wait(20)
+    qtbot.let_pass()
     scroll, combo = dock.findChild(Scroll), dock.views.options.factor
     scroll.ensureWidgetVisible(combo)
     before, down = dock.session.recipe, scroll.verticalScrollBar().value()
@@ -121,7 +121,7 @@ def test_all_three_steps_fit_into_600_pixels_and_stay_there(qtbot, make_dock, pa
     dock.views.embed.show_state("A sentence " * 40)
     dock.views.embed.show_progress(Progress("Embedding " * 40, 1, 4))
     dock.views.show_offer("A reason " * 40)
-    qtbot.wait(20)
+    qtbot.let_pass()
     assert [step.pos() for step in dock.views.steps] == places
     assert not scroll.verticalScrollBar().isVisible()
     edge = scroll.viewport().width()

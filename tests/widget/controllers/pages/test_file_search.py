@@ -18,7 +18,7 @@ from napari_dinov3_sim.store.query_files import load_query
 from ..actions import answer, press, tick
 
 BEGIN = """
-import json, sys, time
+import json, sys, threading
 
 def tell(event, **about):
     print(json.dumps({"event": event, **about}), flush=True)
@@ -29,7 +29,7 @@ tell("done", image="0.npy", stored=False)
 tell("plane", image="1.npy", plane="1.npy", done=1, planes=3)
 """
 END = 'tell("end", files=3, failed=[], objects={"class 1": 4}, folder="out")\n'
-WAIT = "time.sleep(600)\n"
+WAIT = "threading.Event().wait()\n"
 
 
 @pytest.fixture
