@@ -100,8 +100,8 @@ ORDER = {
         < widget < cli < __main__
     """,
     "core": """
-        errors, text, protocols, vectors, __init__ < geometry < images < state < embedding < search
-        < objects < evaluation
+        errors, text, protocols, resident, __init__ < vectors < geometry < images < state
+        < embedding < search < objects < evaluation
     """,
     "store": """
         atomic_files, digest < safetensors_io

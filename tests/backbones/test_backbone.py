@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from transformers import DINOv3ViTModel
 
 from napari_dinov3_sim.backbones import (
     DeviceError,
@@ -18,14 +20,14 @@ from napari_dinov3_sim.backbones import (
     loading,
 )
 from napari_dinov3_sim.backbones.devices import processor_has_bfloat16
+from napari_dinov3_sim.core.embedding import queues
+from napari_dinov3_sim.core.embedding.encoder import Encoder
 from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
 from .factories import official, pixels, save, tiny_model, tokens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from transformers import DINOv3ViTModel
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def test_what_is_asked_for_is_not_compared(
         ("cpu", 32 * 32, 1),
         ("cpu", 8 * 8, 16),
         ("mps", 32 * 32, 8),
-        ("cuda", 32 * 32, 64),  # busy: 65,536 tokens
+        ("cuda", 32 * 32, 16),  # busy: 16,384 tokens
         ("cuda", 256 * 256, 1),
     ],
 )
@@ -263,9 +265,9 @@ def test_batch_sizes(
 
 
 def test_a_batch_takes_at_most_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**29, 80 * 2**30))
     size = devices.batch_size_for(torch.device("cuda"), 4096, 25_000)
-    assert size == 2**29 // (4096 * 25_000) == 5
+    assert size == 2**28 // (4096 * 25_000) == 2
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 80 * 2**30))
     assert devices.batch_size_for(torch.device("cuda"), 4096, 25_000) == 1
 
@@ -309,12 +311,70 @@ def test_the_twin_on_the_cpu_has_the_same_weights_of_its_own(
     weights: Path, network: DINOv3ViTModel, dtype: str
 ) -> None:
     here = load_backbone(weights, device="cpu", dtype=dtype)
-    twin = dataclasses.replace(here, device="cuda", _model=network).on_cpu()
+    twin = dataclasses.replace(here, device="mps", _model=network).on_cpu()
     assert (twin.device, twin.dtype, twin.fingerprint) == ("cpu", dtype, here.fingerprint)
     assert torch.equal(twin.embed_patches(pixels()), here.embed_patches(pixels()))
     theirs = {tensor.data_ptr() for tensor in network.parameters()}
     assert theirs.isdisjoint(tensor.data_ptr() for tensor in twin._model.parameters())
     assert not any(tensor.requires_grad for tensor in twin._model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_twin_of_an_encoder_on_cuda(weights: Path, dtype: str) -> None:
+    here = load_backbone(weights, device="cpu", dtype=dtype)
+    twin = dataclasses.replace(here, device="cuda", _model=here._model.to("cpu")).on_cpu()
+    assert (twin.device, twin.dtype, twin.fingerprint) == ("cpu", dtype, here.fingerprint)
+    assert torch.equal(twin.embed_patches(pixels()), here.embed_patches(pixels()))
+
+
+def test_only_cuda_has_queues(backbone: DINOv3Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPUs have one queue, and the loop waits for each batch."""
+    monkeypatch.setattr(queues, "cuda_queues", lambda device: f"queues of {device}")
+    found = {
+        device: dataclasses.replace(backbone, device=device).queues()
+        for device in ("cpu", "mps", "cuda", "cuda:1")
+    }
+    assert found == {
+        "cpu": None,
+        "mps": None,
+        "cuda": "queues of cuda",
+        "cuda:1": "queues of cuda:1",
+    }
+
+
+@pytest.mark.parametrize(("device", "runner"), [("mps", DINOv3ViTModel), ("cuda", Encoder)])
+def test_what_runs_on_a_gpu(
+    weights: Path, device: str, runner: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the automatic arithmetic: float32 on Apple's GPUs, bfloat16 on CUDA cards."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: device == "mps")
+    monkeypatch.setattr(loading, "_moved", lambda network, *_: network)
+    loaded = load_backbone(weights)
+    assert loaded.device == device
+    assert isinstance(loaded._model, runner)
+    assert loaded.dtype == ("bfloat16" if device == "cuda" else "float32")
+
+
+def test_no_autocast_around_an_encoder_on_cuda(
+    backbone: DINOv3Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its own weights in bfloat16; autocast would round what it keeps in float32."""
+    entered = []
+    monkeypatch.setattr(torch, "autocast", lambda *args: entered.append(args) or nullcontext())
+    to = torch.Tensor.to
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, *args, **options: (
+            self if args[:1] in (("cuda",), ("mps",)) else to(self, *args, **options)
+        ),
+    )
+    for device in ("cuda", "mps"):
+        dataclasses.replace(backbone, device=device, dtype="bfloat16").encode(pixels())
+    assert entered == [("mps", torch.bfloat16)]
 
 
 def test_pixels_stay_where_they_are_on_the_cpu(backbone: DINOv3Backbone) -> None:

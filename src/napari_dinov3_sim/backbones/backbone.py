@@ -13,6 +13,8 @@ from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 if TYPE_CHECKING:
     import torch
 
+    from napari_dinov3_sim.core.embedding.queues import DeviceQueues
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -35,7 +37,7 @@ class DINOv3Backbone:
     device : str
         For example "cpu" or "cuda".
     dtype : str
-        "float32" or "bfloat16": on the CPU of the weights, elsewhere autocast over float32 ones.
+        "float32" or "bfloat16": of the weights, on Apple's GPUs autocast over float32 ones.
     mean, std : tuple of float
         Statistics of the normalisation, for RGB in [0, 1].
     fingerprint : str
@@ -85,6 +87,19 @@ class DINOv3Backbone:
         """
         import torch
 
+        # A copy outside inference mode is an ordinary tensor, which callers may use freely.
+        return self.encode(pixel_values).to("cpu", torch.float32, copy=True).contiguous()
+
+    def encode(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Embed as `embed_patches` does, and leave the result on the device of the model.
+
+        With pixels that are there already, nothing waits for a CUDA device.
+
+        Returns
+        -------
+        torch.Tensor, shape (B, rows * columns, D)
+            Of inference mode.
+        """
         patches = self._count_patches(pixel_values)
         try:
             tokens = self._forward(pixel_values)
@@ -93,8 +108,22 @@ class DINOv3Backbone:
                 raise
             raise self._out_of_memory(pixel_values) from error
         skip = self._check_tokens(tokens, patches)
-        # A copy outside inference mode is an ordinary tensor, which callers may use freely.
-        return tokens[:, skip:].to("cpu", torch.float32, copy=True).contiguous()
+        return tokens[:, skip:]
+
+    def queues(self) -> DeviceQueues | None:
+        """Return the queues of a CUDA device, which then works beside the processor.
+
+        Returns
+        -------
+        DeviceQueues or None
+            None on the processor, and on Apple's GPUs: torch gives those one queue, in which a
+            copy that comes back does not run beside a kernel.
+        """
+        if not self.device.startswith("cuda"):
+            return None
+        from napari_dinov3_sim.core.embedding.queues import cuda_queues
+
+        return cuda_queues(self.device)
 
     def suggest_batch_size(self, height: int, width: int) -> int:
         """Return how many images of `height` × `width` pixels to embed at a time.
@@ -150,7 +179,9 @@ class DINOv3Backbone:
         """
         if self.device == "cpu":
             return self
-        return replace(self, device="cpu", _model=encoder_of(self._model, self.dtype))
+        has_encoder = self.device.startswith("cuda")
+        encoder = self._model.to("cpu") if has_encoder else encoder_of(self._model, self.dtype)
+        return replace(self, device="cpu", _model=encoder)
 
     def _bytes_per_token(self) -> int:
         config = getattr(self._model, "config", None)
@@ -172,8 +203,8 @@ class DINOv3Backbone:
         import torch
 
         device_type = torch.device(self.device).type
-        # On the CPU the encoder itself keeps its weights in bfloat16.
-        low = self.dtype == "bfloat16" and device_type != "cpu"
+        # Elsewhere the encoder itself keeps its weights in bfloat16.
+        low = self.dtype == "bfloat16" and device_type == "mps"
         with (
             torch.inference_mode(),
             torch.autocast(device_type, torch.bfloat16) if low else nullcontext(),

@@ -15,8 +15,12 @@ DTYPES = ("float32", "bfloat16")
 CPU_TOKENS = 1024
 """Tokens that keep the cores of a CPU busy; more at a time only take memory."""
 
-CUDA_TOKENS = 2**16
-"""Tokens that keep any GPU busy."""
+CUDA_TOKENS = 2**14
+"""Tokens that keep any GPU busy, and few enough that the next ones are copied meanwhile.
+
+`benchmarks/bench_roofline.py` counts it: with 16 tiles of 512 pixels, an H200 takes twice as long
+for the kernels of ViT-S as a processor for launching them.
+"""
 
 MPS_TOKENS = 2**13
 """Tokens at a time on Apple's GPUs, whose free memory cannot be queried."""
@@ -52,7 +56,7 @@ def choose_device(device: str, model: str) -> torch.device:
 
 
 def choose_dtype(dtype: str, device: torch.device, model: str) -> str:
-    """Return the arithmetic to use: "float32" or "bfloat16" (autocast over float32 weights).
+    """Return the arithmetic to use: "float32" or "bfloat16".
 
     "auto" is bfloat16 on a CUDA card and on an x86 processor that have it, and float32 everywhere
     else. On a processor, `load_backbone` goes back to float32 if the two do not agree. The

@@ -240,9 +240,11 @@ def _runner(
     network: DINOv3ViTModel, device: torch.device, arithmetic: str, model: str, is_asked_for: bool
 ) -> tuple[Any, str]:
     """Return what computes embeddings, and in which arithmetic it does."""
-    if device.type != "cpu":
+    if device.type == "mps":
         return _moved(network, device, model), arithmetic
     encoder = encoder_of(network, arithmetic)
+    if device.type != "cpu":
+        return _moved(encoder, device, model), arithmetic
     if arithmetic == "float32" or is_asked_for or _agree(encoder, network):
         return encoder, arithmetic
     return encoder_of(network, "float32"), "float32"

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.core.resident import RESIDENT
+
 if TYPE_CHECKING:
     from types import ModuleType
 
+    import torch
     from numpy.typing import NDArray
 
 
@@ -46,7 +49,7 @@ def storage_dtype(patches: int, dim: int) -> np.dtype[np.float32 | np.float16]:
 
 
 def dot(embeddings: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """Multiply embeddings with query vectors.
+    """Multiply embeddings with query vectors, on a device if it has a copy of the embeddings.
 
     Parameters
     ----------
@@ -61,6 +64,9 @@ def dot(embeddings: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float32]:
         All N · Q dot products.
     """
     vectors = np.asarray(vectors, np.float32)
+    resident = RESIDENT.find(embeddings)
+    if resident is not None:
+        return _on_device(resident, vectors)
     if embeddings.dtype == np.float32:
         if vectors.shape[1] == 1:  # of a matrix of one column NumPy makes a product of matrices
             one: NDArray[np.float32] = embeddings @ np.ascontiguousarray(vectors[:, 0])
@@ -71,6 +77,16 @@ def dot(embeddings: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float32]:
     if torch is None or embeddings.dtype != np.float16 or vectors.shape[1] > _FEW_VECTORS:
         return _widened(embeddings, vectors)
     return _one_by_one(torch, embeddings, vectors)
+
+
+def _on_device(resident: torch.Tensor, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    import torch
+
+    queries = torch.from_numpy(np.ascontiguousarray(vectors)).to(resident)
+    # With one column a product of matrices takes the kernel for many.
+    products = (resident @ queries[:, 0])[:, None] if queries.shape[1] == 1 else resident @ queries
+    found: NDArray[np.float32] = products.to("cpu", torch.float32).numpy()
+    return found
 
 
 def _imported_torch() -> ModuleType | None:

@@ -180,15 +180,15 @@ class BatchRunner:
         return bases_of(self.backbone).get(key, compute)
 
     def _retreat(self, error: OutOfMemoryError, size: int) -> None:
-        device = getattr(self.backbone, "device", "the device")
-        ran_out = f"The model {self.backbone.name} ran out of memory on {device} with"
         if size > 1:
             self.batch_size = size // 2
-            self._say(f"{ran_out} {size} tiles at once; it goes on with {self.batch_size}.")
+            self._say(smaller_batches(self.backbone, size))
             return
+        device = _device_of(self.backbone)
         on_cpu: Callable[[], Any] | None = getattr(self.backbone, "on_cpu", None)
         if on_cpu is None or device == "cpu":
             raise error
+        ran_out = f"The model {self.backbone.name} ran out of memory on {device} with"
         self.backbone = on_cpu()
         self._say(f"{ran_out} a single tile; this image is embedded on the CPU, more slowly.")
         if self.backbone.fingerprint != self._fingerprint:
@@ -197,6 +197,18 @@ class BatchRunner:
     def _say(self, sentence: str) -> None:
         if self.notice is not None:
             self.notice(sentence)
+
+
+def smaller_batches(backbone: Backbone, size: int) -> str:
+    """Return what the user is told when `size` tiles at once were too many."""
+    return (
+        f"The model {backbone.name} ran out of memory on {_device_of(backbone)} with {size} tiles "
+        f"at once; it goes on with {size // 2}."
+    )
+
+
+def _device_of(backbone: Backbone) -> str:
+    return getattr(backbone, "device", "the device")
 
 
 def _checked(embeddings: torch.Tensor, pixels: torch.Tensor, backbone: Backbone) -> torch.Tensor:

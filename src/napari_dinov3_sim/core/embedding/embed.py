@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from napari_dinov3_sim.core.embedding.batches import (
     batched,
     read_ahead,
 )
+from napari_dinov3_sim.core.embedding.device_pipeline import DevicePipeline, run_on_device
 from napari_dinov3_sim.core.embedding.preprocessing import lengths, normalize_pixels
 from napari_dinov3_sim.core.embedding.recipe import EmbeddingPlan, Recipe, plan_embedding
 from napari_dinov3_sim.core.embedding.stitching import TileStitcher
@@ -28,12 +30,13 @@ from napari_dinov3_sim.core.images.sources import as_source
 from napari_dinov3_sim.core.state import PatchImageState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from napari_dinov3_sim.core.embedding.batches import Batch
+    from napari_dinov3_sim.core.embedding.queues import DeviceQueues
     from napari_dinov3_sim.core.geometry import PatchGrid
     from napari_dinov3_sim.core.images.sources import PixelSource
     from napari_dinov3_sim.core.protocols import Backbone, Notice, Progress, TileCache
@@ -160,9 +163,16 @@ def embed_source(
     plan = plan_embedding(source.shape, backbone.patch_size, recipe)
     image = ResampledImage(ChunkCache(source), window, recipe.factor, recipe.padding)
     size = batch_size or _suggested_batch_size(backbone, plan)
-    forward = BatchRunner(backbone, size, notice, recipe.debias)
     if len(plan.tiles) == 1:  # of which nothing can be resumed
         tiles = None
+    queues = _queues(backbone, recipe)
+    if queues is not None:
+        make = partial(DevicePipeline, image, plan, recipe, backbone, queues, tiles, progress)
+        on_device = run_on_device(make, backbone, queues, size, notice)
+        if on_device is not None:
+            return on_device, plan.grid, backbone.fingerprint
+        size = 1
+    forward = BatchRunner(backbone, size, notice, recipe.debias)
     stitcher = TileStitcher(plan, backbone.dim, recipe.tiling.joint)
     try:
         vectors = EmbeddingTask(image, plan, stitcher, forward, tiles, progress).run()
@@ -172,6 +182,12 @@ def embed_source(
         forward = BatchRunner(change.backbone, 1, notice, recipe.debias)
         vectors = EmbeddingTask(image, plan, stitcher, forward, None, progress).run()
     return vectors, plan.grid, forward.backbone.fingerprint
+
+
+def _queues(backbone: Backbone, recipe: Recipe) -> DeviceQueues | None:
+    # Shifted passes and positional directions are for the processor to put together.
+    queues: Callable[[], DeviceQueues | None] | None = getattr(backbone, "queues", None)
+    return None if queues is None or recipe.shifts > 1 or recipe.debias else queues()
 
 
 def _suggested_batch_size(backbone: Backbone, plan: EmbeddingPlan) -> int:

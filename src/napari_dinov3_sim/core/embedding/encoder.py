@@ -1,18 +1,20 @@
-"""The forward pass of a DINOv3 ViT, written for processors.
+"""The forward pass of a DINOv3 ViT, written for processors and CUDA devices.
 
 It computes what `transformers.DINOv3ViTModel` computes, with the same weights, in half to a third
 of the time (`benchmarks/bench_embed.py`). Query, key and value are one product; the scale of
-attention and the layer scales are part of the weights; attention goes through blocks of queries
-that stay in the cache; on x86, products are oneDNN's (`_onednn`).
+attention and the layer scales are part of the weights. On a processor, attention goes through
+blocks of queries that stay in the cache, and on x86 products are oneDNN's (`_onednn`). On a CUDA
+device attention is torch's fused kernel, and nothing waits for the device.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch.nn import functional
@@ -61,22 +63,27 @@ class EncoderNumbers:
     rope_theta: float
 
 
+_Norm = tuple[torch.Tensor, torch.Tensor]
+
+
 class _Layer(NamedTuple):
-    norm1: tuple[torch.Tensor, torch.Tensor]
+    norm1: _Norm
     qkv: tuple[torch.Tensor, torch.Tensor | None]
     output: tuple[torch.Tensor, torch.Tensor | None]
-    norm2: tuple[torch.Tensor, torch.Tensor]
+    norm2: _Norm
     gate: tuple[torch.Tensor, torch.Tensor | None] | None
     up: tuple[torch.Tensor, torch.Tensor | None]
     down: tuple[torch.Tensor, torch.Tensor | None]
 
 
 class Encoder:
-    """A ViT on the processor, in float32 or bfloat16.
+    """A ViT in float32 or bfloat16, made on the processor.
 
     In bfloat16 are the weights of all layers and what goes into their products. The embedding of
     pixels, the sums of the residual branch, layer norms, the rotation of positions and the sums
-    inside of products and softmax are float32.
+    inside of products and softmax are float32. On a device, whose memory is what all but the
+    products wait for, pixels are rounded to bfloat16, the residual branch is after each sum, and
+    so are the weights of all layer norms but the last.
 
     Parameters
     ----------
@@ -100,6 +107,23 @@ class Encoder:
         self._patches = _pair(state, "embeddings.patch_embeddings")
         self._norm = _normalisation(state, "norm")
         self._layers = tuple(self._prepared(layer) for layer in _layers_of(state))
+        self._round_between(torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and the pixels have to be."""
+        return self._prefix.device
+
+    def to(self, device: torch.device | str) -> Encoder:
+        """Return an encoder with the same weights on another device."""
+        moved = copy.copy(self)
+        moved._prefix = self._prefix.to(device)
+        moved._patches, moved._norm = _on(self._patches, device), _on(self._norm, device)
+        moved._layers = tuple(_layer_on(layer, device) for layer in self._layers)
+        is_cpu = moved.device.type == "cpu"
+        moved._linear = _best_linear() if is_cpu else _plain
+        moved._round_between(torch.float32 if is_cpu else self.dtype)
+        return moved
 
     def parameters(self) -> Iterator[torch.Tensor]:
         """Return all weights, as this class keeps them."""
@@ -117,22 +141,34 @@ class Encoder:
         Parameters
         ----------
         pixels : torch.Tensor, shape (B, 3, H, W), float32
-            On the CPU; sides are multiples of the patch size.
+            On the device of the weights; sides are multiples of the patch size.
         """
         side, eps = self.numbers.patch_size, self.numbers.layer_norm_eps
         batch, rows, columns = len(pixels), pixels.shape[2] // side, pixels.shape[3] // side
         head = self._prefix.shape[1] // self.numbers.num_attention_heads
-        angles = _angles(rows, columns, head, self.numbers.rope_theta)
-        tokens = self._embedded(pixels)
+        angles = _angles(rows, columns, head, self.numbers.rope_theta, self.device)
+        tokens = self._embedded(pixels.to(self._between))
         shape = tokens.shape
         tokens = tokens.flatten(0, 1)
-        for layer in self._layers:
-            normed = functional.layer_norm(tokens, shape[2:], *layer.norm1, eps).to(self.dtype)
+        for layer, (norm1, norm2) in zip(self._layers, self._norms, strict=True):
+            normed = functional.layer_norm(tokens, shape[2:], *norm1, eps).to(self.dtype)
             qkv = self._linear(normed, *layer.qkv).view(batch, shape[1], -1)
             tokens += self._linear(self._attention(qkv, angles), *layer.output)
-            normed = functional.layer_norm(tokens, shape[2:], *layer.norm2, eps).to(self.dtype)
+            normed = functional.layer_norm(tokens, shape[2:], *norm2, eps).to(self.dtype)
             tokens += self._linear(self._hidden(normed, layer), *layer.down)
-        return Tokens(functional.layer_norm(tokens, shape[2:], *self._norm, eps).view(shape))
+        last = functional.layer_norm(tokens.float(), shape[2:], *self._norm, eps)
+        return Tokens(last.view(shape))
+
+    def _round_between(self, dtype: torch.dtype) -> None:
+        """Set what the residual branch is, and round what goes into its sums."""
+        self._between = dtype
+        weight, bias = self._patches
+        self._embedding = weight.flatten(1).to(dtype), None if bias is None else bias.to(dtype)
+        # Kernels of devices take no weights of another dtype than that of what they normalise.
+        pairs = ((layer.norm1, layer.norm2) for layer in self._layers)
+        self._norms = tuple(
+            ((a.to(dtype), b.to(dtype)), (c.to(dtype), d.to(dtype))) for (a, b), (c, d) in pairs
+        )
 
     def _prepared(self, state: Mapping[str, torch.Tensor]) -> _Layer:
         dim = self._prefix.shape[1]
@@ -168,10 +204,10 @@ class Encoder:
         side = self.numbers.patch_size
         squares = pixels.reshape(batch, colours, height // side, side, width // side, side)
         squares = squares.permute(0, 2, 4, 1, 3, 5).reshape(-1, colours * side * side)
-        weight, bias = self._patches
-        patches = self._linear(squares, weight.flatten(1), bias)
+        patches = self._linear(squares, *self._embedding)
         patches = patches.view(batch, -1, patches.shape[-1])
-        return torch.cat([self._prefix.expand(batch, -1, -1), patches], dim=1)
+        prefix = self._prefix.to(patches.dtype).expand(batch, -1, -1)
+        return torch.cat([prefix, patches], dim=1)
 
     def _hidden(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
         is_gelu = self.numbers.hidden_act == "gelu"
@@ -190,7 +226,8 @@ class Encoder:
         batch, tokens, _ = qkv.shape
         heads = self.numbers.num_attention_heads
         qkv = qkv.view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = _rotated(qkv[:2], *angles)
+        rotated = _rotated if self.device.type == "cpu" else _rotated_in_passing
+        query, key = rotated(qkv[:2], *angles)
         if self._linear is _plain:
             found = functional.scaled_dot_product_attention(query, key, qkv[2], scale=1.0)
             return found.transpose(1, 2).reshape(batch * tokens, -1)
@@ -268,9 +305,11 @@ def _block_size(tokens: int) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _angles(rows: int, columns: int, head: int, theta: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _angles(
+    rows: int, columns: int, head: int, theta: float, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cosine and sine of the rotations of each patch, (rows * columns, head / 2)."""
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), device:
         middles = [(torch.arange(size) + 0.5) / size for size in (rows, columns)]
         places = torch.stack(torch.meshgrid(*middles, indexing="ij"), dim=-1).flatten(0, 1)
         frequencies = 1 / theta ** torch.arange(0, 1, 4 / head)
@@ -290,6 +329,27 @@ def _rotated(query_key: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) 
     return found
 
 
+def _rotated_in_passing(
+    query_key: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor
+) -> torch.Tensor:
+    """Compute what `_rotated` does, with less than half of its reading and writing.
+
+    Each half is two kernels that widen what they read and round what they write; on a device the
+    memory is what limits them. On a processor, torch does that in parts, more slowly.
+    """
+    half = query_key.shape[-1] // 2
+    first = query_key.shape[-2] - len(cosine)
+    # With heads next to each other, as the layer behind wants them: attention keeps that order.
+    found = torch.empty_like(query_key.transpose(2, 3), memory_format=torch.contiguous_format)
+    found = found.transpose(2, 3)
+    found[..., :first, :] = query_key[..., :first, :]
+    x, y = query_key[..., first:, :half], query_key[..., first:, half:]
+    turned = found[..., first:, :]
+    torch.addcmul(torch.mul(x, cosine), y, sine, value=-1, out=turned[..., :half])
+    torch.addcmul(torch.mul(y, cosine), x, sine, out=turned[..., half:])
+    return found
+
+
 def _layers_of(state: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     layers: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in state.items():
@@ -297,6 +357,28 @@ def _layers_of(state: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor
             _, number, rest = name.split(".", 2)
             layers.setdefault(int(number), {})[rest] = tensor
     return [layers[number] for number in sorted(layers)]
+
+
+def _layer_on(layer: _Layer, device: torch.device | str) -> _Layer:
+    return _Layer(
+        _on(layer.norm1, device),
+        _on(layer.qkv, device),
+        _on(layer.output, device),
+        _on(layer.norm2, device),
+        None if layer.gate is None else _on(layer.gate, device),
+        _on(layer.up, device),
+        _on(layer.down, device),
+    )
+
+
+_Bias = TypeVar("_Bias", torch.Tensor, torch.Tensor | None)
+
+
+def _on(
+    pair: tuple[torch.Tensor, _Bias], device: torch.device | str
+) -> tuple[torch.Tensor, _Bias]:
+    weight, bias = pair
+    return weight.to(device), None if bias is None else bias.to(device)
 
 
 def _kept(tensor: torch.Tensor) -> torch.Tensor:

@@ -86,6 +86,17 @@ def _falling_off(length: int, before: int, after: int, joint: Joint) -> torch.Te
     return torch.minimum(rising, falling).clamp(max=1.0)
 
 
+def spans_of_plan(
+    plan: EmbeddingPlan, joint: Joint
+) -> tuple[tuple[TileSpan, ...], tuple[TileSpan, ...]]:
+    """Return what the tiles of a plan contribute, along the rows and along the columns."""
+    cells = [plan.cells(tile) for tile in plan.tiles]
+    down, across = (
+        sorted({(part[axis].start, part[axis].stop) for part in cells}) for axis in (0, 1)
+    )
+    return plan_spans_of_tiles(down, joint), plan_spans_of_tiles(across, joint)
+
+
 class TileStitcher:
     """Joins tiles into one array of unit vectors; they must come in the order of the plan.
 
@@ -110,10 +121,8 @@ class TileStitcher:
     def __init__(self, plan: EmbeddingPlan, dim: int, joint: Joint) -> None:
         dtype = storage_dtype(len(plan.grid), dim)
         self.embeddings = torch.from_numpy(np.empty((*plan.grid.shape, dim), dtype))
-        cells = [plan.cells(tile) for tile in plan.tiles]
-        axes = [sorted({(part[axis].start, part[axis].stop) for part in cells}) for axis in (0, 1)]
-        self._down, self._across = (plan_spans_of_tiles(axis, joint) for axis in axes)
-        self._undivided = [_undivided(axis) for axis in (self._down, self._across)]
+        self._down, self._across = spans_of_plan(plan, joint)
+        self._undivided = [mark_undivided(axis) for axis in (self._down, self._across)]
         self._right = torch.empty(0)
         self._below = torch.empty(
             (max(span.shared for span in self._down), plan.grid.columns, dim)
@@ -150,7 +159,7 @@ class TileStitcher:
         self.embeddings[rows, columns] = part / divisors
 
 
-def _undivided(spans: Sequence[TileSpan]) -> torch.Tensor:
+def mark_undivided(spans: Sequence[TileSpan]) -> torch.Tensor:
     """Mark the cells of an axis over which one tile has all the weight."""
     marked = torch.zeros(spans[-1].stop, dtype=torch.bool)
     for span in spans:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from napari_dinov3_sim.core.images.intensity import IntensityWindow, convert_to_rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.images.sources import PixelSource
@@ -20,6 +22,8 @@ Padding = Literal["zeros", "reflect"]
 
 
 Interval = tuple[int, int]
+
+_Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +58,50 @@ class ResampledImage:
 
     def read(self, rows: Interval, columns: Interval) -> NDArray[np.float32]:
         """Return a region, parts outside the image padded, as float32 (h, w, 3)."""
+        return self._padded(rows, columns, self._inside)
+
+    @property
+    def can_be_converted_later(self) -> bool:
+        """Whether `read_stored` gives all that `read` does.
+
+        So it is for 8-bit and 16-bit integers that are not resampled, where a stored 0, which is
+        what padding is made of, is drawn black.
+        """
+        if self.factor != 1 or self.source.dtype not in (np.uint8, np.uint16):
+            return False
+        return self.window is None or 0 <= self.window.low < self.window.high
+
+    def read_stored(self, rows: Interval, columns: Interval) -> NDArray[Any]:
+        """Return a region as `read` does, but of the stored values, (h, w, 1) or (h, w, 3)."""
+        return self._padded(rows, columns, self._stored)
+
+    def _padded(
+        self,
+        rows: Interval,
+        columns: Interval,
+        inside: Callable[[Interval, Interval], NDArray[_Pixel]],
+    ) -> NDArray[_Pixel]:
         if self.padding == "reflect":
-            return self._reflected(rows, columns)
+            return self._reflected(rows, columns, inside)
         (top, bottom), (left, right) = (
             (max(start, 0), min(stop, size))
             for (start, stop), size in zip((rows, columns), self.shape, strict=True)
         )
         outside = ((top - rows[0], rows[1] - bottom), (left - columns[0], columns[1] - right))
-        return np.pad(self._inside((top, bottom), (left, right)), (*outside, (0, 0)))
+        return np.pad(inside((top, bottom), (left, right)), (*outside, (0, 0)))
 
-    def _reflected(self, rows: Interval, columns: Interval) -> NDArray[np.float32]:
+    def _reflected(
+        self,
+        rows: Interval,
+        columns: Interval,
+        inside: Callable[[Interval, Interval], NDArray[_Pixel]],
+    ) -> NDArray[_Pixel]:
         y, x = (
             reflect(np.arange(*interval), size)
             for interval, size in zip((rows, columns), self.shape, strict=True)
         )
         top, left = int(y.min()), int(x.min())
-        region = self._inside((top, int(y.max()) + 1), (left, int(x.max()) + 1))
+        region = inside((top, int(y.max()) + 1), (left, int(x.max()) + 1))
         return region[np.ix_(y - top, x - left)]
 
     def _inside(self, rows: Interval, columns: Interval) -> NDArray[np.float32]:
@@ -81,6 +113,10 @@ class ResampledImage:
 
     def _rgb(self, rows: Interval, columns: Interval) -> NDArray[np.float32]:
         return convert_to_rgb(self.source.read(slice(*rows), slice(*columns)), self.window)
+
+    def _stored(self, rows: Interval, columns: Interval) -> NDArray[Any]:
+        pixels = self.source.read(slice(*rows), slice(*columns))
+        return pixels[..., :3] if pixels.ndim == 3 else pixels[..., np.newaxis]
 
     def _halved(self, rows: Interval, columns: Interval) -> NDArray[np.float32]:
         y, x = (
