@@ -133,6 +133,21 @@ def pixel_scores(values: np.ndarray, pixels: np.ndarray, cell: int = PATCH) -> n
     return refine_scores(values.astype(np.float32), guide)
 
 
+def reference_objects(scores: np.ndarray, level: float, cell: int = PATCH) -> np.ndarray:
+    """Where the objects are: what is small beside a patch is none, and no hole of one."""
+    from skimage.measure import label, regionprops
+
+    found, least = scores >= level, cell**2 / 4
+    for region in regionprops(label(found, connectivity=2)):
+        if region.area < least:
+            found[region.slice][region.image] = False
+    for region in regionprops(label(~found, connectivity=1)):
+        inside = np.min(region.bbox[:2]) > 0 and all(np.less(region.bbox[2:], found.shape))
+        if inside and region.area < least:
+            found[region.slice][region.image] = True
+    return found
+
+
 def reference_query(vectors: list[np.ndarray]) -> np.ndarray:
     return unit(np.mean(vectors, axis=0))
 

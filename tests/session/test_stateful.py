@@ -19,6 +19,7 @@ from .stateful.history_rules import HistoryRules
 from .stateful.image_rules import ImageRules
 from .stateful.naive import Naive
 from .stateful.point_rules import PointRules
+from .stateful.project_rules import ProjectRules
 from .stateful.region_rules import RegionRules
 from .stateful.result_rules import ResultRules
 from .stateful.saved_rules import SavedRules
@@ -42,6 +43,7 @@ class Flat(
     DockRules,
     ResultRules,
     GalleryRules,
+    ProjectRules,
     ViewRules,
     RuleBasedStateMachine,
 ):

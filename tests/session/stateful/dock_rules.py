@@ -65,5 +65,5 @@ class DockRules:
     def delete_a_heatmap_and_embed(self, number):
         heatmap = self.session.heatmaps.get(self.image(number))
         if heatmap is not None:
-            self.naive.viewer.layers.remove(heatmap)
+            self.naive.remove(heatmap)
         self.session.embed()

@@ -68,7 +68,7 @@ class ImageRules:
 
     def take_out(self, image):
         naive = self.naive
-        naive.viewer.layers.remove(image)
+        naive.remove(image)
         self.now_gone(image)
         naive.settle()
 

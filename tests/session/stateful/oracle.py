@@ -12,6 +12,7 @@ from ..brute_force import (
     reference_background,
     reference_embeddings,
     reference_merged_embeddings,
+    reference_objects,
     reference_scores,
     reference_window,
     scaled,
@@ -22,7 +23,6 @@ from .ownership import Ownership
 from .record import SIGNS, SavedClass, SavedSaid
 
 TOLERANCE = 3e-4
-ROUGHLY = 5e-3  # what float16 leaves of the colours that guide edges
 
 
 class Oracle(Ownership):
@@ -163,13 +163,17 @@ class Oracle(Ownership):
     def over(self, target, values):
         return over_pixels(values, target.data.shape[-2:], self.cell)
 
-    def pixel_scores(self, target, z, values):
-        """The score of each pixel, from which objects are made, and how exactly it is known."""
+    def objects(self, target, z, values, level):
+        """Where the objects of a class are, and where that is certain."""
         if self.outline == "patches":
-            return self.over(target, values), TOLERANCE
+            scores = self.over(target, values)
+            return scores >= level, np.abs(scores - level) > TOLERANCE
         colours = [image and scaled(*windowed(image, z)) for image in self.merge_of(target) or ()]
         guide = merged(colours) if colours else scaled(*windowed(target, z))
-        return pixel_scores(values, guide, self.cell), ROUGHLY
+        scores = pixel_scores(values, guide, self.cell)
+        # A pixel more or less makes an object of a speck.
+        certain = np.abs(scores - level).min() > TOLERANCE
+        return reference_objects(scores, level, self.cell), np.full(scores.shape, certain)
 
     def planes(self, target) -> list:
         return [None] if target.ndim == 2 else list(range(len(target.data)))

@@ -164,7 +164,7 @@ class PointRules:
     @rule()
     def throw_the_points_away(self):
         naive = self.naive
-        naive.viewer.layers.remove(self.session.queries)
+        naive.remove(self.session.queries)
         naive.ids, naive.owner, naive.said, naive.notes, naive.past = [], [], [], [], []
         naive.future = []
         naive.noted = False

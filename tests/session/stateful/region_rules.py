@@ -201,7 +201,7 @@ class RegionRules:
         naive, region = self.naive, self.chosen(number, object)
         naive.regions.remove(region)
         if gone:
-            naive.viewer.layers.remove(region.layer)
+            naive.remove(region.layer)
             naive.belongings.forget(region.layer)
         else:
             self.session.regions.remove(region.layer)

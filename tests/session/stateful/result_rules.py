@@ -82,11 +82,10 @@ class ResultRules:
         naive = self.naive
         for z in naive.planes(image):
             if z is None or z == naive.shown_z(image):
-                found = naive.scores(asked, image, z)[class_name]
-                scores, tolerance = naive.pixel_scores(image, z, found)
-                certain = np.abs(scores - level) > tolerance
+                scores = naive.scores(asked, image, z)[class_name]
+                wanted, certain = naive.objects(image, z, scores, level)
                 objects = (data if z is None else data[z]) > 0
-                np.testing.assert_array_equal(objects[certain], (scores >= level)[certain])
+                np.testing.assert_array_equal(objects[certain], wanted[certain])
 
     def make_peaks(self, level, distance, _):
         if self.refuse_without_answer("peaks"):
@@ -161,5 +160,5 @@ class ResultRules:
     def throw_a_result_away(self, number):
         results = self.naive.marked("result")
         layer = results[number % len(results)]
-        self.naive.viewer.layers.remove(layer)
+        self.naive.remove(layer)
         self.naive.belongings.forget(layer)

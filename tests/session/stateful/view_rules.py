@@ -60,7 +60,7 @@ class ViewRules:
 
     def remove_unseen(self, image, number, move):
         del number, move
-        self.naive.viewer.layers.remove(image)
+        self.naive.remove(image)
         self.no_more_there(image)
 
     def replace_unseen(self, image, number, move):
@@ -80,7 +80,12 @@ class StackRules:
     def change_axes(self, number, seed):
         """A stack becomes flat, or the other way round."""
         naive, image = self.naive, self.image(number)
-        image.data = self.pixels_of(seed, stack=image.ndim == 2)
+        if (
+            not image.visible
+        ):  # napari 0.9 keeps its extent, and raises with another number of axes
+            return
+        with naive.viewer.layers.batched_update():  # see `Record.remove`
+            image.data = self.pixels_of(seed, stack=image.ndim == 2)
         naive.belongings.keep(image)
         naive.forget_pixels(image)
         naive.diverge()

@@ -233,7 +233,7 @@ class SideBySide:
         self._order: list[Hashable] = []
         self._mirror_layers = MirrorLayers(viewer, queries)
         self._before: ViewerState | None = None
-        self._arranging = False
+        self._arranging = self._fit_due = False
 
     @property
     def queries(self) -> Points:
@@ -275,7 +275,7 @@ class SideBySide:
             self.leave()
             return
         first = self._before is None
-        refit = first or len(groups) != len(self._groups)
+        self._fit_due |= first or len(groups) != len(self._groups)
         if self._before is None:
             self._before = ViewerState.of(self._viewer, self._queries)
             grid_of(self._viewer).events.enabled.connect(self._on_enabled)
@@ -283,16 +283,22 @@ class SideBySide:
         if first or not self._in_place(groups):
             self._build_quietly(groups, self._before)
         self._mirror_layers.show(any(layer.visible for layer in group) for group in groups)
-        if refit:
+        if self._fit_due:
             self._fit()
 
     def _fit(self) -> None:
         """Fit the view to the groups; to all, where those lack an axis that napari looks up."""
         ids = {layer_id for group in self._groups for layer_id in group}
-        layers = [layer for layer in self._viewer.layers if layer.unique_id in ids]
-        complete = max(layer.ndim for layer in layers) == self._viewer.dims.ndim
+        every = list(self._viewer.layers)
+        layers = [layer for layer in every if layer.unique_id in ids]
+        axes = self._viewer.dims.ndim
+        # While a layer gets or loses an axis, napari's parts disagree; they are asked later.
+        self._fit_due = _axes_of(every) < axes
+        if self._fit_due:
+            return
         with self._viewer.events.reset_view.blocker(self._on_reset_view):
-            self._viewer.fit_to_view(layers=layers if complete else None)
+            # The list, and not None: the extent that napari keeps of all may be an older one.
+            self._viewer.fit_to_view(layers=layers if _axes_of(layers) == axes else every)
 
     def _on_reset_view(self) -> None:
         """Show what is side by side, also after napari's Home, which fits hidden layers too."""
@@ -417,6 +423,10 @@ class SideBySide:
         self._groups = []
         before.restore_layers(self._viewer, self._queries)
         set_changed(grid, **before.grid)
+
+
+def _axes_of(layers: Iterable[Layer]) -> int:
+    return max((layer.extent.world.shape[1] for layer in layers), default=0)
 
 
 def _ids(groups: Iterable[Iterable[Layer]]) -> list[list[Hashable]]:

@@ -117,8 +117,10 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
     def _show(self, target: Target, wanted: Drawn, below: Sequence[Layer]) -> None:
         plane, found, colours = wanted
         image = target.layer
-        parts = [one.lines for one in found if one.lines is not None]
-        data = np.concatenate([np.empty((0, 2, len(plane.shape))), *parts])
+        none = np.empty((0, 2, len(plane.shape)))
+        # Of a class that was hidden a moment ago, lines are still to be found.
+        parts = [none if one.lines is None else one.lines for one in found]
+        data = np.concatenate([none, *parts])
         layer = self._of_axes(image.unique_id, image)
         if layer is None:
             layer = self._make(target, data, plane.key.axes, below)
