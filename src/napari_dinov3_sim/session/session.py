@@ -703,6 +703,8 @@ class SimilaritySession(SessionSignals):
     @all_planes.setter
     def all_planes(self, all_planes: bool) -> None:
         self._coordinator.all_planes = all_planes
+        if all_planes:  # which asks for what was cancelled, as a click does
+            self._coordinator.embedder.retry()
         self._coordinator.schedule()
 
     @property

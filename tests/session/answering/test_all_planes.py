@@ -13,6 +13,7 @@ from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.images import levels
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.answering import answer_job
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.query import question_builder as inquiry
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.worker_messages import Answered, PlaneEmbedded
@@ -541,3 +542,27 @@ def test_a_cancel_stops_also_what_was_not_in_line_yet(threaded, viewer, rng, ste
     threaded.wait(PATIENCE)
     check_every_plane(threaded, stack, (0,), 30, 35)
     assert stepper.calls <= 10 + 1, "but for the plane that was cancelled, each once"
+
+
+def test_who_wants_all_planes_after_a_cancel_gets_them(session, viewer, rng):
+    session.all_planes = False
+    stack = stack_of(viewer, (3, 48, 64), rng)
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(stack, 20, 30)
+    session.cancel()
+    session.all_planes = True
+    check_every_plane(session, stack, (0,), 20, 30)
+
+
+def test_contours_of_two_classes_follow_the_slider(session, viewer, rng):
+    """The objects of a plane out of sight are known, but not the lines around them."""
+    stack = stack_of(viewer, (3, 48, 64), rng)
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(stack, 20, 30, class_name="cell")
+    session.add_query(stack, 50, 10, class_name="gap")
+    session.threshold = 0.2  # which some patches of every plane reach
+    for step in (1, 2, 0):
+        viewer.dims.set_current_step(0, step)
+        contours = next(layer for layer in viewer.layers if mark_of(layer, "contour"))
+        assert len(contours.data)
+        assert set(contours.data[:, 0, 0]) == {step}
