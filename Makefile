@@ -1,6 +1,6 @@
 # Everything here makes its own environment first; `make demo` and `make test` need nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types manifest docs package compat bench soak fuzz train train-smoke screenshots constraints clean
+.PHONY: help env demo test test-fast coverage lint types manifest docs package compat bench soak fuzz train train-smoke screenshots constraints clean
 
 BIN := .venv/bin
 OUT ?= demo-output
@@ -19,6 +19,16 @@ demo: env  ## Click in sample images; write the heatmaps as pictures, open napar
 
 test: env  ## Run all tests; the tests in a real window need a screen or Xvfb
 	@bash scripts/with_display.sh $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+test-fast: env  ## Run the tests that take a minute together, without a window
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow and not gui" $(ARGS)
+
+coverage: env  ## Measure which branches of core, store and session their own tests run
+	@rm -f .coverage .coverage.*
+	@QT_QPA_PLATFORM=offscreen $(BIN)/coverage run -m pytest -n auto --maxprocesses 4 \
+	  tests/core tests/store tests/session $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 lint: env  ## Check style, dependencies, workflows and other files that are no Python
 	@$(BIN)/ruff check .

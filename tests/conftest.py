@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from napari_dinov3_sim.backbones import identity
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# napari makes folders in the home of the user when it is imported, and cannot without.
+if sys.platform == "linux" and not os.access(Path.home(), os.W_OK):
+    HOME = tempfile.TemporaryDirectory(prefix="home-of-tests-")  # until the end of the process
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        os.environ.setdefault(name, HOME.name)
 
 
 @pytest.fixture(autouse=True)

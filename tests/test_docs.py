@@ -90,6 +90,7 @@ def run_python(tmp_path, monkeypatch, offline):
         ran["session"].close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", with_snippets("python"), ids=name_of)
 def test_python_snippets_run(path, run_python, monkeypatch, capsys):
     import napari
@@ -128,6 +129,7 @@ def test_some_module_has_an_example():
     assert MODULES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module, offline):
     result = doctest.testmod(importlib.import_module(module))
@@ -221,6 +223,7 @@ def _tests_exist(words: list[str]) -> bool:
     return all((ROOT / name).exists() for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", with_snippets("sh"), ids=name_of)
 def test_shell_snippets_run(path, folder):
     for line in shell_lines(path):

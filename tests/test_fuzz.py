@@ -23,6 +23,7 @@ PARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="cannot fork")
 @pytest.mark.parametrize("part", PARTS)
 def test_nothing_wrong_comes_of_it(part):

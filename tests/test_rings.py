@@ -100,6 +100,7 @@ RINGS = [(), ("versions",), ("core",), ("backbones",), ("store",), ("readers",),
 RINGS += [("session",), ("widget",), ("cli",), ("sample_data",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
 def test_importing_a_ring_loads_nothing_it_must_not(parts):
     result = import_in_fresh_interpreter(*parts)
@@ -109,6 +110,7 @@ def test_importing_a_ring_loads_nothing_it_must_not(parts):
         assert loaded_of(LAZY[part], result["loaded"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", RINGS, ids=lambda parts: " ".join(parts) or "package")
 def test_importing_a_ring_loads_no_outer_ring(parts):
     ring = min((RING_OF[part] for part in parts), default=0)

@@ -29,6 +29,8 @@ from .factories import official, pixels, save, tiny_model, tokens_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:

@@ -19,6 +19,8 @@ from napari_dinov3_sim.backbones import background_import
 from napari_dinov3_sim.backbones.background_import import gc_paused
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 BEFORE = """
 import sys
 from pathlib import Path

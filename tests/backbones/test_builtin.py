@@ -34,6 +34,8 @@ from napari_dinov3_sim.store.embedding_store import EmbeddingStore, MemoryStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def builtin() -> DINOv3Backbone:

@@ -99,6 +99,7 @@ def test_a_picture_in_the_place_of_weights(tmp_path: Path) -> None:
     assert "name a .safetensors, .pth or .pt file" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("length", [0, 3, 2000, -1000])
 def test_truncated_file(tmp_path: Path, suffix: str, length: int) -> None:

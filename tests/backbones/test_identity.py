@@ -22,6 +22,8 @@ from .factories import cache, official, save, tiny_model, to_timm
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from .factories import official, pixels, save, tiny_model, to_meta, to_timm, tok
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 NAMINGS = {"huggingface": official, "timm": to_timm, "meta": to_meta}
 FILES = [
     pytest.param(naming, suffix, gated, id=f"{naming}{suffix}-{'swiglu' if gated else 'mlp'}")

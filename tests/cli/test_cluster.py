@@ -20,6 +20,8 @@ from patience import PATIENCE, wait_until
 
 distributed = pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.slow
+
 FILES = "*.embeddings.safetensors"
 BUILTIN = ("--model", "builtin", "--json")
 

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from tifffile import imwrite
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--model", "builtin")
 FLAT = "note: {} has no contrast: every patch looks the same."
 

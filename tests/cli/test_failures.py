@@ -10,6 +10,8 @@ import tifffile
 from napari_dinov3_sim.backbones import OfflineError, loading
 from napari_dinov3_sim.core.embedding import embed as core_embed
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite", "--json")
 CLICK = ("--at", 20, 9)
 

@@ -17,6 +17,8 @@ from napari_dinov3_sim.core.text import file_name_part, printable, writable
 from napari_dinov3_sim.store import write_atomically
 from napari_dinov3_sim.store.peak_csv import PeakRow, save_peaks
 
+pytestmark = pytest.mark.slow
+
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 NAMES = {
     "not UTF-8": NOT_UTF8,

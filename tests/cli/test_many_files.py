@@ -20,6 +20,8 @@ from napari_dinov3_sim.core.search.saved_query import SavedQuery
 from napari_dinov3_sim.store.query_files import load_query, save_query
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 SETTLED = ("--threshold", 0.3, "--limits", 0, 1)
 NAMES = ["two words.npy", "größe 木.npy", "-x.npy", "100 %d.npy", "a\nb.npy", "[1].npy"]
 NAMES += [os.fsdecode(b"caf\xe9.npy")]

@@ -15,6 +15,8 @@ from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.state import PatchImageState
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def images(folder, picture):

@@ -15,6 +15,8 @@ from napari_dinov3_sim.cli.planes import LayerPlan, SearchPlane
 
 from .searched import CLICK, OPTIONS, cosine, peaks
 
+pytestmark = pytest.mark.slow
+
 # --- what embed wrote ---------------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ def assert_close(actual, expected, tolerance=TOLERANCE):
     np.testing.assert_allclose(np.asarray(actual), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gray", "gray16", "rgb", "rgba"])
 @pytest.mark.parametrize("shape", SIZES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 def test_embeddings_and_maps_agree_with_the_reference(tiny, shape, kind):

@@ -50,6 +50,7 @@ NAMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(NAMES, max_size=8))
 def test_files_of_any_images_get_names_that_differ_and_are_taken(names):
     found = file_names(names, ".csv")

@@ -19,7 +19,7 @@ from patience import PATIENCE
 
 from .brute_force import PatchProjection
 
-pytestmark = pytest.mark.guarded
+pytestmark = [pytest.mark.guarded, pytest.mark.slow]
 
 PARTS = [
     (OutlineLayers, "apply"),

@@ -29,6 +29,8 @@ from .brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def embed(plane, data=None):
     return reference_embeddings(plane, *reference_window(plane if data is None else data))

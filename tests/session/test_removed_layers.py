@@ -16,6 +16,8 @@ from patience import PATIENCE
 
 from .brute_force import PATCH, PatchProjection
 
+pytestmark = pytest.mark.slow
+
 SIDE = 3 * PATCH
 SORTS = {
     "heatmap",

@@ -19,6 +19,8 @@ from .brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def embed(layer):
     return reference_embeddings(layer.data, *reference_window(layer.data))

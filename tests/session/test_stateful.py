@@ -9,6 +9,7 @@ import os
 from itertools import count
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
@@ -24,6 +25,8 @@ from .stateful.region_rules import RegionRules
 from .stateful.result_rules import ResultRules
 from .stateful.saved_rules import SavedRules
 from .stateful.view_rules import StackRules, ViewRules
+
+pytestmark = pytest.mark.slow
 
 STEPS: list[int] = []
 

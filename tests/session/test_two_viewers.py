@@ -24,6 +24,8 @@ from .brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def own_map(image, x=0, y=0):
     embeddings = reference_embeddings(image.data, *reference_window(image.data))

@@ -566,7 +566,9 @@ for number in range(60):
         same(found, state)
     store.tiles(digest).put(number % 3, state.vectors[:40])
     store.put(digest, state, sys.argv[2])
-assert warnings == [], warnings
+# Two that write at once may fill the folder for a moment.
+others = [one for one in warnings if "the least recently used" not in one]
+assert others == [], others
 """
 
 

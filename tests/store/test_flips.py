@@ -19,6 +19,8 @@ from napari_dinov3_sim.store.query_files import load_query, save_query
 
 from .states import make_state, same
 
+pytestmark = pytest.mark.slow
+
 STATE = make_state()
 DIGEST = sha256(b"image").hexdigest()
 BODY_BITS = 400

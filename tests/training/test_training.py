@@ -19,6 +19,8 @@ from training.losses import TEMPERATURE, distillation, patch_contrast, relation_
 
 from training import annotated
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
 def test_a_world_gives_classes_that_have_a_look_and_an_image(make):

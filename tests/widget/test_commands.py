@@ -196,6 +196,7 @@ WORDS = {
 """Which control does what a command does."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "control"), WORDS.items())
 def test_a_command_has_the_word_of_its_control(make_dock, command, control):
     manifest = PluginManifest.from_distribution("napari-dinov3-sim")

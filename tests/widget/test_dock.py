@@ -20,6 +20,8 @@ from patience import PATIENCE
 
 from .dock_helpers import Loader, MeanColour, best_patch, squares, workers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pair(viewer_model):

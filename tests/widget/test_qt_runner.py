@@ -177,6 +177,7 @@ def test_a_closed_runner_takes_no_job(runner):
     assert not runner.deliver()
 
 
+@pytest.mark.slow
 def test_the_application_does_not_keep_a_runner(qapp):
     runner = QtRunner()
     reference = weakref.ref(runner)

@@ -8,6 +8,8 @@ from napari_dinov3_sim.widget.preferences import Preferences, make_store
 
 from .dock_helpers import Loader, best_patch, squares
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(viewer_model):

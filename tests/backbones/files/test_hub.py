@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ..fake_hub import FakeHub
 
+pytestmark = pytest.mark.slow
+
 TIMM, META = "timm/vit_tiny_dinov3", "facebook/dinov3-tiny"
 COMMAND = "`hf download timm/vit_tiny_dinov3 model.safetensors`"
 

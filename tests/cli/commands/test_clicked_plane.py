@@ -13,6 +13,8 @@ from napari_dinov3_sim.cli.output.drawing import OUTLINE
 
 from ..searched import CLICK, OPTIONS, cosine, peaks
 
+pytestmark = pytest.mark.slow
+
 # --- the clicked plane --------------------------------------------------------------------------
 
 

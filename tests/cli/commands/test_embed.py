@@ -18,6 +18,8 @@ from napari_dinov3_sim.core.embedding import embed as core_embed
 from napari_dinov3_sim.core.images.intensity import compute_window
 from napari_dinov3_sim.store import cached_embedding
 
+pytestmark = pytest.mark.slow
+
 SUFFIX = ".embeddings.safetensors"
 
 

@@ -18,6 +18,8 @@ from napari_dinov3_sim.exchange.imagej import write_rois
 from napari_dinov3_sim.exchange.outlines import mask_of, trace_array
 from napari_dinov3_sim.exchange.shapes import Polygon, Shape, StackPlace
 
+pytestmark = pytest.mark.slow
+
 MODEL = ("--model", "builtin", "--out", "out")
 ALL = "geojson,imagej,ome-tiff,ome-zarr,png"
 

@@ -13,6 +13,8 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--model", "builtin", "--out", "out", "--overwrite", "--json")
 CLICKS = [(20, 20), (70, 30)]
 

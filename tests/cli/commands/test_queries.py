@@ -19,6 +19,8 @@ from napari_dinov3_sim.core.search.combine import DEFAULT_CLASS, query_from_poin
 from napari_dinov3_sim.core.search.thresholds import otsu_threshold
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite")
 CLICKS = ("--at", 5, 5, "--at", 40, 20, "--not", 69, 49)
 

@@ -15,6 +15,8 @@ from napari_dinov3_sim.backbones import OfflineError, loading
 from napari_dinov3_sim.core.state import LOW_PRECISION
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
+pytestmark = pytest.mark.slow
+
 QUERY = "a.query.safetensors"
 
 

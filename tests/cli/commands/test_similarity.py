@@ -14,6 +14,8 @@ from skimage.io import imread
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.cli.output.drawing import OUTLINE
 
+pytestmark = pytest.mark.slow
+
 GRAY, RGB, RGBA = "gray.png", "rgb.png", "rgba.png"
 
 

@@ -13,6 +13,8 @@ from napari_dinov3_sim.cli.comparison.compare import compare
 from napari_dinov3_sim.cli.comparison.ways import Way, baseline
 from napari_dinov3_sim.core.errors import SimilarityError
 
+pytestmark = pytest.mark.slow
+
 
 def save(folder, name, seed=0, colours=True):
     """Write an image of three squares on noise, and the class of each pixel."""

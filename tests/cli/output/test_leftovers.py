@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--model", "builtin")
 
 

@@ -14,6 +14,8 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store.query_files import load_query, save_query
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--overwrite", "--maps", "cosine", "--json")
 BY_HAND = 0.6
 """Above and below it there are scores, and the automatic one is another."""

@@ -154,6 +154,7 @@ def stack(folder, image):
     return write(folder / "stack.tif", image, "tifffile").name
 
 
+@pytest.mark.slow
 def test_embed_tells_how_it_read_a_file_and_what_changes_it(cli, stack):
     result = cli("embed", stack, "--out", "store", *OPTIONS)
     assert result.err == (

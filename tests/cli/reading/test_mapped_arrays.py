@@ -44,6 +44,7 @@ def test_every_region_is_that_of_the_array(tmp_path_factory, region, dtype, fort
         np.testing.assert_array_equal(mapped[index], values[index])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.npy", "a.tif"])
 def test_a_file_that_is_cut_short_while_it_is_read_fails_alone(
     cli, folder, picture, monkeypatch, name

@@ -12,6 +12,8 @@ from imageio.v3 import imwrite
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
 from napari_dinov3_sim.readers import file_stack
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "e", "--model", "builtin", "--json")
 
 

@@ -39,6 +39,7 @@ def write_stack(path, stack, how):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["npy", "plain", "big-endian", "compressed", "ImageJ"])
 @pytest.mark.parametrize("shape", [(5, 32, 40), (2, 5, 32, 40), (3, 32, 40)])
 def test_a_stack_is_what_napari_shows(tmp_path, picture, shape, how):
@@ -214,6 +215,7 @@ def test_a_folder_that_is_no_zarr(tmp_path):
         OpenFile(tmp_path)
 
 
+@pytest.mark.slow
 def test_ome_zarr_on_the_command_line(cli, ome, tmp_path):
     path, _ = ome("czyx", (2, 2, 20, 24))
     result = cli("embed", path, "--out", tmp_path / "store", "--model", "builtin")
@@ -221,6 +223,7 @@ def test_ome_zarr_on_the_command_line(cli, ome, tmp_path):
     assert "4 planes of 2 × 2 patches, 4 written; level 0 of 0 to 1, 24 × 20 pixels" in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", ["cyx", "czyx", "tczyx"])
 def test_every_channel_is_embedded_and_that_is_told(cli, ome, tmp_path, axes):
     lengths = {"t": 1, "c": 3, "z": 2, "y": 20, "x": 24}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--out", "out", "--model", "builtin", "--overwrite", "--json")
 CLICK = ("--at", 5, 5)
 

@@ -49,6 +49,7 @@ class Kept(dict):
 # --- what the result does not depend on ----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [3, 100])
 @pytest.mark.parametrize("shifts", [1, 2])
 def test_batches_do_not_change_the_result(tiny, batch_size, shifts):
@@ -114,6 +115,7 @@ def test_tiles_are_kept_whole(tiny):
 # --- stopping and going on -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shifts", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_a_cancelled_run_goes_on_where_it_stopped(shifts, batch_size):

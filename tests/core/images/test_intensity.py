@@ -76,6 +76,7 @@ def colour_of(image):
     return image[..., :3] if image.ndim == 3 else image[..., np.newaxis]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @relaxed
 @given(data=st.data())
@@ -102,6 +103,7 @@ def test_every_real_image_becomes_rgb_between_0_and_1(dtype, data):
     assert (np.diff(drawn) >= 0).all(), "a brighter pixel was drawn darker"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @relaxed
 @given(data=st.data())

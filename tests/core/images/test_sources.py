@@ -236,6 +236,7 @@ def embed(source, side=256, **options):
     return create_patch_image_state(source, LinearBackbone(16), recipe=recipe, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [64, 100, 512])
 def test_the_survey_and_the_tiles_read_each_chunk_once(chunk):
     array = CountingArray(noise((1024, 1024)), chunk)
@@ -263,6 +264,7 @@ def test_chunks_too_large_to_keep_are_read_in_parts():
     assert cached._chunk.cache_info().currsize == 0
 
 
+@pytest.mark.slow
 def test_a_dask_image_in_bounded_memory(monkeypatch):
     """1536² float64, 19 MB as it is and 28 MB as RGB, is never there at once."""
     lazy = da.random.default_rng(0).random((1536, 1536), chunks=96)

@@ -28,6 +28,8 @@ from .moving_discs import (
     patch_vectors,
 )
 
+pytestmark = pytest.mark.slow
+
 BORDERS = np.arange(0, SIDE + 1, PATCH)
 
 

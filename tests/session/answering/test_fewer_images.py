@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari_dinov3_sim.core.search import combine
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 from ..brute_force import PatchProjection
 
@@ -50,7 +51,7 @@ def expected():
 @pytest.fixture(params=[InlineRunner, ThreadRunner])
 def session(request):
     session, _ = started(images(), request.param())
-    session.wait(60)
+    session.wait(PATIENCE)
     yield session
     session.close()
 
@@ -58,7 +59,7 @@ def session(request):
 def test_an_image_that_was_removed_does_not_count(session, expected):
     assert over_all(session) != expected
     session._viewer.layers.remove("3")
-    session.wait(60)
+    session.wait(PATIENCE)
     assert over_all(session) == expected
 
 
@@ -66,10 +67,10 @@ def test_an_image_that_is_not_ticked_any_more_does_not_count(session, expected):
     last = session.images[-1]
     before = over_all(session)
     session.set_target(last, ticked=False)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert over_all(session) == expected
     session.set_target(last, ticked=True)
-    session.wait(60)
+    session.wait(PATIENCE)
     assert over_all(session) == before
 
 
@@ -78,20 +79,20 @@ def test_an_image_that_leaves_while_it_is_compared_does_not_count(monkeypatch, e
 
     def held(*arguments):
         begun.set()
-        go_on.wait(60)
+        go_on.wait(PATIENCE)
         return score(*arguments)
 
     session, layers = started(images(), ThreadRunner())
     try:
-        session.wait(60)
+        session.wait(PATIENCE)
         session.queries.data = session.queries.data[:0]
-        session.wait(60)
+        session.wait(PATIENCE)
         monkeypatch.setattr(combine, "score_classes", held)
         session.add_query(layers[0], 8, 8)
-        assert begun.wait(60)
+        assert begun.wait(PATIENCE)
         session._viewer.layers.remove(layers[-1])
         go_on.set()
-        session.wait(60)
+        session.wait(PATIENCE)
         assert over_all(session) == expected
     finally:
         session.close()
@@ -99,6 +100,6 @@ def test_an_image_that_leaves_while_it_is_compared_does_not_count(monkeypatch, e
 
 def test_when_all_images_leave_nothing_is_asked(session):
     session._viewer.layers.clear()
-    session.wait(60)
+    session.wait(PATIENCE)
     assert not session.heatmaps
     assert not session.busy

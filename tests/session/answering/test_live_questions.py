@@ -21,6 +21,8 @@ from patience import PATIENCE, deliver_until
 from ..brute_force import PATCH, over_pixels, reference_embeddings, reference_window
 from .stepwise_answers import StepwiseAnswers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def session(viewer, backbone):

@@ -22,6 +22,8 @@ from patience import PATIENCE
 
 from ..brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 
+pytestmark = pytest.mark.slow
+
 
 class Loader:
     """Loads a `PatchProjection`, and remembers it as `identity` says."""

@@ -16,6 +16,8 @@ from napari_dinov3_sim.exchange.outlines import trace_array
 from napari_dinov3_sim.exchange.shapes import Polygon, Shape, StackPlace
 from napari_dinov3_sim.session.exports import imported
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(viewer, rng):

@@ -21,6 +21,8 @@ from napari_dinov3_sim.session.file_search.record import SearchFolder, read_list
 from napari_dinov3_sim.session.runner import ThreadRunner
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 READER = "napari-dinov3-sim"
 NAMES = ["open.npy", "two words.npy", "größe 木.npy", "-x %d.npy", "a\nb.npy"]
 NAMES += [os.fsdecode(b"caf\xe9.npy")]

@@ -17,6 +17,8 @@ from patience import PATIENCE
 
 from ..brute_force import PATCH
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two(viewer, rng):

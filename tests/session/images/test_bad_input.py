@@ -24,6 +24,8 @@ from patience import PATIENCE
 
 from ..brute_force import PatchProjection
 
+pytestmark = pytest.mark.slow
+
 GOOD = {
     "bool": np.eye(40, dtype=bool),
     "uint8": np.arange(1600, dtype=np.uint8).reshape(40, 40),

@@ -9,6 +9,8 @@ from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
+pytestmark = pytest.mark.slow
+
 SHAPES = [(64, 64), (3, 64, 64), (2, 3, 64, 64)]
 
 

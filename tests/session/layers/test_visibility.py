@@ -11,6 +11,8 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import is_helper
 from napari_dinov3_sim.session.runner import InlineRunner
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(viewer, session, rng):

@@ -13,6 +13,8 @@ from napari_dinov3_sim.core.errors import SimilarityError
 
 from .conftest import open_file, save
 
+pytestmark = pytest.mark.slow
+
 FIRST, COUNT = 0, 12
 """Seeds of edits that are tried; more of them were when this was written."""
 

@@ -24,6 +24,8 @@ from patience import PATIENCE
 
 from .conftest import READER, assert_same, heatmaps, open_file, reopen, save
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def saved(make_session, folder, tmp_path):

@@ -11,6 +11,8 @@ from napari_dinov3_sim.session.layer_metadata import mark_of
 
 from .conftest import assert_same, heatmaps, open_file, reopen, save
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def full(make_session, folder, rng):

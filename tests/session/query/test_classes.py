@@ -24,6 +24,8 @@ from ..brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def embed(image):
     return reference_embeddings(image.data, *reference_window(image.data))

@@ -11,6 +11,8 @@ from napari.layers.base import ActionType
 from heatmap_values import over_image
 from napari_dinov3_sim.session.query.point_features import ID
 
+pytestmark = pytest.mark.slow
+
 LOW, UP = "low", "up"
 
 

@@ -14,6 +14,8 @@ from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 
+pytestmark = pytest.mark.slow
+
 SQUARE = np.array([[10, 10], [10, 30], [30, 30], [30, 10]], float)
 
 

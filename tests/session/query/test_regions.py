@@ -27,6 +27,8 @@ from ..brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def embed(image, plane=None):
     return reference_embeddings(

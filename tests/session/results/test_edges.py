@@ -22,6 +22,8 @@ from patience import PATIENCE
 
 from .test_thresholds import contour_of, inside, labels_of, of_role
 
+pytestmark = pytest.mark.slow
+
 
 def discs(rng, shape, count=9, radius=9):
     """Bright discs on noise."""

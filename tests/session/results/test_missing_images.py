@@ -15,6 +15,8 @@ from patience import PATIENCE, wait_until
 
 from ..brute_force import PatchProjection
 
+pytestmark = pytest.mark.slow
+
 
 class Slow(PatchProjection):
     """Embeds one image, and waits before the next until it is told to go on."""

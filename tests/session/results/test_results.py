@@ -30,6 +30,8 @@ from patience import PATIENCE, deliver_until
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def said(session):

@@ -16,6 +16,8 @@ from napari_dinov3_sim.session.runner import CancelToken, InlineRunner
 
 from ..brute_force import PatchProjection
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def patches(session):

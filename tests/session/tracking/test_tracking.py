@@ -20,6 +20,8 @@ from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 COLOURS = np.array([[40, 40, 40], [230, 60, 50], [60, 90, 240]], np.uint8)
 
 

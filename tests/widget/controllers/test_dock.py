@@ -23,6 +23,8 @@ from napari_dinov3_sim.widget.views.step import Scroll
 
 from .actions import press, press_key, show
 
+pytestmark = pytest.mark.slow
+
 # -- keys -----------------------------------------------------------------------------------------
 
 

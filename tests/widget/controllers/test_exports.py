@@ -74,6 +74,7 @@ def test_every_entry_writes_a_file_for_each_image(qtbot, dock, pair, user, notif
     assert np.array_equal(tifffile.imread(user.folder / "a.labels.ome.tif"), layer.data)
 
 
+@pytest.mark.slow
 def test_one_image_is_one_file_whose_replacing_the_dialog_has_asked_about(
     qtbot, dock, pair, user, notified
 ):

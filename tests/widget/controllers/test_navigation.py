@@ -17,6 +17,7 @@ def test_the_image_that_is_clicked_can_be_chosen(dock, pair, viewer_model):
     assert dock.session.source is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hovering", "outlines", "side_by_side"])
 def test_switches_follow_both_ways(qtbot, dock, pair, name):
     answer(qtbot, dock, pair[0], (40, 20))

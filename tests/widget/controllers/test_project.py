@@ -14,6 +14,8 @@ from napari_dinov3_sim.widget import project_reader
 
 from ..dock_helpers import squares
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _readers_of_napari():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemDelegate, QLineEdit
 
@@ -11,6 +12,8 @@ from napari_dinov3_sim.widget.views.query import COUNTS, DELETE, EYE, NAME, SWAT
 
 from ..dock_helpers import squares
 from .actions import answer, choose, classes, press
+
+pytestmark = pytest.mark.slow
 
 
 def cell(items, row, column):

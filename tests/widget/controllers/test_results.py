@@ -11,6 +11,8 @@ from napari_dinov3_sim.widget.views.results import ResultsPanel
 
 from .actions import answer, choose, press, show
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_histogram_follows_the_answers_and_its_line_is_dragged(qtbot, dock, pair):
     panel, session = dock.views.results, dock.session

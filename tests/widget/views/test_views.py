@@ -21,6 +21,8 @@ from napari_dinov3_sim.widget.views.heatmaps import COLORMAPS, SCALINGS, Heatmap
 from napari_dinov3_sim.widget.views.images import EmbedRow, ImageEntry, ImageList
 from napari_dinov3_sim.widget.views.model import OTHER_FILE, OTHER_FOLDER, ModelPicker
 
+pytestmark = pytest.mark.slow
+
 MOST_LETTERS = 44
 """That fit into a line of the dock as napari opens it."""
 

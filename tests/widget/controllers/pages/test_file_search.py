@@ -17,6 +17,8 @@ from napari_dinov3_sim.store.query_files import load_query
 
 from ..actions import answer, press, tick
 
+pytestmark = pytest.mark.slow
+
 BEGIN = """
 import json, sys, threading
 

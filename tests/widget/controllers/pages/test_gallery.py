@@ -17,6 +17,8 @@ from napari_dinov3_sim.widget.controllers.pages.gallery import (
 
 from ..actions import press
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pair(viewer_model):

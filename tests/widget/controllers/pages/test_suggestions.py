@@ -9,6 +9,8 @@ from napari_dinov3_sim.core.errors import SimilarityError
 
 from ..actions import press, tick
 
+pytestmark = pytest.mark.slow
+
 COLOURS = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 230]], np.uint8)
 
 

@@ -15,6 +15,8 @@ from napari_dinov3_sim.widget.controllers.pages.table import TableController
 
 from ..actions import answer, press
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def dialogs():
