@@ -5,8 +5,8 @@ GPU. A group of tiles goes through the pipeline of the package on torch's device
 ("meta"): pixels to RGB, encoder in bfloat16, unit vectors, tiles to the image. Each kernel that
 would be launched is noted with its operations and with the bytes that it reads and writes.
 
-- *Bound* is the roofline itself: each kernel takes the longer one of operations / peak and
-  bytes / bandwidth.
+- *Bound* is the roofline itself: each kernel takes the longer one of operations / peak and bytes
+  / bandwidth.
 - *Expected* has products at `product` of the peak, attention at `attention`, memory at `memory`
   of the bandwidth, and no kernel below 3 µs. *% of peak* is of the peak in the data sheet, *% of
   product* of what a product of two large matrices reaches on such a device, which is the ceiling
@@ -16,8 +16,8 @@ would be launched is noted with its operations and with the bytes that it reads 
   long as it is shorter than *ms*, that of a group on the device.
 
 Operations in *%* are those of the products and of attention only, for all pixels of the tiles.
-*s/MP* is of the image, for the tiles of an image of 4096², overlaps included. Reading, copies, and
-what is done with an image of a few tiles before the first and after the last kernel, are not
+*s/MP* is of the image, for the tiles of an image of 4096², overlaps included. Reading, copies,
+and what is done with an image of a few tiles before the first and after the last kernel, are not
 counted; the tests of the pipeline show that copies run beside the model.
 """
 
