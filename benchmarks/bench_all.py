@@ -45,6 +45,12 @@ PARTS = {
         "bench_embed.py",
         quick=("--sides", "512", "--repeats", "2"),
     ),
+    "peers": Part(
+        "What others take, with the same weights",
+        "bench_peers.py",
+        options=("--sides", "1024", "2048"),
+        quick=("--sides", "256", "--repeats", "1"),
+    ),
     "large": Part(
         "Large images: flat cost, bounded memory, counted chunks, a run that is resumed",
         "bench_large.py",
@@ -72,6 +78,16 @@ PARTS = {
         options=("--sides", "1024", "--repeats", "3"),
         quick=("--sides", "256", "--repeats", "1", "--pause", "0"),
     ),
+    "reading": Part(
+        "Many files: the share of the model",
+        "bench_reading.py",
+        quick=("--files", "1", "--side", "256", "--repeats", "1"),
+    ),
+    "search": Part(
+        "A search over stored images",
+        "bench_search.py",
+        quick=("--images", "20", "--side", "256", "--repeats", "1"),
+    ),
     "startup": Part(
         "Opening the dock",
         "bench_startup.py",
@@ -79,6 +95,11 @@ PARTS = {
         quick=("--repeats", "1"),
     ),
     "matches": Part("Matches of a stereo pair", "bench_matches.py"),
+    "roofline": Part(
+        "On a GPU, on paper",
+        "bench_roofline.py",
+        quick=("--models", "S"),
+    ),
     "gpu": Part(
         "On a GPU: the fraction of its bfloat16 speed",
         "bench_gpu.py",

@@ -5,8 +5,8 @@ GPU. A group of tiles goes through the pipeline of the package on torch's device
 ("meta"): pixels to RGB, encoder in bfloat16, unit vectors, tiles to the image. Each kernel that
 would be launched is noted with its operations and with the bytes that it reads and writes.
 
-- *Bound* is the roofline itself: each kernel takes the longer one of operations / peak and
-  bytes / bandwidth.
+- *Bound* is the roofline itself: each kernel takes the longer one of operations / peak and bytes
+  / bandwidth.
 - *Expected* has products at `product` of the peak, attention at `attention`, memory at `memory`
   of the bandwidth, and no kernel below 3 µs. *% of peak* is of the peak in the data sheet, *% of
   product* of what a product of two large matrices reaches on such a device, which is the ceiling
@@ -16,8 +16,8 @@ would be launched is noted with its operations and with the bytes that it reads 
   long as it is shorter than *ms*, that of a group on the device.
 
 Operations in *%* are those of the products and of attention only, for all pixels of the tiles.
-*s/MP* is of the image, for the tiles of an image of 4096², overlaps included. Reading, copies, and
-what is done with an image of a few tiles before the first and after the last kernel, are not
+*s/MP* is of the image, for the tiles of an image of 4096², overlaps included. Reading, copies,
+and what is done with an image of a few tiles before the first and after the last kernel, are not
 counted; the tests of the pipeline show that copies run beside the model.
 """
 
@@ -69,10 +69,11 @@ class Card:
 
 
 CARDS = (
-    # NVIDIA's data sheet of the H200 SXM. Large bfloat16 products reach about 0.7 to 0.75 of it,
-    # FlashAttention 2, which torch contains, about 0.3 with heads of 64 numbers.
+    # NVIDIA's data sheet of the H200 SXM. FlashAttention 2, which torch contains, reaches 306e12/s
+    # with heads of 64 numbers and 1,024 tokens on an H100 of the same peak (Shah et al.,
+    # FlashAttention-3, 2024). The other two are what such cards are usually reported to reach.
     Card("H200", 989, 67, 4.8, product=0.72, attention=0.30, memory=0.85),
-    # NVIDIA's paper on the Ada architecture: bfloat16 with sums in float32.
+    # NVIDIA's paper on the Ada architecture: bfloat16 with sums in float32. The parts are guesses.
     Card("RTX 4090", 165, 83, 1.008, product=0.90, attention=0.80, memory=0.90),
 )
 
@@ -157,7 +158,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
     options = parser.parse_args()
     counted = {size: count(size, options) for size in options.models}
-    for card in CARDS:
+    for number, card in enumerate(CARDS):
+        if number:
+            print()
         print(
             f"{card.name}: bfloat16 {card.bfloat16:.0f}e12/s, {card.bandwidth}e12 B/s; assumed "
             f"of it: products {card.product:.0%}, attention {card.attention:.0%}, "
@@ -169,7 +172,6 @@ def main() -> None:
         print("    s/MP  % product       ms")
         for size, (kernels, tiles) in counted.items():
             print(row(size, kernels, tiles, card, options), flush=True)
-        print()
 
 
 def count(size: str, options: argparse.Namespace) -> tuple[list[Kernel], int]:

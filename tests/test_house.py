@@ -105,7 +105,7 @@ ORDER = {
     """,
     "store": """
         atomic_files, digest < safetensors_io
-        < disk_folder, peak_csv, project, query_files, tile_cache < disk, object_csv
+        < disk_folder, peak_csv, project, query_files, tile_cache < disk, object_csv, stored_search
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """

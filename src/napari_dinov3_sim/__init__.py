@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         load_query,
         save_query,
     )
+    from napari_dinov3_sim.store.stored_search import StoredMatch, search_embeddings
 
     __version__: str
 
@@ -74,6 +75,7 @@ _HOMES = {
     "SimilarityError": "core.errors",
     "SimilarityMap": "core.search.similarity",
     "SimilaritySession": "session",
+    "StoredMatch": "store.stored_search",
     "Tiling": "core.embedding.recipe",
     "agreement": "core.search.teaching",
     "automatic_threshold": "core.search.thresholds",
@@ -103,6 +105,7 @@ _HOMES = {
     "save_query": "store.query_files",
     "save_state": "store",
     "score_classes": "core.search.combine",
+    "search_embeddings": "store.stored_search",
     "similarity_map": "core.search.similarity",
     "threshold_labels": "core.search.thresholds",
     "upsample_nearest": "core.search.similarity",
@@ -125,6 +128,7 @@ __all__ = [
     "SimilarityError",
     "SimilarityMap",
     "SimilaritySession",
+    "StoredMatch",
     "Tiling",
     "agreement",
     "automatic_threshold",
@@ -155,6 +159,7 @@ __all__ = [
     "save_query",
     "save_state",
     "score_classes",
+    "search_embeddings",
     "similarity_map",
     "threshold_labels",
     "upsample_nearest",
