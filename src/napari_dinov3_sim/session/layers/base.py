@@ -143,10 +143,14 @@ def insert_above(viewer: ViewerModel, layer: Layer, over: Sequence[Layer]) -> No
     """
     layers = viewer.layers
     selected, active = set(layers.selection), layers.selection.active
-    image = layers.index(over[0])
-    top = max(layers.index(other) for other in over if other in layers)
-    if any(other not in over for other in layers[image + 1 : top + 1]):
+    order = list(layers)  # a slice of napari's list is another list with all of its events
+    image = order.index(over[0])
+    top = max(order.index(other) for other in over if other in order)
+    if any(other not in over for other in order[image + 1 : top + 1]):
         top = image
-    layers.insert(top + 1, layer)
-    layers.selection = selected
-    layers.selection.active = active
+    # Nobody is told of a selection that is gone again at once: napari looks at all layers each
+    # time, and most of the cost of a new class over many images was that.
+    with layers.selection.events.blocker_all():
+        layers.insert(top + 1, layer)
+        layers.selection = selected
+        layers.selection.active = active
