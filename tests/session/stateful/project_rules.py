@@ -31,7 +31,13 @@ class ProjectRules:
             assert not failures or naive.is_foreign  # which the first session says, too
             assert_same(settings_of(other), settings_of(self.session))
             assert_same(points_of(other), points_of(self.session))
-            assert_same(heatmaps_of(other), heatmaps_of(self.session))
+            found, expected = heatmaps_of(other), heatmaps_of(self.session)
+            for key in expected.keys() & found.keys():
+                # Of a stack, planes that were shown before are not answered there yet.
+                seen = np.isfinite(found[key]) | (expected[key].ndim == 2)
+                assert seen.any()
+                expected[key] = np.where(seen, expected[key], np.nan)
+            assert_same(found, expected)
         finally:
             other.close()
 
@@ -50,9 +56,10 @@ def settings_of(session) -> dict:
         "places": [image._data_to_world.affine_matrix for image in session.images],
         "visible": [image.visible for image in session.images],
         "searched": [number[image] for image in session.targets],
-        "merged": [
-            [None if c is None else number[c] for c in group] for group in session.merged.values()
-        ],
+        "merged": {
+            number[lead]: [None if c is None else number[c] for c in group]
+            for lead, group in session.merged.items()
+        },
         "combination": session.combination,
         "recipe": session.recipe,
         "thresholds": dict(session._coordinator.thresholds.by_hand),
