@@ -194,7 +194,7 @@ def _own_words(path: Path, error: Exception) -> str:
 
 
 def _layers_of(entry: tuple[Any, ...]) -> list[ImageLayer]:
-    data, attributes, layer_type = (*entry, {}, "image")[:3] if len(entry) < 3 else entry
+    data, attributes, layer_type = (*entry, *({}, "image")[len(entry) - 1 :])
     if data is None or layer_type != "image":
         return []
     multiscale = attributes.get("multiscale")
