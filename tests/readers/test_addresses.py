@@ -7,7 +7,6 @@ import io
 import pickle
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -209,8 +208,8 @@ def cut(answer):
     answer.wfile.write(npy()[:1000])
 
 
-def silent(_answer):
-    time.sleep(1)
+def silent(answer):
+    answer.rfile.read(1)  # until whoever asked gives up
 
 
 NETWORK = "check the address and the network, or download the file"
