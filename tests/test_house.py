@@ -109,15 +109,15 @@ ORDER = {
         < embedding_store < cached_embedding, __init__
     """,
     "readers": """
-        errors, image_layer, lazy, __init__ < axes, tiff_metadata, pictures < numpy_files, tiff,
-        zarr_folders < reader < file_stack
+        errors, image_layer, lazy, __init__ < addresses, axes, tiff_metadata, pictures
+        < numpy_files, tiff, zarr_folders < reader < file_stack
     """,
     "backbones": """
         errors, background_import < registry < files, architecture, devices < backbone < identity
         < loading, lazy_model < __init__ < loader
     """,
     "session": """
-        layer_metadata < images < worker_messages < runner, guard < embedding, answering
+        layer_metadata, file_reader < images < worker_messages < runner, guard < embedding, answering
         < objects < resolved_state < layers, scene < interaction < query < results, status, edits
         < exports, gallery, measurements, tracking < discovery, file_search < coordinator
         < project < session < __init__

@@ -31,6 +31,9 @@ GROWTH = 1 << 30
 GOOD = ("the same", "refused")
 """What may come of a case."""
 
+UNEXPECTED = re.compile(r": unexpected \w+: ")
+"""What is said of an error that nobody thought of; others may have the word in their reasons."""
+
 NO_MEMORY = ("does not fit into memory", "Unable to allocate", "MemoryError", "alloc")
 """What is said where more than that was asked for."""
 
@@ -76,7 +79,7 @@ class Ended:
             return f"exit {self.code}: {self.complained[-300:]}"
         if self.code == 0:
             return "the same"
-        if len(lines) != 1 or "unexpected" in lines[0]:
+        if len(lines) != 1 or UNEXPECTED.search(lines[0]):
             return f"not one sentence: {self.complained[-300:]}"
         if any(word in lines[0] for word in NO_MEMORY):
             return f"more than {GROWTH >> 30} GB: {lines[0][-200:]}"

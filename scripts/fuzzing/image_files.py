@@ -40,6 +40,46 @@ def write_pyramid(path: Path) -> None:
         tiff.write(image[::2, ::2], subfiletype=1, **options)
 
 
+def write_slide(path: Path) -> None:
+    """Write a scanned slide as Aperio does: two levels, thumbnail and label."""
+    import tifffile
+
+    image = noise(64, 64, 3)
+    about = "Aperio Image Library v12\n64x64 |AppMag = 20|MPP = 0.5"
+    with tifffile.TiffWriter(path) as tiff:
+        options = {"compression": "jpeg", "photometric": "rgb", "metadata": None}
+        tiff.write(image, tile=(16, 16), description=about, **options)
+        tiff.write(image[:20, :20], description="Aperio Image Library v12", **options)  # thumbnail
+        tiff.write(image[::2, ::2], tile=(16, 16), description=about, **options)
+        tiff.write(image[:20, :30], description="Aperio Image Library v12\nlabel", **options)
+
+
+def write_channels(path: Path) -> None:
+    """Write an OME-TIFF of two channels and two planes, with pixel sizes and names."""
+    import tifffile
+
+    image = noise(2, 2, 48, 64, most=4000, dtype="u2")
+    about = {"axes": "CZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    about |= {"Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(path, image, photometric="minisblack", metadata=about, compression="zlib")
+
+
+def write_palette(path: Path) -> None:
+    """Write indices of colours."""
+    import tifffile
+
+    colours = noise(3, 256, most=65535, dtype="u2")
+    tifffile.imwrite(path, noise(48, 64), photometric="palette", colormap=colours)
+
+
+def write_animation(path: Path) -> None:
+    """Write three frames through Pillow."""
+    from PIL import Image
+
+    frames = [Image.fromarray(frame) for frame in noise(3, 48, 64, 3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
 def write_picture(path: Path, mode: str = "RGB") -> None:
     """Write a picture through Pillow."""
     from PIL import Image
@@ -81,6 +121,17 @@ def write_ome_zarr(path: Path, version: int) -> None:
         root.attrs["ome"] = {"version": "0.5", "multiscales": images}
 
 
+def write_plate(path: Path) -> None:
+    """Write a plate of one well with two fields."""
+    import zarr
+
+    write_ome_zarr(path / "A" / "1" / "0", 2)
+    write_ome_zarr(path / "A" / "1" / "1", 2)
+    well = zarr.open_group(path / "A" / "1", zarr_format=2)
+    well.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+    zarr.open_group(path, zarr_format=2).attrs["plate"] = {"wells": [{"path": "A/1"}]}
+
+
 FORMATS: dict[str, Callable[[Path], None]] = {
     "plain.tif": write_tiff,
     "lzw.tif": lambda path: write_tiff(path, compression="lzw"),
@@ -88,10 +139,17 @@ FORMATS: dict[str, Callable[[Path], None]] = {
     "a.ome.tif": lambda path: write_tiff(path, compression="zlib"),
     "ij.tif": lambda path: write_tiff(path, imagej=True),
     "pyramid.tif": write_pyramid,
+    "big.btf": lambda path: write_tiff(path, bigtiff=True, byteorder=">", compression="zstd"),
+    "palette.tif": write_palette,
+    "channels.ome.tif": write_channels,
+    "slide.svs": write_slide,
     "a.png": write_picture,
     "deep.png": write_deep_png,
     "a.jpg": write_picture,
     "a.gif": lambda path: write_picture(path, "P"),
+    "moving.gif": write_animation,
+    "moving.png": write_animation,
+    "two.mpo": write_animation,
     "a.webp": write_picture,
     "a.bmp": write_picture,
     "a.jp2": write_picture,
@@ -100,6 +158,7 @@ FORMATS: dict[str, Callable[[Path], None]] = {
     "three.zarr": lambda path: write_zarr(path, 3),
     "ome04.zarr": lambda path: write_ome_zarr(path, 2),
     "ome05.zarr": lambda path: write_ome_zarr(path, 3),
+    "plate.zarr": write_plate,
 }
 """How a sound file of each format is written; a new format is entered here."""
 

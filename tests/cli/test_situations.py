@@ -241,12 +241,6 @@ def test_a_plate_and_a_field_of_it(cli, spots):
     assert len(cli("embed", "plate.zarr/A/1/0", *options).json["images"]) == 1
 
 
-def test_an_address(cli, folder):
-    address = "https://example.org/image.tif"
-    line = cli("embed", address, "--out", "store", "--model", "builtin").refusal
-    assert f"{address} is an address, and only files of this computer are read" in line
-
-
 def test_results_lie_upon_their_image(cli, spots):
     about = {"unit": "um", "axes": "YX"}
     image = (spots * 3000).astype("u2")

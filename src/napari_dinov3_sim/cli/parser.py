@@ -15,7 +15,7 @@ from napari_dinov3_sim.backbones.registry import BUILTIN, DEFAULT_MODEL
 from napari_dinov3_sim.cli.errors import UsageError, lines_of, one_line
 from napari_dinov3_sim.cli.output.thresholds import Threshold
 from napari_dinov3_sim.cli.reading.numbered_files import as_stacks
-from napari_dinov3_sim.cli.reading.paths import image_path
+from napari_dinov3_sim.cli.reading.paths import image_path, local_path
 from napari_dinov3_sim.cli.terminal import PROGRAM, note
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.objects.sizes import Area
@@ -58,7 +58,7 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--regions",
         metavar="FILE",
-        type=Path,
+        type=local_path,
         help="what is marked in QUERY, in place of --at or besides: GeoJSON of QuPath, ROIs of "
         "ImageJ or an image of labels; each class that the file names is a class",
     )
@@ -101,14 +101,14 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         "name of the saved query, or class 1)",
     )
     parser.add_argument(
-        "--save-query", metavar="FILE", type=Path, help="keep the query for `search`"
+        "--save-query", metavar="FILE", type=local_path, help="keep the query for `search`"
     )
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     """Add what a search writes."""
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+        "--out", metavar="DIR", type=local_path, required=True, help="folder for the results"
     )
     parser.add_argument(
         "--threshold",
@@ -186,7 +186,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embeddings",
         metavar="DIR",
-        type=Path,
+        type=local_path,
         help="folder that `embed` filled with the same model, resolution, shifts and padding",
     )
     parser.add_argument(
@@ -351,7 +351,10 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _PATTERN_HELP = "or a folder, or a pattern such as 'scans/*.tif'"
 
-_IMAGE_HELP = "any image that napari opens, also a stack; FILE:series=N for one of several images"
+_IMAGE_HELP = (
+    "any image that napari opens, also a stack, or the URL of one; FILE:series=N for one of "
+    "several images"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -459,7 +462,7 @@ def _similarity(parser: _Parser) -> Callable[[argparse.Namespace], int]:
 
 def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
-        "query", metavar="QUERYFILE", type=Path, help="what `similarity --save-query` wrote"
+        "query", metavar="QUERYFILE", type=local_path, help="what `similarity --save-query` wrote"
     )
     parser.add_argument(
         "targets",
@@ -471,7 +474,7 @@ def _search(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "--files-from",
         metavar="LIST",
-        type=Path,
+        type=local_path,
         help="a file that names more images: one a line, or each ended by a NUL byte as `find "
         "-print0` writes them",
     )
@@ -497,7 +500,7 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         help=f"{_IMAGE_HELP}; {_PATTERN_HELP}",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the embeddings"
+        "--out", metavar="DIR", type=local_path, required=True, help="folder for the embeddings"
     )
     add_reading(parser)
     add_recipe(parser)
@@ -531,7 +534,7 @@ def _compare_models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "folders",
         metavar="FOLDER",
-        type=Path,
+        type=local_path,
         nargs="+",
         help="annotated images, or folders of them: beside NAME.png (or .tif …) lies "
         "NAME.classes.png (or .tif) with the class of each pixel as a number, or "
@@ -585,7 +588,7 @@ def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=local_path,
         default=Path("demo-output"),
         help="folder for the pictures (default: %(default)s)",
     )

@@ -121,7 +121,7 @@ class OpenFileCache:
 
 def _changed(path: Path) -> float:
     try:
-        return max(file.stat().st_mtime for file in files_of(path))
+        return max((file.stat().st_mtime for file in files_of(path)), default=0.0)
     except (OSError, InputError):  # opening it says why
         return 0.0
 

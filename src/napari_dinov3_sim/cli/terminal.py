@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_dinov3_sim.core.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -137,6 +138,13 @@ class ProgressBars:
         if self._bar is not None:
             self._bar.close()
         self._bar = None
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Lend a bar for the bytes of a file that is fetched; a `Meter` of `readers/addresses.py`."""
+    with closing(ProgressBars()) as bars:
+        yield partial(bars.download, f"Fetching {name}")
 
 
 class ProgressLines(ProgressBars):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.readers.addresses import path_or_address
 from napari_dinov3_sim.readers.errors import InputError, reading
 from napari_dinov3_sim.readers.lazy import OpenFiles
 from napari_dinov3_sim.readers.numpy_files import open_npy
@@ -16,6 +17,7 @@ from napari_dinov3_sim.readers.zarr_folders import is_zarr, open_zarr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_dinov3_sim.readers.addresses import Meter
     from napari_dinov3_sim.readers.axes import ReadAs
     from napari_dinov3_sim.readers.image_layer import ImageFile
 
@@ -61,6 +63,7 @@ def open_image_file(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
         if not path.is_dir() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes); copy or export the image again.")
         file_format = format_of(path)
+        files.callback(_keep, path)
         if file_format == "zarr":
             return open_zarr(path, read_as)
         if file_format == "tiff":
@@ -72,24 +75,38 @@ def open_image_file(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
         raise ValueError("its content is none of a format that is known")
 
 
-def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
+def _keep(_path: Path) -> None:
+    """Hold what was fetched from an address as long as it is open."""
+
+
+def get_reader(
+    path: str | list[str], meter: Meter | None = None
+) -> Callable[[str | list[str]], list[LayerTuple]] | None:
     """Return a function that reads a path for napari, or None where another reader should.
 
     Parameters
     ----------
     path : str or list of str
         Several are a stack, which napari's own reader makes.
+    meter : callable, optional
+        Shows what is fetched from an address.
+
+    Raises
+    ------
+    InputError
+        An address cannot be reached.
     """
     if not isinstance(path, str):
         return None
-    found = Path(path)
+    found = path_or_address(path, meter)
     try:
         file_format = format_of(found)
     except OSError:  # another reader, or napari, says why
         return None
     if found.is_dir() and file_format is None:
         return read_folder if images_in(found) else None
-    return None if file_format is None else read_layers
+    # The same address again, because it has the copy that was fetched.
+    return None if file_format is None else lambda _path: _layers_of(found)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -122,7 +139,10 @@ def read_folder(path: str | list[str]) -> list[LayerTuple]:
 
 def read_layers(path: str | list[str]) -> list[LayerTuple]:
     """Return the layers of a path as napari adds them; the file stays open while they are."""
-    where = Path(str(path))
+    return _layers_of(path_or_address(str(path)))
+
+
+def _layers_of(where: Path) -> list[LayerTuple]:
     files = OpenFiles()
     try:
         file = open_image_file(where, "auto", files)

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import check_shape
+from napari_dinov3_sim.readers.addresses import ZARR_FILES, Address
 from napari_dinov3_sim.readers.axes import Parts, channels_of, parts_of_array
 from napari_dinov3_sim.readers.errors import InputError, brief
 from napari_dinov3_sim.readers.image_layer import Calibration, ImageFile, ImageLayer
@@ -40,12 +41,12 @@ OBJECT_CODECS = (
 )
 """What makes Python objects of the bytes of a chunk; reading a pickle runs what is in it."""
 
-MARKS = (".zarray", ".zgroup", "zarr.json")
-
 
 def is_zarr(path: Path) -> bool:
     """Whether a path is the folder of a Zarr array or group."""
-    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
+    if isinstance(path, Address):
+        return path.is_dir()
+    return path.is_dir() and any((path / mark).is_file() for mark in ZARR_FILES)
 
 
 def check_plane_count(path: Path, leading: tuple[int, ...]) -> None:
@@ -73,7 +74,7 @@ def open_zarr(path: Path, read_as: ReadAs = "auto") -> ImageFile:
         warnings.simplefilter("ignore")  # of what other writers have put into the folder
         try:
             _check_types(path)
-            return _open(path, zarr.open(str(path), mode="r"), read_as)
+            return _open(path, zarr.open(_store(path), mode="r"), read_as)
         except ImageError:  # `reading` names the file
             raise
         except Exception as error:
@@ -81,6 +82,14 @@ def open_zarr(path: Path, read_as: ReadAs = "auto") -> ImageFile:
                 f"{path} cannot be read as Zarr ({type(error).__name__}: {brief(error)}); write "
                 "it again."
             ) from error
+
+
+def _store(path: Path) -> Any:
+    if not isinstance(path, Address):
+        return str(path)
+    from zarr.storage import FsspecStore
+
+    return FsspecStore.from_url(path.without_query, path.options(), read_only=True)
 
 
 def _open(path: Path, node: Any, read_as: ReadAs) -> ImageFile:
@@ -169,7 +178,10 @@ def _image(path: Path, node: Any, about: Mapping[str, Any], read_as: ReadAs) -> 
 
 
 def _such_as(path: Path, node: Any) -> str:
-    keys = sorted(node.keys())
+    try:
+        keys = sorted(node.keys())
+    except Exception:  # not every server says what it has
+        keys = []
     return f", such as {path / keys[0]}" if keys else ""
 
 
@@ -238,13 +250,19 @@ def _check_types(path: Path) -> None:
     """Raise `InputError` where one element may have any size, of which zarr makes a fill value."""
     for name in (".zarray", ".zmetadata", "zarr.json"):
         try:
-            content = json.loads((path / name).read_bytes())
+            content = json.loads(_metadata(path, name))
         except (OSError, ValueError):  # it is not there, or zarr says what is wrong with it
             continue
         if _is_wide(content):
             raise InputError(
                 f"{path} holds texts or bytes instead of numbers; name an array of numbers."
             )
+
+
+def _metadata(path: Path, name: str) -> bytes:
+    if isinstance(path, Address):
+        return path.zarr_file(name) or b""
+    return (path / name).read_bytes()
 
 
 def _is_wide(content: Any) -> bool:

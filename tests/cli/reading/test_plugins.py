@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 from napari.plugins import utils
+from npe2 import DynamicPlugin
 
 from napari_dinov3_sim.cli.reading import plugins
-from napari_dinov3_sim.cli.reading.plugins import CURES, NAPARI, OWN, plugin_of
+from napari_dinov3_sim.cli.reading.plugins import CURES, NAPARI, OWN, plugin_of, read_by_plugin
 
 GREEDY = ["napari-bioio-reader", "napari-itk-io"]
 """They claim nearly every suffix, as those of that name do."""
@@ -62,3 +63,19 @@ def test_a_plugin_that_claims_everything_does_not_take_what_is_read_here(install
     assert plugin_of(path, None)[0] == "a-tiff-plugin"
     installed(*GREEDY, preferred="napari-itk-io")
     assert plugin_of(path, None) == ("napari-itk-io", "")
+
+
+IMAGE = np.arange(64).reshape(8, 8)
+
+
+@pytest.mark.parametrize("entry", [(IMAGE,), (IMAGE, {}), (IMAGE, {}, "image")], ids=len)
+def test_a_plugin_may_leave_out_what_sort_a_layer_is(entry, tmp_path):
+    """As napari-dv does; napari takes it for an image then."""
+    with DynamicPlugin("tuples") as plugin:
+
+        @plugin.contribute.reader(filename_patterns=["*.tuples"])
+        def get_reader(path):
+            return lambda _path: [entry]
+
+        (found,) = read_by_plugin(tmp_path / "a.tuples", "tuples")
+    assert (found.levels[0] == IMAGE).all()

@@ -14,7 +14,7 @@ from napari_dinov3_sim.cli.output.files import (
     check_inputs_survive,
     check_nothing_is_replaced,
 )
-from napari_dinov3_sim.cli.reading.paths import split_series
+from napari_dinov3_sim.cli.reading.paths import files_of
 from napari_dinov3_sim.exchange.embeddings import (
     EmbeddingTable,
     PlaneEmbeddings,
@@ -148,7 +148,8 @@ class EmbeddingExports:
     def check(self) -> None:
         """Raise an error if a file would be replaced, unless that was asked for."""
         paths = [path for place in self.places for path in self._paths(place).values()]
-        check_inputs_survive([split_series(place.path)[0] for place in self.places], paths)
+        images = dict.fromkeys(place.path for place in self.places)
+        check_inputs_survive([file for path in images for file in files_of(path)], paths)
         if not self.arguments.overwrite:
             check_nothing_is_replaced(paths)
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
 from napari_dinov3_sim.cli.reading.numbered_files import is_stack, planes_of, stem_of_stack
+from napari_dinov3_sim.cli.terminal import fetching
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist, name_key
+from napari_dinov3_sim.readers.addresses import Address, path_or_address
 from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.readers.reader import images_in
 from napari_dinov3_sim.readers.zarr_folders import is_zarr
@@ -23,23 +25,27 @@ if TYPE_CHECKING:
 
 _SERIES = re.compile(r"(?P<file>.+):series=(?P<number>\d+)")
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.I)
-
 
 def image_path(text: str) -> Path:
-    """Return what the command line names as an image.
+    """Return what the command line names as an image: a path, or the address of one."""
+    return path_or_address(text, fetching)
+
+
+def local_path(text: str) -> Path:
+    """Return what the command line names as a file or folder of this computer.
 
     Raises
     ------
     UsageError
-        An address, of which a path would lose a slash.
+        It is an address, of which a path would lose a slash.
     """
-    if _ADDRESS.match(text) and not Path(text).exists():
+    path = path_or_address(text)
+    if isinstance(path, Address):
         raise UsageError(
-            f"{text} is an address, and only files of this computer are read; download it first, "
-            "and name the file."
+            f"{text} is an address, and only images are read from one; name a file or a folder of "
+            "this computer."
         )
-    return Path(text)
+    return path
 
 
 def split_series(path: Path) -> tuple[Path, int | None]:
@@ -51,6 +57,8 @@ def split_series(path: Path) -> tuple[Path, int | None]:
     2
     """
     found = _SERIES.fullmatch(str(path))
+    if found is not None and isinstance(path, Address):
+        return path.part(found["file"]), int(found["number"])
     if found is None or path.exists():
         return path, None
     return Path(found["file"]), int(found["number"])
@@ -64,7 +72,9 @@ def stem_of(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return what is read: a file, or the files of a stack."""
+    """Return what is read on this computer: a file, the files of a stack, none of an address."""
+    if isinstance(path, Address):
+        return []
     return planes_of(path) if is_stack(path) else [split_series(path)[0]]
 
 
@@ -188,7 +198,7 @@ def listed_paths(path: Path) -> list[Path]:
             "the folder."
         ) from error
     names = content.split(b"\0") if b"\0" in content else content.splitlines()
-    return [Path(os.fsdecode(name)) for name in names if name]
+    return [image_path(os.fsdecode(name)) for name in names if name]
 
 
 def the_match(name: Path) -> list[Path]:

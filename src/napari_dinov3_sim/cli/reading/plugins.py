@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from contextlib import redirect_stdout
@@ -9,6 +10,7 @@ from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from napari_dinov3_sim.readers.addresses import Address
 from napari_dinov3_sim.readers.errors import InputError, brief
 from napari_dinov3_sim.readers.image_layer import Calibration, ImageLayer, is_colour
 from napari_dinov3_sim.readers.reader import format_of
@@ -129,7 +131,8 @@ def _plugin_manager() -> PluginManager:
 
 def _compatible(path: Path) -> list[str]:
     manager = _plugin_manager()
-    found = {reader.plugin_name for reader in manager.iter_compatible_readers([str(path)])}
+    named = path.without_query if isinstance(path, Address) else str(path)
+    found = {reader.plugin_name for reader in manager.iter_compatible_readers([named])}
     return sorted(found)
 
 
@@ -163,7 +166,7 @@ def read_by_plugin(path: Path, plugin: str) -> list[ImageLayer]:
         # What they print would stand among the results.
         with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # of other packages, which are no news to the user
-            found, _ = read_get_reader([str(path)], plugin_name=plugin, stack=False)
+            found, _ = read_get_reader([_for_plugin(path)], plugin_name=plugin, stack=False)
             layers = [one for entry in found for one in _layers_of(entry)]
     except Exception as error:  # every plugin fails in its own way
         raise InputError(
@@ -177,6 +180,13 @@ def read_by_plugin(path: Path, plugin: str) -> list[ImageLayer]:
     return layers
 
 
+def _for_plugin(path: Path) -> str:
+    """Return what a plugin is given: of an address, where it is a Zarr, else its copy."""
+    if not isinstance(path, Address):
+        return str(path)
+    return path.without_query if path.is_dir() else os.fspath(path)
+
+
 def _own_words(path: Path, error: Exception) -> str:
     """Return what a plugin says, without the path and without its lists."""
     text = brief(error).replace(str(path), path.name)
@@ -184,7 +194,7 @@ def _own_words(path: Path, error: Exception) -> str:
 
 
 def _layers_of(entry: tuple[Any, ...]) -> list[ImageLayer]:
-    data, attributes, layer_type = (*entry, {}, "image")[:3] if len(entry) < 3 else entry
+    data, attributes, layer_type = (*entry, *({}, "image")[len(entry) - 1 :])
     if data is None or layer_type != "image":
         return []
     multiscale = attributes.get("multiscale")

@@ -6,15 +6,16 @@ import os
 import shlex
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import SimilarityError
+from napari_dinov3_sim.readers.addresses import path_or_address
 from napari_dinov3_sim.session.file_search.outputs import DEFAULT_OUTPUTS, checked_outputs
 from napari_dinov3_sim.session.results.summaries import answered_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_dinov3_sim.core.objects.sizes import Area
     from napari_dinov3_sim.session.file_search.settings import SearchSettings
@@ -146,7 +147,7 @@ class OpenedFiles:
         shown = [image.plane.key.layer_id for image in images]
         sources = [layer.source for image_id in shown for layer in scene.layers_of(image_id)]
         readers = {
-            str(Path(source.path).absolute()): source.reader_plugin
+            str(path_or_address(source.path).absolute()): source.reader_plugin
             for source in sources
             if source.path
         }
