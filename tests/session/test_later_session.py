@@ -9,6 +9,8 @@ from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.runner import InlineRunner
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def later(viewer, backbone):

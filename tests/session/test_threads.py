@@ -19,6 +19,8 @@ from patience import PATIENCE, deliver_until, wait_until
 
 from .brute_force import PatchProjection, reference_embeddings, reference_map, reference_window
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def session(viewer, backbone):

@@ -572,6 +572,7 @@ assert others == [], others
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_the_same_digests(tmp_path):
     """Each reads only whole files, whatever the others write, delete and replace."""
     command = [sys.executable, "-W", "error", "-c", WRITER, str(tmp_path / "store")]

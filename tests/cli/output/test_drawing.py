@@ -79,6 +79,7 @@ def test_a_large_image_has_a_picture_of_a_bounded_size(cli, folder, picture, mon
     assert tifffile.imread("out/gray.cosine.tif").shape == (50, 70)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
 @pytest.mark.parametrize("shape", [(50, 70), (1000, 3001), (3, 90000), (1, 1)])
 def test_a_map_in_strips_is_the_whole_map(tmp_path, shape, dtype):

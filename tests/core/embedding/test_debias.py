@@ -92,6 +92,7 @@ def test_one_basis_per_model_and_tile_shape():
     assert len(bases_of(LeakyBackbone())) == 0, "bases leak from one model to another"
 
 
+@pytest.mark.slow
 def test_bases_go_with_their_model():
     backbone = LeakyBackbone()
     embed(backbone, debias=1)

@@ -61,6 +61,7 @@ def test_no_label_gives_no_region():
     assert label_coverages(np.zeros((5, 5), np.uint8), PatchGrid((5, 5), 4)) == {}
 
 
+@pytest.mark.slow
 def test_hundreds_of_labels_in_one_pass():
     y, x = np.mgrid[:2048, :2048]
     labels = (y // 100 * 21 + x // 100 + 1).astype(np.uint16)
@@ -200,6 +201,7 @@ def test_shares_are_the_coverages_of_labels(most, monkeypatch):
         assert np.array_equal(shares, coverage[patches])
 
 
+@pytest.mark.slow
 def test_ten_thousand_labels_take_little_memory():
     """A table of all labels and all patches would have 5 GB."""
     import tracemalloc

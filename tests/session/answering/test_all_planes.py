@@ -28,6 +28,8 @@ from ..brute_force import (
 )
 from .stepwise_answers import StepwiseAnswers
 
+pytestmark = pytest.mark.slow
+
 
 class Stepper(PatchProjection):
     """Embeds as many planes as it is allowed to."""

@@ -15,6 +15,8 @@ from patience import PATIENCE, deliver_until
 
 from ..brute_force import PATCH, PatchProjection, over_pixels
 
+pytestmark = pytest.mark.slow
+
 PATTERNS = np.random.default_rng(11).random((4, PATCH, PATCH))
 
 

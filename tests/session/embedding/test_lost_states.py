@@ -25,6 +25,7 @@ class ForgetfulDisk(DiskStore):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", [InlineRunner, ThreadRunner])
 def test_with_a_disk_that_gives_nothing_back_each_question_is_answered(
     viewer, backbone, rng, tmp_path, runner

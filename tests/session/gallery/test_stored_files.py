@@ -18,6 +18,8 @@ from patience import PATIENCE
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
 
+pytestmark = pytest.mark.slow
+
 
 def stored(pixels, folder, name, backbone):
     """Embed an image as the command line does."""

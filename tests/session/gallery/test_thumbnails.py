@@ -15,6 +15,8 @@ from patience import PATIENCE
 
 from ..brute_force import PATCH
 
+pytestmark = pytest.mark.slow
+
 SIDE = PATCHES * PATCH
 
 

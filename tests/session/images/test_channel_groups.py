@@ -88,6 +88,7 @@ def test_many_channels_whose_colours_come_again_are_none(session, viewer, pixels
     assert session.merged == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -103,6 +104,7 @@ def test_names_that_number_channels_say_so(session, viewer, pixels, names):
     assert names_of(session) == [(*names, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "colormaps"),
     [

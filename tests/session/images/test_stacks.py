@@ -17,6 +17,8 @@ from ..brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def plane_map(query_plane, pick, target_plane, window_query, window_target):
     x, y = pick

@@ -7,6 +7,8 @@ import pytest
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.versions import layers_in_viewbox
 
+pytestmark = pytest.mark.slow
+
 
 def mirrors(viewer):
     return [layer for layer in viewer.layers if mark_of(layer, "mirror")]

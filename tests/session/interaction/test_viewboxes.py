@@ -9,6 +9,8 @@ from napari.layers import Image
 from napari_dinov3_sim.session.interaction.side_by_side import SideBySide
 from napari_dinov3_sim.versions import layers_in_viewbox
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def queries(viewer):

@@ -50,6 +50,7 @@ def test_a_field_of_one_value(viewer, shape, value, bright):
         assert is_bright(layer) == bright
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "bright"),
     [(sample_data.make_histology_pair, True), (sample_data.make_coin_pair, False)],

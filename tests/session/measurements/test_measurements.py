@@ -17,6 +17,8 @@ from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 MICRON = {"scale": (0.5, 0.25), "units": ("um", "um")}
 
 

@@ -10,6 +10,8 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session.layers.style import darkened
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 
+pytestmark = pytest.mark.slow
+
 SQUARE = np.array([[10, 10], [10, 30], [30, 30], [30, 10]], float)
 
 

@@ -21,6 +21,8 @@ from ..brute_force import (
 )
 from .test_regions import vector_of
 
+pytestmark = pytest.mark.slow
+
 SQUARE = np.array([[10, 10], [10, 30], [30, 30], [30, 10]], float)
 
 

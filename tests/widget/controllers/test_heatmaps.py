@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from heatmap_values import over_image
 
 from .actions import answer, show, tick
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_window_of_cosines(dock):

@@ -117,6 +117,7 @@ def test_a_key_given_away_in_the_preferences_is_not_taken(keys, dock, layer, vie
     assert (dock.done, done) == ([], [layer])
 
 
+@pytest.mark.slow
 def test_bound_keys_keep_no_dock_alive(layer, viewer_model):
     dock = Dock()
     keys = QueryKeys({"N": ("Flip the sign", dock.flip)})
