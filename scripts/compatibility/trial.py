@@ -37,9 +37,6 @@ TESTS = (
 )
 """Where other libraries are met: of these, the tests that are not slow and need no window."""
 
-LONG = ("tests/store/test_flips.py",)
-"""Of these, what is our own alone, and long."""
-
 VERSIONS = """
 import importlib.metadata, json, platform, sys
 versions = {"Python": platform.python_version()}
@@ -88,8 +85,7 @@ def tried(
     versions = _versions(own, environment)
     counts = NOT_RUN
     if tests:
-        ignored = [f"--ignore={path}" for path in LONG]
-        fast = ("-m", "not slow and not gui", *ignored, *tests)
+        fast = ("-m", "not slow and not gui", *tests)
         counts = _pytest(own, environment, root, folder / "tests.xml", fast)
     window = _window(own, environment, root)
     return Row(name, today, versions.pop("Python"), versions, counts, window)
