@@ -25,22 +25,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--qt", choices=["pyside6", "pyqt6"], default="pyside6")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="seconds that a run may take"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        click_once()
+        click_once(options.patience)
         return 0
-    ends = Counter(run_child(options.qt) for _ in range(options.runs))
+    ends = Counter(run_child(options.qt, options.patience) for _ in range(options.runs))
     for end, times in ends.most_common():
         print(f"{times} of {options.runs}: {end}")
     return int(any(not end.startswith("a heatmap") for end in ends))
 
 
-def run_child(qt: str) -> str:
+def run_child(qt: str, patience: float) -> str:
     """Return how a run ended: what it printed last, or the signal that killed it."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "QT_API": qt, "XDG_CACHE_HOME": cache}
-        command = [sys.executable, "-X", "faulthandler", __file__, "--child"]
+        child = (__file__, "--child", "--patience", str(patience))
+        command = [sys.executable, "-X", "faulthandler", *child]
         try:
             done = subprocess.run(
                 command,
@@ -48,19 +52,19 @@ def run_child(qt: str) -> str:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=patience,
             )
         except subprocess.TimeoutExpired:
-            return f"no heatmap within {PATIENCE:.0f} s"
+            return f"no heatmap within {patience:.0f} s"
     if done.returncode == 0:
         return done.stdout.strip().splitlines()[-1]
     print(done.stderr, file=sys.stderr)
     return f"ended with {done.returncode}"
 
 
-def click_once() -> None:
+def click_once(patience: float) -> None:
     """Open the dock on an image, click on it, and wait for a heatmap that is drawn."""
-    faulthandler.dump_traceback_later(PATIENCE - 20, exit=True)  # where it stands still
+    faulthandler.dump_traceback_later(patience - 20, exit=True)  # where it stands still
     import napari
     import numpy as np
     from napari.layers import Image

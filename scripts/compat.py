@@ -16,7 +16,7 @@ from pathlib import Path
 
 from compatibility.environments import ENVIRONMENTS, Environment, find_python
 from compatibility.table import Row, with_row
-from compatibility.trial import FOLDERS, tried
+from compatibility.trial import TESTS, tried
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     failed = 0
     for name in options.names or ENVIRONMENTS:
-        row = _row_of(name, ENVIRONMENTS[name], options.work, () if options.window else FOLDERS)
+        row = _row_of(name, ENVIRONMENTS[name], options.work, () if options.window else TESTS)
         if row is not None:
             print(row.line(), flush=True)
             PAGE.write_text(

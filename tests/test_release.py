@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import napari_dinov3_sim
 from napari_dinov3_sim.cli.reading.plugins import CURES
@@ -149,6 +150,9 @@ def test_the_environment_of_pixi_fits_the_package():
     assert wanted["napari"] == str(REQUIRED["napari"].specifier)
     assert wanted["pytorch"] == wanted["pytorch-gpu"] == str(REQUIRED["torch"].specifier)
     assert wanted["python"].startswith(PROJECT["requires-python"])
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (qt,) = map(Requirement, groups["dependency-groups"]["qt"])
+    assert SpecifierSet(wanted[qt.name]) == qt.specifier
     assert set(PIXI["tasks"]["demo"].split()) >= set(PROJECT["scripts"])
     assert set().union(*PIXI["environments"].values()) == set(PIXI["feature"])
 

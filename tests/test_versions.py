@@ -59,6 +59,23 @@ def test_a_new_hub_is_asked_by_its_own_function(from_1_0, monkeypatch):
     assert asked == [(URL, 3.0)]
 
 
+def test_what_is_raised_without_a_network(monkeypatch):
+    class Any(Exception): ...  # as of httpx: those of a connection derive from it, too
+
+    monkeypatch.setattr(errors, "HfHubHTTPError", type("OfTheHub", (Any, OSError), {}))
+    assert versions.network_errors() == (Any, ConnectionError, TimeoutError)
+
+
+def test_what_is_raised_without_a_network_before_1_0(monkeypatch):
+    class Any(OSError): ...
+
+    class Status(Any): ...  # that of a connection stands beside it
+
+    Status.__module__ = "requests.exceptions"
+    monkeypatch.setattr(errors, "HfHubHTTPError", type("OfTheHub", (Status,), {}))
+    assert versions.network_errors() == (Any, ConnectionError, TimeoutError)
+
+
 def module_of_bars():
     return sys.modules["huggingface_hub.utils.tqdm"]
 
@@ -147,6 +164,38 @@ def test_an_older_grid_is_told_how_many_layers_there_are():
     old = SimpleNamespace(grid=grid, layers=["a", "b", "c"])
     assert versions.layers_in_viewbox(old, (1, 0)) == (2,)
     assert asked == [((1, 0), 3)]
+
+
+class OldViewer:
+    """A viewer of napari 0.7: it fits the view to all layers."""
+
+    def __init__(self, viewer):
+        self.layers, self.dims, self._viewer = viewer.layers, viewer.dims, viewer
+        self.camera = versions.camera_of(viewer)
+
+    def fit_to_view(self, *, margin=0.05):
+        self._viewer.fit_to_view(margin=margin)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_an_older_view_is_fitted_to_some_layers(order):
+    viewer = ViewerModel()
+    near = viewer.add_image(np.zeros((4, 20, 30)), scale=(1, 2, 2))
+    viewer.dims.order = order
+    viewer.fit_to_view()
+    camera = versions.camera_of(viewer)
+    alone = camera.center, camera.zoom
+    viewer.add_image(np.zeros((40, 200, 300)), translate=(50, 500, 700), scale=(1, 2, 2))
+    versions.fit_to_layers(OldViewer(viewer), [near])
+    assert camera.center == pytest.approx(alone[0])
+    assert 0.4 * alone[1] < camera.zoom <= alone[1] * (1 + 1e-9)
+
+
+def test_a_view_is_fitted_to_some_layers():
+    asked = []
+    new = SimpleNamespace(fit_to_view=lambda *, layers=None: asked.append(layers))
+    versions.fit_to_layers(new, ["a", "b"])
+    assert asked == [["a", "b"]]
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.stem != "versions"], ids=module_name)

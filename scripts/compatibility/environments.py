@@ -86,9 +86,13 @@ def requirements_of(environment: Environment, project: Path = PROJECT) -> list[s
 
 
 def _direct(content: dict[str, Any]) -> list[Requirement]:
-    """Return the requirements of the package and its extras, each library once."""
-    extras = content["project"].get("optional-dependencies", {})
-    lines = [*content["project"]["dependencies"], *itertools.chain(*extras.values())]
+    """Return the requirements of the package and its extras, each library once.
+
+    Left out are the plugins that read further formats: no test uses one, and they bring much.
+    """
+    extras: dict[str, list[str]] = content["project"].get("optional-dependencies", {})
+    own = [lines for name, lines in extras.items() if name != "readers"]
+    lines = [*content["project"]["dependencies"], *itertools.chain(*own)]
     found: dict[str, Requirement] = {}
     for requirement in map(Requirement, lines):
         found.setdefault(requirement.name, requirement)

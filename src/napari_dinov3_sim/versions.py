@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.components.camera import Camera
     from napari.components.grid import GridCanvas
+    from napari.layers import Layer
 
 
 def ask_hub(url: str, seconds: float) -> None:
@@ -40,6 +41,24 @@ def ask_hub(url: str, seconds: float) -> None:
     utils: Any = import_module("huggingface_hub.utils")
     headers = utils.build_hf_headers()
     utils.hf_raise_for_status(utils.get_session().head(url, headers=headers, timeout=seconds))
+
+
+def network_errors() -> tuple[type[Exception], ...]:
+    """Return what is raised when the Hugging Face Hub cannot be reached.
+
+    The errors of the hub derive from the base of all errors of its HTTP library, and before
+    huggingface_hub 1.0 from one beside those of a connection.
+
+    Returns
+    -------
+    tuple of type
+    """
+    from huggingface_hub import errors
+
+    http = errors.HfHubHTTPError.__bases__[0]
+    if http.__module__.startswith("requests"):
+        http = http.__bases__[0]
+    return (http, ConnectionError, TimeoutError)
 
 
 def download_with_bar(repo: str, filename: str, bar: type[Any]) -> str:
@@ -87,6 +106,30 @@ def camera_of(viewer: ViewerModel) -> Camera:
 def grid_of(viewer: ViewerModel) -> GridCanvas:
     """Return what shows layers side by side; napari 0.9 has moved it into the canvas."""
     return getattr(viewer, "canvas", viewer).grid
+
+
+def fit_to_layers(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
+    """Fit the view to layers, each with as many axes as the viewer.
+
+    Older releases fit it to all layers; there it is then moved and enlarged. This shows a little
+    more than the layers where these are of another shape than all together.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layers : sequence of Layer
+        In ``viewer.layers``.
+    """
+    if "layers" in inspect.signature(viewer.fit_to_view).parameters:
+        viewer.fit_to_view(layers=layers)
+        return
+    viewer.fit_to_view()
+    shown = list(viewer.dims.displayed)
+    whole, part = viewer.layers.extent, viewer.layers.get_extent(layers)
+    camera = camera_of(viewer)
+    camera.center = tuple(part.world.mean(axis=0)[shown])
+    sizes = [one.world[1] - one.world[0] + one.step for one in (whole, part)]
+    camera.zoom *= (sizes[0] / sizes[1])[shown].min()
 
 
 def layers_in_viewbox(viewer: ViewerModel, viewbox: tuple[int, int]) -> Sequence[int]:

@@ -58,7 +58,9 @@ def of_window(path):
     readers = {reader.plugin_name for reader in manager.iter_compatible_readers([str(path)])}
     own = "napari-dinov3-sim"
     found = []
-    for entry in npe2.read([path], plugin_name=own if own in readers else "napari", stack=False):
+    for entry in npe2.read(
+        [str(path)], plugin_name=own if own in readers else "napari", stack=False
+    ):
         layer = Layer.create(*entry)
         data = layer.data[0] if layer.multiscale else layer.data
         found += sources_of(data, layer.rgb)

@@ -16,7 +16,7 @@ from napari_dinov3_sim.backbones.errors import (
     OfflineError,
 )
 from napari_dinov3_sim.backbones.files.weights import INDEX, SINGLE, shard_names
-from napari_dinov3_sim.versions import ask_hub, download_with_bar
+from napari_dinov3_sim.versions import ask_hub, download_with_bar, network_errors
 
 Progress = Callable[[str, int, int], None]
 """Called with (description, bytes done, bytes in all); may raise `EmbeddingCancelled`."""
@@ -224,10 +224,8 @@ def download_file(
 def _failures() -> tuple[type[Exception], ...]:
     from huggingface_hub import errors
 
-    # Named by the hub's own base class, because its HTTP library changes between releases.
-    http = errors.HfHubHTTPError.__bases__[0]
     xet = getattr(errors, "XetDownloadError", OSError)
-    return (http, xet, OSError, RuntimeError, ValueError)
+    return (*network_errors(), xet, OSError, RuntimeError, ValueError)
 
 
 def download_weights(
@@ -294,9 +292,8 @@ def _gated(error: Exception, repo: str, model: str) -> GatedModelError:
 def _unreachable(error: Exception, model: str, command: str) -> ModelError:
     from huggingface_hub import errors
 
-    network = (errors.HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)
     local = isinstance(error, errors.LocalEntryNotFoundError)
-    if not local and not isinstance(error, network):
+    if not local and not isinstance(error, network_errors()):
         return DownloadError(
             model,
             f"the download broke off ({_brief(error)})",

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_dinov3_sim.session.images.transforms import copy_transform
 from napari_dinov3_sim.session.layer_metadata import MARKER
-from napari_dinov3_sim.versions import camera_of, grid_of, layers_in_viewbox
+from napari_dinov3_sim.versions import camera_of, fit_to_layers, grid_of, layers_in_viewbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
@@ -297,8 +297,8 @@ class SideBySide:
         if self._fit_due:
             return
         with self._viewer.events.reset_view.blocker(self._on_reset_view):
-            # The list, and not None: the extent that napari keeps of all may be an older one.
-            self._viewer.fit_to_view(layers=layers if _axes_of(layers) == axes else every)
+            # The list, and not all: the extent that napari keeps of all may be an older one.
+            fit_to_layers(self._viewer, layers if _axes_of(layers) == axes else every)
 
     def _on_reset_view(self) -> None:
         """Show what is side by side, also after napari's Home, which fits hidden layers too."""
