@@ -56,11 +56,13 @@ def main() -> None:
         paths = sorted(folder.iterdir())
         size = sum(path.stat().st_size for path in paths) / 1e9
         print(f"{len(paths)} images, {size:.2f} GB, {threads()} threads")
-        print("               read GB/s   search GB/s   share   search s   memory MiB")
+        print("                     read GB/s   search GB/s   share   search s   memory MiB")
         if hasattr(os, "posix_fadvise"):
             print(row("from disk", paths, query, options, before=forget), flush=True)
         if not options.no_memory:
             print(row("from memory", paths, query, options, before=read), flush=True)
+            alone = "  without checksum"
+            print(row(alone, paths, query, options, before=read, verify=False), flush=True)
 
 
 def write(folder: Path, options: argparse.Namespace) -> np.ndarray:
@@ -83,6 +85,8 @@ def row(
     query: np.ndarray,
     options: argparse.Namespace,
     before: Callable[[list[Path]], object],
+    *,
+    verify: bool = True,
 ) -> str:
     """Measure reading and searching in turns."""
     size = sum(path.stat().st_size for path in paths) / 1e9
@@ -93,7 +97,7 @@ def row(
     for _ in range(options.repeats):
         for what, call in (
             ("read", lambda: read(paths)),
-            ("search", lambda: search_embeddings(folder, query)),
+            ("search", lambda: search_embeddings(folder, query, verify=verify)),
         ):
             before(paths)
             start = time.perf_counter()
@@ -101,7 +105,7 @@ def row(
             times[what].append(time.perf_counter() - start)
     reading, searching = (statistics.median(taken) for taken in times.values())
     return (
-        f"{name:12} {size / reading:11.2f} {size / searching:13.2f} {reading / searching:7.0%} "
+        f"{name:18} {size / reading:11.2f} {size / searching:13.2f} {reading / searching:7.0%} "
         f"{searching:10.2f} {peak_mib() - held:12.1f}"
     )
 

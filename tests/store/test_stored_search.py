@@ -136,9 +136,22 @@ def test_a_damaged_file_is_told_and_not_searched(folder, states, damage):
     told = []
     found = search_embeddings(folder, QUERY, notice=told.append)
     assert len(told) == 1
-    assert "delete it and embed the image again" in told[0]
+    assert ("cut short" if damage is cut_short else "delete it and embed the image") in told[0]
     expected = [one[1:] for one in brute_force(folder, states) if one[1] != str(victim)]
     assert places(found) == expected[:100]
+
+
+def test_unverified_numbers_are_taken_as_they_are(folder):
+    """A cut file is told all the same."""
+    first, second = (match.path for match in search_embeddings(folder, QUERY, per_image=1)[:2])
+    for path, damage in ((first, changed_number), (second, cut_short)):
+        content = bytearray(path.read_bytes())
+        damage(content, 0)
+        path.write_bytes(content)
+    told = []
+    found = search_embeddings(folder, QUERY, verify=False, notice=told.append, count=1000)
+    assert told == [f"{second} cannot be read and is not searched (it was cut short)."]
+    assert first in {match.path for match in found}
 
 
 def test_a_file_of_another_version_is_told(folder):

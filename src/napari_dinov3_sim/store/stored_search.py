@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 import threading
@@ -65,13 +66,14 @@ def search_embeddings(
     fingerprint: str | None = None,
     count: int = 100,
     per_image: int | None = None,
+    verify: bool = True,
     progress: Progress | None = None,
     notice: Notice | None = None,
 ) -> list[StoredMatch]:
     """Find the patches of a whole folder of embeddings that resemble a query most.
 
-    Each file is read once, in blocks, by a few threads; its checksum is compared on the way. In
-    memory are a block for each thread and the best patches, whatever the folder holds.
+    Each file is read once, in blocks, by a few threads. In memory are a block for each thread and
+    the best patches, whatever the folder holds.
 
     Parameters
     ----------
@@ -85,6 +87,9 @@ def search_embeddings(
         How many patches to return.
     per_image : int, optional
         At most so many of one file; by default as many as there are.
+    verify : bool, optional
+        Whether the checksum of each file is compared on the way. It keeps up with most disks, but
+        not with the system's cache of files.
     progress : callable, optional
         Called with (files done, files in all) on this thread; may raise `EmbeddingCancelled`.
     notice : callable, optional
@@ -102,7 +107,8 @@ def search_embeddings(
         No file has vectors as long as the query, though some are of its model.
     """
     paths = sorted(path for path in Path(folder).iterdir() if path.name.endswith(SUFFIX))
-    search = _Search(np.asarray(query, np.float32)[:, np.newaxis], fingerprint, count, per_image)
+    column = np.asarray(query, np.float32)[:, np.newaxis]
+    search = _Search(column, fingerprint, count, per_image, verify)
     _report(progress, 0, len(paths))
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "search-files") as pool:
         futures = [pool.submit(search.read, path) for path in paths]
@@ -141,6 +147,7 @@ class _Search:
     fingerprint: str | None
     count: int
     per_image: int | None
+    verify: bool
     passed_over: int = 0
     lengths: set[int] = field(default_factory=set)
     _found: list[tuple[float, tuple[str, int], PatchGrid]] = field(default_factory=list)
@@ -173,9 +180,10 @@ class _Search:
         scores = np.empty(rows, np.float32)
         checksum = header.checksum
         for first, block in self._blocks(file, header):
-            checksum = zlib.crc32(block.reshape(-1).view("u1").data, checksum)
+            if self.verify:
+                checksum = zlib.crc32(block.reshape(-1).view("u1").data, checksum)
             scores[first : first + len(block)] = dot(block, self.query)[:, 0]
-        if f"{checksum:08x}" != header.metadata[CHECKSUM]:
+        if self.verify and f"{checksum:08x}" != header.metadata[CHECKSUM]:
             raise damaged(path)
         self._keep(scores, path, header.grid)
 
@@ -220,13 +228,13 @@ class _Search:
 
 
 def _fill(file: BinaryIO, buffer: NDArray[np.uint8]) -> None:
-    """Read as many bytes as a buffer has; where the file ends before, the checksum will tell."""
+    """Read as many bytes as a buffer has; raises OSError where the file ends before."""
     view, done = buffer.data, 0
     while done < len(view):
         read = file.readinto(view[done:])  # type: ignore[attr-defined]
         if not read:
-            view[done:] = bytes(len(view) - done)
-        done += read or len(view)
+            raise OSError(errno.EIO, "it was cut short")
+        done += read
 
 
 def _match(score: float, path: Path, cell: int, grid: PatchGrid) -> StoredMatch:
