@@ -194,7 +194,8 @@ def _own_words(path: Path, error: Exception) -> str:
 
 
 def _layers_of(entry: tuple[Any, ...]) -> list[ImageLayer]:
-    data, attributes, layer_type = (*entry, *({}, "image")[len(entry) - 1 :])
+    rest: tuple[Any, ...] = ({}, "image")
+    data, attributes, layer_type = (*entry, *rest[len(entry) - 1 :])
     if data is None or layer_type != "image":
         return []
     multiscale = attributes.get("multiscale")
