@@ -119,8 +119,8 @@ ORDER = {
     "session": """
         layer_metadata, file_reader < images < worker_messages < runner, guard < embedding,
         answering < objects < resolved_state < layers, scene < interaction < query < results,
-        status, edits < exports, gallery, measurements, tracking < discovery, file_search < coordinator
-        < project < session < __init__
+        status, edits < exports, gallery, measurements, tracking < discovery, file_search
+        < coordinator < project < session < __init__
     """,
     "widget": """
         activity, dialogs, focus, layer_list, match_list, preferences, qt_runner < views < table
