@@ -117,8 +117,9 @@ ORDER = {
         < loading, lazy_model < __init__ < loader
     """,
     "session": """
-        layer_metadata, file_reader < images < worker_messages < runner, guard < embedding, answering
-        < objects < resolved_state < layers, scene < interaction < query < results, status, edits
+        layer_metadata, file_reader < images < worker_messages < runner, guard
+        < embedding, answering < objects < resolved_state < layers, scene < interaction < query
+        < results, status, edits
         < exports, gallery, measurements, tracking < discovery, file_search < coordinator
         < project < session < __init__
     """,
