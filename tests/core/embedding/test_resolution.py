@@ -212,3 +212,17 @@ def test_the_tiles_of_the_plan_are_those_that_are_reported(factor, shifts):
     )
     total = len(plan_embedding((50, 70), 8, recipe).tiles)
     assert calls == [(done, total) for done in range(total + 1)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"factor": 3.0}, "½, 1, 2 or 4, not 3"),
+        ({"shifts": 3}, "1, 2 or 4, not 3"),
+        ({"padding": "edge"}, "zeros or reflect, not edge"),
+        ({"debias": -1}, r"cannot be negative \(-1\)"),
+    ],
+)
+def test_what_no_recipe_can_be_is_refused(wrong, message):
+    with pytest.raises(ImageError, match=message):
+        Recipe(**wrong)

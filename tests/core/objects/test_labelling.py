@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.objects.labelling import ObjectRules, label_objects
+from napari_dinov3_sim.core.geometry import PatchGrid
+from napari_dinov3_sim.core.objects.labelling import ObjectRules, label_objects, label_patches
 from napari_dinov3_sim.core.objects.sizes import Area
+from napari_dinov3_sim.core.search.similarity import SimilarityMap
 
 
 def flood(found):
@@ -125,3 +127,17 @@ def test_what_is_no_area_is_refused(text):
 def test_a_physical_area_needs_a_pixel_size():
     with pytest.raises(SimilarityError, match="50 µm² cannot be measured"):
         Area(50, "um").pixels(None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_objects_of_patches_have_the_area_of_their_pixels(seed):
+    """Patches at the right and lower edge have fewer pixels, and count as such."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(-1, 1, (6, 7)).astype(np.float32)
+    similarity = SimilarityMap(scores, PatchGrid((6 * 8 - 5, 7 * 8 - 3), 8))
+    rules = ObjectRules(min_area=70, max_area=400)
+    pixels = flood(scores >= 0.3).repeat(8, 0).repeat(8, 1)[:-5, :-3]
+    areas = np.bincount(pixels.ravel())
+    kept = [n for n in range(1, len(areas)) if 70 <= areas[n] <= 400]
+    wanted = sum((flood(scores >= 0.3) == old) * new for new, old in enumerate(kept, 1))
+    np.testing.assert_array_equal(label_patches(similarity, 0.3, rules), wanted)

@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.search.similarity import (
     create_similarity_images,
     min_max_normalize,
     query_vector,
+    shared_limits,
     similarity_map,
     upsample_nearest,
 )
@@ -329,3 +330,15 @@ def test_the_pixels_arrive_normalised_by_the_statistics_of_the_weights():
     inside, black = batch[0, :, 0, 0], batch[0, :, 3, 0]
     np.testing.assert_allclose(inside, [0.9 / 0.5, 0.8 / 0.25, 0.7 / 2], rtol=1e-6)
     np.testing.assert_allclose(black, [-0.1 / 0.5, -0.2 / 0.25, -0.3 / 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ends", "limits"),
+    [
+        ([(-0.5, 0.25), (-0.125, 0.75)], (0.0, 0.75)),  # unrelated is darkest
+        ([(0.25, 0.5), (0.125, 0.375)], (0.125, 0.5)),
+        ([(-0.75, -0.5), (-0.625, -0.25)], (-0.75, -0.25)),
+    ],
+)
+def test_all_maps_share_limits(ends, limits):
+    assert shared_limits(np.array(one, np.float32) for one in ends) == limits
