@@ -138,7 +138,9 @@ def _window(own: Path, environment: Environment, root: Path) -> Counts:
 
 def _with_screen(own: Path, root: Path, *arguments: str) -> int:
     """Run a Python with the package that was installed, not the one of the folder `root`."""
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # Where nothing compiled may be kept, each process compiles all of PyTorch and napari again.
+    dropped = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    clean = {key: value for key, value in os.environ.items() if key not in dropped}
     command = ["bash", str(root / "scripts" / "with_display.sh"), str(own), *arguments]
     return subprocess.run(command, check=False, cwd=root, env=clean).returncode
 
