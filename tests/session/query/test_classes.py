@@ -233,6 +233,19 @@ def test_the_class_of_points_that_are_selected_is_the_current_one_and_it_is_told
     assert (session.class_name, session.positive) == told[-1] == ("cell", False)
 
 
+def test_a_program_that_gives_points_another_class_is_followed_by_all(session, image):
+    """Also where the last of them is of the class that the next point would get."""
+    session.add_query(image, 5, 5, class_name="cell")
+    points = session.queries
+    points.features = points.features.assign(**{"class": "debris"})
+    snapshot = session._coordinator.queries.snapshot()
+    assert [role.class_name for role in snapshot.roles] == ["debris"]
+    assert list(session.heatmaps_of("debris")) == [image]
+    assert session.class_name == "debris"
+    assert session.undo()
+    assert list(points.features["class"]) == ["cell"]
+
+
 def test_undo_leaves_what_was_noted_since_of_the_points_that_stay(session, image):
     for place in (5, 15, 25):
         session.add_query(image, place, place)

@@ -62,7 +62,12 @@ def settings_of(session) -> dict:
         },
         "combination": session.combination,
         "recipe": session.recipe,
-        "thresholds": dict(session._coordinator.thresholds.by_hand),
+        # Of a class that was removed, undo brings the threshold back; a project has none.
+        "thresholds": {
+            name: level
+            for name, level in session._coordinator.thresholds.by_hand.items()
+            if name in session.classes
+        },
         "outline": session.outline,
         "all planes": session.all_planes,
         "classes": {

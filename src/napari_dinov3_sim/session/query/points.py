@@ -318,21 +318,25 @@ class QueryPoints:
             return
         if add_missing_columns(layer):  # which has called this again
             return
-        self._on_defaults()
         # A program that sorts the points has changed the coordinates before.
         self._memory.edited |= (sorted_anew := self._memory.identify(layer))
-        if self._memory.notices_roles(layer) or sorted_anew:
+        has_other_role = self._takes_role()
+        if self._memory.notices_roles(layer) or sorted_anew or has_other_role:
             self._changed()
         elif not self._is_moved():  # columns that are the user's alone
             self._snapshot = None
             self._note()
 
-    def _on_defaults(self, event: Any = None) -> None:
+    def _on_defaults(self, event: Any) -> None:
         """Notice another role of the next point: that of points the user selects becomes it."""
         del event
-        before, self._role = self._role, self.role
-        if self._role != before and not (self._adding or self._restoring):
+        if self._takes_role() and not (self._adding or self._restoring):
             self._notify()
+
+    def _takes_role(self) -> bool:
+        """Take over the role that the layer has for the next point; return whether it is new."""
+        before, self._role = self._role, self.role
+        return self._role != before
 
     def _on_moved(self, event: Any) -> None:
         del event
