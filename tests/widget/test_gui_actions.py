@@ -33,6 +33,7 @@ class User:
 
     def settle(self):
         session = self.dock.session
+        self.qtbot.let_pass()  # a click is noticed in the next turn of the event loop
         self.qtbot.waitUntil(
             lambda: bool(session.heatmaps) and not session.busy and not session.results.pending
         )
