@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from napari_dinov3_sim.backbones import OfflineError, loading
+from napari_dinov3_sim.cli.errors import Failures, PlaneFailed
 from napari_dinov3_sim.core.embedding import embed as core_embed
 
 pytestmark = pytest.mark.slow
@@ -37,6 +38,22 @@ def test_a_target_that_cannot_be_read_keeps_the_rest(cli, query, command):
     assert lines[:2] == [f"error: {failure['error']}" for failure in failures]
     count = 3 + len(asked)
     assert lines[-1] == f"error: 2 of {count} images failed: notes.png, empty.tif."
+
+
+def test_of_a_file_with_several_failures_one_is_told_and_the_others_are_counted(capsys):
+    found = Failures()
+    for path, what in (("a", "one"), ("a", "two"), ("b", "one"), ("a", "three"), ("a", "two")):
+        found.add(PlaneFailed(Path(path), what))
+    assert found.close(2) == 2
+    said = [
+        line.removeprefix("napari-dinov3-sim: ") for line in capsys.readouterr().err.splitlines()
+    ]
+    assert said == [
+        "error: one",
+        "note: a has 2 other failures; mend the first, and run this again.",
+        "error: 2 of 2 images failed: a, b.",
+    ]
+    assert [entry["error"] for entry in found.as_objects()] == ["one", "two", "one", "three"]
 
 
 def test_nothing_at_all_can_be_read(cli, query):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.backbones import ModelChangedError
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
+from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,19 +82,21 @@ class Failures:
 
     def __init__(self, listen: Callable[[Path, str], None] | None = None) -> None:
         self._found: list[PlaneFailed] = []
-        self._told: set[str] = set()
+        self._told: dict[Path, dict[str, None]] = {}
         self._listen = listen
 
     def __len__(self) -> int:
         return len(self._found)
 
     def add(self, failure: PlaneFailed) -> None:
-        """Take note of a failure; what befalls many planes alike is told once."""
-        if failure.message not in self._told:
+        """Take note of a failure; the first of each file is told, and how many more there were."""
+        told = self._told.setdefault(failure.path, {})
+        alike = any(failure.message in messages for messages in self._told.values())
+        if not told and not alike:
             note(f"error: {failure.message}")
         if self._listen is not None:
             self._listen(failure.path, failure.message)
-        self._told.add(failure.message)
+        told[failure.message] = None
         self._found.append(failure)
 
     def as_objects(self) -> list[dict[str, str]]:
@@ -111,6 +114,10 @@ class Failures:
         if not self._found:
             return DONE
         names = self.names
+        for path, told in self._told.items():
+            if len(told) > 1:
+                more = plural(len(told) - 1, "other failure")
+                note(f"note: {path} has {more}; mend the first, and run this again.")
         if files > 1:
             note(f"error: {len(names)} of {files} images failed: {', '.join(names)}.")
         return SOME_FAILED
