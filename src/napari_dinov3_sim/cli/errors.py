@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,8 @@ class Failures:
 
     def __init__(self, listen: Callable[[Path, str], None] | None = None) -> None:
         self._found: list[PlaneFailed] = []
-        self._told: dict[Path, dict[str, None]] = {}
+        self._paths: set[Path] = set()
+        self._messages: set[str] = set()
         self._listen = listen
 
     def __len__(self) -> int:
@@ -90,19 +92,20 @@ class Failures:
 
     def add(self, failure: PlaneFailed) -> None:
         """Take note of a failure; the first of each file is told, and how many more there were."""
-        told = self._told.setdefault(failure.path, {})
-        alike = any(failure.message in messages for messages in self._told.values())
-        if not told and not alike:
+        if failure.path not in self._paths and failure.message not in self._messages:
             note(f"error: {failure.message}")
         if self._listen is not None:
             self._listen(failure.path, failure.message)
-        told[failure.message] = None
+        self._paths.add(failure.path)
+        self._messages.add(failure.message)
         self._found.append(failure)
 
     def as_objects(self) -> list[dict[str, str]]:
         """Return them for JSON, those that befell many planes alike once."""
-        once = dict.fromkeys((str(failure.path), failure.message) for failure in self._found)
-        return [{"image": image, "error": error} for image, error in once]
+        return [{"image": str(path), "error": message} for path, message in self._once()]
+
+    def _once(self) -> dict[tuple[Path, str], None]:
+        return dict.fromkeys((failure.path, failure.message) for failure in self._found)
 
     @property
     def names(self) -> list[str]:
@@ -114,9 +117,9 @@ class Failures:
         if not self._found:
             return DONE
         names = self.names
-        for path, told in self._told.items():
-            if len(told) > 1:
-                more = plural(len(told) - 1, "other failure")
+        for path, failures in Counter(path for path, _ in self._once()).items():
+            if failures > 1:
+                more = plural(failures - 1, "other failure")
                 note(f"note: {path} has {more}; mend the first, and run this again.")
         if files > 1:
             note(f"error: {len(names)} of {files} images failed: {', '.join(names)}.")

@@ -38,6 +38,8 @@ DTYPES = ("float32", "float16")
 
 _KEY = "embeddings"
 
+_CHANGED = "the content is not what was written"
+
 _MALFORMED = (LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
 """What reading the parts of a file may raise if they are not what they must be."""
 
@@ -287,7 +289,7 @@ def read_header(file: BinaryIO, path: Path) -> ArrayHeader:
 
 def damaged(path: Path) -> StoreError:
     """Return the error for a file whose content is not what was written."""
-    return _damaged(path, ValueError("the content is not what was written"))
+    return _damaged(path, ValueError(_CHANGED))
 
 
 MOST_METADATA = 2**16
@@ -339,7 +341,7 @@ def with_checksum(
 def check_sum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Raise ValueError, or KeyError, unless this is what `with_checksum` was given."""
     if _checksum(metadata, arrays) != metadata[CHECKSUM]:
-        raise ValueError("the content is not what was written")
+        raise ValueError(_CHANGED)
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_dinov3_sim.core.embedding.preprocessing import lengths
-from napari_dinov3_sim.core.embedding.stitching import mark_undivided, spans_of_plan
+from napari_dinov3_sim.core.embedding.stitching import joined, mark_undivided, spans_of_plan
 from napari_dinov3_sim.core.vectors import storage_dtype
 
 if TYPE_CHECKING:
@@ -131,10 +130,8 @@ class DeviceStitcher:
 
     def finish_rows(self, first: int, stop: int) -> None:
         """Turn the sums of finished rows into unit vectors."""
-        part = self._sums[first:stop]
         undivided = self._undivided[0][first:stop, None] & self._undivided[1]
-        divisors = lengths(part).masked_fill_(undivided[..., None], 1.0)
-        self.embeddings[first:stop] = part / divisors
+        self.embeddings[first:stop] = joined(self._sums[first:stop], undivided)
 
 
 def copied_to(queues: DeviceQueues, values: torch.Tensor) -> torch.Tensor:

@@ -152,11 +152,19 @@ class TileStitcher:
         below = part[down.finished :]
         self._below[: len(below), columns] = below
         rows = slice(down.start, down.start + down.finished)
-        part = part[: down.finished]
-        divisors = lengths(part)
         undivided = self._undivided[0][rows][:, None] & self._undivided[1][columns]
-        divisors[undivided] = 1.0
-        self.embeddings[rows, columns] = part / divisors
+        self.embeddings[rows, columns] = joined(part[: down.finished], undivided)
+
+
+def joined(sums: torch.Tensor, undivided: torch.Tensor) -> torch.Tensor:
+    """Return unit vectors of sums; what one tile alone decides is taken as it is.
+
+    Parameters
+    ----------
+    sums : torch.Tensor, shape (rows, columns, D)
+    undivided : torch.Tensor of bool, shape (rows, columns)
+    """
+    return sums / lengths(sums).masked_fill_(undivided[..., None], 1.0)
 
 
 def mark_undivided(spans: Sequence[TileSpan]) -> torch.Tensor:

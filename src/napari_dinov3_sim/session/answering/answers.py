@@ -58,7 +58,7 @@ class Answers:
         self._unanswerable: dict[PlaneKey, StateHandle] = {}
         self._in_flight: dict[PlaneKey, StateHandle] = {}
         self._visible_in_flight: frozenset[PlaneKey] = frozenset()
-        self._visible_pending = self._lost = self._working = self.smooth = False
+        self._visible_pending = self._lost = self.smooth = False
         # Whether thresholds, limits and histograms count images that are not shown any more.
         self._counts_others = False
         self._next: tuple[Question, Targets] | None = None
@@ -99,7 +99,6 @@ class Answers:
         """Drop the question; whatever is on its way is stale."""
         self._stop()
         self._question, self._next = None, None
-        self._counts_others = False
         self._maps.clear()
         self._shown.clear()
         self._same_scores.clear()
@@ -118,8 +117,7 @@ class Answers:
         if self._token is not None:
             self._token.cancel()
         self._job += 1
-        self._token, self._in_flight = None, {}
-        self._visible_pending = self._working = False
+        self._token, self._in_flight, self._visible_pending = None, {}, False
 
     def ask(self, question: Question, targets: Targets, layers: Collection[LayerAxes]) -> None:
         """Ask how similar every target is to the picks; what is known is not asked again.
@@ -134,8 +132,8 @@ class Answers:
         """
         if layers != self._layers:
             self._layers = layers
-            others = any(k.layer not in layers for k in (*self._maps, *self._in_flight))
-            self._counts_others |= others and self._question is not None
+            counted = (*self._maps, *self._in_flight)
+            self._counts_others |= any(key.layer not in layers for key in counted)
             self._shown = {k: found for k, found in self._shown.items() if k in layers}
             self._maps = {k: found for k, found in self._maps.items() if k.layer in layers}
             self._same_scores.clear()
@@ -186,7 +184,7 @@ class Answers:
         known = {key: maps for key, (_, maps) in self._maps.items() if key not in asked}
         self._job += 1
         self._in_flight, self._visible_pending, self._lost = asked, True, False
-        self._working, self._counts_others = True, False
+        self._counts_others = False
         self._visible_in_flight = frozenset(target.key for target in missing if target.visible)
         job = AnswerJob(
             self._question,
@@ -199,7 +197,7 @@ class Answers:
         )
         number = self._job
         token = self._runner.submit("answer", job, partial(self._receive, number))
-        if number == self._job and self._working:
+        if number == self._job:  # or it has ended already
             self._token = token
 
     def _receive(self, number: int, message: Message) -> None:
@@ -229,8 +227,7 @@ class Answers:
             unanswered = self._in_flight.keys() - self._maps.keys()
             self._unanswerable |= {key: self._in_flight[key] for key in unanswered}
         self._same_scores.clear()
-        self._token, self._in_flight = None, {}
-        self._visible_pending = self._working = False
+        self._stop()
 
 
 def _has_same_scores(one: Question, other: Question) -> bool:

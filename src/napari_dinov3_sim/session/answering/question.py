@@ -164,9 +164,14 @@ def is_only_negative(picks: tuple[AnyPick, ...]) -> bool:
     return bool(picks) and not any(_is_positive(pick) for pick in picks)
 
 
+def classes_with_positive(picks: Iterable[AnyPick]) -> set[str | None]:
+    """Return the classes that have an example; None where single labels are classes."""
+    return {pick.class_name for pick in picks if _is_positive(pick)}
+
+
 def classes_without_positive(picks: tuple[AnyPick, ...]) -> tuple[str, ...]:
     """Return the classes of which only what is not meant is picked: they get no heatmap."""
-    meant = set(named_classes(pick for pick in picks if _is_positive(pick)))
+    meant = classes_with_positive(picks)
     return tuple(dict.fromkeys(name for name in named_classes(picks) if name not in meant))
 
 

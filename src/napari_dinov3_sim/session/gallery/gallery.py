@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_dinov3_sim.core.errors import PointError, SimilarityError
 from napari_dinov3_sim.core.search.teaching import Order
 from napari_dinov3_sim.core.text import plural
+from napari_dinov3_sim.session.answering.question import classes_with_positive
 from napari_dinov3_sim.session.gallery.asked_places import AskedPlaces
 from napari_dinov3_sim.session.gallery.choosing import Round, find_round
 from napari_dinov3_sim.session.gallery.judgements import (
@@ -393,7 +394,7 @@ class Gallery:
     def _is_asked(self, state: ResolvedState) -> bool:
         """Whether the class of the places has an example; of single labels, scores tell it."""
         name = self._asked.class_name
-        meant = {p.class_name for p in state.picked.picks if getattr(p, "positive", True)}
+        meant = classes_with_positive(state.picked.picks)
         if name in meant or None not in meant:
             return name in meant
         known = [self._maps_of(place.plane.key) for place in self._asked.page or ()]
