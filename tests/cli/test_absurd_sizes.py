@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images import intensity
@@ -159,6 +160,25 @@ def test_a_picture_that_promises_much_more_than_its_bytes(cli, folder, picture):
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (folder / "rgb.png").write_bytes(content)
     assert "it promises 0.2 GiB of pixels" in cli("embed", "rgb.png", *COMMANDS["embed"]).refusal
+
+
+def test_an_animation_whose_frame_promises_more_than_the_file(cli, folder):
+    """Pillow reads what a chunk promises at once, up to 4 GiB."""
+    frames = [Image.fromarray(np.full((48, 64, 3), n, np.uint8)) for n in (0, 1, 2)]
+    frames[0].save("a.png", save_all=True, append_images=frames[1:])
+    content = bytearray((folder / "a.png").read_bytes())
+    at = content.index(b"IDAT") - 4
+    content[at : at + 4] = struct.pack(">I", 2**29)
+    (folder / "a.png").write_bytes(content)
+    cli("embed", "a.png", *COMMANDS["embed"])  # imports take memory too
+    tracemalloc.start()
+    try:
+        outcome = cli("embed", "a.png", *COMMANDS["embed"])
+        assert tracemalloc.get_traced_memory()[1] < 64 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert outcome.code == 2
+    assert "a.png seems damaged or cut short" in outcome.err
 
 
 # --- in the core --------------------------------------------------------------------------------
