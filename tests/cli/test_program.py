@@ -69,6 +69,7 @@ def test_a_reader_that_is_gone_is_no_error_on_windows_either(cli, monkeypatch):
     assert (result.code, result.err) == (parser.INTERRUPTED, "")
 
 
+@pytest.mark.slow
 def test_the_demo_writes_what_it_says(cli, folder):
     result = cli("demo", "--no-gui")
     assert (result.code, result.err) == (0, "")
@@ -148,6 +149,7 @@ def test_a_name_that_the_terminal_cannot_show(monkeypatch):
     assert raw.getvalue() == b"Zellen-\\xe4-\\udcff\n"
 
 
+@pytest.mark.slow
 def test_a_process_that_succeeds(folder):
     done = call(
         *("similarity", "gray.png", "--at", "5", "5", "rgb.png"),
@@ -167,6 +169,7 @@ def test_a_process_that_refuses(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_process_without_the_default_model(folder):
     done = call(
         *("embed", "gray.png", "--out", "out"),

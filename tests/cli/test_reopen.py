@@ -21,6 +21,8 @@ from napari_dinov3_sim.session.runner import InlineRunner
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 MODEL = ("--model", "builtin")
 
 

@@ -14,6 +14,8 @@ import napari_dinov3_sim as nds
 from napari_dinov3_sim.store import DiskStore, DiskTileCache
 from patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = ("--out", "store", "--model", "builtin", "--json")
 
 KILLED = """

@@ -21,6 +21,8 @@ from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 from .searched import OPTIONS, cosine
 
+pytestmark = pytest.mark.slow
+
 OWN = "napari-dinov3-sim"
 CLICK = ("--at", 30, 20)
 

@@ -16,6 +16,8 @@ from napari_dinov3_sim.core.images.sources import ArraySource
 
 from .combinations import combinations
 
+pytestmark = pytest.mark.slow
+
 EVERY = list(combinations())
 CLOSE = 0.9999
 

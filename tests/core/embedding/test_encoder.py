@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     State = dict[str, torch.Tensor]
 
+pytestmark = pytest.mark.slow
+
 
 def model(**options: object) -> DINOv3ViTModel:
     """A small ViT in which every tensor is random and every layer counts."""

@@ -10,6 +10,8 @@ from napari_dinov3_sim.backbones import load_backbone
 from napari_dinov3_sim.core.embedding.embed import create_patch_image_state
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 
+pytestmark = pytest.mark.slow
+
 BOUND = 0.85
 """Least mean cosine, and least mean correlation of maps, between tiled and whole."""
 
