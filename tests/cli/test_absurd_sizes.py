@@ -162,23 +162,36 @@ def test_a_picture_that_promises_much_more_than_its_bytes(cli, folder, picture):
     assert "it promises 0.2 GiB of pixels" in cli("embed", "rgb.png", *COMMANDS["embed"]).refusal
 
 
-def test_an_animation_whose_frame_promises_more_than_the_file(cli, folder):
-    """Pillow reads what a chunk promises at once, up to 4 GiB."""
+def promise_of_a_frame(path):
     frames = [Image.fromarray(np.full((48, 64, 3), n, np.uint8)) for n in (0, 1, 2)]
-    frames[0].save("a.png", save_all=True, append_images=frames[1:])
-    content = bytearray((folder / "a.png").read_bytes())
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = path.read_bytes()
     at = content.index(b"IDAT") - 4
-    content[at : at + 4] = struct.pack(">I", 2**29)
-    (folder / "a.png").write_bytes(content)
-    cli("embed", "a.png", *COMMANDS["embed"])  # imports take memory too
+    path.write_bytes(content[:at] + struct.pack(">I", 2**29) + content[at + 4 :])
+
+
+def promise_of_a_header(path):
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, np.zeros((48, 64)), version=(2, 0))
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + struct.pack("<I", 2**29) + content[12:])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("a.png", promise_of_a_frame), ("a.npy", promise_of_a_header)]
+)
+def test_no_more_is_read_than_the_file_has(cli, folder, name, damage):
+    """Pillow and NumPy read at once what a header promises, up to 4 GiB."""
+    damage(folder / name)
+    cli("embed", name, *COMMANDS["embed"])  # imports take memory too
     tracemalloc.start()
     try:
-        outcome = cli("embed", "a.png", *COMMANDS["embed"])
+        outcome = cli("embed", name, *COMMANDS["embed"])
         assert tracemalloc.get_traced_memory()[1] < 64 * MEBIBYTE
     finally:
         tracemalloc.stop()
     assert outcome.code == 2
-    assert "a.png seems damaged or cut short" in outcome.err
+    assert f"{name} seems damaged or cut short" in outcome.err
 
 
 # --- in the core --------------------------------------------------------------------------------

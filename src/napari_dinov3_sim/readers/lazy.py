@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
@@ -17,6 +18,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
     from numpy.typing import NDArray
@@ -41,6 +43,26 @@ class Readable(Protocol):
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read a region."""
+
+
+class BoundedFile(io.BufferedReader):
+    """A file of which no more memory is asked than it has bytes.
+
+    Libraries read at once as much as a header promises, up to 4 GiB.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes, or the rest of the file."""
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
+        return super().read(size)
 
 
 class OpenFiles(ExitStack):

@@ -10,7 +10,13 @@ from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.core.images.intensity import check_dtype
 from napari_dinov3_sim.readers.axes import parts_of_array
 from napari_dinov3_sim.readers.image_layer import ImageFile, ImageLayer, is_colour
-from napari_dinov3_sim.readers.lazy import MappedArray, OpenFiles, as_dask, chunks_of_planes
+from napari_dinov3_sim.readers.lazy import (
+    BoundedFile,
+    MappedArray,
+    OpenFiles,
+    as_dask,
+    chunks_of_planes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
 def open_npy(path: Path, read_as: ReadAs, files: OpenFiles) -> ImageFile:
     """Open a file of one array, mapped; pickles are never read."""
-    file = files.enter_context(path.open("rb"))
+    file = files.enter_context(BoundedFile(path))
     # Not numpy.load, which would open an archive or a pickle under the name of an array.
     version = np.lib.format.read_magic(file)
     read_header = (

@@ -5,8 +5,6 @@ Pillow has 8 bits for each colour; 16 bits come from imagecodecs.
 
 from __future__ import annotations
 
-import io
-import os
 import threading
 import warnings
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ import numpy as np
 
 from napari_dinov3_sim.readers.errors import reading
 from napari_dinov3_sim.readers.image_layer import ImageFile, ImageLayer
-from napari_dinov3_sim.readers.lazy import OpenFiles, PagedArray, as_dask
+from napari_dinov3_sim.readers.lazy import BoundedFile, OpenFiles, PagedArray, as_dask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,15 +38,6 @@ _DTYPES = {"1": "?", "L": "u1", "I": "i4", "F": "f4", "I;16": "u2", "I;16L": "u2
 _PNG, _JPEG2000 = b"\x89PNG\r\n\x1a\n", (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 
 _lock = threading.RLock()
-
-
-class _Promised(io.BufferedReader):
-    """A file of which no more memory is asked than it has bytes, whatever its header promises."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
-            size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
-        return super().read(size)
 
 
 def is_picture(path: Path) -> bool:
@@ -168,7 +157,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # of what other writers have put into the file
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with _Promised(io.FileIO(path)) as file, Image.open(file) as picture:
+            with BoundedFile(path) as file, Image.open(file) as picture:
                 yield picture
         finally:
             Image.MAX_IMAGE_PIXELS = limit

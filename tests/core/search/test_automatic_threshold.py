@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from napari_dinov3_sim.core.search.combine import ClassQuery, score_classes, score_vectors
 from napari_dinov3_sim.core.search.thresholds import (
@@ -117,11 +119,18 @@ def test_more_picks_weigh_more():
     assert otsu_threshold([one]) < few < many < 0.65
 
 
-@pytest.mark.parametrize(
-    ("positives", "negatives"),
-    [([0.5], [0.5]), ([0.5, 0.5], [0.5] * 9), ([1.0], [-1.0]), ([-1.0] * 3, [1.0] * 3)],
+SCORE = st.sampled_from([-1.0, 0.0, 0.5, 1.0]) | st.floats(-1, 1)
+ALIKE = 0.9, 0.9 - 1e-7  # judged; all else is so far from them that its share is rounded to 0
+
+
+@given(
+    st.lists(SCORE, min_size=1, max_size=9),
+    st.lists(SCORE, min_size=1, max_size=9),
+    st.lists(SCORE, min_size=1, max_size=9) | st.builds(lambda one: [one] * 12, SCORE),
 )
-def test_any_picks_and_a_constant_map_give_a_cosine(positives, negatives):
-    for one in (map_of([[0.3]]), map_of(np.full((3, 4), -1.0)), map_of([[0.1, 0.2, 0.9]])):
-        found = threshold_from_scores(np.array(positives), np.array(negatives), [one])
-        assert -1 <= found <= 1
+@example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0] * 12)
+@example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0, -0.5, 0.1])
+@example([-1.0] * 3, [1.0] * 3, [0.1, 0.2, 0.9])
+def test_any_picks_and_any_map_give_a_cosine(positives, negatives, scores):
+    found = threshold_from_scores(np.array(positives), np.array(negatives), [map_of([scores])])
+    assert -1 - 1e-6 <= found <= 1 + 1e-6

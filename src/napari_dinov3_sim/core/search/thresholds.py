@@ -180,8 +180,9 @@ def _best_overlap(
     counts, edges = np.histogram(scores, BINS)
     meant = counts * _share_meant(positives, negatives, (edges[:-1] + edges[1:]) / 2)
     found, right = counts[::-1].cumsum()[::-1], meant[::-1].cumsum()[::-1]
-    overlap = right / (found + meant.sum() - right)
-    best = float(edges[int(np.argmax(overlap))])
+    if not right[0]:  # every share is rounded to 0
+        return float(scores.max())
+    best = float(edges[int(np.argmax(right / (found + right[0] - right)))])
     return max(best, float(scores.min()))  # bins of equal scores begin below them
 
 
