@@ -41,6 +41,7 @@ NO_MEMORY = ("does not fit into memory", "Unable to allocate", "MemoryError", "a
 NEEDED = (
     "dask.array",
     "distributed",
+    "encodings.cp437",
     "imagecodecs",
     "PIL.Image",
     "scipy.ndimage",
@@ -50,7 +51,7 @@ NEEDED = (
 NEEDED += ("transformers.models.dinov3_vit.modeling_dinov3_vit", "npe2.io_utils")
 NEEDED += tuple(f"napari_dinov3_sim.cli.commands.{name}" for name in ("embed", "search", "demo"))
 NEEDED += ("napari_dinov3_sim.cli.commands.similarity", "napari_dinov3_sim.cli.parser")
-"""What commands import."""
+"""What commands import, and names in archives; another user may not read these files later."""
 
 
 @dataclass(frozen=True)
