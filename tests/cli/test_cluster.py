@@ -19,6 +19,7 @@ from napari_dinov3_sim.cli import tasks
 from patience import PATIENCE, wait_until
 
 distributed = pytest.importorskip("distributed")
+IOLoop = pytest.importorskip("tornado.ioloop").IOLoop
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +28,23 @@ BUILTIN = ("--model", "builtin", "--json")
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def loop():
+    """An event loop that runs: one of its own distributed gives up after ten seconds."""
+    running = IOLoop(make_current=False)
+    thread = threading.Thread(target=running.start)
+    thread.start()
+    yield running
+    running.add_callback(running.stop)
+    thread.join()
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(loop):
     # As everywhere on Windows and macOS: a worker inherits nothing of this process.
     assert dask.config.get("distributed.worker.multiprocessing-method") == "spawn"
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", loop=loop
     ) as running:
         yield running
 
@@ -92,7 +105,7 @@ def test_a_killed_worker_loses_nothing(embed, folder, picture, cluster):
 
 
 @pytest.fixture
-def meanwhile(cli, folder, picture):
+def meanwhile(cli, folder, picture, loop):
     """Embed a stack on a worker of its own, and do something when its first plane is there."""
     np.save("stack.npy", picture(12, 260, 260, dtype=np.uint16))
 
@@ -101,7 +114,7 @@ def meanwhile(cli, folder, picture):
             wait_until(lambda: list(Path("store").glob(FILES)))
             do(alone)
 
-        with distributed.LocalCluster(n_workers=1, dashboard_address=":0") as alone:
+        with distributed.LocalCluster(n_workers=1, dashboard_address=":0", loop=loop) as alone:
             thread = threading.Thread(target=wait_and_do)
             thread.start()
             address = alone.scheduler_address
@@ -196,9 +209,9 @@ def test_a_scheduler_that_is_not_there(cli, folder, monkeypatch, address):
     )
 
 
-def test_a_scheduler_without_workers(cli, folder, monkeypatch):
+def test_a_scheduler_without_workers(cli, folder, monkeypatch, loop):
     monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0", loop=loop) as empty:
         address = empty.scheduler_address
         line = cli("embed", "gray.png", "--out", "store", "--scheduler", address).refusal
     assert f"has no workers; start some with `dask worker {address}`" in line

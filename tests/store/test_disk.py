@@ -239,6 +239,15 @@ def test_a_folder_that_cannot_be_made_says_why(store, warnings, monkeypatch, num
     assert f"({os.strerror(number)}); {cure}choose another folder" in warnings[0]
 
 
+def test_tiles_of_a_run_that_was_killed_when_all_was_written_go_when_it_is_read(store):
+    store.put(digest(1), STATE, "image")
+    store.tiles(digest(1), "image").put(0, np.ones((2, 2, 4), np.float32))
+    store.tiles(digest(2), "image").put(0, np.ones((2, 2, 4), np.float32))
+    same(DiskStore(store.folder).get(digest(1)), STATE)
+    (left,) = store.folder.glob("*.tiles")
+    assert digest(2)[:32] in left.name
+
+
 def test_a_file_in_the_place_of_the_folder(store, warnings):
     store.folder.write_text("")
     assert store.put(digest(1), STATE) is None

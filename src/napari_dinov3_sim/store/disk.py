@@ -106,6 +106,8 @@ class DiskStore:
             if state is not None:
                 self._take_over(path, digest, state)
                 _touch(path)
+                if self._folder.find(digest, TILES):  # of a run that was killed after `put`
+                    self.tiles(digest).discard()
                 return state
         return None
 

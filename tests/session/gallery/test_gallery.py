@@ -266,6 +266,19 @@ def test_labels_that_ask_for_other_classes_keep_no_matches_alive(session, galler
     assert gallery.matches == ()
 
 
+def test_labels_beside_all_images_keep_no_matches_alive(session, gallery, two, viewer):
+    """The layer still lies on an image, but nothing that is labelled in it does."""
+    corner = np.zeros((160, 240), int)
+    corner[:20, :20] = 1
+    labels = viewer.add_labels(corner, name="drawn")
+    session.regions.add(labels, two[0])
+    assert gallery.matches
+    labels.translate = [-50, -50]
+    session.queries.data = session.queries.data[:0]
+    assert not session.heatmaps
+    assert gallery.matches == ()
+
+
 def test_a_class_keeps_its_matches_under_another_name(session, gallery):
     before = [match.id for match in gallery.matches]
     gallery.judge(gallery.matches[0], right=True)

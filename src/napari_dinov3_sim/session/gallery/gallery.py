@@ -397,7 +397,10 @@ class Gallery:
         meant = classes_with_positive(state.picked.picks)
         if name in meant or None not in meant:
             return name in meant
-        known = [self._maps_of(place.plane.key) for place in self._asked.page or ()]
+        keys = {place.plane.key for place in self._asked.page or ()}
+        if any(map(self._scene.answers.is_unanswerable, keys)):  # no label lies on an image
+            return False
+        known = map(self._maps_of, keys)
         return all(maps is None or name in maps.cosines for maps in known)
 
     def _has_same_patches(self, place: ChosenPlace) -> bool:
