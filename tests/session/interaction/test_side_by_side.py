@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_dinov3_sim.session.interaction.side_by_side import ViewerState
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.versions import layers_in_viewbox
 
@@ -115,3 +116,18 @@ def test_a_point_whose_image_shows_no_plane_is_drawn_nowhere(session, viewer, im
         viewer.dims.set_point(0, z)
         shown = (len(mirror.data) for mirror in mirrors(viewer) if mirror.visible)
         assert sorted(shown) == drawn
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_layers_that_are_linked_are_shown_together_or_not_at_all(viewer, kept):
+    pair = [viewer.add_points([[1, 1]], name=name) for name in ("a", "b")]
+    viewer.layers.link_layers(pair, ("visible",))
+    state = ViewerState.of(viewer, viewer.add_points(name="queries"))
+    for ids, visible in (
+        ([], False),
+        ([pair[kept].unique_id], False),
+        ([layer.unique_id for layer in pair], True),
+        ([pair[kept].unique_id], False),
+    ):
+        state.hide_all_but(ids, viewer)
+        assert [layer.visible for layer in pair] == [visible] * 2

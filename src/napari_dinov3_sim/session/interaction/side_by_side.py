@@ -67,7 +67,8 @@ class ViewerState:
             if layer.unique_id in kept and layer.unique_id in self.hidden:
                 self.hidden.discard(layer.unique_id)
                 layer.visible = True
-            elif layer.unique_id not in kept and layer.visible:
+        for layer in viewer.layers:  # after all were shown: a layer linked to one is shown with it
+            if layer.unique_id not in kept and layer.visible:
                 self.hidden.add(layer.unique_id)
                 layer.visible = False
 
