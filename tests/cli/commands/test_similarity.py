@@ -121,6 +121,17 @@ def test_the_table_names_model_files_and_best_matches(search):
     assert "rgb.cosine.tif, rgb.heatmap.png" in result.out
 
 
+def test_a_best_match_elsewhere_is_not_called_the_click(cli, folder, backbone):
+    """The mean of two clicks may be nearest to a patch that nobody clicked on."""
+    clicks = [(24, 40), (56, 40)]
+    best = expected_maps(backbone, clicks, GRAY)[0].cosine
+    assert divmod(int(best.argmax()), best.shape[1]) == (2, 0)
+    both = [word for click in clicks for word in ("--at", *click)]
+    out = cli("similarity", GRAY, *both, "--out", "out", "--model", "builtin").out
+    assert "(7.5, 39.5) " in out
+    assert "the click" not in out
+
+
 @pytest.mark.parametrize("order", ["QTO", "TOQ", "OQT"])
 def test_images_may_stand_around_the_options(cli, folder, order):
     options = ["--at", 5, 5, "--out", "out", "--model", "builtin"]

@@ -34,6 +34,7 @@ from napari_dinov3_sim.cli.output.objects import ObjectLabeller
 from napari_dinov3_sim.cli.output.thresholds import Levels
 from napari_dinov3_sim.cli.planes import level_lines
 from napari_dinov3_sim.cli.terminal import say, say_table
+from napari_dinov3_sim.core.geometry import convert_pixel_coordinates_to_patch_index
 from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.store.peak_csv import PeakRow, peaks_table
 
@@ -54,12 +55,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PlaneReport:
-    """What is reported of one plane: `about` the plane, and of each of its `classes`."""
+    """What is reported of one plane: `about` the plane, and of each of its `classes`.
+
+    `clicks` are the middles of the patches that were clicked in it, as best matches have them.
+    """
 
     place: SearchPlane
     about: dict[str, Any]
     classes: list[dict[str, Any]]
     files: dict[str, str] = field(default_factory=dict)
+    clicks: frozenset[Point] = frozenset()
 
     def flat(self) -> dict[str, Any]:
         """Return one object for an image with one class."""
@@ -111,17 +116,26 @@ class SearchReport:
 
 def summarise(similarity: SimilarityMap, place: SearchPlane) -> dict[str, Any]:
     """Return range and mean of the cosine, and the middle of the best patch, as peaks have it."""
-    from napari_dinov3_sim.core.search.peaks import patch_center
-
     cosine = similarity.cosine
-    row, column = divmod(int(cosine.argmax()), similarity.grid.columns)
-    x, y = place.full(*patch_center(row, column, similarity.grid))
+    best = int(cosine.argmax())
+    x, y = _middle(best, similarity.grid, place)
     return {
         "min": float(cosine.min()),
         "max": float(cosine.max()),
         "mean": float(cosine.mean()),
-        "best_match": {"x": x, "y": y, "cosine": float(cosine[row, column])},
+        "best_match": {"x": x, "y": y, "cosine": float(cosine.flat[best])},
     }
+
+
+def _middle(patch: int, grid: PatchGrid, place: SearchPlane) -> Point:
+    from napari_dinov3_sim.core.search.peaks import patch_center
+
+    return place.full(*patch_center(*divmod(patch, grid.columns), grid))
+
+
+def _middle_of_click(point: Point, result: Result) -> Point:
+    grid = result.maps[0].grid
+    return _middle(convert_pixel_coordinates_to_patch_index(*point, grid), grid, result.place)
 
 
 def say_results(written: SearchReport, folder: OutputFolder) -> None:
@@ -162,7 +176,7 @@ def _rows(written: SearchReport) -> list[tuple[str, ...]]:
         height, width = entry.place.plan.full_shape
         for report in entry.classes:
             best = report["best_match"]
-            click = ", the click" * entry.about["clicked"]
+            click = ", the click" * ((best["x"], best["y"]) in entry.clicks)
             where = f"({best['x']:.10g}, {best['y']:.10g}){click}"
             files = ", ".join(Path(p).name for p in _files_of(report))
             row = (entry.place.name, report["class"], f"{width} × {height}", where)
@@ -304,7 +318,8 @@ class _Writer:
             }
             for class_name, part, one in parts
         ]
-        return PlaneReport(place, about, classes, self._write_together(result))
+        clicks = frozenset(_middle_of_click(point, result) for point in result.points)
+        return PlaneReport(place, about, classes, self._write_together(result), clicks)
 
     def _write_class(
         self,

@@ -192,6 +192,15 @@ def test_one_that_is_cancelled_can_be_resumed(qtbot, panel, asked, program):
     assert commands[0] == commands[1]
 
 
+def test_no_image_is_named_when_all_are_done(qtbot, panel, asked, program):
+    """Until the process ends, the last one would seem to be searched still."""
+    program('[tell("done", image=f"{n}.npy", stored=False) for n in (1, 2)]\n' + WAIT)
+    press(qtbot, panel.start_button)
+    qtbot.waitUntil(lambda: panel.message.text() == "3 of 3 images done.")
+    press(qtbot, panel.cancel_button)
+    qtbot.waitUntil(lambda: not panel.cancel_button.isEnabled())
+
+
 def test_an_earlier_search_is_found_in_its_folder(qtbot, panel, asked, program, dialogs, scans):
     program(WAIT)
     press(qtbot, panel.start_button)

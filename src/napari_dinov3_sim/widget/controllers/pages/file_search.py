@@ -147,10 +147,10 @@ class FileSearchController(SectionController):
         )
 
     def _said(self, state: FileSearchState) -> str:
-        sentence = state.sentence
+        sentence, all_done = state.sentence, 0 < state.planes <= state.done
         if state.phase == "idle":
             sentence = " ".join(self._session.file_search.remarks)
-        elif state.phase == "searching" and state.current:
+        elif state.phase == "searching" and state.current and not all_done:
             sentence = f"{sentence} Now: {printable(state.current)}"
         elif state.phase == "done":
             sentence = f"{sentence} The results are in {printable(str(state.folder))}."
