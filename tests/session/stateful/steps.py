@@ -35,7 +35,8 @@ class Steps(Oracle):
         """Something was done that changed some of all this, or nothing."""
         now = self.state_now()
         parts = {
-            "points": (one.points and one.points.said for one in (before, now)),
+            # A layer without points that comes, in place of one thrown away, is no step.
+            "points": (one.points.said if one.points else [] for one in (before, now)),
             "boxes": (one.boxes and one.boxes["roles"] for one in (before, now)),
             "merges": (one.merges for one in (before, now)),
             "saved": (one.loaded for one in (before, now)),
