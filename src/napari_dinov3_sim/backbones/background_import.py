@@ -24,6 +24,9 @@ LIBRARIES = ("libtorch_global_deps.so", "libtorch_python.so")
 ENCODER = "transformers.models.dinov3_vit.modeling_dinov3_vit"
 """The module of the model; what it imports is nearly all of what an import of it costs."""
 
+NEVER = 2**31 - 1
+"""Objects to be made before the collector looks at them; the most that C can count."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -79,6 +82,32 @@ def import_without_gc(name: str) -> None:
         import_module(name)
 
 
+class _Pause:
+    """How many threads hold the collector back, and its thresholds before the first did."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads, self._thresholds = 0, gc.get_threshold()
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._threads:
+                self._thresholds = gc.get_threshold()
+                gc.set_threshold(NEVER)
+            self._threads += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                if gc.isenabled():
+                    _make_all_old()
+                gc.set_threshold(*self._thresholds)
+
+
+_pause = _Pause()
+
+
 @contextmanager
 def gc_paused() -> Iterator[None]:
     """Hold Python's garbage collector back; what was made meanwhile counts as old afterwards.
@@ -86,15 +115,15 @@ def gc_paused() -> Iterator[None]:
     An import makes hundreds of thousands of objects, nearly all to stay. For each quarter more of
     them the collector visits every object there is, 0.1 to 0.3 s beside napari, and no other
     thread runs meanwhile.
+
+    It stays enabled, but has nothing to do: dask asks whether it is when another thread imports
+    dask, and if it were not, would leave it disabled after the first slice of an array, for good.
     """
-    enabled = gc.isenabled()
-    gc.disable()
+    _pause.begin()
     try:
         yield
     finally:
-        if enabled:
-            _make_all_old()
-            gc.enable()
+        _pause.end()
 
 
 def _make_all_old() -> None:

@@ -62,15 +62,21 @@ def session(scans):
 
 
 @pytest.fixture(scope="module")
-def out(session, scans):
-    """The folder of the results of all of them."""
+def searched(session, scans):
+    """The folder of the results of all of them, and what was said at the end."""
     found = session.file_search.start(scans)
     session.wait(PATIENCE)
-    return found
+    return found, session.file_search.state
 
 
-def test_the_summary_names_what_failed(session, out, scans):
-    state = session.file_search.state
+@pytest.fixture(scope="module")
+def out(searched):
+    """The folder."""
+    return searched[0]
+
+
+def test_the_summary_names_what_failed(session, searched, scans):
+    out, state = searched
     assert state.phase == "done"
     assert "6 images are searched: " in state.sentence
     assert "1 failed: cut.npy." in state.sentence
@@ -78,18 +84,19 @@ def test_the_summary_names_what_failed(session, out, scans):
     assert session.file_search.record(out).finished
 
 
-def test_objects_are_those_of_the_open_image(session, out, scans):
+def test_objects_are_those_of_the_open_image(session, searched):
     """By the dock's thresholds, one of them by hand and one automatic, and by its least area."""
+    out, state = searched
     session.results.labels()
     session.wait(PATIENCE)
-    layers = [layer for layer in session._viewer.layers if "objects" in layer.name]
+    layers = [one for one in session._viewer.layers if one.name.startswith("open objects")]
     for layer in layers:
         part = "cell" if "cell" in layer.name else "a-b-c"
         (path,) = out.glob(f"open.{part}.labels.tif")
         np.testing.assert_array_equal(tifffile.imread(path), layer.data)
     assert len(layers) == 2
     assert any(layer.data.any() for layer in layers)
-    objects = session.file_search.state.objects
+    objects = state.objects
     found = dict.fromkeys(objects, 0)
     for path in out.glob("*.labels.tif"):
         found["cell" if ".cell." in path.name else "a=b c"] += int(tifffile.imread(path).max())
