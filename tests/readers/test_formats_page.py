@@ -18,6 +18,8 @@ from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.readers.lazy import OpenFiles
 from napari_dinov3_sim.readers.reader import open_image_file
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 
 

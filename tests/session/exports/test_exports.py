@@ -17,6 +17,8 @@ from napari_dinov3_sim.core.errors import EmbeddingCancelled, SimilarityError
 from napari_dinov3_sim.session.exports import writers
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
+pytestmark = pytest.mark.slow
+
 SCALE = (0.5, 0.325)
 
 

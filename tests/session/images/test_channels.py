@@ -21,6 +21,8 @@ from ..brute_force import (
     reference_window,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def rgb_embeddings(channels):
     """Unit embeddings of the RGB made of (plane, window) or None for each channel."""
@@ -129,7 +131,6 @@ def test_what_is_merged_is_called_after_all_its_channels(session, viewer, three,
     assert session.class_maps[three[0]].name == "dapi · class map"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("present", [(0,), (1,), (0, 2), (1, 2), (0, 1)])
 def test_missing_channels_are_black(session, three, present):
     channels = [layer if number in present else None for number, layer in enumerate(three)]

@@ -8,6 +8,8 @@ import pytest
 from napari_dinov3_sim.core.objects.object_table import ObjectTable
 from napari_dinov3_sim.widget.table.plot import ObjectPlot, PlotColours
 
+pytestmark = pytest.mark.slow
+
 TABLE = ObjectTable(
     {
         "image": np.array(["a", "a", "b", "b", "b"]),
