@@ -35,7 +35,11 @@ class User:
         session = self.dock.session
         self.qtbot.let_pass()  # a click is noticed in the next turn of the event loop
         self.qtbot.waitUntil(
-            lambda: bool(session.heatmaps) and not session.busy and not session.results.pending
+            lambda: (
+                len(session.heatmaps) == len(session.targets) > 0
+                and not session.busy
+                and not session.results.pending
+            )
         )
 
 
