@@ -130,7 +130,16 @@ ALIKE = 0.9, 0.9 - 1e-7  # judged; all else is so far from them that its share i
 )
 @example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0] * 12)
 @example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0, -0.5, 0.1])
-@example([-1.0] * 3, [1.0] * 3, [0.1, 0.2, 0.9])
 def test_any_picks_and_any_map_give_a_cosine(positives, negatives, scores):
     found = threshold_from_scores(np.array(positives), np.array(negatives), [map_of([scores])])
-    assert -1 - 1e-6 <= found <= 1 + 1e-6
+    assert -1 - 1e-12 <= found <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives"),
+    [([0.5], [0.5]), ([0.5, 0.5], [0.5] * 9), ([1.0], [-1.0]), ([-1.0] * 3, [1.0] * 3)],
+)
+def test_any_picks_and_a_constant_map_give_a_cosine(positives, negatives):
+    for one in (map_of([[0.3]]), map_of(np.full((3, 4), -1.0)), map_of([[0.1, 0.2, 0.9]])):
+        found = threshold_from_scores(np.array(positives), np.array(negatives), [one])
+        assert -1 <= found <= 1
