@@ -107,11 +107,44 @@ def drawn(qtbot, viewer):
     events.draw.disconnect(note)
 
 
+def place_of(qtbot, viewer, layer, pixel):
+    """Where on the canvas a pixel (row, column) lies, once nothing moves it any more.
+
+    What an answer changes in the dock is laid out in a later turn of the event loop, and may make
+    the canvas narrower: a place from before it is some pixels off.
+    """
+    places = [None, canvas_position(viewer, layer.data_to_world(pixel))]
+    while places[-1] != places[-2]:
+        drawn(qtbot, viewer)
+        places.append(canvas_position(viewer, layer.data_to_world(pixel)))
+    return places[-1]
+
+
+def point_at(qtbot, viewer, layer, pixel):
+    """Before a drag: move the mouse over a pixel, and wait until napari knows; return the place.
+
+    Qt moves the screen's own mouse, and the screen says so later. If a button were pressed before,
+    Qt would make up the next moves itself, and the late one would drag back to where it began.
+    The window must be the topmost.
+    """
+    from qtpy.QtCore import QPoint
+    from qtpy.QtGui import QCursor
+
+    place, canvas = place_of(qtbot, viewer, layer, pixel), canvas_of(viewer)
+    now = canvas.mapFromGlobal(QCursor.pos())
+    aside = place + (QPoint(3, 3) if now != place + QPoint(3, 3) else QPoint(3, -3))
+    for near in (aside, place):  # a mouse that is there already would not move
+        seen = viewer.cursor.position
+        qtbot.mouseMove(canvas, near)
+        qtbot.waitUntil(lambda seen=seen: viewer.cursor.position != seen)
+    return place
+
+
 def click(qtbot, viewer, layer, pixel):
     """A real mouse click on a pixel (row, column) of an image that is shown."""
     from qtpy.QtCore import Qt
 
-    position = canvas_position(viewer, layer.data_to_world(pixel))
     canvas = canvas_of(viewer)
-    qtbot.mouseMove(canvas, position)
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=position)
+    qtbot.mouseMove(canvas, place_of(qtbot, viewer, layer, pixel))  # the event loop turns here
+    place = place_of(qtbot, viewer, layer, pixel)
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=place)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_dinov3_sim.backbones.loader import ModelLoader
 from napari_dinov3_sim.widget.commands import PLUGIN, WIDGET
 
-from .dock_helpers import canvas_of, canvas_position, drawn
+from .dock_helpers import click, drawn
 
 pytestmark = pytest.mark.gui
 
@@ -22,9 +22,7 @@ class User:
 
     def click(self, layer, pixel):
         self.actions += 1
-        place = canvas_position(self.viewer, layer.data_to_world(pixel))
-        self.qtbot.mouseMove(canvas_of(self.viewer), place)
-        self.qtbot.mouseClick(canvas_of(self.viewer), Qt.MouseButton.LeftButton, pos=place)
+        click(self.qtbot, self.viewer, layer, pixel)
 
     def press(self, button):
         self.actions += 1

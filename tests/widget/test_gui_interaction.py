@@ -9,7 +9,16 @@ from qtpy.QtCore import Qt
 from heatmap_values import over_image
 from napari_dinov3_sim import SimilaritySession
 
-from .dock_helpers import PATCH, Loader, best_patch, canvas_of, canvas_position, drawn, squares
+from .dock_helpers import (
+    PATCH,
+    Loader,
+    best_patch,
+    canvas_of,
+    canvas_position,
+    drawn,
+    point_at,
+    squares,
+)
 
 pytestmark = pytest.mark.gui
 
@@ -45,15 +54,20 @@ def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     viewer, session, left, right = pair
     session.queries.mode = "select"
     session.queries.selected_data = set()
+    settled(qtbot, session)
     canvas, seen = canvas_of(viewer), []
+    start = point_at(qtbot, viewer, left, (8, 8))
     session.answered.connect(lambda: seen.append(over_image(right, session.heatmaps[right])))
-    start = at(viewer, left, (8, 8))
-    qtbot.mouseMove(canvas, start)
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
-    for number, place in enumerate((20, 40, 24), 1):  # in another patch each
+    for place in (20, 40, 24):  # in another patch each
+        before = len(seen)
         qtbot.mouseMove(canvas, at(viewer, left, (place, place)))
         # Not only when the button is released.
-        qtbot.waitUntil(lambda number=number: len(seen) >= number)
+        qtbot.waitUntil(
+            lambda before=before, place=place: (
+                len(seen) > before and np.abs(session.queries.data[0] - place).max() <= 1
+            )
+        )
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at(viewer, left, (24, 24)))
     settled(qtbot, session)
     qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2))
