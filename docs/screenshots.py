@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def shots() -> dict[str, Callable[[], None]]:
     """Return what takes each picture; some take two."""
-    from _shots import animation, clicks, discovery, engine, folder, results
+    from _shots import animation, clicks, discovery, engine, failures, folder, results
 
     return {
         "search": animation.search,
@@ -48,6 +48,7 @@ def shots() -> dict[str, Callable[[], None]]:
         "resolution": engine.recipes,
         "discover": discovery.suggestions,
         "tracks": discovery.tracking,
+        "failures": failures.failures,
     }
 
 

@@ -54,7 +54,7 @@ def random_looks(rng: np.random.Generator) -> list[Look]:
     spread = rng.uniform(0.25, 0.5)
     middle = rng.uniform(0.25, 0.75, SUBSTANCES)
     looks = [_random_look(rng, middle, spread) for _ in range(CLASSES)]
-    if rng.random() < 0.5:
+    for _ in range(int(rng.integers(0, 4))):
         first, second = rng.choice(CLASSES, 2, replace=False)
         kept = looks[second] if rng.random() < 0.7 else _random_look(rng, middle, spread)
         looks[second] = replace(kept, amounts=looks[first].amounts)

@@ -40,10 +40,15 @@ class Modality:
     block: int
 
 
-def random_modality(rng: np.random.Generator) -> Modality:
-    """Bright field in grey or colour, stains, fluorescence, phase, DIC, dark field or EM."""
+def random_modality(rng: np.random.Generator, *, em: float = 0.0) -> Modality:
+    """Bright field in grey or colour, stains, fluorescence, phase, DIC, dark field or EM.
+
+    With the probability `em` it is electron microscopy; otherwise any of them.
+    """
     names = ("grey", "colour", "stain", "fluorescence", "phase", "dic", "dark field", "em")
     name = str(rng.choice(names, p=(0.2, 0.2, 0.14, 0.14, 0.08, 0.04, 0.03, 0.17)))
+    if rng.random() < em:
+        name = "em"
     mixing, background = _mixing(rng, name)
 
     def sometimes(share: float, low: float, high: float) -> float:

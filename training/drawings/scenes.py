@@ -85,6 +85,7 @@ class World:
     curves: tuple[Curve, ...] = ()
     apart: bool = False
     quantile: float = 0.4
+    membranes: bool = False
 
 
 @dataclass(eq=False)

@@ -252,6 +252,7 @@ def membranes(rng: Draw) -> World:
         rng.uniform(3, 10),
         tuple(things),
         apart=True,
+        membranes=True,
     )
 
 
@@ -350,7 +351,7 @@ WORLDS: dict[Callable[[Draw], World], float] = {
     cells: 0.13,
     nuclei: 0.11,
     glands: 0.09,
-    membranes: 0.14,
+    membranes: 0.24,
     smear: 0.07,
     threads: 0.07,
     particles: 0.09,
