@@ -9,7 +9,11 @@ from _shots.pictures import beside, write
 
 CASES = (
     ("tissue", data.immunohistochemistry, (390, 185)),  # connective tissue; and empty glass
-    ("motorcycle", lambda: data.stereo_motorcycle()[0], (373, 230)),  # a tyre; and whatever is dark
+    (
+        "motorcycle",
+        lambda: data.stereo_motorcycle()[0],
+        (373, 230),
+    ),  # a tyre; and whatever is dark
     ("cat", data.chelsea, (98, 150)),  # an eye; and fur
 )
 COLOURS = 200
