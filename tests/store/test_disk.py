@@ -581,6 +581,22 @@ assert others == [], others
 """
 
 
+def test_tiles_that_another_process_deletes_while_they_are_measured(store, monkeypatch):
+    store.tiles(digest(1)).put(0, np.ones((2, 2, 4), np.float32))
+    folder = folder_module.Folder(store.folder)
+    measure = folder_module._measure
+
+    def measured_last(path):
+        """From now on the folder is gone, for who had just found that it is there, too."""
+        measured = measure(path)
+        for name in ("listdir", "scandir"):
+            monkeypatch.setattr(os, name, refuse(errno.ENOENT))
+        return measured
+
+    monkeypatch.setattr(folder_module, "_measure", measured_last)
+    assert folder.units() == []
+
+
 @pytest.mark.slow
 def test_processes_that_write_the_same_digests(tmp_path):
     """Each reads only whole files, whatever the others write, delete and replace."""

@@ -120,26 +120,6 @@ def place_of(qtbot, viewer, layer, pixel):
     return places[-1]
 
 
-def point_at(qtbot, viewer, layer, pixel):
-    """Before a drag: move the mouse over a pixel, and wait until napari knows; return the place.
-
-    Qt moves the screen's own mouse, and the screen says so later. If a button were pressed before,
-    Qt would make up the next moves itself, and the late one would drag back to where it began.
-    The window must be the topmost.
-    """
-    from qtpy.QtCore import QPoint
-    from qtpy.QtGui import QCursor
-
-    place, canvas = place_of(qtbot, viewer, layer, pixel), canvas_of(viewer)
-    now = canvas.mapFromGlobal(QCursor.pos())
-    aside = place + (QPoint(3, 3) if now != place + QPoint(3, 3) else QPoint(3, -3))
-    for near in (aside, place):  # a mouse that is there already would not move
-        seen = viewer.cursor.position
-        qtbot.mouseMove(canvas, near)
-        qtbot.waitUntil(lambda seen=seen: viewer.cursor.position != seen)
-    return place
-
-
 def click(qtbot, viewer, layer, pixel):
     """A real mouse click on a pixel (row, column) of an image that is shown."""
     from qtpy.QtCore import Qt

@@ -198,8 +198,15 @@ class Folder:
     def _is_cached(self, unit: FolderEntry) -> bool:
         known = self._cached.get(unit.key)
         if known is None or not unit.path.is_file():
-            tiles = [unit.path] if unit.path.is_file() else sorted(unit.path.glob("*.safetensors"))
-            return any(is_cached(path) for path in tiles[:1])
+            if unit.path.is_file():
+                return is_cached(unit.path)
+            try:
+                names = sorted(
+                    path for path in unit.path.iterdir() if path.suffix == ".safetensors"
+                )
+            except OSError:  # another process has deleted it
+                return False
+            return any(is_cached(path) for path in names[:1])
         return known
 
     def clear_left_behind(self) -> None:
