@@ -82,12 +82,12 @@ def canvas_of(viewer):
     return viewer.window._qt_viewer.canvas.native
 
 
-def canvas_position(viewer, world):
-    """Where on the canvas a world point (y, x) is drawn in a 2-D view."""
+def canvas_position(viewer, layer, pixel):
+    """Where on the canvas a pixel (row, column) of a layer is drawn in a 2-D view."""
     from qtpy.QtCore import QPoint
 
     camera, canvas = viewer.scene.camera, canvas_of(viewer)
-    y, x = (np.asarray(world, float)[-2:] - camera.center[-2:]) * camera.zoom
+    y, x = (np.asarray(layer.data_to_world(pixel))[-2:] - camera.center[-2:]) * camera.zoom
     return QPoint(round(x + canvas.width() / 2), round(y + canvas.height() / 2))
 
 
@@ -113,11 +113,11 @@ def place_of(qtbot, viewer, layer, pixel):
     What an answer changes in the dock is laid out in a later turn of the event loop, and may make
     the canvas narrower: a place from before it is some pixels off.
     """
-    places = [None, canvas_position(viewer, layer.data_to_world(pixel))]
-    while places[-1] != places[-2]:
+    before, place = None, canvas_position(viewer, layer, pixel)
+    while place != before:
         drawn(qtbot, viewer)
-        places.append(canvas_position(viewer, layer.data_to_world(pixel)))
-    return places[-1]
+        before, place = place, canvas_position(viewer, layer, pixel)
+    return place
 
 
 def click(qtbot, viewer, layer, pixel):
@@ -125,6 +125,6 @@ def click(qtbot, viewer, layer, pixel):
     from qtpy.QtCore import Qt
 
     canvas = canvas_of(viewer)
-    qtbot.mouseMove(canvas, place_of(qtbot, viewer, layer, pixel))  # the event loop turns here
+    qtbot.mouseMove(canvas, canvas_position(viewer, layer, pixel))  # the event loop turns here
     place = place_of(qtbot, viewer, layer, pixel)
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=place)

@@ -46,10 +46,6 @@ def settled(qtbot, session):
     qtbot.waitUntil(lambda: not session.busy)
 
 
-def at(viewer, layer, pixel):
-    return canvas_position(viewer, layer.data_to_world(pixel))
-
-
 def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     viewer, session, left, right = pair
     session.queries.mode = "select"
@@ -62,14 +58,16 @@ def test_heatmaps_follow_a_point_while_it_is_dragged(pair, qtbot):
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
     for place in (20, 40, 24):  # in another patch each
         before = len(seen)
-        qtbot.mouseMove(canvas, at(viewer, left, (place, place)))
+        qtbot.mouseMove(canvas, canvas_position(viewer, left, (place, place)))
         # Not only when the button is released.
         qtbot.waitUntil(
             lambda before=before, place=place: (
                 len(seen) > before and np.abs(session.queries.data[0] - place).max() <= 1
             )
         )
-    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at(viewer, left, (24, 24)))
+    qtbot.mouseRelease(
+        canvas, Qt.MouseButton.LeftButton, pos=canvas_position(viewer, left, (24, 24))
+    )
     settled(qtbot, session)
     qtbot.waitUntil(lambda: best_patch(session.heatmaps[right]) == (3, 2))
     assert len(session.queries.data) == 1
@@ -85,7 +83,7 @@ def test_hovering_shows_the_map_of_the_patch_under_the_mouse(pair, qtbot):
 
     def follows():
         for pixel in ((1 * PATCH + 4, 1 * PATCH + 8), (1 * PATCH + 5, 1 * PATCH + 9)):
-            qtbot.mouseMove(canvas_of(viewer), at(viewer, left, pixel))
+            qtbot.mouseMove(canvas_of(viewer), canvas_position(viewer, left, pixel))
         return best_patch(session.heatmaps[right]) == (3, 2)
 
     qtbot.waitUntil(follows)
@@ -99,7 +97,7 @@ def test_the_score_under_the_mouse_is_in_the_status_bar(pair, qtbot):
 
     def score_is_shown():
         for pixel in ((4, 4), (8, 8)):
-            qtbot.mouseMove(canvas_of(viewer), at(viewer, left, pixel))
+            qtbot.mouseMove(canvas_of(viewer), canvas_position(viewer, left, pixel))
         # napari's own thread would say this; its test fixture keeps it from running.
         viewer.status = {**session.queries.get_status((8, 8)), "coordinates": " [8, 8]"}
         return viewer.status["coordinates"] == " [8, 8]  similarity 1.00"

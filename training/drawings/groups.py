@@ -15,10 +15,6 @@ from training.drawings.worlds import random_world
 Array = np.ndarray
 
 
-EM_OF_MEMBRANES = 0.6
-"""Share of the worlds of membranes that are always drawn as in electron microscopy."""
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
     """Four images of 256 × 256 pixels, or one of 512 × 512: 1024 patches in either case.
@@ -40,7 +36,7 @@ def draw_group(seed: int, *, large: bool) -> Group:
     size, count = (512, 1) if large else (256, 4)
     while True:
         world, looks = random_world(rng), random_looks(rng)
-        modality = random_modality(rng, em=EM_OF_MEMBRANES if world.membranes else 0.0)
+        modality = random_modality(rng, em=world.em)
         images, shares = [], []
         for _ in range(count):
             made = scene(rng, world, size)

@@ -252,7 +252,7 @@ def membranes(rng: Draw) -> World:
         rng.uniform(3, 10),
         tuple(things),
         apart=True,
-        membranes=True,
+        em=0.6,
     )
 
 

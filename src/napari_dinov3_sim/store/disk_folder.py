@@ -196,18 +196,14 @@ class Folder:
         return marks
 
     def _is_cached(self, unit: FolderEntry) -> bool:
-        known = self._cached.get(unit.key)
-        if known is None or not unit.path.is_file():
-            if unit.path.is_file():
-                return is_cached(unit.path)
-            try:
-                names = sorted(
-                    path for path in unit.path.iterdir() if path.suffix == ".safetensors"
-                )
-            except OSError:  # another process has deleted it
-                return False
-            return any(is_cached(path) for path in names[:1])
-        return known
+        if unit.path.is_file():
+            known = self._cached.get(unit.key)
+            return is_cached(unit.path) if known is None else known
+        try:
+            first = min(unit.path.glob("*.safetensors"), default=None)
+        except OSError:  # another process has deleted it
+            return False
+        return first is not None and is_cached(first)
 
     def clear_left_behind(self) -> None:
         """Delete what killed processes were writing."""
