@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BEAT = 0.005
 
+POLL = 4
+"""Milliseconds: a quarter of the time between two moves of a mouse."""
+
 
 class Heartbeat:
     """Notes when it beats; while the main thread is busy it cannot."""
@@ -53,7 +56,7 @@ def run_until(done: Callable[[], bool]) -> None:
     """Run the event loop as an application does: it sleeps when there is nothing to do."""
     loop, poll = QEventLoop(), QTimer()
     poll.timeout.connect(lambda: loop.quit() if done() else None)
-    poll.start(20)
+    poll.start(POLL)
     loop.exec()
     poll.stop()
 

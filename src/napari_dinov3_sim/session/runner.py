@@ -82,6 +82,14 @@ def run_guarded(job: Job, receive: Receive, token: CancelToken) -> None:
         receive(Finished(cancelled=token.cancelled))
 
 
+class _InlineToken(CancelToken):
+    """That of a job on the thread that would have to cancel it: to wait for that is idle."""
+
+    def wait(self, timeout: float) -> bool:
+        del timeout
+        return self.cancelled
+
+
 class InlineRunner:
     """Runs every job at once on the calling thread, in the order of submission.
 
@@ -97,7 +105,7 @@ class InlineRunner:
     def submit(self, lane: Lane, job: Job, receive: Receive) -> CancelToken:
         """Run the job now, or after the one that is running."""
         del lane
-        token = CancelToken()
+        token = _InlineToken()
         messages: list[Message] = []
 
         def run() -> None:

@@ -40,6 +40,10 @@ PAUSE = 0.3
 """Seconds between two messages: each has the window drawn again, which costs more than to find
 the objects of a plane."""
 
+SETTLE = 0.2
+"""Seconds without a new answer before edges are looked for again, after an answer that came before
+the edges of the last one were found: a point is being dragged, and more will follow."""
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectJob:
@@ -47,9 +51,13 @@ class ObjectJob:
 
     requests: tuple[ObjectRequest, ...]
     scores: PixelScores
+    wait: float
+    """Seconds in which the job may still be cancelled before it begins."""
 
     def __call__(self, post: Receive, token: CancelToken) -> None:
         """Send `Computed` with what was found since the last one; planes that are shown first."""
+        if token.wait(self.wait):
+            return
         found: list[PlaneObjects] = []
         sent = time.monotonic()
         rest = [*(request.shown for request in self.requests[1:]), False]
@@ -76,7 +84,9 @@ class ObjectFinder:
     """Knows what is found in each plane, and runs at most one job that finds what is new.
 
     While a threshold is dragged, the job goes on with what is shown, newer requests wait, and
-    only the newest of them are kept: so contours follow the mouse, and no queue builds up.
+    only the newest of them are kept: so contours follow the mouse, and no queue builds up. While a
+    point is dragged, answers overtake the job, and it waits for the mouse to rest: edges would
+    take the processor from the heatmaps that follow the mouse.
 
     Parameters
     ----------
@@ -116,7 +126,8 @@ class ObjectFinder:
         self._found: dict[tuple[PlaneKey, str], PlaneObjects] = {}
         self._job, self._waiting, self.pending = 0, False, False
         self._token: CancelToken | None = None
-        self._shown_in_flight: set[tuple[PlaneKey, str]] = set()
+        self._in_flight: dict[tuple[PlaneKey, str], ObjectRequest] = {}
+        self._overtaken = False
         self._told: set[tuple[Hashable, str]] = set()
 
     def searched(
@@ -181,6 +192,7 @@ class ObjectFinder:
             self._start()
         elif missing:
             self._waiting = True
+            self._overtaken |= self._is_overtaken()
             self._make_way()
 
     def forget(self) -> None:
@@ -188,7 +200,15 @@ class ObjectFinder:
         if self._token is not None:
             self._token.cancel()
         self._token, self.pending, self._job = None, False, self._job + 1
-        self._wanted, self._found = {}, {}
+        self._wanted, self._found, self._overtaken = {}, {}, False
+
+    def _is_overtaken(self) -> bool:
+        """Whether another answer has come since to what is being looked at."""
+        wanted, in_flight = self._wanted, self._in_flight
+        return any(
+            key in wanted and wanted[key].cosine is not request.cosine
+            for key, request in in_flight.items()
+        )
 
     def _missing(self) -> dict[tuple[PlaneKey, str], ObjectRequest]:
         found = self._found
@@ -203,17 +223,20 @@ class ObjectFinder:
         if not missing:
             return
         ordered = tuple(sorted(missing, key=lambda request: not request.shown))
-        self._shown_in_flight = {request.key for request in missing if request.shown}
+        self._in_flight = {request.key: request for request in ordered}
         self._job, self.pending, self._waiting = self._job + 1, True, False
+        job = ObjectJob(ordered, self.scores, SETTLE if self._overtaken else 0.0)
+        self._overtaken = False
         number = self._job
         receive = partial(self._receive, number)
-        token = self._runner.submit("objects", ObjectJob(ordered, self.scores), receive)
+        token = self._runner.submit("objects", job, receive)
         if number == self._job and self.pending:
             self._token = token
 
     def _make_way(self) -> None:
-        """Give up planes out of sight for what is waiting."""
-        if self._waiting and not self._shown_in_flight and self._token is not None:
+        """Give up planes out of sight, and what another answer has overtaken, for what waits."""
+        shown = any(request.shown for request in self._in_flight.values())
+        if self._waiting and self._token is not None and (self._overtaken or not shown):
             self._token.cancel()
 
     def _receive(self, number: int, message: Message) -> None:
@@ -234,7 +257,7 @@ class ObjectFinder:
         drawn = False
         for one in found:
             key = one.request.key
-            self._shown_in_flight.discard(key)
+            self._in_flight.pop(key, None)
             if one.problem:
                 self._tell_once(one.request.searched.plane, one.problem)
             if key in self._wanted:  # also for an older threshold: contours follow the mouse
