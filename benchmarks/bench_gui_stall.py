@@ -17,8 +17,6 @@ import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 
-from napari_dinov3_sim.backbones.background_import import is_imported
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,6 +67,8 @@ def add_query(dock: Any, pixel: tuple[int, int]) -> None:
 
 def main() -> None:
     """Measure start, idling, first and second click, and a large image."""
+    from napari_dinov3_sim.backbones.background_import import is_imported
+
     viewer = napari.Viewer(show_welcome_screen=False)
     heart = Heartbeat()
     run_until(lambda: len(heart.beats) > 100)

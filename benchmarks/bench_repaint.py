@@ -128,7 +128,9 @@ class Window:
 
         def quiet() -> bool:
             last = max([quiet_since, *(drawn[0] for drawn in self._drawn[-1:])])
-            busy = self.session.busy or self.session._coordinator.finder.pending
+            parts = getattr(self.session, "_coordinator", None)  # early checkouts find no objects
+            finder = getattr(parts, "finder", None)
+            busy = self.session.busy or (finder is not None and finder.pending)
             return not busy and time.perf_counter() - last > QUIET
 
         self._run_until(quiet)

@@ -63,7 +63,7 @@ def slow_scores(cosine, guide):
                 for column in {int(u), min(int(u) + 1, columns - 1)}:
                     weight = max(0.0, 1 - abs(v - row)) * max(0.0, 1 - abs(u - column))
                     line = line + weight * averaged(row, column)
-            out[y, x] = line[:-1] @ guide.features[y, x].astype(float) + line[-1]
+            out[y, x] = line[:-1] @ guide.features[:, y, x].astype(float) + line[-1]
     return np.clip(out, -1, 1)
 
 
@@ -83,8 +83,8 @@ def test_means_of_patches_leave_padding_out():
     assert guide.means.shape == (3, 3, 4)
     for row in range(3):
         for column in range(3):
-            part = guide.features[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
-            mean = part.astype(float).mean((0, 1))
+            part = guide.features[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+            mean = part.astype(float).mean((1, 2))
             np.testing.assert_allclose(guide.means[row, column], mean, atol=1e-3)
 
 

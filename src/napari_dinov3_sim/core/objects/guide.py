@@ -58,7 +58,7 @@ class PixelGuide:
     Attributes
     ----------
     grid : PatchGrid
-    features : ndarray of float16, shape (H, W, k)
+    features : ndarray of float16, shape (k, H, W)
         4 for colours, 2 for grey.
     means : ndarray of float32, shape (rows, columns, k)
         Padding does not count.
@@ -117,15 +117,15 @@ def read_guide(
     height, width = grid.image_shape
     side = grid.patch_size
     step = max(1, STRIP // (width * side)) * side
-    features = np.empty((height, width, 4 if source.channels > 1 else 2), np.float16)
+    features = np.empty((4 if source.channels > 1 else 2, height, width), np.float16)
     means: list[NDArray[np.float32]] = []
     tops = range(0, height, step)
     for number, top in enumerate(tops):
         bottom = min(height, top + step)
         above, below = max(0, top - HALO), min(height, bottom + HALO)
         pixels = source.read(slice(above, below), slice(0, width))
-        part = pixel_features(pixels, window)[top - above : bottom - above]
-        features[top:bottom] = part
+        part = pixel_features(pixels, window)[:, top - above : bottom - above]
+        features[:, top:bottom] = part
         means.append(_patch_means(part, side))
         if check is not None:
             check(number + 1, len(tops))
@@ -145,7 +145,7 @@ def pixel_features(
 
     Returns
     -------
-    ndarray of float32, shape (H, W, k)
+    ndarray of float32, shape (k, H, W)
         Red, green, blue and the gradient; or grey, which counts like three equal colours, and
         the gradient.
     """
@@ -156,7 +156,7 @@ def pixel_features(
     grey = rgb[..., 0] if is_grey else rgb @ LUMA
     channels = [grey * np.float32(np.sqrt(3))] if is_grey else [rgb[..., c] for c in range(3)]
     smooth = [gaussian_filter(one, SMOOTHED, mode="nearest", truncate=REACH) for one in channels]
-    return np.stack([*smooth, GRADIENT_WEIGHT * _gradient(grey)], axis=-1)
+    return np.stack([*smooth, GRADIENT_WEIGHT * _gradient(grey)])
 
 
 def _gradient(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -174,9 +174,9 @@ def _gradient(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _patch_means(features: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Return the mean over each patch; those at the border may have fewer pixels."""
-    height, width = features.shape[:2]
+    height, width = features.shape[1:]
     rows, columns = np.arange(0, height, side), np.arange(0, width, side)
-    sums = np.add.reduceat(np.add.reduceat(features, rows, axis=0), columns, axis=1)
+    sums = np.add.reduceat(np.add.reduceat(features, rows, axis=1), columns, axis=2)
     heights, widths = np.diff(rows, append=height), np.diff(columns, append=width)
-    means: NDArray[np.float32] = sums / np.outer(heights, widths)[..., np.newaxis]
-    return means.astype(np.float32, copy=False)
+    means: NDArray[np.float32] = np.moveaxis(sums / np.outer(heights, widths), 0, -1)
+    return np.ascontiguousarray(means, np.float32)

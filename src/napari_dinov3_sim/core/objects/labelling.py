@@ -114,6 +114,8 @@ def keep_sizes(
     """
     areas = np.bincount(objects.ravel(), None if sizes is None else sizes.ravel())
     kept = (areas >= min_area) & (areas <= max_area) & (areas > 0)
+    if kept[1:].all():
+        return objects
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     return numbers[objects]
