@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.objects import guide
 from napari_dinov3_sim.core.objects.guide import read_guide
 from napari_dinov3_sim.core.objects.refine import refine_scores
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.objects import finder
 from napari_dinov3_sim.session.runner import ThreadRunner
 from patience import PATIENCE
 
@@ -249,6 +250,45 @@ def test_pixels_replaced_in_mid_run_have_objects_of_their_own(threaded, two, vie
     threaded.wait(PATIENCE)
     labels = np.asarray(of_role(viewer, "result", two[1])[-1].data)
     np.testing.assert_array_equal(labels > 0, drawn)
+
+
+def test_answers_that_follow_one_another_are_searched_when_the_last_has_come(
+    threaded, two, viewer, monkeypatch
+):
+    searched, gate, find = [], threading.Event(), finder.find_objects
+
+    def gated(request, scores):
+        searched.append(request)
+        assert gate.wait(PATIENCE)
+        return find(request, scores)
+
+    def move(row):
+        threaded.add_query(two[0], row, 33)
+        while threaded._coordinator.busy:
+            threaded._runner.deliver(PATIENCE)
+
+    monkeypatch.setattr(finder, "find_objects", gated)
+    monkeypatch.setattr(finder, "SETTLE", PATIENCE)
+    for row in (5, 20, 35):  # the first plane of the first answer is being searched
+        move(row)
+    gate.set()
+    while threaded._coordinator.finder._job < 2:  # which waits for more answers
+        threaded._runner.deliver(PATIENCE)
+    move(50)
+    monkeypatch.setattr(finder, "SETTLE", 0.0)
+    move(65)
+    threaded.wait(PATIENCE)
+    last = searched[1:]
+    assert [one.key[0].layer_id for one in last] == [one.unique_id for one in two]
+    for request in last:
+        maps = threaded._coordinator.answers.maps_of(request.key[0])
+        assert request.cosine is maps.cosines["class 1"]
+    threaded.results.labels()
+    threaded.wait(PATIENCE)
+    for image in two:
+        labels = np.asarray(of_role(viewer, "result", image)[-1].data)
+        drawn = inside(contour_of(viewer, image), labels.shape)
+        np.testing.assert_array_equal(drawn, labels > 0)
 
 
 def test_a_drag_is_a_threshold_and_a_labelling(session, two, monkeypatch):
