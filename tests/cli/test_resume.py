@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import napari_dinov3_sim as nds
+from napari_dinov3_sim.cli import embeddings
 from napari_dinov3_sim.store import DiskStore, DiskTileCache
 from patience import PATIENCE
 
@@ -159,23 +160,49 @@ def delete_chunks():
             chunk.unlink()
 
 
-@pytest.mark.parametrize(("name", "change"), [("a.npy", write_npy), ("a.zarr", delete_chunks)])
-def test_what_changes_while_it_is_embedded_is_not_kept(cli, tall, monkeypatch, name, change):
+@pytest.fixture
+def changing(tall, monkeypatch):
+    """What is done to the files when a first tile is finished."""
     pytest.importorskip("zarr").save_array("a.zarr", tall)
     np.save("a.npy", tall)
-    real, left = DiskTileCache.put, [0]
+    real, changes = DiskTileCache.put, []
 
     def put(self, number, embeddings):
         real(self, number, embeddings)
-        if number in left:
-            change()
+        if number == 0:
+            for change in changes:
+                change()
 
     monkeypatch.setattr(DiskTileCache, "put", put)
+    return changes
+
+
+FILES = pytest.mark.parametrize(
+    ("name", "change"), [("a.npy", write_npy), ("a.zarr", delete_chunks)]
+)
+
+
+@FILES
+def test_what_changes_while_it_is_embedded_is_not_kept(cli, changing, monkeypatch, name, change):
+    monkeypatch.setattr(embeddings, "hold", lambda source: source)  # as of a large file
+    changing.append(change)
     result = cli("embed", name, "gray.png", *ARGUMENTS)
     assert (
         f"The pixels of {name} changed while they were embedded; embed them again." in result.err
     )
     (written,) = Path("store").iterdir()
     assert (result.code, written.name.startswith("gray-")) == (2, True)
-    left.clear()
+    changing.clear()
     assert cli("embed", name, *ARGUMENTS).code == 0
+
+
+@FILES
+def test_what_changes_after_it_was_read_is_kept_as_it_was(cli, tall, changing, name, change):
+    changing.append(change)
+    assert cli("embed", name, *ARGUMENTS).code == 0
+    changing.clear()
+    (entry,) = cli("embed", name, *ARGUMENTS).json["images"]
+    assert not entry["skipped"]  # what is there now has other pixels
+    np.save("as_it_was.npy", tall)
+    (entry,) = cli("embed", "as_it_was.npy", *ARGUMENTS).json["images"]
+    assert entry["skipped"]

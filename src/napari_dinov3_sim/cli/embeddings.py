@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.images.intensity import has_contrast
-from napari_dinov3_sim.core.images.scanning import scan_pixels
+from napari_dinov3_sim.core.images.scanning import hold, scan_pixels
 from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def find_embeddings(
     FoundEmbeddings, bool
         And whether anything can be seen in the plane, through the window of its layer.
     """
-    scan = scan_pixels(source)
+    held = hold(source)
+    scan = scan_pixels(held)
     window = window or scan.window
     contrast = scan.contrast if window is None else has_contrast(window)
     disk = embedder.store.disk
@@ -75,7 +76,13 @@ def find_embeddings(
     if disk is not None and path is None and on_missing is not None:
         on_missing()
     found = embedder.compute(
-        source, scan.digest, window, label, name=source.name, progress=progress
+        held,
+        scan.digest,
+        window,
+        label,
+        name=source.name,
+        progress=progress,
+        scan_again=held is source,
     )
     return found, contrast
 

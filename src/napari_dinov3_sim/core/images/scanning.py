@@ -18,7 +18,7 @@ from napari_dinov3_sim.core.images.intensity import (
     has_contrast,
     uses_window,
 )
-from napari_dinov3_sim.core.images.sources import chunks_of
+from napari_dinov3_sim.core.images.sources import ArraySource, chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,6 +88,28 @@ def scan_pixels(source: PixelSource, progress: Progress | None = None) -> PixelS
         return PixelScan(digest.hexdigest(), None, colours.differ)
     window = sample.window()
     return PixelScan(digest.hexdigest(), window, has_contrast(window))
+
+
+def hold(source: ArraySource) -> ArraySource:
+    """Return a plane in memory, read at once, if it is no larger than a block; else itself.
+
+    What is read is then scanned and embedded: a file is read once, and nobody can change it
+    meanwhile.
+
+    Parameters
+    ----------
+    source : ArraySource
+
+    Raises
+    ------
+    ImageError
+        The pixels cannot be read.
+    """
+    height, width = source.shape
+    if height * width * source.channels * source.dtype.itemsize > BLOCK_BYTES:
+        return source
+    pixels = source.read(slice(0, height), slice(0, width))
+    return ArraySource(pixels, channels_last=pixels.ndim == 3, name=source.name)
 
 
 def source_window(source: PixelSource, progress: Progress | None = None) -> IntensityWindow | None:
