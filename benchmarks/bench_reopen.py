@@ -63,10 +63,12 @@ def click(pause):
     before = sorted(name for name in ("torch", "transformers") if name in sys.modules)
     start, used = time.perf_counter(), time.process_time()
     session.add_query(image, 100, 100)
-    session.wait()
+    while not session.heatmaps:
+        assert time.perf_counter() - start < 300
+        runner.deliver(0.1)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     after = "torch" in sys.modules
-    assert len(session.heatmaps) == 1
+    session.wait()
     loaded = session.backbone is not None
     session.close()
     return {"seconds": seconds, "CPU": used, "loaded": loaded, "imported before": before,
