@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import ImageError, SimilarityError
 from napari_dinov3_sim.core.images.file_signatures import is_what_its_suffix_says
+from napari_dinov3_sim.core.text import does_not_exist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,8 @@ def reading(path: Path) -> Iterator[None]:
             "it."
         ) from error
     except Exception as error:  # every format fails in its own way
-        raise InputError(unreadable(path, error)) from error
+        gone = isinstance(error, FileNotFoundError) and not path.exists()
+        raise InputError(does_not_exist(path) if gone else unreadable(path, error)) from error
 
 
 def unreadable(path: Path, error: BaseException) -> str:
