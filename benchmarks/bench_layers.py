@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from napari.components import ViewerModel
-from napari.layers import Image
+from napari.layers import Image, Layer, Vectors
 from qtpy.QtWidgets import QApplication
 
 from napari_dinov3_sim.widget.dock import SimilarityWidget
@@ -130,28 +130,37 @@ def by_napari(count: int) -> dict[str, float]:
     viewer = ViewerModel()
     layers, plain = viewer.layers, []
 
-    def add(each: int) -> None:
-        shape = (SIDE // PATCH, SIDE // PATCH)
-        made = [Image(np.zeros(shape), scale=(PATCH, PATCH)) for _ in range(each * count)]
+    def add(made: list[Layer]) -> None:
         for layer in made:
             layers.insert(len(layers), layer)
         plain.extend(made)
 
+    def maps() -> list[Layer]:
+        shape = (SIDE // PATCH, SIDE // PATCH)
+        return [Image(np.zeros(shape), scale=(PATCH, PATCH)) for _ in range(count)]
+
     first, *_, last = images(viewer, count)
-    add(2)  # a heatmap and contours
+    add(maps())
+    lines = np.random.default_rng(0).uniform(0, SIDE, (40, 2, 2))  # of contours
+    add([Vectors(lines) for _ in range(count)])
     spread = np.zeros((4, 4), np.float32)
 
     def answer() -> None:
         for layer in plain[:count]:
-            layer.data = spread.copy()
+            with layer.events.data.blocker():
+                layer.data = spread.copy()
             layer.contrast_limits = (0, float(np.random.default_rng().uniform(0.5, 1)))
+        for layer in plain[count:]:
+            with layer.events.data.blocker():
+                layer.data = lines
+            layer.edge_color = "red"
 
     found = {"open the dock": 0.0, "click": spent(answer)}
     found["move an image to the top"] = spent(
         lambda: layers.move(layers.index(first), len(layers))
     )
     # A heatmap and a class map.
-    found["add a class"] = spent(lambda: add(2))
+    found["add a class"] = spent(lambda: add(maps() + maps()))
 
     def rename() -> None:
         for number, layer in enumerate(plain[:count]):
