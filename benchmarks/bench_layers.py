@@ -6,7 +6,10 @@ Beside each stands what napari itself needs to do the same to as many plain laye
 dock; the slope is that of the rest, in logarithms: 1 where it grows as the number of images does.
 Times are those of the processor, of all threads, so that other work on the computer counts less.
 
-``QT_QPA_PLATFORM=offscreen python benchmarks/bench_layers.py [--images 10 100 1000]``
+With ``--no-class`` nothing is done with a second class: napari itself takes minutes for the layers
+of one over 1,000 images.
+
+``QT_QPA_PLATFORM=offscreen python benchmarks/bench_layers.py [--images 10 100 1000] [--no-class]``
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ class Desk:
         QApplication.processEvents()
 
 
-def with_dock(count: int) -> dict[str, float]:
+def with_dock(count: int, *, classes: bool = True) -> dict[str, float]:
     """Return the seconds of each action in a viewer with the dock."""
     desk = Desk(count)
     session, viewer, last = desk.session, desk.viewer, desk.images[-1]
@@ -112,12 +115,12 @@ def with_dock(count: int) -> dict[str, float]:
     found["move an image to the top"] = desk.after(
         lambda: viewer.layers.move(place(desk.images[0]), len(viewer.layers))
     )
-    # A heatmap and a class map.
-    found["add a class"] = desk.after(
-        lambda: session.add_query(desk.images[0], 8, 40, class_name="other")
-    )
-    found["rename a class"] = desk.after(lambda: session.rename_class("other", "another"))
-    found["hide a class"] = desk.after(lambda: session.set_class_visible("another", False))
+    if classes:  # a heatmap and a class map
+        found["add a class"] = desk.after(
+            lambda: session.add_query(desk.images[0], 8, 40, class_name="other")
+        )
+        found["rename a class"] = desk.after(lambda: session.rename_class("other", "another"))
+        found["hide a class"] = desk.after(lambda: session.set_class_visible("another", False))
     found["untick an image"] = desk.after(lambda: session.set_target(last, False))
     desk.after(lambda: session.set_target(last, True))
     found["remove an image"] = desk.after(lambda: viewer.layers.remove(last))
@@ -125,7 +128,7 @@ def with_dock(count: int) -> dict[str, float]:
     return found
 
 
-def by_napari(count: int) -> dict[str, float]:
+def by_napari(count: int, *, classes: bool = True) -> dict[str, float]:
     """Return the seconds of the same with plain layers and without the dock."""
     viewer = ViewerModel()
     layers, plain = viewer.layers, []
@@ -159,8 +162,6 @@ def by_napari(count: int) -> dict[str, float]:
     found["move an image to the top"] = spent(
         lambda: layers.move(layers.index(first), len(layers))
     )
-    # A heatmap and a class map.
-    found["add a class"] = spent(lambda: add(maps() + maps()))
 
     def rename() -> None:
         for number, layer in enumerate(plain[:count]):
@@ -170,7 +171,9 @@ def by_napari(count: int) -> dict[str, float]:
         for layer in plain[:count]:
             layer.visible = False
 
-    found["rename a class"], found["hide a class"] = spent(rename), spent(hide)
+    if classes:
+        found["add a class"] = spent(lambda: add(maps() + maps()))
+        found["rename a class"], found["hide a class"] = spent(rename), spent(hide)
 
     def leave(going: list[Image]) -> None:
         for layer in going:
@@ -185,10 +188,13 @@ def main() -> None:
     """Print a row for each action."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[10, 100, 1000])
-    counts = parser.parse_args().images
+    parser.add_argument("--no-class", action="store_true")
+    options = parser.parse_args()
+    counts, classes = options.images, not options.no_class
     application = QApplication.instance() or QApplication([])
     with_dock(3)  # imports and caches
-    ours, own = [with_dock(n) for n in counts], [by_napari(n) for n in counts]
+    ours = [with_dock(n, classes=classes) for n in counts]
+    own = [by_napari(n, classes=classes) for n in counts]
     print("milliseconds of the processor (of these, napari's own)")
     print(f"{'images':26}" + "".join(f"{n:>20,}" for n in counts) + f"{'slope of the rest':>20}")
     for action in ours[0]:
