@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import napari_dinov3_sim as nds
 from napari_dinov3_sim.cli import embeddings
@@ -206,3 +207,8 @@ def test_what_changes_after_it_was_read_is_kept_as_it_was(cli, tall, changing, n
     np.save("as_it_was.npy", tall)
     (entry,) = cli("embed", "as_it_was.npy", *ARGUMENTS).json["images"]
     assert entry["skipped"]
+    (anew,) = cli("embed", "as_it_was.npy", "--out", "anew", *ARGUMENTS[2:]).json["images"]
+    kept, expected = (
+        nds.load_state(one["embeddings"]).embeddings_normalized for one in (entry, anew)
+    )
+    torch.testing.assert_close(kept, expected)

@@ -13,6 +13,7 @@ from napari_dinov3_sim.core.images import intensity
 from napari_dinov3_sim.core.images import scanning as sampling
 from napari_dinov3_sim.core.images.intensity import compute_window, window_of
 from napari_dinov3_sim.core.images.scanning import (
+    hold,
     plan_blocks,
     sampled_positions,
     scan_pixels,
@@ -167,3 +168,21 @@ def test_a_plane_of_one_colour_has_no_contrast(dtype, channels, monkeypatch):
         assert not scan_pixels(as_source(image)).contrast
     image[(7, 11, 0)[: image.ndim]] = 0
     assert scan_pixels(as_source(image)).contrast
+
+
+def test_what_is_held_is_no_view(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(12, dtype=np.uint16).reshape(3, 4))
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "r+")
+    source = ArraySource(array, name="a.npy")
+    held, before = hold(source), scan_pixels(source)
+    array[:] = 0
+    assert scan_pixels(held) == before
+    assert (held.name, held.shape, held.channels) == ("a.npy", (3, 4), 1)
+
+
+def test_a_large_plane_is_not_held(monkeypatch):
+    source = ArraySource(np.zeros((10, 10, 3), np.uint8), channels_last=True)
+    monkeypatch.setattr(sampling, "BLOCK_BYTES", 300)
+    assert hold(source) is not source
+    monkeypatch.setattr(sampling, "BLOCK_BYTES", 299)
+    assert hold(source) is source

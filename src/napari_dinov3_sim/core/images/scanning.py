@@ -108,7 +108,7 @@ def hold(source: ArraySource) -> ArraySource:
     height, width = source.shape
     if height * width * source.channels * source.dtype.itemsize > BLOCK_BYTES:
         return source
-    pixels = source.read(slice(0, height), slice(0, width))
+    pixels = source.read(slice(0, height), slice(0, width)).copy()  # it may be a view of a file
     return ArraySource(pixels, channels_last=pixels.ndim == 3, name=source.name)
 
 
