@@ -130,6 +130,8 @@ ALIKE = 0.9, 0.9 - 1e-7  # judged; all else is so far from them that its share i
 )
 @example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0] * 12)
 @example([ALIKE[0]] * 3, [ALIKE[1]] * 3, [-1.0, -0.5, 0.1])
+@example([0.9], [0.1], [0.5, 0.50001])  # which have no 1024 numbers between them
+@example([0.9], [0.1], [0.0, 1e-45])
 def test_any_picks_and_any_map_give_a_cosine(positives, negatives, scores):
     found = threshold_from_scores(np.array(positives), np.array(negatives), [map_of([scores])])
     assert -1 - 1e-12 <= found <= 1 + 1e-12

@@ -53,6 +53,13 @@ def test_a_histogram_counts_the_rows_that_are_shown(plot, qtbot):
     assert [text.get_text() for text in plot.axes.get_legend().get_texts()] == ["x", "y"]
 
 
+@pytest.mark.parametrize("values", [[0.3, 0.1 + 0.2], [1e-3, np.nextafter(1e-3, 1)], [-7.0, -7.0]])
+def test_values_that_differ_by_their_rounding_are_counted_too(plot, qtbot, values):
+    columns = {**TABLE.columns, "area_um2": np.array([*values, *values, values[0]])}
+    plot.show_rows(ObjectTable(columns, TABLE.units), np.arange(5))
+    qtbot.waitUntil(lambda: counts(plot) == 5)
+
+
 def test_by_image_each_object_is_a_point_beside_its_image(plot):
     plot.shape.setCurrentIndex(1)
     plot.draw()

@@ -177,7 +177,8 @@ def _best_overlap(
     positives: NDArray[np.floating], negatives: NDArray[np.floating], scores: NDArray[np.floating]
 ) -> float:
     """Return the threshold of the greatest expected intersection over union."""
-    counts, edges = np.histogram(scores, BINS)
+    # In single precision, bins of scores that are nearly equal would be too narrow to be numbers.
+    counts, edges = np.histogram(scores.astype(np.float64), BINS)
     meant = counts * _share_meant(positives, negatives, (edges[:-1] + edges[1:]) / 2)
     found, right = counts[::-1].cumsum()[::-1], meant[::-1].cumsum()[::-1]
     if not right[0]:  # every share is rounded to 0

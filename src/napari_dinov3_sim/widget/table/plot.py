@@ -191,7 +191,10 @@ class ObjectPlot(QWidget):
         finite = np.isfinite(values)
         if not finite.any():
             return
-        edges = np.histogram_bin_edges(values[finite], BINS)
+        seen = values[finite]
+        # Values that differ by their rounding alone leave no room for bins between them.
+        alike = np.allclose(seen, seen[0], rtol=1e-12, atol=0)
+        edges = np.histogram_bin_edges(seen[:1] if alike else seen, BINS)
         for name in names:
             mine = values[finite & (classes == name)]
             colour = self._colours.classes.get(name, "#808080")
