@@ -102,12 +102,12 @@ def embed(model: str, paths: list[Path], out: Path) -> tuple[float, float]:
     """Return the seconds of a run from its first plane on, and those within the model."""
     inside, begun = 0.0, []
     encode = DINOv3Backbone.embed_patches
-    read = TaskRunner.read
+    find = TaskRunner.attempt
 
-    def begin(runner: TaskRunner, *args: object) -> object:
+    def attempt(runner: TaskRunner, *args: object) -> object:
         runner._model.load()
         begun.append(time.perf_counter())
-        return read(runner, *args)
+        return find(runner, *args)
 
     def timed(backbone: DINOv3Backbone, pixels: torch.Tensor) -> torch.Tensor:
         nonlocal inside
@@ -119,7 +119,7 @@ def embed(model: str, paths: list[Path], out: Path) -> tuple[float, float]:
     words = ["embed", *map(str, paths), "--model", model, "--device", "cpu", "--out", str(out)]
     with (
         mock.patch.object(DINOv3Backbone, "embed_patches", timed),
-        mock.patch.object(TaskRunner, "read", begin),
+        mock.patch.object(TaskRunner, "attempt", attempt),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):

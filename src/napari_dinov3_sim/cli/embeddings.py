@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.terminal import note
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dinov3_sim.core.images.intensity import IntensityWindow
-    from napari_dinov3_sim.core.images.scanning import PixelScan
     from napari_dinov3_sim.core.images.sources import ArraySource
     from napari_dinov3_sim.core.protocols import Progress
     from napari_dinov3_sim.store.cached_embedding import CachedEmbedder, FoundEmbeddings
@@ -36,31 +35,9 @@ def tell_of_left_over(folder: Path) -> None:
         note(f"note: {found}")
 
 
-@dataclass(frozen=True, eq=False)
-class ReadPlane:
-    """A plane, read as far as that could be done at once.
-
-    Attributes
-    ----------
-    source : ArraySource
-        In memory, or to be read block by block.
-    scan : PixelScan or None
-        Of what is in memory; None for a plane that is too large.
-    """
-
-    source: ArraySource = field(repr=False)
-    scan: PixelScan | None
-
-    @classmethod
-    def of(cls, source: ArraySource) -> ReadPlane:
-        """Read a plane if it is no larger than a block; raises `ImageError`."""
-        held = hold(source)
-        return cls(held, None if held is source else scan_pixels(held))
-
-
 def find_embeddings(
     embedder: CachedEmbedder,
-    plane: ReadPlane,
+    source: ArraySource,
     label: str,
     window: IntensityWindow | None = None,
     *,
@@ -72,7 +49,7 @@ def find_embeddings(
     Parameters
     ----------
     embedder : CachedEmbedder
-    plane : ReadPlane
+    source : ArraySource
     label : str
         By which a person recognises its file.
     window : IntensityWindow, optional
@@ -87,8 +64,8 @@ def find_embeddings(
     FoundEmbeddings, bool
         And whether anything can be seen in the plane, through the window of its layer.
     """
-    source = plane.source
-    scan = plane.scan or scan_pixels(source)
+    held = hold(source)
+    scan = scan_pixels(held)
     window = window or scan.window
     contrast = scan.contrast if window is None else has_contrast(window)
     disk = embedder.store.disk
@@ -99,13 +76,13 @@ def find_embeddings(
     if disk is not None and path is None and on_missing is not None:
         on_missing()
     found = embedder.compute(
-        source,
+        held,
         scan.digest,
         window,
         label,
         name=source.name,
         progress=progress,
-        scan_again=plane.scan is None,
+        scan_again=held is source,
     )
     return found, contrast
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones import ModelError
-from napari_dinov3_sim.cli.embeddings import ReadPlane, find_embeddings, open_store, recipe_of
+from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store, recipe_of
 from napari_dinov3_sim.cli.errors import Failures, PlaneFailed, UsageError, failed
 from napari_dinov3_sim.cli.model import describe_model, say_model
 from napari_dinov3_sim.cli.output.files import (
@@ -84,7 +84,7 @@ class EmbeddingFinder:
         source, window = self.planes.source(place), self.planes.window(place)
         found, contrast = find_embeddings(
             self.embedder,
-            ReadPlane.of(source),
+            source,
             place.short_name,
             window,
             progress=progress,

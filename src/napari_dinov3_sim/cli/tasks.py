@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dinov3_sim.cli.embeddings import ReadPlane, find_embeddings, open_store
+from napari_dinov3_sim.cli.embeddings import find_embeddings, open_store
 from napari_dinov3_sim.cli.errors import InputChangedError, PlaneFailed, failed, one_line
 from napari_dinov3_sim.cli.model import describe_model, open_model
 from napari_dinov3_sim.cli.reading.open_file import OpenFile
@@ -95,45 +95,28 @@ class PlaneDone:
     model: dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class ReadTask:
-    """A task whose plane was opened, and read unless it is large.
-
-    Attributes
-    ----------
-    task : PlaneTask
-    layer : Layer
-    plane : ReadPlane
-    """
-
-    task: PlaneTask
-    layer: Layer
-    plane: ReadPlane
-
-
 class OpenFileCache:
-    """The files of the last two tasks: one may be read while the next one is opened."""
+    """The file of the last task, which stays open for the next one."""
 
     def __init__(self) -> None:
-        self._files: dict[tuple[Path, float, ReadOptions], OpenFile] = {}
+        self._file: OpenFile | None = None
+        self._of: tuple[Path, float, ReadOptions] | None = None
 
     def layer(self, task: PlaneTask, how: ReadOptions) -> Layer:
         """Return the layer of a task."""
         of = (task.path, _changed(task.path), how)
-        file = self._files.pop(of, None)
-        if file is None:
-            while len(self._files) > 1:
-                self._files.pop(next(iter(self._files))).close()
-            file = OpenFile(task.path, how)
-        self._files[of] = file  # as the newest
-        if task.layer >= len(file.layers):
+        if self._file is None or self._of != of:
+            self.close()
+            self._file, self._of = OpenFile(task.path, how), of
+        if task.layer >= len(self._file.layers):
             raise InputChangedError(task.path)
-        return file.layers[task.layer]
+        return self._file.layers[task.layer]
 
     def close(self) -> None:
-        """Close them."""
-        while self._files:
-            self._files.popitem()[1].close()
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+        self._file = self._of = None
 
 
 def _changed(path: Path) -> float:
@@ -144,7 +127,7 @@ def _changed(path: Path) -> float:
 
 
 class TaskRunner:
-    """Does the tasks of a run, one after the other; the next may be read meanwhile, on a thread.
+    """Does the tasks of a run, one after the other.
 
     Parameters
     ----------
@@ -157,35 +140,22 @@ class TaskRunner:
         self._model, self._files, self._how = model, files, settings.how
         store = open_store(settings.folder, must_write=True)
         self._embedder = CachedEmbedder(model, settings.recipe, store, note)
-        self._large: Path | None = None
 
-    def read(self, task: PlaneTask) -> ReadTask | PlaneFailed:
-        """Open the file of a task, and read its plane unless it is large; errors are returned."""
-        try:
-            layer = self._files.layer(task, self._how)
-            source = layer.plane(task.position)
-            # Not all readers can read two planes of a file at once.
-            waits = self._large == task.path
-            plane = ReadPlane(source, None) if waits else ReadPlane.of(source)
-        except Exception as error:
-            return failed(task.path, error, task.megapixels)
-        self._large = task.path if plane.scan is None else None
-        return ReadTask(task, layer, plane)
-
-    def attempt(self, read: ReadTask, progress: Progress | None = None) -> PlaneDone | PlaneFailed:
+    def attempt(
+        self, task: PlaneTask, progress: Progress | None = None
+    ) -> PlaneDone | PlaneFailed:
         """Embed a plane and write it, unless that has been done; errors are returned."""
-        task = read.task
         try:
-            facts = self._embed(read, progress)
+            facts = self._embed(task, progress)
         except Exception as error:
             return failed(task.path, error, task.megapixels)
         return PlaneDone(task, facts, describe_model(self._model.identity))
 
-    def _embed(self, read: ReadTask, progress: Progress | None) -> dict[str, Any]:
-        task, layer = read.task, read.layer
-        label = layer.label(task.position)
+    def _embed(self, task: PlaneTask, progress: Progress | None) -> dict[str, Any]:
+        layer = self._files.layer(task, self._how)
+        source, label = layer.plane(task.position), layer.label(task.position)
         found, contrast = find_embeddings(
-            self._embedder, read.plane, label, task.window, progress=progress
+            self._embedder, source, label, task.window, progress=progress
         )
         return {
             "image": str(task.path),
@@ -232,5 +202,4 @@ def run_on_worker(task: PlaneTask, settings: EmbedSettings) -> PlaneDone | Plane
             runner = _runner(settings)
         except SimilarityError as error:
             return PlaneFailed(task.path, one_line(error), ends_all=True)
-        read = runner.read(task)
-        return runner.attempt(read) if isinstance(read, ReadTask) else read
+        return runner.attempt(task)

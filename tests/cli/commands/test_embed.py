@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,10 @@ from PIL import Image
 from skimage.io import imread
 
 import napari_dinov3_sim as nds
-from napari_dinov3_sim.cli.tasks import TaskRunner
 from napari_dinov3_sim.core.embedding import embed as core_embed
-from napari_dinov3_sim.core.images import scanning
 from napari_dinov3_sim.core.images.intensity import compute_window
-from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.readers.errors import InputError, reading
 from napari_dinov3_sim.store import cached_embedding
-from patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -215,13 +210,13 @@ def test_a_single_failure_is_one_line(embed):
 
 
 def test_a_source_that_is_deleted_after_it_was_listed(embed, folder, monkeypatch):
-    real = TaskRunner.read
+    real = core_embed.create_patch_image_state
 
-    def delete_the_next(runner, task):
+    def delete_the_next(*arguments, **options):
         Path("rgb.png").unlink(missing_ok=True)
-        return real(runner, task)
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(TaskRunner, "read", delete_the_next)
+    monkeypatch.setattr(core_embed, "create_patch_image_state", delete_the_next)
     result = embed("gray.png", "rgb.png", "rgba.png")
     assert result.code == 2
     assert [entry["image"] for entry in result.json["images"]] == ["gray.png", "rgba.png"]
@@ -233,44 +228,6 @@ def test_a_source_that_is_deleted_while_it_is_opened(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(InputError, match=rf"^{path} does not exist"), reading(path):
         path.open("rb")
-
-
-def test_the_next_plane_is_read_while_one_is_embedded(embed, monkeypatch):
-    read, find, second = TaskRunner.read, core_embed.create_patch_image_state, threading.Event()
-
-    def note(runner, task):
-        found = read(runner, task)
-        if task.path.name == "rgb.png":
-            second.set()
-        return found
-
-    def wait(*arguments, **options):
-        assert second.wait(PATIENCE)
-        return find(*arguments, **options)
-
-    monkeypatch.setattr(TaskRunner, "read", note)
-    monkeypatch.setattr(core_embed, "create_patch_image_state", wait)
-    assert embed("gray.png", "rgb.png").code == 0
-
-
-def test_two_planes_of_one_file_are_never_read_at_once(embed, picture, monkeypatch):
-    with tifffile.TiffWriter("two.tif") as file:
-        for shape in ((90, 80), (40, 30)):
-            file.write(picture(*shape), photometric="minisblack")
-    np.save("other.npy", picture(40, 30))
-    real, threads = ArraySource.read, {}
-
-    def read(source, rows, columns):
-        if not isinstance(source.data, np.ndarray):
-            reader = threading.current_thread().name
-            threads.setdefault((source.name, source.shape), set()).add(reader)
-        return real(source, rows, columns)
-
-    monkeypatch.setattr(scanning, "BLOCK_BYTES", 4000)  # the first plane is larger
-    monkeypatch.setattr(ArraySource, "read", read)
-    assert embed("two.tif", "other.npy").code == 0
-    ahead = [name for (name, _), names in threads.items() if "read-planes_0" in names]
-    assert (len(threads), ahead) == (3, ["other.npy"])
 
 
 def test_the_unforeseen_in_one_file_does_not_stop_the_others(embed, monkeypatch):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +20,6 @@ from napari_dinov3_sim.cli.tasks import (
     OpenFileCache,
     PlaneDone,
     PlaneTask,
-    ReadTask,
     TaskRunner,
 )
 from napari_dinov3_sim.cli.terminal import PlaneProgress, ProgressBars, note, say
@@ -32,7 +29,7 @@ from napari_dinov3_sim.core.text import plural
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(eq=False)
@@ -240,26 +237,12 @@ def _here(
         model = open_model(settings.model, settings.device, settings.dtype, bars)
     with closing(OpenFileCache()) as files:
         runner = TaskRunner(settings, model, files)
-        with closing(_read_ahead(tasks_of(plans, settings.how), runner)) as ready:
-            for one in ready:
-                if isinstance(one, ReadTask):
-                    meter.start(one.task.path.name, one.task.megapixels)
-                    yield runner.attempt(one, meter.tile)
-                else:
-                    yield one
-
-
-def _read_ahead(
-    tasks: Iterator[PlaneTask | PlaneFailed], runner: TaskRunner
-) -> Generator[ReadTask | PlaneFailed, None, None]:
-    """Open and read the next plane on a thread while the last one is embedded."""
-    with ThreadPoolExecutor(1, "read-planes") as pool:
-        waiting: Future[ReadTask | PlaneFailed] | PlaneFailed | None = None
-        for task in itertools.chain(tasks, (None,)):
-            before = waiting
-            waiting = pool.submit(runner.read, task) if isinstance(task, PlaneTask) else task
-            if before is not None:
-                yield before.result() if isinstance(before, Future) else before
+        for task in tasks_of(plans, settings.how):
+            if isinstance(task, PlaneTask):
+                meter.start(task.path.name, task.megapixels)
+                yield runner.attempt(task, meter.tile)
+            else:
+                yield task
 
 
 def _on_cluster(
