@@ -25,7 +25,7 @@ _FEW_VECTORS = 8
 _SMALL, _FEW_QUERIES = 2**21, 4
 """Up to so many numbers and query vectors, one thread is as fast as BLAS (4096 × 384: 0.15 ms for
 one vector, 0.34 for four). Of two threads, one waits for the other, which waits for a core while a
-window is drawn without a graphics card: 8 ms while a point was dragged, in `bench_drag.py`."""
+window is drawn without a graphics card: 8 ms for one, measured while `bench_drag.py` ran."""
 
 _ROWS_IN_CACHE = 512
 """Rows that are widened to float32 at a time; they stay in the cache."""
