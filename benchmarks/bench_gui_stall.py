@@ -67,6 +67,7 @@ def add_query(dock: Any, pixel: tuple[int, int]) -> None:
 
 def main() -> None:
     """Measure start, idling, first and second click, and a large image."""
+    # Not above: the early checkouts that `bench_repaint.py` compares with have no such module.
     from napari_dinov3_sim.backbones.background_import import is_imported
 
     viewer = napari.Viewer(show_welcome_screen=False)

@@ -62,10 +62,14 @@ def loads_of_the_model():
     return tasks._model.cache_info().misses
 
 
+def forget_the_model():
+    tasks._model.cache_clear()
+
+
 def test_a_cluster_writes_what_this_process_would(embed, cli, folder, picture, cluster):
     np.save("stack.npy", picture(3, 33, 47, dtype=np.uint16))
     with distributed.Client(cluster, set_as_default=False) as client:
-        before = client.run(loads_of_the_model)
+        client.run(forget_the_model)  # that of another test
     there = embed("gray.png", "st*.npy", "gone.png")
     assert there.code == 2
     assert "gone.png does not exist" in there.err
@@ -82,9 +86,7 @@ def test_a_cluster_writes_what_this_process_would(embed, cli, folder, picture, c
         )
     assert str(os.getpid()) not in {entry["process"].split(":")[1] for entry in entries}
     with distributed.Client(cluster, set_as_default=False) as client:
-        after = client.run(loads_of_the_model)
-    assert all(loads - before[worker] <= 1 for worker, loads in after.items())
-    assert any(after.values())
+        assert max(client.run(loads_of_the_model).values()) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")

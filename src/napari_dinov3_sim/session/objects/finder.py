@@ -219,17 +219,16 @@ class ObjectFinder:
         }
 
     def _start(self) -> None:
+        wait, self._overtaken = SETTLE if self._overtaken else 0.0, False
         missing = [one for one in self._missing().values() if one.searched.edges]
         if not missing:
             return
         ordered = tuple(sorted(missing, key=lambda request: not request.shown))
         self._in_flight = {request.key: request for request in ordered}
         self._job, self.pending, self._waiting = self._job + 1, True, False
-        job = ObjectJob(ordered, self.scores, SETTLE if self._overtaken else 0.0)
-        self._overtaken = False
         number = self._job
         receive = partial(self._receive, number)
-        token = self._runner.submit("objects", job, receive)
+        token = self._runner.submit("objects", ObjectJob(ordered, self.scores, wait), receive)
         if number == self._job and self.pending:
             self._token = token
 
