@@ -113,8 +113,8 @@ ORDER = {
         < numpy_files, tiff, zarr_folders < reader < file_stack
     """,
     "backbones": """
-        errors, background_import < registry < files, architecture, devices < backbone < identity
-        < loading, lazy_model < __init__ < loader
+        errors, background_import < registry < files, architecture, devices < backbone, engines
+        < identity < loading, lazy_model < __init__ < loader
     """,
     "session": """
         layer_metadata, file_reader < images < worker_messages < runner, guard < embedding,

@@ -142,6 +142,14 @@ def test_peers_with_napari_dinosim(small, monkeypatch):
     assert re.search(r"^napari-dinosim +\d+\.\d\d +\d+\.\d\d +\d+\.\d +\d+\.\d$", text, re.M)
 
 
+def test_openvino(small):
+    text = small("bench_openvino", "--sides", "64", "--repeats", "1")
+    rows = re.findall(r" 64  (float32|bfloat16) .* ([\d.]+)$", text, re.M)
+    assert [dtype for dtype, _ in rows] == ["float32", "bfloat16"] * 2
+    assert all(float(cosine) > 0.999 for _, cosine in rows)
+    assert re.search(r"^import of OpenVINO: [\d.]+ s", text, re.M)
+
+
 def test_the_search(printed, tmp_path):
     text = printed(
         "bench_search",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def plain_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings in float32 also where the processor would choose bfloat16."""
+    """Embeddings by PyTorch in float32 also where the computer would choose something faster."""
     monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "openvino_is_there", lambda: False)
 
 
 @pytest.fixture(autouse=True)

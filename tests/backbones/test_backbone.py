@@ -16,8 +16,8 @@ from napari_dinov3_sim.backbones import (
     DINOv3Backbone,
     architecture,
     devices,
+    engines,
     load_backbone,
-    loading,
 )
 from napari_dinov3_sim.backbones.devices import processor_has_bfloat16
 from napari_dinov3_sim.core.embedding import queues
@@ -154,7 +154,7 @@ def test_unknown_device(weights: Path, device: str) -> None:
         load_backbone(weights, device=device)
     assert "tiny.safetensors" in str(caught.value)
     assert f'there is no device "{device}"' in str(caught.value)
-    assert 'use device="auto", "cpu", "cuda" or "mps".' in str(caught.value)
+    assert 'use device="auto", "cpu", "openvino", "cuda" or "mps".' in str(caught.value)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps"])
@@ -226,8 +226,8 @@ def test_bfloat16_is_chosen_where_it_agrees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(devices, "processor_has_bfloat16", lambda: True)
-    monkeypatch.setattr(loading, "MEAN_AGREEMENT", bounds[0])
-    monkeypatch.setattr(loading, "LEAST_AGREEMENT", bounds[1])
+    monkeypatch.setattr(engines, "MEAN_AGREEMENT", bounds[0])
+    monkeypatch.setattr(engines, "LEAST_AGREEMENT", bounds[1])
     found = load_backbone(weights, device="cpu")
     asked_for = load_backbone(weights, device="cpu", dtype=expected)
     assert (found.dtype, found.fingerprint) == (expected, asked_for.fingerprint)
@@ -240,8 +240,8 @@ def test_bfloat16_is_chosen_where_it_agrees(
 def test_what_is_asked_for_is_not_compared(
     weights: Path, bounds: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "MEAN_AGREEMENT", bounds[0])
-    monkeypatch.setattr(loading, "LEAST_AGREEMENT", bounds[1])
+    monkeypatch.setattr(engines, "MEAN_AGREEMENT", bounds[0])
+    monkeypatch.setattr(engines, "LEAST_AGREEMENT", bounds[1])
     assert load_backbone(weights, device="cpu", dtype="bfloat16").dtype == "bfloat16"
 
 
@@ -353,7 +353,7 @@ def test_what_runs_on_a_gpu(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: device == "mps")
-    monkeypatch.setattr(loading, "_moved", lambda network, *_: network)
+    monkeypatch.setattr(engines, "_moved", lambda network, *_: network)
     loaded = load_backbone(weights)
     assert loaded.device == device
     assert isinstance(loaded._model, runner)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import DINOv3ViTModel
 
     from napari_dinov3_sim.core.embedding.encoder import Encoder
+    from napari_dinov3_sim.core.embedding.encoder_weights import EncoderNumbers
+    from napari_dinov3_sim.core.embedding.openvino_encoder import OpenVINOEncoder
 
 ACTIVATIONS = ("gelu", "silu")
 """Of the feed-forward parts of DINOv3."""
@@ -215,14 +217,46 @@ def encoder_of(network: DINOv3ViTModel, dtype: str) -> Encoder:
     """
     import torch
 
-    from napari_dinov3_sim.core.embedding.encoder import Encoder, EncoderNumbers
+    from napari_dinov3_sim.core.embedding.encoder import Encoder
 
-    config = network.config
-    numbers = EncoderNumbers(
-        **{field.name: getattr(config, field.name) for field in fields(EncoderNumbers)}
+    arithmetic = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    return Encoder(_state_of(network), _numbers_of(network), arithmetic)
+
+
+def openvino_encoder_of(network: DINOv3ViTModel, dtype: str) -> OpenVINOEncoder:
+    """Return the same weights with the forward pass that OpenVINO compiles for the CPU.
+
+    Parameters
+    ----------
+    network : DINOv3ViTModel
+        On any device; nothing is copied there.
+    dtype : str
+        "float32" or "bfloat16".
+
+    Raises
+    ------
+    ImportError
+        OpenVINO is not installed.
+    RuntimeError
+        OpenVINO cannot compile the model here.
+    """
+    from napari_dinov3_sim.core.embedding.encoder_weights import encoder_weights
+    from napari_dinov3_sim.core.embedding.openvino_encoder import OpenVINOEncoder
+
+    numbers = _numbers_of(network)
+    return OpenVINOEncoder(encoder_weights(_state_of(network), numbers), numbers, dtype)
+
+
+def _numbers_of(network: DINOv3ViTModel) -> EncoderNumbers:
+    from napari_dinov3_sim.core.embedding.encoder_weights import EncoderNumbers
+
+    return EncoderNumbers(
+        **{field.name: getattr(network.config, field.name) for field in fields(EncoderNumbers)}
     )
-    state = {name.removeprefix("model."): value for name, value in network.state_dict().items()}
-    return Encoder(state, numbers, torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+
+
+def _state_of(network: DINOv3ViTModel) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("model."): value for name, value in network.state_dict().items()}
 
 
 def _named_as(

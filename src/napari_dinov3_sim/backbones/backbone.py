@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_dinov3_sim.backbones.architecture import encoder_of
-from napari_dinov3_sim.backbones.devices import batch_size_for
+from napari_dinov3_sim.backbones.devices import OPENVINO, batch_size_for
 from napari_dinov3_sim.core.errors import BackboneError, OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.embedding.queues import DeviceQueues
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate",  # OpenVINO
+    "bad_alloc",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +41,7 @@ class DINOv3Backbone:
     dim : int
         Length D of an embedding.
     device : str
-        For example "cpu" or "cuda".
+        For example "cpu", "cuda", or "openvino", which is the processor too.
     dtype : str
         "float32" or "bfloat16": of the weights, on Apple's GPUs autocast over float32 ones.
     mean, std : tuple of float
@@ -141,7 +147,7 @@ class DINOv3Backbone:
         import torch
 
         tokens = (height // self.patch_size) * (width // self.patch_size)
-        return batch_size_for(torch.device(self.device), tokens, self._bytes_per_token())
+        return batch_size_for(torch.device(self._memory), tokens, self._bytes_per_token())
 
     def stage(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Bring pixels to a CUDA device, on a stream of their own, while the model runs.
@@ -158,9 +164,7 @@ class DINOv3Backbone:
         torch.Tensor
             The same pixels.
         """
-        import torch
-
-        if torch.device(self.device).type != "cuda":
+        if not self.device.startswith("cuda"):
             return pixel_values
         try:
             return _upload(pixel_values, self.device)
@@ -177,11 +181,16 @@ class DINOv3Backbone:
         DINOv3Backbone
             With the same fingerprint: states of both may be compared.
         """
-        if self.device == "cpu":
+        if self._memory == "cpu":
             return self
         has_encoder = self.device.startswith("cuda")
         encoder = self._model.to("cpu") if has_encoder else encoder_of(self._model, self.dtype)
         return replace(self, device="cpu", _model=encoder)
+
+    @property
+    def _memory(self) -> str:
+        """Where pixels and tokens are, as torch calls it."""
+        return "cpu" if self.device == OPENVINO else self.device
 
     def _bytes_per_token(self) -> int:
         config = getattr(self._model, "config", None)
@@ -202,7 +211,7 @@ class DINOv3Backbone:
     def _forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         import torch
 
-        device_type = torch.device(self.device).type
+        device_type = torch.device(self._memory).type
         # Elsewhere the encoder itself keeps its weights in bfloat16.
         low = self.dtype == "bfloat16" and device_type == "mps"
         with (
@@ -210,7 +219,7 @@ class DINOv3Backbone:
             torch.autocast(device_type, torch.bfloat16) if low else nullcontext(),
         ):
             # Never without blocking to the CPU: it would compute before all pixels are there.
-            pixels = pixel_values.to(self.device, non_blocking=device_type == "cuda")
+            pixels = pixel_values.to(self._memory, non_blocking=device_type == "cuda")
             tokens: torch.Tensor = self._model(pixels).last_hidden_state
         return tokens
 
@@ -227,7 +236,7 @@ class DINOv3Backbone:
     def _out_of_memory(self, pixel_values: torch.Tensor) -> OutOfMemoryError:
         _free(self.device)
         height, width = pixel_values.shape[-2:]
-        elsewhere = "" if self.device == "cpu" else ', or load the model with device="cpu"'
+        elsewhere = "" if self._memory == "cpu" else ', or load the model with device="cpu"'
         return OutOfMemoryError(
             f"The model {self.name} ran out of memory on {self.device} with {height} × {width} "
             f"pixels; use smaller tiles or a smaller model{elsewhere}."

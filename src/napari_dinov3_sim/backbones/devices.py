@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.backbones.errors import DeviceError
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "bfloat16")
+
+OPENVINO = "openvino"
+"""The device that is the processor, computed by OpenVINO instead of PyTorch."""
 
 CPU_TOKENS = 1024
 """Tokens that keep the cores of a CPU busy; more at a time only take memory."""
@@ -32,13 +37,14 @@ def choose_device(device: str, model: str) -> torch.device:
     Parameters
     ----------
     device : str
-        "auto" (CUDA, then MPS, then CPU), or "cpu", "cuda", "cuda:1", "mps".
+        "auto" (CUDA, then MPS, then CPU), or "cpu", "openvino", "cuda", "cuda:1", "mps".
     model : str
         Name of the model, for the message.
 
     Returns
     -------
     torch.device
+        The processor for "openvino".
 
     Raises
     ------
@@ -47,12 +53,61 @@ def choose_device(device: str, model: str) -> torch.device:
     """
     if device == "auto":
         return _best_device()
+    if device == OPENVINO:
+        return _parsed("cpu", model)
     chosen = _parsed(device, model)
     if not _is_there(chosen):
         raise DeviceError(
             model, f'this PyTorch finds no device "{device}"', 'use device="auto" or device="cpu"'
         )
     return chosen
+
+
+def uses_openvino(device: str, chosen: torch.device, model: str) -> bool:
+    """Whether OpenVINO is to compute the embeddings.
+
+    "auto" takes it on an x86 processor where it is installed: ViT-S then needs 0.8 of the time
+    (`benchmarks/bench_embed.py`). The built-in network, which is loaded to answer soon, is left to
+    PyTorch: importing and compiling would take longer than it takes to embed a small image.
+
+    Parameters
+    ----------
+    device : str
+        As for `choose_device`.
+    chosen : torch.device
+        From `choose_device`.
+    model : str
+        Name of the model, also for the message.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    DeviceError
+        It was asked for and is not there.
+    """
+    if device == OPENVINO:
+        if openvino_is_there():
+            return True
+        raise DeviceError(
+            model,
+            "OpenVINO is not installed, or cannot be imported",
+            'install it with `pip install "napari-dinov3-sim[openvino]"`, or use device="auto"',
+        )
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    wanted = device == "auto" and chosen.type == "cpu" and is_x86 and model != BUILTIN
+    return wanted and openvino_is_there()
+
+
+def openvino_is_there() -> bool:
+    """Whether OpenVINO can be imported."""
+    try:
+        import_module("napari_dinov3_sim.core.embedding.openvino_encoder")
+    except (ImportError, OSError):  # OSError: one of its libraries does not load
+        return False
+    return True
 
 
 def choose_dtype(dtype: str, device: torch.device, model: str) -> str:
@@ -135,7 +190,9 @@ def _parsed(device: str, model: str) -> torch.device:
         chosen = torch.device("meta")
     if chosen.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(
-            model, f'there is no device "{device}"', 'use device="auto", "cpu", "cuda" or "mps"'
+            model,
+            f'there is no device "{device}"',
+            'use device="auto", "cpu", "openvino", "cuda" or "mps"',
         )
     return chosen
 

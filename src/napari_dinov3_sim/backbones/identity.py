@@ -115,7 +115,7 @@ def facts_of(request: LoadRequest, material: ModelFiles) -> Facts:
         "preprocessor": material.preprocessor,
         # "auto" is another device where a home is shared, or a GPU is hidden.
         "computer": [platform.node(), os.environ.get("CUDA_VISIBLE_DEVICES")],
-        "versions": [_version(name) for name in ("napari-dinov3-sim", "torch")],
+        "versions": [_version(name) for name in ("napari-dinov3-sim", "torch", "openvino")],
     }
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from napari_dinov3_sim.backbones.architecture import (
     Architecture,
     build_model,
-    encoder_of,
     infer_architecture,
     is_number,
     matching_record,
 )
 from napari_dinov3_sim.backbones.backbone import DINOv3Backbone
-from napari_dinov3_sim.backbones.devices import choose_device, choose_dtype
-from napari_dinov3_sim.backbones.errors import DeviceError, ModelError, WrongModelError
+from napari_dinov3_sim.backbones.engines import choose, engine_for
+from napari_dinov3_sim.backbones.errors import ModelError, WrongModelError
 from napari_dinov3_sim.backbones.files.locate import ModelFiles, is_here, locate
 from napari_dinov3_sim.backbones.files.tensor_names import canonical, detect_naming
 from napari_dinov3_sim.backbones.files.weights import (
@@ -39,16 +38,8 @@ if TYPE_CHECKING:
     import os
 
     import torch
-    from transformers import DINOv3ViTModel
 
     from napari_dinov3_sim.backbones.files.hub import Progress
-    from napari_dinov3_sim.core.embedding.encoder import Encoder
-
-CHECKED_PATCHES = 14
-"""Patches along the side of the picture on which bfloat16 is compared with float32."""
-
-MEAN_AGREEMENT, LEAST_AGREEMENT = 0.999, 0.99
-"""Mean and smallest cosine of the patches of that picture with which bfloat16 is used."""
 
 _UNKNOWN_LICENCE = "unknown: that of the place the weights come from"
 
@@ -72,7 +63,8 @@ def load_backbone(
         or ends in the hash of Meta's satellite weights; everything else that has no
         `preprocessor_config.json` is taken for LVD-1689M weights.
     device : str
-        "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (CUDA, then MPS, then CPU, there with OpenVINO if it is installed), "cpu",
+        "openvino", "cuda", "cuda:1" or "mps".
     dtype : str
         "auto" (see `devices.choose_dtype`), "float32" or "bfloat16".
     progress : callable, optional
@@ -96,8 +88,7 @@ def load_backbone(
     >>> backbone.patch_size, backbone.dim
     (16, 192)
     """
-    chosen = choose_device(device, str(model))
-    arithmetic = choose_dtype(dtype, chosen, str(model))
+    choice = choose(device, dtype, str(model))
     material = locate(model, progress)
     request = LoadRequest(model, device, dtype)
     facts = facts_of(request, material)
@@ -108,23 +99,21 @@ def load_backbone(
     _check_record(material, architecture)
     mean, std = _statistics(material, record)
     network = build_model(state, architecture, material.name)
-    runner, arithmetic = _runner(
-        network, chosen, arithmetic, material.name, is_asked_for=dtype != "auto"
-    )
+    engine = engine_for(network, choice, material.name)
     backbone = DINOv3Backbone(
         name=material.name,
         label=_label(material, architecture),
         patch_size=architecture.patch_size,
         dim=architecture.hidden_size,
-        device=str(chosen),
-        dtype=arithmetic,
+        device=engine.device,
+        dtype=engine.dtype,
         mean=mean,
         std=std,
-        fingerprint=fingerprint_of(state, arithmetic, mean, std, _facts(architecture)),
+        fingerprint=fingerprint_of(state, engine.dtype, mean, std, _facts(architecture)),
         is_builtin=material.record is not None and material.record.is_builtin,
         licence=record.licence if record else _UNKNOWN_LICENCE,
         num_register_tokens=architecture.num_register_tokens,
-        _model=runner,
+        _model=engine.model,
     )
     remember(request, facts, backbone)
     return backbone
@@ -234,47 +223,3 @@ def _label(material: ModelFiles, architecture: Architecture) -> str:
 def _facts(architecture: Architecture) -> list[tuple[str, object]]:
     # The weights show whether there are biases; one of zeros and none at all are the same.
     return [item for item in asdict(architecture).items() if not item[0].endswith("_bias")]
-
-
-def _runner(
-    network: DINOv3ViTModel, device: torch.device, arithmetic: str, model: str, is_asked_for: bool
-) -> tuple[Any, str]:
-    """Return what computes embeddings, and in which arithmetic it does."""
-    if device.type == "mps":
-        return _moved(network, device, model), arithmetic
-    encoder = encoder_of(network, arithmetic)
-    if device.type != "cpu":
-        return _moved(encoder, device, model), arithmetic
-    if arithmetic == "float32" or is_asked_for or _agree(encoder, network):
-        return encoder, arithmetic
-    return encoder_of(network, "float32"), "float32"
-
-
-def _agree(encoder: Encoder, network: DINOv3ViTModel) -> bool:
-    """Whether the embeddings of a picture of coarse and fine noise are those of the network."""
-    import torch
-
-    from napari_dinov3_sim.core.embedding.encoder import cosine_agreement
-
-    side = CHECKED_PATCHES * encoder.numbers.patch_size
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.zeros(1, 3, side, side)
-    for fine in (2, 8, 32, side):
-        noise = torch.randn(1, 3, fine, fine, generator=generator)
-        pixels += torch.nn.functional.interpolate(noise, (side, side), mode="bilinear") / 2
-    with torch.inference_mode():
-        exact = network(pixels).last_hidden_state[0, -(CHECKED_PATCHES**2) :]
-        found = encoder(pixels).last_hidden_state[0, -(CHECKED_PATCHES**2) :]
-    mean, least = cosine_agreement(found, exact)
-    return mean >= MEAN_AGREEMENT and least >= LEAST_AGREEMENT
-
-
-def _moved(network: Any, device: torch.device, model: str) -> Any:
-    try:
-        return network.to(device)
-    except RuntimeError as error:
-        raise DeviceError(
-            model,
-            f"the weights do not fit into the memory of {device}",
-            'use device="cpu" or choose a smaller model',
-        ) from error

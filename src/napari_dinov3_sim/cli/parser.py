@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+DEVICE_HELP = "auto, cpu, openvino (the CPU, with OpenVINO), cuda, cuda:1 or mps"
+
 MODEL_HELP = (
     "a name that `models` lists, a folder, a weights file or a hub id; "
     f"{BUILTIN} needs no download (default: %(default)s)"
@@ -37,7 +39,7 @@ def add_model(
 ) -> None:
     """Add which model is used, and `--json`."""
     parser.add_argument("--model", default=default, help=help_text)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
     )
@@ -576,7 +578,7 @@ def _compare_models(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         help="how many times larger the images are searched, for objects smaller than two patches "
         "(default: 1, or what set.json in the folder says)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="arithmetic"
     )
@@ -593,7 +595,7 @@ def _demo(parser: _Parser) -> Callable[[argparse.Namespace], int]:
         help="folder for the pictures (default: %(default)s)",
     )
     parser.add_argument("--model", default=BUILTIN, help=MODEL_HELP)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument(
         "--gui",
         action=argparse.BooleanOptionalAction,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-dinov3-sim"
 AUTO = "auto"
-DEVICES = (AUTO, "cpu", "cuda", "cuda:1", "mps")
+DEVICES = (AUTO, "cpu", "openvino", "cuda", "cuda:1", "mps")
 GIB = 2**30
 
 _logger = logging.getLogger(__name__)

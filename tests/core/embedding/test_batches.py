@@ -296,7 +296,9 @@ def test_where_nothing_is_left_to_try_the_error_is_told(tiny):
 
     on_the_cpu = LimitedBackbone(tiny, most=0)
     on_the_cpu.device = "cpu"
-    for backbone in (on_the_cpu, Elsewhere(tiny.model)):
+    by_openvino = LimitedBackbone(tiny, most=0)
+    by_openvino.device, by_openvino.cpu = "openvino", by_openvino
+    for backbone in (on_the_cpu, by_openvino, Elsewhere(tiny.model)):
         with pytest.raises(OutOfMemoryError, match="ran out of memory"):
             embed(backbone, batch_size=4)
 

@@ -9,7 +9,8 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from napari_dinov3_sim.core.embedding import encoder
-from napari_dinov3_sim.core.embedding.encoder import Encoder, EncoderNumbers, cosine_agreement
+from napari_dinov3_sim.core.embedding.encoder import Encoder, cosine_agreement
+from napari_dinov3_sim.core.embedding.encoder_weights import EncoderNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     State = dict[str, torch.Tensor]
 
 pytestmark = pytest.mark.slow
+
+OPTIONS: list[dict[str, object]] = [
+    {},
+    {"hidden_act": "silu"},
+    {"use_gated_mlp": True, "hidden_act": "silu"},
+    {"use_gated_mlp": True},
+    {"num_register_tokens": 0},
+    {"query_bias": False, "value_bias": False, "proj_bias": False, "mlp_bias": False},
+    {"key_bias": True, "rope_theta": 10.0, "layer_norm_eps": 1e-3},
+]
 
 
 def model(**options: object) -> DINOv3ViTModel:
@@ -35,17 +46,23 @@ def model(**options: object) -> DINOv3ViTModel:
     return network
 
 
-def encoder_for(network: DINOv3ViTModel, dtype: torch.dtype = torch.float32) -> Encoder:
-    state = {name.removeprefix("model."): value for name, value in network.state_dict().items()}
+def state_of(network: DINOv3ViTModel) -> State:
+    return {name.removeprefix("model."): value for name, value in network.state_dict().items()}
+
+
+def numbers_of(network: DINOv3ViTModel) -> EncoderNumbers:
     config = network.config
-    numbers = EncoderNumbers(
+    return EncoderNumbers(
         config.num_attention_heads,
         config.patch_size,
         config.hidden_act,
         config.layer_norm_eps,
         config.rope_theta,
     )
-    return Encoder(state, numbers, dtype)
+
+
+def encoder_for(network: DINOv3ViTModel, dtype: torch.dtype = torch.float32) -> Encoder:
+    return Encoder(state_of(network), numbers_of(network), dtype)
 
 
 def expected(network: DINOv3ViTModel, pixels: torch.Tensor) -> torch.Tensor:
@@ -68,15 +85,7 @@ def linear(
 @pytest.mark.usefixtures("linear")
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"hidden_act": "silu"},
-        {"use_gated_mlp": True, "hidden_act": "silu"},
-        {"use_gated_mlp": True},
-        {"num_register_tokens": 0},
-        {"query_bias": False, "value_bias": False, "proj_bias": False, "mlp_bias": False},
-        {"key_bias": True, "rope_theta": 10.0, "layer_norm_eps": 1e-3},
-    ],
+    OPTIONS,
 )
 def test_what_transformers_computes(options: dict[str, object]) -> None:
     network = model(**options)

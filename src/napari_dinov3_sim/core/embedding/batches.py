@@ -186,10 +186,11 @@ class BatchRunner:
             return
         device = _device_of(self.backbone)
         on_cpu: Callable[[], Any] | None = getattr(self.backbone, "on_cpu", None)
-        if on_cpu is None or device == "cpu":
+        cpu = None if on_cpu is None or device == "cpu" else on_cpu()
+        if cpu is None or cpu is self.backbone:  # itself: it is there under another name
             raise error
         ran_out = f"The model {self.backbone.name} ran out of memory on {device} with"
-        self.backbone = on_cpu()
+        self.backbone = cpu
         self._say(f"{ran_out} a single tile; this image is embedded on the CPU, more slowly.")
         if self.backbone.fingerprint != self._fingerprint:
             raise PrecisionChangedError(self.backbone)

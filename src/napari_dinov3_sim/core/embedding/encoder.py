@@ -1,10 +1,9 @@
 """The forward pass of a DINOv3 ViT, written for processors and CUDA devices.
 
 It computes what `transformers.DINOv3ViTModel` computes, with the same weights, in half to a third
-of the time (`benchmarks/bench_embed.py`). Query, key and value are one product; the scale of
-attention and the layer scales are part of the weights. On a processor, attention goes through
-blocks of queries that stay in the cache, and on x86 products are oneDNN's (`_onednn`). On a CUDA
-device attention is torch's fused kernel, and nothing waits for the device.
+of the time (`benchmarks/bench_embed.py`). On a processor, attention goes through blocks of
+queries that stay in the cache, and on x86 products are oneDNN's (`_onednn`). On a CUDA device
+attention is torch's fused kernel, and nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -13,11 +12,16 @@ import copy
 import functools
 import math
 import platform
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch.nn import functional
+
+from napari_dinov3_sim.core.embedding.encoder_weights import (
+    EncoderNumbers,
+    LayerWeights,
+    encoder_weights,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,38 +46,6 @@ class Tokens(NamedTuple):
     """
 
     last_hidden_state: torch.Tensor
-
-
-@dataclass(frozen=True)
-class EncoderNumbers:
-    """What the shapes of the weights do not show; the names are those of transformers.
-
-    Attributes
-    ----------
-    num_attention_heads, patch_size : int
-    hidden_act : str
-        "gelu" (exact) or "silu".
-    layer_norm_eps, rope_theta : float
-    """
-
-    num_attention_heads: int
-    patch_size: int
-    hidden_act: str
-    layer_norm_eps: float
-    rope_theta: float
-
-
-_Norm = tuple[torch.Tensor, torch.Tensor]
-
-
-class _Layer(NamedTuple):
-    norm1: _Norm
-    qkv: tuple[torch.Tensor, torch.Tensor | None]
-    output: tuple[torch.Tensor, torch.Tensor | None]
-    norm2: _Norm
-    gate: tuple[torch.Tensor, torch.Tensor | None] | None
-    up: tuple[torch.Tensor, torch.Tensor | None]
-    down: tuple[torch.Tensor, torch.Tensor | None]
 
 
 class Encoder:
@@ -102,11 +74,9 @@ class Encoder:
     ) -> None:
         self.numbers, self.dtype = numbers, dtype
         self._linear = _best_linear()
-        prefix = [state["embeddings.cls_token"], state["embeddings.register_tokens"]]
-        self._prefix = _kept(torch.cat([one.to("cpu") for one in prefix], dim=1)[0])
-        self._patches = _pair(state, "embeddings.patch_embeddings")
-        self._norm = _normalisation(state, "norm")
-        self._layers = tuple(self._prepared(layer) for layer in _layers_of(state))
+        self._prefix, self._patches, self._norm, self._layers = encoder_weights(
+            state, numbers, dtype
+        )
         self._round_between(torch.float32)
 
     @property
@@ -146,7 +116,7 @@ class Encoder:
         side, eps = self.numbers.patch_size, self.numbers.layer_norm_eps
         batch, rows, columns = len(pixels), pixels.shape[2] // side, pixels.shape[3] // side
         head = self._prefix.shape[1] // self.numbers.num_attention_heads
-        angles = _angles(rows, columns, head, self.numbers.rope_theta, self.device)
+        angles = patch_angles(rows, columns, head, self.numbers.rope_theta, self.device)
         tokens = self._embedded(pixels.to(self._between))
         shape = tokens.shape
         tokens = tokens.flatten(0, 1)
@@ -170,46 +140,14 @@ class Encoder:
             ((a.to(dtype), b.to(dtype)), (c.to(dtype), d.to(dtype))) for (a, b), (c, d) in pairs
         )
 
-    def _prepared(self, state: Mapping[str, torch.Tensor]) -> _Layer:
-        dim = self._prefix.shape[1]
-        query, key, value = (_pair(state, f"attention.{name}_proj") for name in "qkv")
-        scale = 1 / math.sqrt(dim // self.numbers.num_attention_heads)
-        qkv = [_scaled(query, scale), key, value]
-        output, down = (
-            _scaled(_pair(state, name), _copied(state[f"{scale_of}.lambda1"]))
-            for name, scale_of in (
-                ("attention.o_proj", "layer_scale1"),
-                ("mlp.down_proj", "layer_scale2"),
-            )
-        )
-        is_gated = "mlp.gate_proj.weight" in state
-        return _Layer(
-            _normalisation(state, "norm1"),
-            self._cast(_joined(qkv)),
-            self._cast(output),
-            _normalisation(state, "norm2"),
-            self._cast(_pair(state, "mlp.gate_proj")) if is_gated else None,
-            self._cast(_pair(state, "mlp.up_proj")),
-            self._cast(down),
-        )
-
-    def _cast(
-        self, pair: tuple[torch.Tensor, torch.Tensor | None]
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        weight, bias = pair
-        return _kept(weight.to(self.dtype)), None if bias is None else _kept(bias.to(self.dtype))
-
     def _embedded(self, pixels: torch.Tensor) -> torch.Tensor:
-        batch, colours, height, width = pixels.shape
-        side = self.numbers.patch_size
-        squares = pixels.reshape(batch, colours, height // side, side, width // side, side)
-        squares = squares.permute(0, 2, 4, 1, 3, 5).reshape(-1, colours * side * side)
-        patches = self._linear(squares, *self._embedding)
-        patches = patches.view(batch, -1, patches.shape[-1])
-        prefix = self._prefix.to(patches.dtype).expand(batch, -1, -1)
+        squares = squares_of(pixels, self.numbers.patch_size)
+        patches = self._linear(squares.flatten(0, 1), *self._embedding)
+        patches = patches.view(*squares.shape[:2], -1)
+        prefix = self._prefix.to(patches.dtype).expand(len(patches), -1, -1)
         return torch.cat([prefix, patches], dim=1)
 
-    def _hidden(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
+    def _hidden(self, normed: torch.Tensor, layer: LayerWeights) -> torch.Tensor:
         is_gelu = self.numbers.hidden_act == "gelu"
         if layer.gate is None and is_gelu:
             return self._linear(normed, *layer.up, gelu=True)
@@ -304,8 +242,15 @@ def _block_size(tokens: int) -> int:
     return -(-tokens // blocks)
 
 
+def squares_of(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """Return the values of each patch of (B, C, H, W), row by row: (B, patches, C * side²)."""
+    batch, colours, height, width = pixels.shape
+    squares = pixels.reshape(batch, colours, height // side, side, width // side, side)
+    return squares.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, colours * side * side)
+
+
 @functools.lru_cache(maxsize=8)
-def _angles(
+def patch_angles(
     rows: int, columns: int, head: int, theta: float, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cosine and sine of the rotations of each patch, (rows * columns, head / 2)."""
@@ -350,17 +295,8 @@ def _rotated_in_passing(
     return found
 
 
-def _layers_of(state: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    layers: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in state.items():
-        if name.startswith("layer."):
-            _, number, rest = name.split(".", 2)
-            layers.setdefault(int(number), {})[rest] = tensor
-    return [layers[number] for number in sorted(layers)]
-
-
-def _layer_on(layer: _Layer, device: torch.device | str) -> _Layer:
-    return _Layer(
+def _layer_on(layer: LayerWeights, device: torch.device | str) -> LayerWeights:
+    return LayerWeights(
         _on(layer.norm1, device),
         _on(layer.qkv, device),
         _on(layer.output, device),
@@ -379,43 +315,3 @@ def _on(
 ) -> tuple[torch.Tensor, _Bias]:
     weight, bias = pair
     return weight.to(device), None if bias is None else bias.to(device)
-
-
-def _kept(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().contiguous()
-
-
-def _pair(
-    state: Mapping[str, torch.Tensor], name: str
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
-    return _copied(weight), None if bias is None else _copied(bias)
-
-
-def _normalisation(
-    state: Mapping[str, torch.Tensor], name: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _copied(state[f"{name}.weight"]), _copied(state[f"{name}.bias"])
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    return _kept(tensor.to("cpu", torch.float32, copy=True))
-
-
-def _scaled(
-    pair: tuple[torch.Tensor, torch.Tensor | None], scale: float | torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the weights that give `scale` times the result, one scale for each output."""
-    weight, bias = pair
-    each = scale[:, None] if isinstance(scale, torch.Tensor) else scale
-    return weight * each, None if bias is None else bias * scale
-
-
-def _joined(
-    pairs: list[tuple[torch.Tensor, torch.Tensor | None]],
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return one linear map for several of the same input; what has no bias gets zeros."""
-    weights = [weight for weight, _ in pairs]
-    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in pairs]
-    has_bias = any(bias is not None for _, bias in pairs)
-    return torch.cat(weights), torch.cat(biases) if has_bias else None
