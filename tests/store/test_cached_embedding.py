@@ -15,7 +15,7 @@ from napari_dinov3_sim.core.errors import EmbeddingCancelled, ImageError, StoreE
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import ArraySource
-from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore, safetensors_io
+from napari_dinov3_sim.store import DiskStore, EmbeddingStore, MemoryStore
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 WINDOW = IntensityWindow(0, 255)
@@ -151,7 +151,7 @@ def test_a_full_disk(tmp_path, pixels, monkeypatch, must_write):
     def refuse(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(safetensors_io, "replacing", refuse)
+    monkeypatch.setattr("safetensors.numpy.save_file", refuse)
     if must_write:
         with pytest.raises(StoreError, match="No space left on device"):
             compute(embedder(store), pixels)

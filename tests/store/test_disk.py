@@ -475,6 +475,32 @@ def test_tiles_are_there_for_the_next_run(store):
     assert store.tiles(digest(2)).get(7) is None
 
 
+def test_tiles_are_kept_again_after_another_process_has_cleared_up(store, warnings):
+    tile = np.ones((1, 2, 4), np.float32)
+    tiles = store.tiles(digest(1))
+    tiles.put(0, tile)
+    store.tiles(digest(1)).discard()
+    tiles.put(1, tile)
+    assert (tiles.get(0) is None, tiles.get(1) is None) == (True, False)
+    assert warnings == []
+
+
+def test_a_tile_that_does_not_fit_leaves_nothing_behind(store, warnings, monkeypatch):
+    def half(_arrays, path, _marks):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tiles = store.tiles(digest(1))
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.numpy.save_file", half)
+        tiles.put(0, np.ones((1, 2, 4), np.float32))
+    assert [path for path in store.folder.rglob("*") if path.is_file()] == []
+    assert len(warnings) == 1
+    assert tiles.get(0) is None
+    tiles.put(0, np.ones((1, 2, 4), np.float32))
+    assert tiles.get(0) is not None
+
+
 def test_tiles_go_when_the_image_is_done(store):
     store.tiles(digest(1), "cells").put(0, np.ones((1, 2, 4), np.float32))
     path = store.put(digest(1), STATE, "cells")

@@ -257,7 +257,8 @@ def _measure(path: Path) -> FolderEntry | None:
         if not path.name.endswith(TILES):
             facts = path.stat()
             return FolderEntry(path, facts.st_size, facts.st_mtime, facts.st_ino)
-        parts = [part.stat() for part in path.iterdir()]
+        # Without the folder of the tile that is being written, or was when its process was killed.
+        parts = [part.stat() for part in path.iterdir() if not part.name.endswith(PART)]
         latest = max(part.st_mtime for part in [path.stat(), *parts])
         return FolderEntry(path, sum(part.st_size for part in parts), latest)
     except OSError:  # gone in the meantime

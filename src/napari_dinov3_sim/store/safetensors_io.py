@@ -197,19 +197,26 @@ def write_array(
     array: NDArray[np.float32 | np.float16], path: Path, metadata: Mapping[str, str]
 ) -> None:
     """Write an array with this package's marks and a checksum; raises OSError."""
+    with replacing(path) as part:
+        save_array(array, part, metadata)
+
+
+def save_array(
+    array: NDArray[np.float32 | np.float16], part: Path, metadata: Mapping[str, str]
+) -> None:
+    """Write what `write_array` writes to a place that nobody reads yet; raises OSError."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {_KEY: np.ascontiguousarray(array)}
     marks = with_checksum({"format": FORMAT, **metadata}, arrays)
-    with replacing(path) as part:
-        part.touch()  # safetensors makes files private; ours are as readable as any other
-        mode = part.stat().st_mode
-        try:
-            save_file(arrays, part, marks)
-        except SafetensorError as error:
-            raise _as_os_error(error) from error
-        part.chmod(mode)
+    part.touch()  # safetensors makes files private; ours are as readable as any other
+    mode = part.stat().st_mode
+    try:
+        save_file(arrays, part, marks)
+    except SafetensorError as error:
+        raise _as_os_error(error) from error
+    part.chmod(mode)
 
 
 def read_array(path: Path) -> ArrayFile:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.core.errors import StoreError
-from napari_dinov3_sim.store.safetensors_io import read_array, write_array
+from napari_dinov3_sim.store.atomic_files import PART, move
+from napari_dinov3_sim.store.safetensors_io import read_array, save_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -47,6 +50,7 @@ class DiskTileCache:
         self._written, self._failed = written, failed
         self._found: set[int] = set()
         self._made: set[int] = set()
+        self._unfinished: Path | None = None
 
     @property
     def resumed(self) -> tuple[int, int]:
@@ -69,15 +73,27 @@ class DiskTileCache:
         """Keep the unit vectors that a tile owns."""
         path = self._path(number)
         self._made.add(number)
+        part: Path | None = None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._working_folder() / path.name
             metadata = {"digest": self._digest, "tile": str(number), **self._marks}
-            write_array(embeddings, path, metadata)
+            save_array(embeddings, part, metadata)
+            move(part, path)
         except OSError as error:
+            if part is not None:
+                with suppress(OSError):
+                    part.unlink()
             if not self._cleared_up(error):
                 self._failed(path, error)
         else:
             self._written(path)
+
+    def _working_folder(self) -> Path:
+        # One for all tiles of this run: making and removing one takes longer than the tile.
+        if self._unfinished is None or not self._unfinished.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._unfinished = Path(tempfile.mkdtemp(dir=self._folder, prefix=".", suffix=PART))
+        return self._unfinished
 
     def _cleared_up(self, error: OSError) -> bool:
         """Whether another process has finished the image, and cleared up in the meantime.
