@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from napari_dinov3_sim.core.images.intensity import IntensityWindow
 from napari_dinov3_sim.store.atomic_files import explained, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,9 @@ CACHED = {"kept_for": "cache"}
 
 DTYPES = ("float32", "float16")
 """What embeddings may be kept in."""
+
+LARGE = 2**21
+"""Bytes from which on a faster checksum is worth its import."""
 
 _KEY = "embeddings"
 
@@ -352,12 +356,32 @@ def check_sum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return the CRC-32 of all that a file says: 4 GB/s, where a search for NaN has 0.5 GB/s."""
+    """Return the CRC-32 of all that a file says; it is far faster than a search for NaN."""
     shapes = [(name, array.dtype.str, array.shape) for name, array in sorted(arrays.items())]
     found = _checksum_of_words(metadata, shapes)
     for _, array in sorted(arrays.items()):
-        found = zlib.crc32(array.reshape(-1).view("u1").data, found)
+        found = crc32(array, found)
     return f"{found:08x}"
+
+
+def crc32(array: NDArray[Any], start: int = 0) -> int:
+    """Return the CRC-32 of a contiguous array, going on from `start`."""
+    content = array.reshape(-1).view("u1").data
+    compute = zlib.crc32 if len(content) < LARGE else _crc32_of_large()
+    return compute(content, start)
+
+
+@functools.cache
+def _crc32_of_large() -> Callable[[Any, int], int]:
+    # That of libdeflate is about nine times as fast as zlib's, and gives the same number.
+    try:
+        import imagecodecs
+
+        imagecodecs.deflate_crc32(b"", 0)
+    except ImportError:  # a build without it; the error of imagecodecs is one, too
+        return zlib.crc32
+    found: Callable[[Any, int], int] = imagecodecs.deflate_crc32
+    return found
 
 
 def _checksum_of_words(

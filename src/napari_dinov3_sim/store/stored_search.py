@@ -6,7 +6,6 @@ import errno
 import heapq
 import os
 import threading
-import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,13 @@ from napari_dinov3_sim.core.errors import StateError, StoreError
 from napari_dinov3_sim.core.state import same_weights
 from napari_dinov3_sim.core.vectors import dot
 from napari_dinov3_sim.store.disk_folder import SUFFIX
-from napari_dinov3_sim.store.safetensors_io import CHECKSUM, ArrayHeader, damaged, read_header
+from napari_dinov3_sim.store.safetensors_io import (
+    CHECKSUM,
+    ArrayHeader,
+    crc32,
+    damaged,
+    read_header,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +93,7 @@ def search_embeddings(
     per_image : int, optional
         At most so many of one file; by default as many as there are.
     verify : bool, optional
-        Whether the checksum of each file is compared on the way. It keeps up with most disks, but
-        not with the system's cache of files.
+        Whether the checksum of each file is compared on the way.
     progress : callable, optional
         Called with (files done, files in all) on this thread; may raise `EmbeddingCancelled`.
     notice : callable, optional
@@ -181,7 +185,7 @@ class _Search:
         checksum = header.checksum
         for first, block in self._blocks(file, header):
             if self.verify:
-                checksum = zlib.crc32(block.reshape(-1).view("u1").data, checksum)
+                checksum = crc32(block, checksum)
             scores[first : first + len(block)] = dot(block, self.query)[:, 0]
         if self.verify and f"{checksum:08x}" != header.metadata[CHECKSUM]:
             raise damaged(path)

@@ -45,23 +45,27 @@ class PlaneQueue:
         self._waiting = deque(planes)
         self._current: PlaneKey | None = None
         self._taken: set[PlaneKey] = set()
+        self._failed: set[PlaneKey] = set()
         self._closed = False
 
-    def replace(self, planes: Sequence[Plane]) -> bool:
+    def replace(self, planes: Sequence[Plane]) -> tuple[Plane, ...]:
         """Put other planes in, those apart that have been taken: their messages are on the way.
 
         Returns
         -------
-        bool
-            False if the job cannot take them: it has found the queue empty, or it is busy with a
-            plane that is not among them while others wait.
+        tuple of Plane
+            Those for another job, because this one cannot take them: it has found the queue empty,
+            or it is busy with a plane that is not among them while others wait.
         """
         with self._lock:
             new = [plane for plane in planes if plane.key not in self._taken]
-            if self._closed or (new and self._is_astray(planes)):
-                return not new
-            self._waiting = deque(new)
-            return True
+            if new and (self._closed or self._is_astray(planes)):
+                # What has failed is tried again: the message of a job that is stopped is not read.
+                done = self._taken - self._failed
+                return tuple(plane for plane in planes if plane.key not in done)
+            if not self._closed:
+                self._waiting = deque(new)
+            return ()
 
     def _is_astray(self, planes: Sequence[Plane]) -> bool:
         current = self._current
@@ -83,10 +87,16 @@ class PlaneQueue:
                 self._taken.add(plane.key)
             return plane
 
+    def fail(self, key: PlaneKey) -> None:
+        """Take note that a plane which was taken could not be embedded."""
+        with self._lock:
+            self._failed.add(key)
+
     def release(self, key: PlaneKey) -> None:
         """Allow a plane to be embedded again, now that the message of the first time is here."""
         with self._lock:
             self._taken.discard(key)
+            self._failed.discard(key)
 
     def pixels(self) -> int:
         """Return how many pixels wait."""
@@ -154,6 +164,7 @@ class EmbedJob:
             except (EmbeddingCancelled, ModelChangedError):
                 raise
             except Exception as error:
+                self.queue.fail(plane.key)
                 post(Failure.of(error, "plane", plane.key))
                 continue
             windows[plane.key.window_key] = message.windows

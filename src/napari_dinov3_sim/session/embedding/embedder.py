@@ -225,8 +225,8 @@ class Embedder:
         missing = self._requests.missing(planes, self.handle)
         if self.model_failed or not self.model:
             return
-        if self._queue is not None and self._queue.replace(missing):
-            return
+        if self._queue is not None:
+            missing = self._queue.replace(missing)
         if missing:
             self._submit(missing)
 
@@ -264,9 +264,10 @@ class Embedder:
         self._job += 1
 
     def _receive(self, number: int, message: Message) -> None:
+        key = message.plane if isinstance(message, PlaneEmbedded | Failure) else None
+        if key is not None and self._queue is not None:
+            self._queue.release(key)
         if isinstance(message, PlaneEmbedded):
-            if self._queue is not None:
-                self._queue.release(message.plane)
             if number >= self._trusted_from:
                 self._accept(message)
         elif isinstance(message, ModelLoaded):
