@@ -105,11 +105,18 @@ def test_the_automatic_device_goes_on_without_it(
     assert isinstance(found._model, Encoder)
 
 
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
 def test_the_automatic_device_goes_on_without_it_where_it_disagrees(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "LEAST_AGREEMENT", 1.1)
-    assert load_backbone(weights).device == "cpu"
+    assert load_backbone(weights, dtype=dtype).device == "cpu"
+
+
+def test_what_is_asked_for_is_not_compared(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "LEAST_AGREEMENT", 1.1)
+    found = load_backbone(weights, device="openvino", dtype="bfloat16")
+    assert (found.device, found.dtype) == ("openvino", "bfloat16")
 
 
 def test_bfloat16_that_disagrees_becomes_float32_where_it_was_asked_for(

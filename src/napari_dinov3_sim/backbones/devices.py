@@ -67,8 +67,8 @@ def uses_openvino(device: str, chosen: torch.device, model: str) -> bool:
     """Whether OpenVINO is to compute the embeddings.
 
     "auto" takes it on an x86 processor where it is installed: ViT-S then needs 0.8 of the time
-    (`benchmarks/bench_embed.py`). The built-in network, which is loaded to answer soon, is left to
-    PyTorch: importing and compiling would take longer than it takes to embed a small image.
+    (`benchmarks/bench_openvino.py`). The built-in network, which is loaded to answer soon, is left
+    to PyTorch: importing and compiling would take longer than it takes to embed a small image.
 
     Parameters
     ----------

@@ -122,11 +122,13 @@ def engine_for(network: DINOv3ViTModel, choice: Choice, model: str) -> Engine:
 def _by_openvino(network: DINOv3ViTModel, choice: Choice, model: str) -> Engine | None:
     try:
         encoder = openvino_encoder_of(network, choice.dtype)
-        if choice.is_dtype_asked_for or _agree(encoder, network):
+        is_asked_for = choice.is_openvino_asked_for and choice.is_dtype_asked_for
+        if is_asked_for or _agree(encoder, network):
             return Engine(encoder, OPENVINO, choice.dtype)
         if choice.is_openvino_asked_for:
             return Engine(openvino_encoder_of(network, "float32"), OPENVINO, "float32")
-    except (RuntimeError, MemoryError, ImportError) as error:  # ImportError: another release
+    except (RuntimeError, MemoryError, AttributeError, TypeError) as error:
+        # The latter two: a release of OpenVINO with other functions.
         if choice.is_openvino_asked_for:
             raise DeviceError(
                 model, "OpenVINO cannot compile it on this computer", 'use device="cpu"'

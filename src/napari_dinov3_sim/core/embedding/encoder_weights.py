@@ -166,9 +166,7 @@ def _scaled(pair: Linear, scale: float | torch.Tensor) -> Linear:
     return weight * each, None if bias is None else bias * scale
 
 
-def _joined(
-    pairs: list[Linear],
-) -> Linear:
+def _joined(pairs: list[Linear]) -> Linear:
     """Return one linear map for several of the same input; what has no bias gets zeros."""
     weights = [weight for weight, _ in pairs]
     biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in pairs]
