@@ -485,6 +485,15 @@ def test_tiles_are_kept_again_after_another_process_has_cleared_up(store, warnin
     assert warnings == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_others_who_use_the_store_can_remove_what_a_run_has_left(store):
+    """It was made as any other folder, and not as a private one."""
+    store.tiles(digest(1)).put(0, np.ones((1, 2, 4), np.float32))
+    (folder,) = store.folder.glob("*.tiles")
+    (working,) = folder.glob("*.part")
+    assert working.stat().st_mode == folder.stat().st_mode
+
+
 def test_a_tile_that_does_not_fit_leaves_nothing_behind(store, warnings, monkeypatch):
     def half(_arrays, path, _marks):
         path.write_bytes(b"half")

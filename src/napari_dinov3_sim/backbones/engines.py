@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 CHECKED_PATCHES = 14
 """Patches along the side of the picture on which an encoder is compared with transformers."""
 
+MOST_UNASKED = 2 * 2**30
+"""Bytes of float32 weights up to which OpenVINO is chosen automatically.
+
+It needs them twice while it compiles, beside those of transformers. ViT-L has 1.2 GB.
+"""
+
 MEAN_AGREEMENT, LEAST_AGREEMENT = 0.999, 0.99
 """Mean and smallest cosine of the patches of that picture with which an encoder is used."""
 
@@ -87,7 +93,8 @@ def engine_for(network: DINOv3ViTModel, choice: Choice, model: str) -> Engine:
     """Return what computes embeddings.
 
     Encoders that were chosen automatically are compared with the network first: where bfloat16
-    does not agree, float32 is used, and where OpenVINO does not, PyTorch.
+    does not agree, float32 is used, and where OpenVINO does not, PyTorch. Models of more than
+    `MOST_UNASKED` are left to PyTorch.
 
     Parameters
     ----------
@@ -103,7 +110,8 @@ def engine_for(network: DINOv3ViTModel, choice: Choice, model: str) -> Engine:
         The weights do not fit into the memory of the device, or OpenVINO was asked for and cannot
         compile the model.
     """
-    if choice.openvino:
+    is_small = _bytes_of(network) <= MOST_UNASKED
+    if choice.openvino and (is_small or choice.is_openvino_asked_for):
         engine = _by_openvino(network, choice, model)
         if engine is not None:
             return engine
@@ -153,6 +161,10 @@ def _agree(encoder: Encoder | OpenVINOEncoder, network: DINOv3ViTModel) -> bool:
         found = encoder(pixels).last_hidden_state[0, -(CHECKED_PATCHES**2) :]
     mean, least = cosine_agreement(found, exact)
     return mean >= MEAN_AGREEMENT and least >= LEAST_AGREEMENT
+
+
+def _bytes_of(network: DINOv3ViTModel) -> int:
+    return sum(weights.numel() * weights.element_size() for weights in network.parameters())
 
 
 def _moved(network: Any, device: str, model: str) -> Any:

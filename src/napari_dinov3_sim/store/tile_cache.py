@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.store.atomic_files import PART, move
@@ -14,6 +13,7 @@ from napari_dinov3_sim.store.safetensors_io import read_array, save_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -92,7 +92,9 @@ class DiskTileCache:
         # One for all tiles of this run: making and removing one takes longer than the tile.
         if self._unfinished is None or not self._unfinished.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._unfinished = Path(tempfile.mkdtemp(dir=self._folder, prefix=".", suffix=PART))
+            # Not by tempfile: others who use the store could not remove its private folder.
+            self._unfinished = self._folder / f".{uuid4().hex}{PART}"
+            self._unfinished.mkdir()
         return self._unfinished
 
     def _cleared_up(self, error: OSError) -> bool:

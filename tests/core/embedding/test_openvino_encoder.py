@@ -63,6 +63,12 @@ def test_threads_get_each_their_own_result() -> None:
     assert all(torch.equal(one, two) for one, two in zip(found, alone, strict=True))
 
 
+def test_no_thread_is_bound_to_a_core() -> None:
+    """Processes with one thread each, such as workers of dask, would share the first core."""
+    compiled = encoder_for(model())._request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_it_reports_nothing_to_anyone() -> None:
     """`import openvino` alone reports to Google Analytics that it was imported."""
     script = (

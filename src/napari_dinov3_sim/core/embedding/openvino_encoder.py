@@ -81,6 +81,8 @@ class OpenVINOEncoder:
             "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Or all processes with fewer threads than cores would compute on the first cores.
+            "ENABLE_CPU_PINNING": False,
         }
         # Not kept in a file (CACHE_DIR): reading it back takes as long as compiling, 0.3 s.
         compiled = openvino.Core().compile_model(_graph(weights, numbers), "CPU", options)
@@ -178,7 +180,7 @@ def _normed(values: Node, pair: Norm, numbers: EncoderNumbers) -> Node:
 
 
 def _constant(values: torch.Tensor) -> Node:
-    return ops.constant(values.numpy())
+    return ops.constant(values.numpy(), shared_memory=True)
 
 
 def _integers(*values: int) -> Node:

@@ -15,7 +15,7 @@ from napari_dinov3_sim.session.worker_messages import Failure, Notice, PlaneEmbe
 from napari_dinov3_sim.store.cached_embedding import CachedEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_dinov3_sim.backbones import ModelIdentity
     from napari_dinov3_sim.core.embedding.recipe import Recipe
@@ -38,13 +38,15 @@ class PlaneQueue:
     ----------
     planes : sequence of Plane
         In the order wanted.
+    done : iterable of PlaneKey
+        Planes that an earlier job has embedded, and whose messages are on the way.
     """
 
-    def __init__(self, planes: Sequence[Plane]) -> None:
+    def __init__(self, planes: Sequence[Plane], done: Iterable[PlaneKey] = ()) -> None:
         self._lock = threading.Lock()
         self._waiting = deque(planes)
         self._current: PlaneKey | None = None
-        self._taken: set[PlaneKey] = set()
+        self._taken: set[PlaneKey] = set(done)
         self._failed: set[PlaneKey] = set()
         self._closed = False
 
@@ -61,11 +63,20 @@ class PlaneQueue:
             new = [plane for plane in planes if plane.key not in self._taken]
             if new and (self._closed or self._is_astray(planes)):
                 # What has failed is tried again: the message of a job that is stopped is not read.
-                done = self._taken - self._failed
+                done = self._done()
                 return tuple(plane for plane in planes if plane.key not in done)
             if not self._closed:
                 self._waiting = deque(new)
             return ()
+
+    @property
+    def done(self) -> set[PlaneKey]:
+        """The planes that are embedded, and whose messages are on the way."""
+        with self._lock:
+            return self._done()
+
+    def _done(self) -> set[PlaneKey]:
+        return self._taken - self._failed - {self._current}
 
     def _is_astray(self, planes: Sequence[Plane]) -> bool:
         current = self._current

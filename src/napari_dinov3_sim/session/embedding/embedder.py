@@ -231,10 +231,11 @@ class Embedder:
             self._submit(missing)
 
     def _submit(self, planes: tuple[Plane, ...]) -> None:
+        done = set() if self._queue is None else self._queue.done
         self._stop()
         self._warming.postpone()
         self._job += 1
-        self._queue, self.busy = PlaneQueue(planes), True
+        self._queue, self.busy = PlaneQueue(planes, done), True
         job = EmbedJob(
             self.model,
             self.backbone,
@@ -264,9 +265,7 @@ class Embedder:
         self._job += 1
 
     def _receive(self, number: int, message: Message) -> None:
-        key = message.plane if isinstance(message, PlaneEmbedded | Failure) else None
-        if key is not None and self._queue is not None:
-            self._queue.release(key)
+        self._release(number, message)
         if isinstance(message, PlaneEmbedded):
             if number >= self._trusted_from:
                 self._accept(message)
@@ -284,6 +283,16 @@ class Embedder:
             self._requests.clear_requests()
             self.preload()
         self._notify(message)
+
+    def _release(self, number: int, message: Message) -> None:
+        """Allow the plane of a message to be embedded again; one that failed may be by now."""
+        key: PlaneKey | None = None
+        if isinstance(message, PlaneEmbedded) or (
+            isinstance(message, Failure) and number == self._job
+        ):
+            key = message.plane
+        if key is not None and self._queue is not None:
+            self._queue.release(key)
 
     def _take_model(self, message: ModelLoaded) -> None:
         """Take the model, also from a job that was cancelled: loading it was the same work."""
