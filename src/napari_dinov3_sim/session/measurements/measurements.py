@@ -254,8 +254,9 @@ class Measurements:
         parts = tuple(p for p in self._objects.parts if p.labels.layer_id in present)
         if len(parts) < len(self._objects.parts):
             self._objects = self._with_tracks(parts)
-            self.changed.emit()
-        self._become_stale()
+        # Also where it was out of date before: whether there is anything to measure may be new.
+        self._is_stale = True
+        self.changed.emit()
 
     def _become_stale(self) -> None:
         if not self._is_stale:

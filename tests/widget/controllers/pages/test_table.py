@@ -131,6 +131,26 @@ def test_what_takes_long_waits_for_the_button(qtbot, dock, page, viewer_model, c
     qtbot.waitUntil(lambda: page.line.text() == "3 objects")
 
 
+@pytest.mark.parametrize("by", ["Measure", "Table"])
+def test_new_labels_after_all_were_removed_can_be_measured(
+    qtbot, dock, page, viewer_model, controller, by
+):
+    """Also where measuring takes so long that the table does not follow by itself."""
+    for layer in labels_layers(viewer_model):
+        viewer_model.layers.remove(layer)
+    assert not page.measure_button.isEnabled()
+    dock.session.measurements.seconds = 60
+    if by == "Table":
+        press(qtbot, dock.views.results.table_button)
+    else:
+        dock.session.results.labels()
+        qtbot.waitUntil(page.measure_button.isEnabled)
+        qtbot.waitUntil(lambda: not controller._soon.isActive())
+        assert page.line.text() == "0 objects · out of date"
+        press(qtbot, page.measure_button)
+    qtbot.waitUntil(lambda: page.line.text() == "2 objects")
+
+
 def test_labels_that_are_removed_leave_the_table(qtbot, dock, page, viewer_model):
     for layer in labels_layers(viewer_model):
         viewer_model.layers.remove(layer)

@@ -63,6 +63,7 @@ class TableController(SectionController):
         self._place = PagePlace(viewer, NAME, views.results)
         self.view: TablePage | None = None
         self._progress = ""
+        self._is_asked_for = False
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._soon.setInterval(SOON)
@@ -92,6 +93,7 @@ class TableController(SectionController):
             if measurements.outdated or not measurements.table.columns:
                 self.measure()
         else:
+            self._is_asked_for = True
             with shown_errors():
                 self._session.results.labels()  # `_on_result` measures them
         self._show_state()
@@ -150,15 +152,17 @@ class TableController(SectionController):
             self._soon.start()
 
     def _on_result(self, sentence: str) -> None:
-        """Measure the first Labels; of those to come, the measurements tell."""
+        """Measure what was asked for, and the first Labels; the measurements tell of others."""
         del sentence
-        if self._is_open and not self._session.measurements.table.columns:
+        measurements = self._session.measurements
+        if self._is_open and (self._is_asked_for or not measurements.table.columns):
             self._soon.start()
 
     def _measure_if_quick(self) -> None:
         measurements = self._session.measurements
         is_due = measurements.outdated or not measurements.table.columns
-        if is_due and measurements.can_measure and measurements.seconds < AT_ONCE:
+        is_wanted = self._is_asked_for or measurements.seconds < AT_ONCE
+        if is_due and is_wanted and measurements.can_measure:
             self.measure()
 
     def _on_progress(self, progress: Progress | None) -> None:
@@ -190,6 +194,7 @@ class TableController(SectionController):
 
     def measure(self) -> None:
         """Measure all objects as they are now."""
+        self._is_asked_for = False
         with shown_errors():
             self._session.measurements.measure()
         self._show_state()
