@@ -84,7 +84,7 @@ class OpenVINOEncoder:
             # Or all processes with fewer threads than cores would compute on the first cores.
             "ENABLE_CPU_PINNING": False,
         }
-        # Not kept in a file (CACHE_DIR): reading it back takes as long as compiling, 0.3 s.
+        # Not kept in a file (CACHE_DIR): reading it back was no faster than compiling.
         compiled = openvino.Core().compile_model(_graph(weights, numbers), "CPU", options)
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()

@@ -20,6 +20,7 @@ from napari_dinov3_sim.session.images.patch_array import (
 )
 from napari_dinov3_sim.session.images.planes import data_coordinates, level_ratios
 from napari_dinov3_sim.session.objects.plane_objects import ObjectRequest, label_plane
+from napari_dinov3_sim.store.safetensors_io import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,8 +134,8 @@ def _lazy(parts: list[PatchwiseArray]) -> Any:
 def checksum(data: Any, multiscale: bool = False) -> int:
     """Return a number that tells whether layer data are still what they were.
 
-    A plain array is read through (128 MiB in 0.1 s), because it can be painted in; what is
-    computed on demand can only be replaced.
+    A plain array is read through, because it can be painted in; what is computed on demand can
+    only be replaced.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def checksum(data: Any, multiscale: bool = False) -> int:
     """
     whole = data[0] if multiscale else data
     if isinstance(whole, np.ndarray):
-        return zlib.crc32(np.ascontiguousarray(whole).ravel().view(np.uint8).data)
+        return crc32(np.ascontiguousarray(whole))
     if isinstance(whole, PatchwiseArray):
         return sum(checksum(part) for part in whole.values.values())
     return zlib.crc32(str(getattr(whole, "name", id(whole))).encode())

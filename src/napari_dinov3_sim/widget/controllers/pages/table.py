@@ -95,7 +95,7 @@ class TableController(SectionController):
         else:
             self._is_asked_for = True
             with shown_errors():
-                self._session.results.labels()  # `_on_result` measures them
+                self._session.results.labels()  # measured when they are there
         self._show_state()
         view.setFocus()
         return view
@@ -152,10 +152,9 @@ class TableController(SectionController):
             self._soon.start()
 
     def _on_result(self, sentence: str) -> None:
-        """Measure what was asked for, and the first Labels; the measurements tell of others."""
+        """Measure the first Labels; of those to come, the measurements tell."""
         del sentence
-        measurements = self._session.measurements
-        if self._is_open and (self._is_asked_for or not measurements.table.columns):
+        if self._is_open and not self._session.measurements.table.columns:
             self._soon.start()
 
     def _measure_if_quick(self) -> None:
