@@ -325,7 +325,7 @@ class Coordinator:
             tell=signals.noticed.emit,
             fail=self.failures.add,
         )
-        self.thresholds = Thresholds(self.scene, self.finder)
+        self.thresholds = Thresholds(self.scene, self.finder, self.palette)
         self.results = Results(
             self.scene,
             runner,

@@ -103,6 +103,25 @@ def test_each_class_has_its_own(session, two):
     assert session.thresholds == {"nucleus": 0.25, "gap": session.automatic_threshold("gap")}
 
 
+def test_a_threshold_goes_with_its_class_and_comes_back_with_it(session, two):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.class_name = "cell"
+    session.threshold = 0.25
+    session.remove_class("cell")
+    session.add_query(two[0], 80, 50, class_name="cell")  # another class of the same name
+    session.class_name = "cell"
+    assert session.threshold is None
+    assert session.thresholds == {"cell": session.automatic_threshold("cell")}
+    session.undo()
+    session.undo()
+    assert session.thresholds == {"cell": 0.25}
+    session.add_query(two[0], 80, 50, class_name="gap")
+    session.rename_class("cell", "gap")
+    assert session.thresholds == {"gap": 0.25}
+    session.undo()
+    assert session.thresholds["cell"] == 0.25
+
+
 @pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])
 def test_a_threshold_by_hand_is_a_cosine(session, two, threshold):
     session.add_query(two[0], 40, 33)

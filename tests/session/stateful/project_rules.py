@@ -69,12 +69,7 @@ def settings_of(session) -> dict:
         },
         "combination": session.combination,
         "recipe": session.recipe,
-        # Of a class that was removed, undo brings the threshold back; a project has none.
-        "thresholds": {
-            name: level
-            for name, level in session._coordinator.thresholds.by_hand.items()
-            if name in session.classes
-        },
+        "thresholds": session._coordinator.thresholds.by_hand,
         "outline": session.outline,
         "all planes": session.all_planes,
         "classes": {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from napari_dinov3_sim.session.images.planes import PlaneKey
+    from napari_dinov3_sim.session.layers.style import Palette
     from napari_dinov3_sim.session.objects.finder import ObjectFinder
     from napari_dinov3_sim.session.objects.plane_objects import PlaneObjects
     from napari_dinov3_sim.session.scene import Scene
@@ -43,27 +44,38 @@ class Found:
 class Thresholds:
     """The threshold of each class: set by hand, or else the automatic one.
 
-    Cosines of different classes are not comparable, so every class has its own.
+    Cosines of different classes are not comparable, so every class has its own. That of a class
+    that is removed goes with it, and comes back with it when that is undone.
 
     Parameters
     ----------
     scene : Scene
     finder : ObjectFinder
         Knows what reaches them.
+    palette : Palette
+        Knows which classes there are.
 
     Attributes
     ----------
-    by_hand : dict of str to float
-        Those that were set, by class: by the user, or by whoever saved the loaded query.
     automatic : mapping of str to float
         Those of the newest answer, by class.
     """
 
-    def __init__(self, scene: Scene, finder: ObjectFinder) -> None:
-        self._scene, self._finder = scene, finder
-        self.by_hand: dict[str, float] = {}
+    def __init__(self, scene: Scene, finder: ObjectFinder, palette: Palette) -> None:
+        self._scene, self._finder, self._palette = scene, finder, palette
+        self._set: dict[str, tuple[int, float]] = {}  # with the number of the class
         self._of_query: frozenset[str] = frozenset()
         self.automatic: Mapping[str, float] = {}
+
+    @property
+    def by_hand(self) -> dict[str, float]:
+        """Those that were set, by class: by the user, or by whoever saved the loaded query."""
+        numbers = self._palette.numbers
+        return {
+            name: level
+            for name, (number, level) in self._set.items()
+            if numbers.get(name) == number
+        }
 
     @property
     def in_force(self) -> dict[str, float]:
@@ -73,7 +85,7 @@ class Thresholds:
     @property
     def of_query(self) -> dict[str, float]:
         """Those set by hand that came with the loaded query, by class."""
-        return {name: self.by_hand[name] for name in self._of_query}
+        return {name: level for name, level in self.by_hand.items() if name in self._of_query}
 
     @property
     def of_user(self) -> dict[str, float]:
@@ -88,8 +100,11 @@ class Thresholds:
         thresholds : mapping of str to float
             By class. What the user has set stays.
         """
-        self.by_hand = {**thresholds, **(own := self.of_user)}
+        own, former = self.of_user, self.of_query
+        self._set = {name: one for name, one in self._set.items() if name not in former}
         self._of_query = frozenset(thresholds.keys() - own.keys())
+        for name in self._of_query:
+            self._keep(name, thresholds[name])
 
     def set_by_hand(self, class_name: str, threshold: float | None) -> None:
         """Set the threshold of a class; None goes back to the automatic one.
@@ -100,17 +115,27 @@ class Thresholds:
             It is no cosine.
         """
         if threshold is None:
-            self.by_hand.pop(class_name, None)
+            self._set.pop(class_name, None)
         else:
-            self.by_hand[class_name] = checked_threshold(threshold)
+            self._keep(class_name, checked_threshold(threshold))
         self._of_query -= {class_name}
+
+    def _keep(self, class_name: str, threshold: float) -> None:
+        self._palette.add(class_name)
+        self._set[class_name] = self._palette.numbers[class_name], threshold
 
     def rename_class(self, old: str, new: str) -> None:
         """Give the thresholds of a class to another, unless that has its own."""
+        by_hand = self.by_hand
         if old in self._of_query and old != new:
-            self._of_query = (self._of_query - {old}) | ({new} - self.by_hand.keys())
-        if old in self.by_hand:
-            self.by_hand.setdefault(new, self.by_hand.pop(old))
+            self._of_query = (self._of_query - {old}) | ({new} - by_hand.keys())
+        if old in self._set:
+            number, level = self._set[old]
+            if self._palette.numbers.get(new) == number:
+                del self._set[old]
+                self._set[new] = number, level
+            elif new not in by_hand:  # joined; what the former class had comes back with it
+                self._keep(new, level)
         if old in self.automatic:
             rest = {name: level for name, level in self.automatic.items() if name != old}
             self.automatic = {new: self.automatic[old], **rest}
