@@ -123,7 +123,7 @@ def scene(rng: np.random.Generator, world: World, size: int) -> Scene:
         classes[noise >= high] = world.tiles[-1]
     area = (size / 256) ** 2
     for curve in world.curves:
-        _paint_curves(rng, curve, made, area, zoom)
+        paint_curves(rng, curve, made, area, zoom)
     for thing in world.things:
         _scatter(rng, thing, made, area, zoom, apart=world.apart)
     return made
@@ -145,9 +145,10 @@ def _tile(rng: np.random.Generator, world: World, made: Scene, zoom: float) -> N
         made.classes[gap < world.wall * zoom] = world.wall_class
 
 
-def _paint_curves(
+def paint_curves(
     rng: np.random.Generator, curve: Curve, made: Scene, area: float, zoom: float
 ) -> None:
+    """Paint threads or tubes over a scene."""
     size = len(made.classes)
     mask = np.ones((size, size), bool)
     heading = np.zeros((size, size), np.float32)
@@ -182,10 +183,10 @@ def _scatter(
         ):
             continue
         taken.append((*centre, radius))
-        _paint(rng, thing, made, centre=centre, radius=radius)
+        paint(rng, thing, made, centre=centre, radius=radius)
 
 
-def _paint(
+def paint(
     rng: np.random.Generator,
     thing: Thing,
     made: Scene,
@@ -242,4 +243,4 @@ def _paint(
             spot = np.array((a * sine + b * cosine, a * cosine - b * sine)) + centre
             scale = rng.uniform(0.75, 1.3)
             size_here = max(1.5, child.radius * radius * scale)
-            _paint(rng, child, made, centre=spot, radius=size_here, inside=own)
+            paint(rng, child, made, centre=spot, radius=size_here, inside=own)
