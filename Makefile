@@ -61,16 +61,14 @@ soak: env  ## Do in random order all that a user can do, MINUTES=60 long; print 
 fuzz: env  ## Damage every file that is read, and stop what writes; print what came of it
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
-train: env  ## Train the built-in model anew, about four hours; IMAGES=FOLDER adds real images
+train: env  ## Train the built-in model anew, about three hours; IMAGES=FOLDER adds real images
 	@bash training/make.sh
 
 train-smoke: env  ## All steps of the training on a few drawings, in two minutes
 	@rm -rf train-output/smoke
 	@$(BIN)/python -m training.smoke --out train-output/smoke/images
-	@OUT=train-output/smoke IMAGES=train-output/smoke/images GROUPS_DRAWN=16 GROUPS_TISSUE=16 \
-	  PER_SHARD=4 GROUPS_REAL=4 \
-	  FIRST="--steps 24" SECOND="--steps 36" THIRD="--steps 48" \
-	  TRAIN_ARGS="--save-every 12 --log-every 6 --groups 2 --unlabelled-from 4" bash training/make.sh
+	@OUT=train-output/smoke IMAGES=train-output/smoke/images GROUPS_DRAWN=16 PER_SHARD=4 GROUPS_REAL=4 \
+	  TRAIN_ARGS="--steps 24 --save-every 12 --log-every 6 --groups 2 --unlabelled-from 4" bash training/make.sh
 	@$(BIN)/python -c "import napari_dinov3_sim; print(napari_dinov3_sim.load_backbone('train-output/smoke/builtin').name)"
 
 screenshots: env  ## Take the pictures of the documentation in a real window

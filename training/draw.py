@@ -19,7 +19,7 @@ from training.drawings.groups import draw_group
 PER_SHARD = 100
 
 
-def draw_shard(shard: int, *, out: Path, per_shard: int, seed: int, tissue: bool) -> str:
+def draw_shard(shard: int, *, out: Path, per_shard: int, seed: int) -> str:
     """Draw one shard, unless it is there; return its name."""
     large = shard % 4 == 3
     name = f"{'large' if large else 'small'}-{shard:04d}"
@@ -27,7 +27,7 @@ def draw_shard(shard: int, *, out: Path, per_shard: int, seed: int, tissue: bool
     if images.exists():
         return f"{name} was there"
     first = seed * 10_000_000 + shard * per_shard
-    groups = [draw_group(first + k, large=large, tissue=tissue) for k in range(per_shard)]
+    groups = [draw_group(first + k, large=large) for k in range(per_shard)]
     np.save(out / f"{name}.shares.npy", np.stack([g.shares for g in groups]))
     part = out / f"{name}.part.npy"
     np.save(part, np.stack([g.images for g in groups]))
@@ -42,18 +42,11 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=4000)
     parser.add_argument("--per-shard", type=int, default=PER_SHARD)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tissue", action="store_true", help="in the electron microscope alone")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     shards = range(-(-options.groups // options.per_shard))
-    job = partial(
-        draw_shard,
-        out=options.out,
-        per_shard=options.per_shard,
-        seed=options.seed,
-        tissue=options.tissue,
-    )
+    job = partial(draw_shard, out=options.out, per_shard=options.per_shard, seed=options.seed)
     with ProcessPoolExecutor(options.processes) as pool:
         for done in pool.map(job, shards):
             print(done, flush=True)

@@ -14,16 +14,6 @@ from training.drawings.groups import draw_group, patch_shares
 from training.drawings.looks import random_looks, substances
 from training.drawings.modalities import random_modality, record
 from training.drawings.scenes import CLASSES, scene
-from training.drawings.tissue import (
-    MATRIX,
-    MEMBRANE,
-    MYELIN,
-    NUCLEUS,
-    RIM,
-    annotated_classes,
-    random_tissue,
-    tissue_scene,
-)
 from training.drawings.worlds import WORLDS
 from training.losses import TEMPERATURE, distillation, patch_contrast, relation_agreement
 
@@ -45,24 +35,12 @@ def test_a_world_gives_classes_that_have_a_look_and_an_image(make):
         assert image.dtype == np.uint8
 
 
-@pytest.mark.parametrize("tissue", [False, True])
-def test_a_group_comes_again_from_its_seed(tissue):
-    first, again = (draw_group(7, large=False, tissue=tissue) for _ in range(2))
+def test_a_group_comes_again_from_its_seed():
+    first, again = (draw_group(7, large=False) for _ in range(2))
     assert_array_equal(first.images, again.images)
     assert first.images.shape == (4, 256, 256, 3)
-    assert draw_group(7, large=True, tissue=tissue).images.shape == (1, 512, 512, 3)
+    assert draw_group(7, large=True).images.shape == (1, 512, 512, 3)
     assert_array_equal(first.shares.astype(int).sum(-1) // 250, 1)
-
-
-def test_a_membrane_is_annotated_wider_than_it_is_and_hides_no_organelle():
-    rng = np.random.default_rng(3)
-    tissue = random_tissue(rng)
-    made = tissue_scene(rng, tissue, 256)
-    classes = annotated_classes(made, tissue.scale)
-    thin = made.classes == MEMBRANE
-    wide = classes == classes[thin][0]
-    assert wide.sum() > 1.5 * thin.sum()
-    assert not (wide & np.isin(made.classes, (MATRIX, RIM, NUCLEUS, MYELIN))).any()
 
 
 def test_shares_are_those_of_the_pixels():

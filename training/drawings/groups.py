@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +10,7 @@ from napari_dinov3_sim.core.evaluation.clicks import covered
 from training.drawings.looks import random_looks, substances
 from training.drawings.modalities import random_modality, record
 from training.drawings.scenes import CLASSES, scene
-from training.drawings.tissue import annotated_classes, random_tissue, tissue_looks, tissue_scene
 from training.drawings.worlds import random_world
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Array = np.ndarray
 
@@ -35,42 +30,21 @@ class Group:
     shares: Array
 
 
-def draw_group(seed: int, *, large: bool, tissue: bool = False) -> Group:
-    """Draw the group of a seed, of any world or of tissue; the same seed gives the same images."""
+def draw_group(seed: int, *, large: bool) -> Group:
+    """Draw the group of a seed; the same seed gives the same images."""
     rng = np.random.default_rng(seed)
     size, count = (512, 1) if large else (256, 4)
     while True:
-        draw = _sections(rng, size) if tissue else _scenes(rng, size)
-        images, shares = zip(*(draw() for _ in range(count)), strict=True)
+        world, looks = random_world(rng), random_looks(rng)
+        modality = random_modality(rng, em=world.em)
+        images, shares = [], []
+        for _ in range(count):
+            made = scene(rng, world, size)
+            images.append(record(rng, modality, substances(rng, made, looks)))
+            shares.append(patch_shares(made.classes))
         group = Group(np.stack(images), np.stack(shares))
         if worth_learning(group):
             return group
-
-
-def _scenes(rng: np.random.Generator, size: int) -> Callable[[], tuple[Array, Array]]:
-    """Return what draws an image, and its shares, of one world."""
-    world, looks = random_world(rng), random_looks(rng)
-    modality = random_modality(rng, em=world.em)
-
-    def draw() -> tuple[Array, Array]:
-        made = scene(rng, world, size)
-        image = record(rng, modality, substances(rng, made, looks))
-        return image, patch_shares(made.classes)
-
-    return draw
-
-
-def _sections(rng: np.random.Generator, size: int) -> Callable[[], tuple[Array, Array]]:
-    """Return what draws a section, and its shares, of one tissue in the electron microscope."""
-    tissue, looks = random_tissue(rng), tissue_looks(rng)
-    modality = random_modality(rng, em=1.0)
-
-    def draw() -> tuple[Array, Array]:
-        made = tissue_scene(rng, tissue, size)
-        image = record(rng, modality, substances(rng, made, looks))
-        return image, patch_shares(annotated_classes(made, tissue.scale))
-
-    return draw
 
 
 def patch_shares(classes: Array) -> Array:

@@ -123,7 +123,7 @@ def scene(rng: np.random.Generator, world: World, size: int) -> Scene:
         classes[noise >= high] = world.tiles[-1]
     area = (size / 256) ** 2
     for curve in world.curves:
-        paint_curves(rng, curve, made, area, zoom)
+        _paint_curves(rng, curve, made, area, zoom)
     for thing in world.things:
         _scatter(rng, thing, made, area, zoom, apart=world.apart)
     return made
@@ -145,10 +145,9 @@ def _tile(rng: np.random.Generator, world: World, made: Scene, zoom: float) -> N
         made.classes[gap < world.wall * zoom] = world.wall_class
 
 
-def paint_curves(
+def _paint_curves(
     rng: np.random.Generator, curve: Curve, made: Scene, area: float, zoom: float
 ) -> None:
-    """Paint threads or tubes over a scene."""
     size = len(made.classes)
     mask = np.ones((size, size), bool)
     heading = np.zeros((size, size), np.float32)
@@ -183,10 +182,10 @@ def _scatter(
         ):
             continue
         taken.append((*centre, radius))
-        paint(rng, thing, made, centre=centre, radius=radius)
+        _paint(rng, thing, made, centre=centre, radius=radius)
 
 
-def paint(
+def _paint(
     rng: np.random.Generator,
     thing: Thing,
     made: Scene,
@@ -243,4 +242,4 @@ def paint(
             spot = np.array((a * sine + b * cosine, a * cosine - b * sine)) + centre
             scale = rng.uniform(0.75, 1.3)
             size_here = max(1.5, child.radius * radius * scale)
-            paint(rng, child, made, centre=spot, radius=size_here, inside=own)
+            _paint(rng, child, made, centre=spot, radius=size_here, inside=own)
