@@ -210,7 +210,7 @@ def logistic(scores: np.ndarray, image: np.ndarray) -> np.ndarray:
     sure = np.flatnonzero((patchwise <= low) | (patchwise >= high))
     sure = np.random.default_rng(0).choice(sure, min(len(sure), 20000), replace=False)
     told = patchwise.ravel()[sure] >= high
-    rows = features.reshape(-1, features.shape[-1])
+    rows = features.reshape(len(features), -1).T
     if told.all() or not told.any():
         return bilinear(scores, image)
     model = LogisticRegression(class_weight="balanced").fit(rows[sure], told)
