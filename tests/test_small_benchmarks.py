@@ -15,6 +15,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from skimage.io import imsave
+from tifffile import imwrite
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +172,42 @@ def test_the_search(printed, tmp_path):
 def test_reading(printed):
     text = printed("bench_reading", "--files", "1", "--side", "64", "--repeats", "1")
     assert re.findall(r"^builtin +(\w+) +[\d.]+% ", text, re.M) == ["tif", "zarr"]
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """A folder with a set of four images of dark and bright discs, as quality is measured on."""
+    folder = tmp_path / "sets" / "discs"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:160, :160]
+    for k in range(4):
+        discs = np.zeros((160, 160), np.uint16)
+        for number, (y, x) in enumerate(((40, 40), (44, 120), (116, 40), (112, 116)), 1):
+            discs[np.hypot(rows - y - 3 * k, columns - x) < 26] = number
+        classes = np.array((0, 1, 1, 2, 2), np.uint8)[discs]
+        grey = np.array((150, 60, 240))[classes] + rng.integers(-15, 15, discs.shape)
+        path = folder / f"image{k}.png"
+        imsave(path, np.repeat(grey[..., None], 3, 2).astype(np.uint8))
+        imsave(path.with_suffix(".classes.png"), classes, check_contrast=False)
+        imwrite(path.with_suffix(".instances.tif"), discs)
+    (folder / "classes.json").write_text('{"1": "dark disc", "2": "bright disc"}')
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "row"),
+    [
+        ("bench_combinations", ("--repeats", "2", "--data"), r"^contrast +\d\.\d{3} "),
+        ("bench_combinations", ("--mistakes", "--repeats", "2", "--data"), r"^mean +\d\.\d{3} "),
+        ("bench_feedback", ("--clicks", "1", "--rounds", "1", "--images"), r"^teach, learned +\d"),
+        ("bench_objects", ("--draws", "1", "--images"), r"^edges +auto \d\.\d{3}"),
+        ("bench_retrieval", (), r"^discs/dark disc +\d+ +\d\.\d{3} "),
+        ("bench_threshold", ("--draws", "1", "--images"), r"^3 \+ 3 +\d\.\d{3}"),
+        ("bench_tile_retrieval", ("--side", "320", "--data"), r"^all 2 classes +across +\d"),
+    ],
+)
+def test_quality(printed, annotated, monkeypatch, tmp_path, name, words, row):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # embeddings are kept there
+    text = printed(name, *words, str(annotated))
+    assert re.search(row, text, re.M), text
