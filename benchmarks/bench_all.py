@@ -2,9 +2,10 @@
 
 Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
 quarter of an hour on two cores that have nothing else to do; `--quick` takes one or two minutes
-and writes nothing. What is in docs/benchmarks.md between the two marks is replaced, part by part:
-with `--only`, the others stay. A part that fails, or that this machine cannot measure, is named at
-the end; the others go on, and the page keeps what it had of it.
+and writes nothing. The tables in docs/benchmarks.md between the two marks are replaced, part by
+part: with `--only`, the others stay, and so does what was written by hand. A part that fails, or
+that this machine cannot measure, is named at the end; the others go on, and the page keeps what it
+had of it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ PARTS = {
         quick=("--sides", "512", "--repeats", "2"),
     ),
     "peers": Part(
-        "What others take, with the same weights",
+        "Beside other programs",
         "bench_peers.py",
         options=("--sides", "1024", "2048"),
         quick=("--sides", "256", "--repeats", "1"),
@@ -164,13 +165,24 @@ def machine() -> str:
 
 
 def write(part: Part, text: str) -> None:
-    """Put a part in its place on the page."""
+    """Put a part in its place on the page; what was written below its table stays."""
     page = PAGE.read_text()
     first, last = page.index(BEGIN) + len(BEGIN), page.index(END)
-    parts = dict(re.findall(r"^### (.*?)\n\n(.*?\n```\n)", page[first:last], re.M | re.S))
-    parts[part.title] = text
-    titles = [one.title for one in PARTS.values() if one.title in parts]
-    measured = "".join(f"\n### {title}\n\n{parts[title]}" for title in titles)
+    found = re.findall(
+        r"^### (.*?)\n\n(.*?\n```\n)(.*?)(?=^### |\Z)", page[first:last], re.M | re.S
+    )
+    parts = {title: (table, below.strip()) for title, table, below in found}
+    if part.title not in parts:
+        order = [one.title for one in PARTS.values()]
+        later = set(order[order.index(part.title) :])
+        at = next((n for n, title in enumerate(parts) if title in later), len(parts))
+        rows = list(parts.items())
+        parts = dict([*rows[:at], (part.title, ("", "")), *rows[at:]])
+    parts[part.title] = text, parts[part.title][1]
+    measured = "".join(
+        f"\n### {title}\n\n{table}" + (f"\n{below}\n" if below else "")
+        for title, (table, below) in parts.items()
+    )
     PAGE.write_text(f"{page[:first]}{measured}\n{page[last:]}")
 
 
