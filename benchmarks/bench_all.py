@@ -3,9 +3,9 @@
 Run `python benchmarks/bench_all.py [--quick] [--only embed large]`, or `make bench`. It takes a
 quarter of an hour on two cores that have nothing else to do; `--quick` takes one or two minutes
 and writes nothing. The tables in docs/benchmarks.md between the two marks are replaced, part by
-part: with `--only`, the others stay, and so does what was written by hand. A part that fails, or
-that this machine cannot measure, is named at the end; the others go on, and the page keeps what it
-had of it.
+part: with `--only`, the others stay, and so does what was written below a table, or in a part of
+its own. A part that fails, or that this machine cannot measure, is named at the end; the others go
+on, and the page keeps what it had of it.
 """
 
 from __future__ import annotations
@@ -165,25 +165,21 @@ def machine() -> str:
 
 
 def write(part: Part, text: str) -> None:
-    """Put a part in its place on the page; what was written below its table stays."""
+    """Put a part in its place on the page; all that stands below its table stays."""
     page = PAGE.read_text()
     first, last = page.index(BEGIN) + len(BEGIN), page.index(END)
-    found = re.findall(
-        r"^### (.*?)\n\n(.*?\n```\n)(.*?)(?=^### |\Z)", page[first:last], re.M | re.S
-    )
-    parts = {title: (table, below.strip()) for title, table, below in found}
-    if part.title not in parts:
+    above, *sections = re.split(r"^(?=### )", page[first:last], flags=re.M)
+    titles = [section.partition("\n")[0].removeprefix("### ") for section in sections]
+    if part.title in titles:
+        at = titles.index(part.title)
+        below = re.sub(r"\A.*?^```text\n.*?^```\n", "", sections.pop(at), flags=re.M | re.S)
+    else:
         order = [one.title for one in PARTS.values()]
-        later = set(order[order.index(part.title) :])
-        at = next((n for n, title in enumerate(parts) if title in later), len(parts))
-        rows = list(parts.items())
-        parts = dict([*rows[:at], (part.title, ("", "")), *rows[at:]])
-    parts[part.title] = text, parts[part.title][1]
-    measured = "".join(
-        f"\n### {title}\n\n{table}" + (f"\n{below}\n" if below else "")
-        for title, (table, below) in parts.items()
-    )
-    PAGE.write_text(f"{page[:first]}{measured}\n{page[last:]}")
+        later = order[order.index(part.title) :]
+        at = next((n for n, title in enumerate(titles) if title in later), len(titles))
+        below = "\n"
+    sections.insert(at, f"### {part.title}\n\n{text}{below}")
+    PAGE.write_text(page[:first] + above + "".join(sections) + page[last:])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-BY_HAND = "### By hand\n\n`command`\n\n```text\n9 s\n```\n"
+BY_HAND = "Above all.\n\n### Words only\n\nNo table.\n\n### By hand\n\n```text\n9 s\n```\n"
 PAGE = f"# Page\n\n<!-- measured: begin -->\n\n{BY_HAND}\n<!-- measured: end -->\n\nEnd.\n"
 
 
@@ -82,7 +82,7 @@ def test_a_part_that_fails_is_named_and_the_others_go_on(bench_all, monkeypatch,
         ("two", "measured"),
     ]
     page = bench_all.PAGE.read_text()
-    assert re.findall("^### (.*)", page, re.M) == ["By hand", "Part one", "Part two"]
+    assert re.findall("^### (.*)", page, re.M) == ["Words only", "By hand", "Part one", "Part two"]
     assert "python benchmarks/two.py" in page
     assert "```text\n2 s\n```" in page
     assert page.endswith("<!-- measured: end -->\n\nEnd.\n")
@@ -96,7 +96,7 @@ def test_a_part_that_is_measured_again_replaces_only_itself(bench_all, monkeypat
     assert re.findall(r"```text\n(.*)\n```", bench_all.PAGE.read_text()) == ["9 s", "3 s", "2 s"]
 
 
-def test_what_stands_below_a_table_stays(bench_all, monkeypatch):
+def test_what_was_written_by_hand_stays(bench_all, monkeypatch):
     monkeypatch.setattr("sys.argv", ["bench_all.py", "--only", "two"])
     bench_all.main()
     page = bench_all.PAGE.read_text().replace("2 s\n```\n", "2 s\n```\n\nWhat it means.\n")
@@ -105,7 +105,9 @@ def test_what_stands_below_a_table_stays(bench_all, monkeypatch):
     assert bench_all.PAGE.read_text() == page
     monkeypatch.setattr("sys.argv", ["bench_all.py", "--only", "one"])
     bench_all.main()
-    assert "What it means.\n\n<!-- measured: end -->" in bench_all.PAGE.read_text()
+    page = bench_all.PAGE.read_text()
+    assert BY_HAND in page
+    assert "What it means.\n\n<!-- measured: end -->" in page
 
 
 def test_a_quick_run_writes_nothing(bench_all, monkeypatch, capsys):

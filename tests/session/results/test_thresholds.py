@@ -103,6 +103,10 @@ def test_each_class_has_its_own(session, two):
     assert session.thresholds == {"nucleus": 0.25, "gap": session.automatic_threshold("gap")}
 
 
+def by_hand(session):
+    return session._coordinator.thresholds.by_hand
+
+
 def test_a_threshold_goes_with_its_class_and_comes_back_with_it(session, two):
     session.add_query(two[0], 40, 33, class_name="cell")
     session.class_name = "cell"
@@ -112,14 +116,38 @@ def test_a_threshold_goes_with_its_class_and_comes_back_with_it(session, two):
     session.class_name = "cell"
     assert session.threshold is None
     assert session.thresholds == {"cell": session.automatic_threshold("cell")}
-    session.undo()
-    session.undo()
-    assert session.thresholds == {"cell": 0.25}
-    session.add_query(two[0], 80, 50, class_name="gap")
+    session.threshold = 0.5
     session.rename_class("cell", "gap")
-    assert session.thresholds == {"gap": 0.25}
+    assert by_hand(session) == {"gap": 0.5}
+    session.use_automatic_threshold()
+    for _ in range(3):  # the name, the point, the removal
+        session.undo()
+    assert by_hand(session) == {"cell": 0.25}
+
+
+def test_classes_that_are_joined_keep_the_threshold_of_the_name(session, two):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.add_query(two[0], 80, 50, class_name="gap")
+    session.class_name = "cell"
+    session.threshold = 0.25
+    session.rename_class("cell", "gap")
+    assert by_hand(session) == {}
     session.undo()
-    assert session.thresholds["cell"] == 0.25
+    assert by_hand(session) == {"cell": 0.25}
+    session.rename_class("gap", "cell")
+    assert by_hand(session) == {"cell": 0.25}
+    session.undo()
+    assert by_hand(session) == {"cell": 0.25}
+
+
+def test_a_class_that_is_not_there_gets_none_by_a_new_name(session, two):
+    session.add_query(two[0], 40, 33, class_name="cell")
+    session.class_name = "cell"
+    session.threshold = 0.25
+    session.remove_class("cell")
+    session.rename_class("cell", "gap")
+    assert by_hand(session) == {}
+    assert "gap" not in session.classes
 
 
 @pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])

@@ -215,7 +215,7 @@ class QueryResults:
             thumbnail_sources(question, self._scene),
             self.saved.thumbnails,
             {name: self._palette[name] for name in names},
-            dict(self._thresholds.by_hand),
+            self._thresholds.by_hand,
             model.fingerprint,
             model.name,
             self._scene.embedder.recipe.cell_size(model.patch_size),

@@ -41,11 +41,19 @@ class Found:
     images: int
 
 
+@dataclass(frozen=True)
+class Level:
+    """A threshold that was set by hand, and whether it came with the loaded query."""
+
+    threshold: float
+    of_query: bool = False
+
+
 class Thresholds:
     """The threshold of each class: set by hand, or else the automatic one.
 
     Cosines of different classes are not comparable, so every class has its own. That of a class
-    that is removed goes with it, and comes back with it when that is undone.
+    that is removed, or joined with another, goes with it, and comes back with it by undo.
 
     Parameters
     ----------
@@ -63,19 +71,13 @@ class Thresholds:
 
     def __init__(self, scene: Scene, finder: ObjectFinder, palette: Palette) -> None:
         self._scene, self._finder, self._palette = scene, finder, palette
-        self._set: dict[str, tuple[int, float]] = {}  # with the number of the class
-        self._of_query: frozenset[str] = frozenset()
+        self._levels: dict[int, Level] = {}  # by the number of the class
         self.automatic: Mapping[str, float] = {}
 
     @property
     def by_hand(self) -> dict[str, float]:
         """Those that were set, by class: by the user, or by whoever saved the loaded query."""
-        numbers = self._palette.numbers
-        return {
-            name: level
-            for name, (number, level) in self._set.items()
-            if numbers.get(name) == number
-        }
+        return {**self.of_query, **self.of_user}
 
     @property
     def in_force(self) -> dict[str, float]:
@@ -85,12 +87,20 @@ class Thresholds:
     @property
     def of_query(self) -> dict[str, float]:
         """Those set by hand that came with the loaded query, by class."""
-        return {name: level for name, level in self.by_hand.items() if name in self._of_query}
+        return self._that_are(of_query=True)
 
     @property
     def of_user(self) -> dict[str, float]:
         """Those set by hand here, by class."""
-        return {name: level for name, level in self.by_hand.items() if name not in self._of_query}
+        return self._that_are(of_query=False)
+
+    def _that_are(self, *, of_query: bool) -> dict[str, float]:
+        levels = {
+            name: self._levels[number]
+            for name, number in self._palette.numbers.items()
+            if number in self._levels
+        }
+        return {name: one.threshold for name, one in levels.items() if one.of_query == of_query}
 
     def take_from_query(self, thresholds: Mapping[str, float]) -> None:
         """Set the thresholds of a query in place of those of the one that was loaded before.
@@ -100,11 +110,11 @@ class Thresholds:
         thresholds : mapping of str to float
             By class. What the user has set stays.
         """
-        own, former = self.of_user, self.of_query
-        self._set = {name: one for name, one in self._set.items() if name not in former}
-        self._of_query = frozenset(thresholds.keys() - own.keys())
-        for name in self._of_query:
-            self._keep(name, thresholds[name])
+        self._levels = {n: one for n, one in self._levels.items() if not one.of_query}
+        own = self.of_user
+        for name, threshold in thresholds.items():
+            if name not in own:
+                self._set(name, Level(threshold, of_query=True))
 
     def set_by_hand(self, class_name: str, threshold: float | None) -> None:
         """Set the threshold of a class; None goes back to the automatic one.
@@ -114,28 +124,17 @@ class Thresholds:
         SimilarityError
             It is no cosine.
         """
-        if threshold is None:
-            self._set.pop(class_name, None)
-        else:
-            self._keep(class_name, checked_threshold(threshold))
-        self._of_query -= {class_name}
+        if threshold is not None:
+            self._set(class_name, Level(checked_threshold(threshold)))
+        elif class_name in self._palette.numbers:
+            self._levels.pop(self._palette.numbers[class_name], None)
 
-    def _keep(self, class_name: str, threshold: float) -> None:
+    def _set(self, class_name: str, level: Level) -> None:
         self._palette.add(class_name)
-        self._set[class_name] = self._palette.numbers[class_name], threshold
+        self._levels[self._palette.numbers[class_name]] = level
 
     def rename_class(self, old: str, new: str) -> None:
-        """Give the thresholds of a class to another, unless that has its own."""
-        by_hand = self.by_hand
-        if old in self._of_query and old != new:
-            self._of_query = (self._of_query - {old}) | ({new} - by_hand.keys())
-        if old in self._set:
-            number, level = self._set[old]
-            if self._palette.numbers.get(new) == number:
-                del self._set[old]
-                self._set[new] = number, level
-            elif new not in by_hand:  # joined; what the former class had comes back with it
-                self._keep(new, level)
+        """Give the automatic threshold of a class to another, unless that has its own."""
         if old in self.automatic:
             rest = {name: level for name, level in self.automatic.items() if name != old}
             self.automatic = {new: self.automatic[old], **rest}
