@@ -34,8 +34,8 @@ _ROWS_IN_CACHE = 512
 def storage_dtype(patches: int, dim: int) -> np.dtype[np.float32 | np.float16]:
     """Return the dtype in which the embeddings of an image are kept.
 
-    A product with one vector is mostly bound by memory. On two cores of an EPYC, 1M × 384 numbers took
-    21 ms in float16 with torch 2.13, where reading them took 10 ms, and 27 ms in float32
+    A product with one vector is mostly bound by memory. On two cores of an EPYC, 1M × 384 numbers
+    took 21 ms in float16 with torch 2.13, where reading them took 10 ms, and 27 ms in float32
     (`benchmarks/bench_answer.py`). float16 moves a cosine by at most 5e-4, and NumPy has no
     bfloat16. Small images stay exact.
 
