@@ -77,7 +77,7 @@ class Thresholds:
     @property
     def by_hand(self) -> dict[str, float]:
         """Those that were set, by class: by the user, or by whoever saved the loaded query."""
-        return {**self.of_query, **self.of_user}
+        return {name: one.threshold for name, one in self._by_name().items()}
 
     @property
     def in_force(self) -> dict[str, float]:
@@ -87,20 +87,16 @@ class Thresholds:
     @property
     def of_query(self) -> dict[str, float]:
         """Those set by hand that came with the loaded query, by class."""
-        return self._that_are(of_query=True)
+        return {name: one.threshold for name, one in self._by_name().items() if one.of_query}
 
     @property
     def of_user(self) -> dict[str, float]:
         """Those set by hand here, by class."""
-        return self._that_are(of_query=False)
+        return {name: one.threshold for name, one in self._by_name().items() if not one.of_query}
 
-    def _that_are(self, *, of_query: bool) -> dict[str, float]:
-        levels = {
-            name: self._levels[number]
-            for name, number in self._palette.numbers.items()
-            if number in self._levels
-        }
-        return {name: one.threshold for name, one in levels.items() if one.of_query == of_query}
+    def _by_name(self) -> dict[str, Level]:
+        levels = self._levels
+        return {name: levels[n] for name, n in self._palette.numbers.items() if n in levels}
 
     def take_from_query(self, thresholds: Mapping[str, float]) -> None:
         """Set the thresholds of a query in place of those of the one that was loaded before.
