@@ -1,9 +1,10 @@
 """Groups of real, annotated images, in the format of the drawings.
 
 `python -m training.annotated --images FOLDER --out FOLDER`: below FOLDER one folder per set, with
-NAME.png and NAME.classes.png (class per pixel, 0 for everything else). A group is four crops of
-one set. `--held-out FOLDER` links the images that were left out, a quarter of each set and all of
-the sets that `--never` names, to measure on them while training.
+NAME.png and NAME.classes.png (class per pixel: 1 to 14, 0 for everything else, 255 for what was
+not judged). A group is four crops of one set. `--held-out FOLDER` links the images that were left
+out, a quarter of each set and all of the sets that `--never` names, to measure on them while
+training.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from PIL import Image
 
 from training.drawings.groups import patch_shares
 from training.drawings.scenes import CLASSES
-from training.images import SUFFIXES, drawn_sets, random_window, read_rgb, resized
+from training.images import SUFFIXES, drawn_sets, files_below, random_window, read_rgb, resized
 
 BACKGROUND = CLASSES - 1
 """What is not annotated is a class of its own, with the last number: see `losses.py`."""
+NOT_JUDGED = 255
 
 
 def held_out(path: Path) -> bool:
@@ -32,7 +34,7 @@ def held_out(path: Path) -> bool:
 def annotated_files(folder: Path) -> dict[str, list[Path]]:
     """The images with classes, by set."""
     sets: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.classes.png")):
+    for path in files_below(folder, "*.classes.png"):
         sets.setdefault(path.parent.name, []).append(path)
     return sets
 
@@ -40,7 +42,34 @@ def annotated_files(folder: Path) -> dict[str, list[Path]]:
 def image_of(classes: Path) -> Path:
     """The image that a class image belongs to."""
     stem = classes.name.removesuffix(".classes.png")
-    return next(p for s in SUFFIXES if (p := classes.with_name(stem + s)).exists())
+    for suffix in SUFFIXES:
+        if (path := classes.with_name(stem + suffix)).exists():
+            return path
+    raise SystemExit(f"{classes} has no image beside it; name one {stem}.png, .tif or .jpg.")
+
+
+def read_classes(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The class of each pixel of an image of this shape (rows, columns, 3).
+
+    Raises
+    ------
+    SystemExit
+        It has colours, another size than its image, or a class that is none of 1 to 14.
+    """
+    with Image.open(path) as image:
+        classes = np.asarray(image)
+    if classes.shape != shape[:2]:
+        raise SystemExit(
+            f"{path} has the shape {classes.shape}, its image {shape}; save it with one number "
+            "per pixel, as large as its image."
+        )
+    if ((classes >= BACKGROUND) & (classes != NOT_JUDGED)).any():
+        raise SystemExit(
+            f"{path} has numbers up to {classes[classes != NOT_JUDGED].max()}; use 1 to "
+            f"{BACKGROUND - 1} for classes, 0 for everything else, {NOT_JUDGED} for what was not "
+            "judged."
+        )
+    return np.where(classes == 0, BACKGROUND, classes).astype(np.uint8)
 
 
 def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -49,10 +78,10 @@ def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.n
     turn, images, shares = int(rng.integers(4)), [], []
     for k in rng.choice(len(files), 4, replace=len(files) < 4):
         image = read_rgb(image_of(files[k]))
-        classes = np.asarray(Image.open(files[k]))
+        classes = read_classes(files[k], image.shape)
         side = 256 / scale
         window = random_window(rng, image.shape, 0.85 * side, 1.15 * side)
-        labels = resized(np.where(classes[window] == 0, BACKGROUND, classes[window]), nearest=True)
+        labels = resized(classes[window], nearest=True)
         images.append(np.rot90(resized(image[window]), turn))
         shares.append(patch_shares(np.rot90(labels, turn).astype(np.int8)))
     return np.stack(images), np.stack(shares)

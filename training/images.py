@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
+
+from napari_dinov3_sim.core.images.intensity import convert_to_rgb, window_of
+from napari_dinov3_sim.readers.lazy import OpenFiles
+from napari_dinov3_sim.readers.reader import open_image_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,9 +22,26 @@ CROP = 256
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """The files of that name in a folder and all folders below it, links to folders too, in order.
+
+    Raises
+    ------
+    SystemExit
+        There is none.
+    """
+    # Path.rglob does not follow links to folders.
+    found = glob.glob(f"**/{pattern}", root_dir=folder, recursive=True)  # noqa: PTH207
+    if not found:
+        raise SystemExit(
+            f"{folder} has no {pattern} in it or in its folders; see training/README.md."
+        )
+    return sorted(folder / name for name in found)
+
+
 def image_files(folder: Path) -> list[Path]:
     """All images below a folder, without class and instance images, in order."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = [p for p in files_below(folder, "*.*") if p.suffix.lower() in SUFFIXES]
     return [p for p in files if not p.name.endswith((".classes.png", ".instances.tif"))]
 
 
@@ -34,7 +56,15 @@ def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
 def drawn_sets(
     rng: np.random.Generator, sets: Mapping[Key, list[Path]], count: int
 ) -> list[list[Path]]:
-    """The files of `count` sets; a set's weight grows with the root of its number of images."""
+    """The files of `count` sets; a set's weight grows with the root of its number of images.
+
+    Raises
+    ------
+    SystemExit
+        There is no set.
+    """
+    if not sets:
+        raise SystemExit("No image is left to learn from: all are held out. Add images or sets.")
     names = sorted(sets)
     weights = np.sqrt([len(sets[name]) for name in names])
     drawn = rng.choice(len(names), count, p=weights / weights.sum())
@@ -42,9 +72,18 @@ def drawn_sets(
 
 
 def read_rgb(path: Path) -> Array:
-    """The image as uint8, shape (rows, columns, 3)."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """The image as uint8, shape (rows, columns, 3).
+
+    Of a file with several planes or channels it is the first. What is not of 8 bits is drawn
+    through an intensity window, as the plugin draws it.
+    """
+    with OpenFiles() as files:
+        layer = open_image_file(path, "auto", files).layers[0]
+        while len(layer.shape) > 2:
+            layer = layer.at(0, 0)
+        plane = np.asarray(layer.levels[0])
+    window = None if plane.dtype == np.uint8 else window_of(plane)
+    return np.round(255 * convert_to_rgb(plane, window)).astype(np.uint8)
 
 
 def random_window(

@@ -9,12 +9,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from skimage.io import imsave
 from training.batches import Photographs, Shards
 from training.drawings.groups import draw_group, patch_shares
 from training.drawings.looks import random_looks, substances
 from training.drawings.modalities import random_modality, record
 from training.drawings.scenes import CLASSES, scene
 from training.drawings.worlds import WORLDS
+from training.images import read_rgb
 from training.losses import TEMPERATURE, distillation, patch_contrast, relation_agreement
 
 from training import annotated
@@ -146,6 +148,89 @@ def test_held_out_images_are_linked_and_not_learned(folder, monkeypatch):
     assert images.shape == (4, 3, 256, 256)
     assert shares.shape == (4, 16, 16, CLASSES)
     assert set(np.flatnonzero(shares.sum((0, 1, 2)))) <= {1, annotated.BACKGROUND}
+
+
+def run_annotated(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["x", *map(str, arguments), "--groups", "4"])
+    annotated.main()
+
+
+def test_links_to_folders_are_followed(folder, monkeypatch):
+    links = folder / "links"
+    links.mkdir()
+    (links / "first").symlink_to(folder / "sets" / "first", target_is_directory=True)
+    for name in ("sets", "links"):
+        given = ("--images", folder / name, "--out", folder / f"out of {name}")
+        run_annotated(monkeypatch, *given, "--never", "second")
+    sets, linked = (
+        np.load(folder / f"out of {name}" / "real-0000.images.npy") for name in ("sets", "links")
+    )
+    assert_array_equal(sets, linked)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_an_image_of_16_bit_is_drawn_from_its_darkest_to_its_brightest(tmp_path, suffix):
+    ramp = np.linspace(200, 3000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    imsave(tmp_path / f"ramp{suffix}", ramp, check_contrast=False)
+    seen = read_rgb(tmp_path / f"ramp{suffix}")
+    assert seen.shape == (64, 64, 3)
+    assert_array_equal(seen[..., 0], seen[..., 2])
+    assert (seen.min(), seen.max()) == (0, 255)
+    assert abs(float(seen.mean()) - 127.5) < 1
+
+
+def test_of_a_stack_the_first_plane_is_read_and_8_bit_is_left_as_it_is(tmp_path):
+    planes = np.random.default_rng(0).integers(50, 60, (5, 40, 50), np.uint8)
+    imsave(tmp_path / "stack.tif", planes, check_contrast=False)
+    assert_array_equal(read_rgb(tmp_path / "stack.tif"), planes[0][..., np.newaxis].repeat(3, 2))
+
+
+def spoil_size(path):
+    Image.fromarray(np.zeros((64, 128), np.uint8)).save(path)
+
+
+def spoil_colours(path):
+    Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(path)
+
+
+def spoil_class(path):
+    Image.fromarray(np.full((128, 128), 15, np.uint8)).save(path)
+
+
+def spoil_image(path):
+    path.with_name(path.name.replace(".classes", "")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_size, r"shape \(64, 128\).*as large as its image"),
+        (spoil_colours, r"shape \(128, 128, 3\).*one number per pixel"),
+        (spoil_class, "numbers up to 15; use 1 to 14 for classes"),
+        (spoil_image, r"has no image beside it; name one image\d+.png"),
+    ],
+)
+def test_a_wrong_class_image_is_named_with_the_cure(folder, monkeypatch, spoil, message):
+    for path in (folder / "sets").rglob("*.classes.png"):
+        spoil(path)
+    with pytest.raises(SystemExit, match=message):
+        run_annotated(monkeypatch, "--images", folder / "sets", "--out", folder / "out")
+
+
+def test_a_folder_without_images_is_said(folder, monkeypatch):
+    (folder / "empty").mkdir()
+    with pytest.raises(SystemExit, match=r"empty has no \*.classes.png in it"):
+        run_annotated(monkeypatch, "--images", folder / "empty", "--out", folder / "out")
+    given = ("--images", folder / "sets", "--out", folder / "out")
+    with pytest.raises(SystemExit, match="all are held out"):
+        run_annotated(monkeypatch, *given, "--never", "first", "second")
+
+
+def test_pixels_that_were_not_judged_are_in_no_class(folder, monkeypatch):
+    for path in (folder / "sets").rglob("*.classes.png"):
+        Image.fromarray(np.full((128, 128), 255, np.uint8)).save(path)
+    run_annotated(monkeypatch, "--images", folder / "sets", "--out", folder / "out")
+    assert not np.load(folder / "out" / "real-0000.shares.npy").any()
 
 
 def test_photographs_are_flipped_with_their_features(tmp_path):
