@@ -69,6 +69,29 @@ def test_a_heatmap_is_float_and_lies_where_its_image_lies(tmp_path):
     assert down[1] / down[0] == pytest.approx(0.325e-4, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "unit", "png", "tags"),
+    [
+        (0.5, "nanometer", True, True),
+        (1.0, "angstrom", False, True),
+        (1.0, "picometer", False, False),
+    ],
+)
+def test_pixels_smaller_than_headers_say_are_told_by_ome_alone(tmp_path, size, unit, png, tags):
+    axes, values = (Axis("y", size, 0.0, unit), Axis("x", size, 0.0, unit)), np.ones((5, 7), "u1")
+    write_label_png(tmp_path / "m.png", values, axes)
+    with Image.open(tmp_path / "m.png") as picture:
+        assert np.array_equal(np.asarray(picture), values)
+        assert ("dpi" in picture.info) is png
+    write_ome_tiff(tmp_path / "a.ome.tif", stack_of(values, axes))
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tiff:
+        # Without a size, tifffile says 1 pixel, of no unit.
+        assert (tiff.pages[0].tags["ResolutionUnit"].value == 3) is tags
+        pixels = ElementTree.fromstring(tiff.ome_metadata).find(".//{*}Pixels")
+    assert float(pixels.get("PhysicalSizeX")) == size
+    assert pixels.get("PhysicalSizeXUnit") == ome_tiff.OME_UNITS[unit]
+
+
 def test_writing_ends_where_the_check_raises_and_the_file_may_be_large(tmp_path, labels):
     seen = []
 

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 
 from napari_dinov3_sim.core.text import writable
-from napari_dinov3_sim.exchange.placement import METRES
+from napari_dinov3_sim.exchange.placement import METRES, pixels_along
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def _positions(axes: dict[str, Axis], stack: PlaneStack) -> dict[str, Any]:
 def _resolution(axes: Sequence[Axis]) -> dict[str, Any]:
     """Return the pixel size as the tags of TIFF have it, for programs that know no OME."""
     sizes = [axis.size * METRES.get(axis.unit, 0.0) for axis in axes[-2:]]
-    if not all(sizes):
+    per_centimetre = pixels_along(METRES["centimeter"], sizes)
+    if per_centimetre is None:
         return {}
-    return {"resolution": (0.01 / sizes[1], 0.01 / sizes[0]), "resolutionunit": "CENTIMETER"}
+    return {"resolution": per_centimetre, "resolutionunit": "CENTIMETER"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dinov3_sim.exchange.placement import METRES
+from napari_dinov3_sim.exchange.placement import METRES, pixels_along
 from napari_dinov3_sim.exchange.shapes import ExchangeError
 
 if TYPE_CHECKING:
@@ -47,9 +47,22 @@ def write_label_png(path: Path, labels: NDArray[Any], axes: Sequence[Axis]) -> N
             f"A PNG does not hold {what}; write the labels as OME-TIFF or OME-Zarr instead."
         )
     dtype = np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16
-    options = {}
-    down, across = (axis.size * METRES.get(axis.unit, 0.0) for axis in axes)
-    if down and across:
-        options["dpi"] = (0.0254 / across, 0.0254 / down)
+    sizes = [axis.size * METRES.get(axis.unit, 0.0) for axis in axes]
     picture = Image.fromarray(np.maximum(labels, 0).astype(dtype))
-    picture.save(path, "PNG", compress_level=1, **options)
+    picture.save(path, "PNG", compress_level=1, **png_resolution(sizes))
+
+
+def png_resolution(sizes: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Return the size of a pixel as Pillow takes it; nothing where a PNG does not hold it.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Height and width of a pixel in metres; 0 where they are not known.
+    """
+    # A PNG says how many go into a metre, and Pillow asks how many go into an inch.
+    per_metre = pixels_along(1.0, sizes)
+    if per_metre is None:
+        return {}
+    across, down = per_metre
+    return {"dpi": (across * METRES["inch"], down * METRES["inch"])}

@@ -20,6 +20,9 @@ METRES = {
 }
 """Units of length that a result carries."""
 
+MOST_PIXELS = 2**31
+"""Along a length: PNG and TIFF hold fewer."""
+
 SECONDS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 """Units of time that a result carries."""
 
@@ -54,6 +57,27 @@ class Axis:
     def is_placed(self) -> bool:
         """Whether anything is known of it at all."""
         return self != Axis(self.name)
+
+
+def pixels_along(length: float, sizes: Sequence[float]) -> tuple[float, float] | None:
+    """Return how many pixels go into a length, as the headers of pictures say how large they are.
+
+    Parameters
+    ----------
+    length : float
+        In metres.
+    sizes : sequence of float
+        Height and width of a pixel in metres; 0 where they are not known.
+
+    Returns
+    -------
+    (across, down) or None
+        None where a size is not known, or is so small that no header holds the number.
+    """
+    if not all(sizes) or length >= MOST_PIXELS * min(sizes):
+        return None
+    down, across = sizes
+    return length / across, length / down
 
 
 def named_axes(labels: Sequence[str], units: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from napari_dinov3_sim.cli.output.drawing import (
     step_of,
 )
 from napari_dinov3_sim.cli.output.files import encode_png, write_map
+from napari_dinov3_sim.cli.reading.layer import PixelGrid
 from napari_dinov3_sim.core.geometry import PatchGrid
 from napari_dinov3_sim.core.images import scanning as sampling
 from napari_dinov3_sim.core.images.intensity import IntensityWindow
@@ -103,6 +104,14 @@ def test_a_map_is_never_whole_in_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 8 * STRIP_BYTES < 4 * grid.image_shape[0] * grid.image_shape[1]
+
+
+@pytest.mark.parametrize(("size", "step", "told"), [(1.0, 1, False), (1.0, 8, True)])
+def test_a_picture_of_atoms_says_its_size_only_where_a_png_holds_it(picture, size, step, told):
+    image, pixel = picture(40, 50, 3), PixelGrid((size, size), (0.0, 0.0), "angstrom")
+    with Image.open(io.BytesIO(encode_png(image, pixel, step))) as read:
+        np.testing.assert_array_equal(np.asarray(read), image)
+        assert ("dpi" in read.info) is told
 
 
 def test_png_loses_nothing(picture):

@@ -22,6 +22,7 @@ from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
 from napari_dinov3_sim.core.text import file_name_part, name_key
 from napari_dinov3_sim.exchange.objects import SUFFIXES, ObjectFormat
 from napari_dinov3_sim.exchange.ome_tiff import FAST, PlaneStack, write_ome_tiff
+from napari_dinov3_sim.exchange.pictures import png_resolution
 from napari_dinov3_sim.exchange.placement import METRES, Axis
 from napari_dinov3_sim.readers.tiff_metadata import SOFTWARE
 from napari_dinov3_sim.store.atomic_files import cure_of, replacing
@@ -176,7 +177,7 @@ def encode_png(
     stream, options = io.BytesIO(), dict[str, Any](pnginfo=about)
     size = None if pixel is None else metres_of(pixel)
     if size is not None:
-        options["dpi"] = (0.0254 / (size[1] * step), 0.0254 / (size[0] * step))
+        options |= png_resolution([one * step for one in size])
     Image.fromarray(picture).save(stream, "PNG", compress_level=FAST, **options)
     return stream.getvalue()
 
