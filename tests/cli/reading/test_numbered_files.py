@@ -38,6 +38,15 @@ def test_a_stack_of_files_is_that_of_one_file(cli, planes, name):
     assert [one["embeddings"] for one in whole] == [one["embeddings"] for one in stack]
 
 
+@pytest.mark.parametrize("name", ["scan [1]/z*.tif", "scan [1]/z*.tif:stack", "scan [1]"])
+def test_brackets_of_a_folder_are_no_pattern(cli, planes, name):
+    Path("scan 1").mkdir()
+    Path("scan").rename("scan [1]")
+    tifffile.imwrite("scan 1/z0.tif", planes[0])
+    stack = cli("embed", name, *(() if name.endswith(":stack") else ("--stack",)), *OPTIONS)
+    assert [entry["plane"] for entry in stack.json["images"]] == [[n] for n in range(12)]
+
+
 def test_planes_are_read_when_they_are_needed(planes, monkeypatch):
     opened, real = [], file_stack.open_image_file
     monkeypatch.setattr(

@@ -83,3 +83,26 @@ def test_a_folder_means_the_images_in_it(cli, folder, query):
     embedded = cli("embed", "scans", "--out", "store", "--model", "builtin", "--json")
     assert images_of(embedded) == expected
     assert "scans matches 2 images" in cli("similarity", "scans", *CLICK, *OPTIONS).refusal
+
+
+@pytest.mark.parametrize("name", ["*.png", "a.png", "a?png", "{}/scans [1]/[a].png"])
+def test_brackets_of_a_folder_are_no_pattern(cli, folder, query, name):
+    """Without it, the images of another folder were searched, and nobody was told."""
+    for scans in ("scans 1", "scans [1]"):
+        (folder / scans).mkdir()
+        (folder / scans / "a.png").write_bytes((folder / "rgb.png").read_bytes())
+    pattern = f"scans [1]/{name}" if "{}" not in name else name.format(folder)
+    (found,) = images_of(cli("search", query, pattern, *OPTIONS))
+    assert (folder / found).samefile(folder / "scans [1]/a.png")
+
+
+def test_a_missing_file_below_brackets_is_told_to_be_missing(cli, folder, query):
+    (folder / "scans [1]").mkdir()
+    line = cli("search", query, "scans [1]/gone.png", *OPTIONS).refusal
+    assert "scans [1]/gone.png does not exist" in line
+
+
+def test_an_image_of_a_file_with_brackets_is_no_pattern(cli, folder, query):
+    (folder / "rgb.png").rename(folder / "rgb[1].png")
+    line = cli("search", query, "rgb[1].png:series=0", *OPTIONS)
+    assert "No image matches" not in line.err

@@ -25,7 +25,28 @@ def as_stacks(names: Iterable[Path]) -> list[Path]:
 def _means_several(name: Path) -> bool:
     if is_stack(name) or is_zarr(name) or name.suffix == ".zarr":
         return False
-    return name.is_dir() or (glob.has_magic(str(name)) and not name.exists())
+    return name.is_dir() or is_pattern(name)
+
+
+def is_pattern(name: Path) -> bool:
+    """Whether a name has ``*``, ``?`` or ``[``, and is not that of a file."""
+    return glob.has_magic(_in_folder(name)[1]) and not name.exists()
+
+
+def files_like(pattern: Path) -> list[Path]:
+    """Return the files and folders that match a pattern, in no order."""
+    folder, rest = _in_folder(pattern)
+    return [folder / one for one in glob.glob(rest, root_dir=folder, recursive=True)]  # noqa: PTH207
+
+
+def _in_folder(name: Path) -> tuple[Path, str]:
+    """Return the innermost folder of a name that there is, and the rest, which may be a pattern.
+
+    The name of a folder that there is, such as ``scans [1]``, is no pattern.
+    """
+    plain = Path(str(name))  # an address is in no folder
+    folder = next((one for one in plain.parents if one.is_dir()), Path(plain.anchor))
+    return folder, str(plain.relative_to(folder))
 
 
 def is_stack(name: Path) -> bool:
@@ -50,8 +71,7 @@ def planes_of(name: Path) -> list[Path]:
     if where.is_dir():
         found = images_in(where)
     else:
-        matches = map(Path, glob.glob(str(where), recursive=True))  # noqa: PTH207
-        found = sorted((one for one in matches if one.is_file()), key=by_numbers)
+        found = sorted((one for one in files_like(where) if one.is_file()), key=by_numbers)
     if not found:
         raise InputError(f"{where} is no stack, because it has no images; check the spelling.")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from contextlib import contextmanager
@@ -10,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dinov3_sim.cli.errors import SeveralErrors, UsageError
-from napari_dinov3_sim.cli.reading.numbered_files import is_stack, planes_of, stem_of_stack
+from napari_dinov3_sim.cli.reading.numbered_files import (
+    files_like,
+    is_pattern,
+    is_stack,
+    planes_of,
+    stem_of_stack,
+)
 from napari_dinov3_sim.cli.terminal import fetching
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.text import does_not_exist, name_key
@@ -99,9 +104,9 @@ def matching(name: Path) -> list[Path]:
                     f"{name} is a folder without images; name the files that you mean."
                 )
             return images
-        if name.exists() or not glob.has_magic(str(name)):
+        if not is_pattern(split_series(name)[0]):
             return [name]
-    found = map(Path, sorted(glob.glob(str(name), recursive=True)))  # noqa: PTH207
+        found = sorted(files_like(name), key=str)
     matches = [match for match in found if match.is_file() or is_zarr(match)]
     if not matches:
         raise InputError(f"No image matches {name}; check the spelling and the folder.")
