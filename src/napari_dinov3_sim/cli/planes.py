@@ -16,6 +16,7 @@ from napari_dinov3_sim.cli.tasks import OpenFileCache, PlaneTask
 from napari_dinov3_sim.cli.terminal import note
 from napari_dinov3_sim.core.images.levels import coordinate_in_level, pixel_in_level
 from napari_dinov3_sim.core.text import file_name_part
+from napari_dinov3_sim.exchange.placement import named_axes
 from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ class SearchPlane:
         """How many pixels of the finest level an embedded one spans, along x and y."""
         (height, width), (full_height, full_width) = self.plan.shape, self.plan.full_shape
         return full_width / width, full_height / height
+
+    @property
+    def full_position(self) -> Position:
+        """Where it lies in the finest level: the middle of the planes that it stands for."""
+        lengths = zip(self.position, self.plan.leading, self.plan.full_leading, strict=True)
+        return tuple(int((at + 0.5) * full / length) for at, length, full in lengths)
 
     @property
     def pixel(self) -> PixelGrid:
@@ -235,6 +242,19 @@ class LayerPlan:
             layer.pixel,
             layer.axes[:-2],
         )
+
+    @property
+    def stack_axes(self) -> tuple[str, ...]:
+        """What other programs call the axes before rows and columns; none where they are too many.
+
+        Names and lengths are those of the finest level.
+        """
+        count = len(self.full_leading)
+        labels = [*(self.leading_names or [""] * count), "y", "x"]
+        try:
+            return tuple(named_axes(labels, [""] * len(labels))[:-2])
+        except ValueError:
+            return ()
 
     @property
     def planes(self) -> int:

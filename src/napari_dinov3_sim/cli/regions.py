@@ -10,7 +10,6 @@ import numpy as np
 from napari_dinov3_sim.cli.errors import UsageError
 from napari_dinov3_sim.core.images.levels import embedded_position
 from napari_dinov3_sim.exchange.outlines import draw, mask_of
-from napari_dinov3_sim.exchange.placement import named_axes
 from napari_dinov3_sim.exchange.region_files import read_regions
 
 if TYPE_CHECKING:
@@ -150,11 +149,7 @@ def _many_areas(areas: list[Shape], place: SearchPlane, grid: PatchGrid) -> Iter
 def _is_on(shape: Shape, place: SearchPlane) -> bool:
     """Whether a shape names this plane, or none."""
     full = place.plan.full_leading
-    if not full or len(full) > 3:
-        return True
-    names = named_axes([""] * (len(full) + 2), [""] * (len(full) + 2))[: len(full)]
-    for at, name in enumerate(names):
-        named = getattr(shape.plane, name)
+    for at, named in enumerate(shape.plane.along(place.plan.stack_axes)):
         wanted = None if named is None or named >= full[at] else named
         if named is not None and (
             wanted is None
@@ -194,7 +189,7 @@ def _labels_over(
     labels, full = np.asarray(one.labels), place.plan.full_shape
     leading = place.plan.full_leading
     if labels.shape == (*leading, *full) and leading:
-        labels = labels[_full_position(place)]
+        labels = labels[place.full_position]
     if labels.shape not in (full, grid.image_shape):
         raise UsageError(
             f"The labels of {path} have the shape {labels.shape}, and {place.path} has "
@@ -206,9 +201,3 @@ def _labels_over(
     )
     over: NDArray[np.int64] = labels[np.ix_(rows, columns)].astype(np.int64)
     return over
-
-
-def _full_position(place: SearchPlane) -> tuple[int, ...]:
-    """Return where a plane lies in the finest level: the middle of those it stands for."""
-    lengths = zip(place.position, place.plan.leading, place.plan.full_leading, strict=True)
-    return tuple(int((at + 0.5) * full / length) for at, length, full in lengths)

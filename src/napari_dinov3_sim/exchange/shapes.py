@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_dinov3_sim.core.errors import SimilarityError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -49,6 +49,17 @@ class StackPlace:
     z: int | None = None
     t: int | None = None
     c: int | None = None
+
+    def along(self, axes: Sequence[str]) -> tuple[int | None, ...]:
+        """Return where it lies along some axes, each 'z', 't' or 'c'; None where it may be any.
+
+        What one program takes for a stack in depth is one in time for another, and ImageJ numbers
+        the slices of both alike: of an only axis, z and t mean the same, and one of them is 0.
+        """
+        if tuple(axes) in (("z",), ("t",)):
+            own, other = (self.z, self.t) if axes[0] == "z" else (self.t, self.z)
+            return (own or (own if other is None else other),)
+        return tuple(getattr(self, name) for name in axes)
 
 
 Geometry = Literal["area", "line", "points"]

@@ -149,6 +149,43 @@ def test_a_plane_of_a_stack_has_its_own_regions(cli, folder, stack):
     assert "None of the regions of one.geojson lies on plain.tif plane 1" in refused
 
 
+@pytest.mark.parametrize("axes", ["TYX", "ZYX"])
+@pytest.mark.parametrize(
+    ("write", "plane"),
+    [
+        (write_geojson, StackPlace(z=0, t=3)),  # as QuPath and the dock write it
+        (write_geojson, StackPlace(z=3, t=0)),
+        (write_rois, StackPlace(t=3)),
+        (write_rois, StackPlace(z=3)),  # as ImageJ numbers the slices of any stack
+    ],
+)
+def test_a_region_counts_on_the_frame_that_it_was_drawn_on(
+    cli, folder, picture, axes, write, plane
+):
+    tifffile.imwrite("movie.ome.tif", picture(5, 48, 64), ome=True, metadata={"axes": axes})
+    ring = np.array([(2, 2), (30, 2), (30, 20), (2, 20)])
+    write([Shape(polygons=(Polygon(ring),), class_name="a", plane=plane)], folder / "q")
+    options = ("--regions", "q", *MODEL, "--overwrite")
+    assert cli("similarity", "movie.ome.tif", "--plane", 3, *options).code == 0
+    assert (
+        "None of the regions" in cli("similarity", "movie.ome.tif", "--plane", 0, *options).refusal
+    )
+
+
+def test_a_region_of_time_and_depth_lies_on_its_own(cli, folder, picture):
+    values = picture(3, 2, 48, 64)
+    tifffile.imwrite("movie.ome.tif", values, ome=True, metadata={"axes": "ZTYX"})
+    ring = np.array([(2, 2), (30, 2), (30, 20), (2, 20)])
+    shape = Shape(polygons=(Polygon(ring),), class_name="a", plane=StackPlace(z=2, t=1))
+    write_geojson([shape], folder / "q")
+    options = ("--regions", "q", *MODEL)
+    assert cli("similarity", "movie.ome.tif", "--plane", 2, 1, *options).code == 0
+    assert (
+        "None of the regions"
+        in cli("similarity", "movie.ome.tif", "--plane", 1, 1, *options, "--overwrite").refusal
+    )
+
+
 def test_a_class_of_negative_regions_alone_is_refused(cli, folder):
     ring = np.array([(2, 2), (30, 2), (30, 20), (2, 20)])
     shapes = [Shape(polygons=(Polygon(ring),), class_name="a", positive=False)]

@@ -145,6 +145,22 @@ def test_a_region_lies_on_its_plane_of_a_stack(session, viewer, rng, tmp_path):
     assert image in session.heatmaps_of("a")
 
 
+@pytest.mark.parametrize("units", ["pixel", "second"])
+@pytest.mark.parametrize("plane", [StackPlace(t=2), StackPlace(z=2), StackPlace(z=0, t=2)])
+def test_slices_of_a_stack_of_one_axis_are_depth_and_time(
+    session, viewer, rng, tmp_path, units, plane
+):
+    """A ROI of ImageJ has a number alone; QuPath knows the axis, which napari may not know."""
+    viewer.add_image(rng.random((3, 32, 48)), units=(units, "um", "um"))
+    viewer.dims.set_current_step(0, 1)
+    ring = np.array([(2, 2), (20, 2), (20, 20), (2, 20)])
+    write = write_rois if None in (plane.z, plane.t) else write_geojson
+    write([Shape(polygons=(Polygon(ring),), class_name="a", plane=plane)], tmp_path / "a")
+    session.exports.import_regions(tmp_path / "a")
+    session.wait()
+    assert [corners[0, 0] for corners in viewer.layers["a"].data] == [2]
+
+
 def test_what_lies_beside_the_image_is_told(session, viewer, image, tmp_path):
     ring = np.array([(2, 2), (20, 2), (20, 20), (2, 20)])
     shapes = [Shape(polygons=(Polygon(ring + at),), class_name="a") for at in (0, 500)]

@@ -169,7 +169,7 @@ class _Placed:
     def _plane(self, shape: Shape) -> tuple[tuple[int, ...]] | None:
         """Return the plane of a shape that reaches into the image; None of another."""
         leading = [axis.name for axis in self.placement.axes[:-2]]
-        named = [getattr(shape.plane, name) for name in leading]
+        named = shape.plane.along(leading)
         plane = tuple(
             shown if at is None else at for at, shown in zip(named, self.shown, strict=True)
         )
