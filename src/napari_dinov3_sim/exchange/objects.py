@@ -60,6 +60,8 @@ class ImagePlacement:
         Which axis of the data each is; the last two are rows and columns.
     ratios : (float, float)
         Pixels of level 0 that one of the data spans, along x and y.
+    place : StackPlace, optional
+        Of a plane that is all there is of a stack: where it lies in it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ImagePlacement:
     axes: tuple[Axis, ...]
     order: tuple[int, ...]
     ratios: tuple[float, float] = (1.0, 1.0)
+    place: StackPlace | None = None
 
     @property
     def planes(self) -> int:
@@ -92,6 +95,8 @@ class ImagePlacement:
 
     def stack_place(self, plane: tuple[int, ...]) -> StackPlace:
         """Return a plane, by its place in the order of files, as other programs name it."""
+        if self.place is not None:
+            return self.place
         leading = [axis.name for axis in self.axes[:-2]]
         return StackPlace(**dict(zip(leading, plane, strict=True)))
 

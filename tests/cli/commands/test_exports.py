@@ -205,6 +205,27 @@ def test_coarse_levels_have_outlines_in_pixels_of_the_finest(cli, coarse):
     assert shapely.union_all(parts).area == 4 * (labels > 0).sum()
 
 
+@pytest.mark.parametrize(
+    ("axes", "at", "plane", "slices"),
+    [
+        ("ZYX", (2,), {"c": -1, "z": 2, "t": 0}, (3, 0, 3)),
+        ("TYX", (1,), {"c": -1, "z": 0, "t": 1}, (0, 2, 2)),
+        ("TZYX", (1, 2), {"c": -1, "z": 2, "t": 1}, (3, 2, 0)),
+    ],
+)
+def test_objects_of_a_stack_lie_on_their_slice(cli, folder, picture, axes, at, plane, slices):
+    values = picture(*(3,) * len(at), 48, 64)
+    tifffile.imwrite("stack.ome.tif", values, ome=True, metadata={"axes": axes})
+    click = ("--at", 5, 5, "--plane", *at, "--threshold", 0.2, "--export", "geojson,imagej")
+    done = cli("similarity", "stack.ome.tif", *click, *MODEL)
+    assert done.code == 0, done.err
+    stem = f"out/stack.ome-{'-'.join(map(str, at))}"
+    features = json.loads(Path(f"{stem}.geojson").read_text())["features"]
+    assert {tuple(f["geometry"]["plane"].items()) for f in features} == {tuple(plane.items())}
+    rois = roifile.roiread(f"{stem}.rois.zip")
+    assert {(roi.z_position, roi.t_position, roi.position) for roi in rois} == {slices}
+
+
 def test_embeddings_are_written_with_their_places(cli, folder):
     zarr = pytest.importorskip("zarr")
     embed = ("embed", "gray.png", "rgb.png", "--export", "npz,zarr", *MODEL)

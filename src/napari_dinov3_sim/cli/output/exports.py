@@ -32,7 +32,7 @@ from napari_dinov3_sim.exchange.objects import (
     ObjectNumbers,
     write_image_objects,
 )
-from napari_dinov3_sim.exchange.shapes import ExchangeError
+from napari_dinov3_sim.exchange.shapes import ExchangeError, StackPlace
 from napari_dinov3_sim.store.safetensors_io import load_state
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ def export_objects(
         A format does not hold these objects.
     """
     shape = next(iter(labels.values())).grid.image_shape
-    placement = ImagePlacement(place.short_name, shape, axes_of(place.pixel), (0, 1), place.ratios)
+    within = StackPlace(**dict(zip(place.plan.stack_axes, place.full_position, strict=False)))
+    placement = ImagePlacement(
+        place.short_name, shape, axes_of(place.pixel), (0, 1), place.ratios, within
+    )
     nothing = ObjectNumbers(np.empty(0), {})
     classes = tuple(
         ClassObjects(name, colours.get(name, COLOURS[number % len(COLOURS)]), values, nothing)
