@@ -123,6 +123,30 @@ def test_labels_of_classes_are_channels_with_sizes(session, viewer, two, tmp_pat
         assert np.array_equal(root[f"labels/{name}/0"][:], layer.data)
 
 
+@pytest.mark.parametrize(
+    ("affine", "origin"),
+    [
+        (np.array([[0.5, 0, 4], [0, 0.2, -1], [0, 0, 1]]), [5.0, -0.6]),
+        (np.array([[0, -0.2, 4], [0.5, 0, -1], [0, 0, 1]]), [0.0, 0.0]),  # it turns the image
+    ],
+)
+def test_sizes_are_those_of_the_world_that_an_affine_scales(
+    session, viewer, rng, tmp_path, affine, origin
+):
+    image = viewer.add_image(rng.random((64, 96)), units=["um", "um"], translate=(2, 2))
+    image.affine, image.scale = affine, (3.0, 0.1)
+    session.add_query(image, 3, 3)
+    made(session, viewer)
+    session.exports.objects(tmp_path / "l.ome.tif", "ome-tiff")
+    session.wait()
+    with tifffile.TiffFile(tmp_path / "l.ome.tif") as tiff:
+        about = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
+    sizes = [about["PhysicalSizeY"], about["PhysicalSizeX"]]
+    np.testing.assert_allclose(sizes, [1.5, 0.02], rtol=1e-11)
+    places = [about["Plane"]["PositionY"], about["Plane"]["PositionX"]]
+    np.testing.assert_allclose(places, origin, atol=1e-12)
+
+
 def test_a_png_is_for_one_class(session, viewer, two, tmp_path):
     from PIL import Image
 

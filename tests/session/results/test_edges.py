@@ -153,6 +153,33 @@ def test_areas_may_have_units(session, viewer, rng):
     assert session.found["class 1"].objects > 0
 
 
+TURNED = np.array([[np.cos(1), -np.sin(1), 3], [np.sin(1), np.cos(1), 9], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"affine": np.diag([0.5, 0.5, 1])},
+        {"affine": np.diag([-0.25, 1, 1])},
+        {"scale": (2, 2), "shear": [0.3], "affine": TURNED @ np.diag([0.25, 0.25, 1])},
+        {"scale": (0.5, 0.5), "rotate": 33, "translate": (4e6, 2e5)},
+    ],
+)
+def test_areas_with_units_are_those_of_the_table(session, viewer, rng, where):
+    """However a pixel of a quarter of a square micrometre comes about."""
+    image = viewer.add_image(discs(rng, (90, 90)), units=("um", "um"), **where)
+    session.add_query(image, 40, 33)
+    session.threshold = 0.2
+    largest = np.bincount(labels_of(session, viewer, image).ravel())[1:].max() / 4
+    session.measurements.measure()
+    session.wait()
+    areas = session.measurements.table.columns["area_um2"]
+    np.testing.assert_allclose(areas.max(), largest, rtol=1e-6)
+    for least, expected in ((largest, 1), (largest + 0.01, 0)):
+        session.min_area = f"{least} µm2"
+        assert session.found["class 1"].objects == expected
+
+
 def test_what_is_too_large_has_patches_and_says_so(session, two, viewer, monkeypatch):
     monkeypatch.setattr(guide, "MAX_PIXELS", 6000)
     told = []

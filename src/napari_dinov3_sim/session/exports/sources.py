@@ -22,6 +22,7 @@ from napari_dinov3_sim.exchange.placement import Axis, named_axes
 from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of
+from napari_dinov3_sim.session.images.transforms import turned_axes
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def file_placement(layer: Image | Labels, name: str) -> ImagePlacement:
     """Return that of a layer.
 
     A file has no rotation, no shear and no axis that runs backwards: such a layer keeps its
-    pixels and their size, and begins at 0.
+    pixels and their size, and begins at 0. What its affine scales is in the sizes.
 
     Raises
     ------
@@ -58,22 +59,23 @@ def file_placement(layer: Image | Labels, name: str) -> ImagePlacement:
         names = named_axes([str(label) for label in layer.axis_labels], units)
     except ValueError as error:
         raise ExchangeError(f"{name} has {error}; export a part of it.") from error
-    upright = _is_upright(layer)
-    found = [
-        Axis(axis, abs(float(size)), float(origin) if upright else 0.0, unit)
-        for axis, size, origin, unit in zip(
-            names, layer.scale, layer.translate, units, strict=True
-        )
-    ]
+    sizes, origins = _grid(layer)
+    found = [Axis(*axis) for axis in zip(names, sizes, origins, units, strict=True)]
     order = sorted(range(len(names)), key=lambda at: FILE_ORDER.index(names[at]))
     shape = tuple(int(n) for n in levels_of(layer)[0].shape[: layer.ndim])
     return ImagePlacement(name, shape, tuple(found[at] for at in order), tuple(order))
 
 
-def _is_upright(layer: Image | Labels) -> bool:
-    straight = np.allclose(layer.rotate, np.eye(layer.ndim)) if layer.ndim > 1 else True
-    affine = np.allclose(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
-    return bool(straight and affine and np.allclose(layer.shear, 0) and (layer.scale > 0).all())
+def _grid(layer: Image | Labels) -> tuple[list[float], list[float]]:
+    """Return sizes of pixels, and the centre of the first, along the axes of a layer."""
+    turned = turned_axes(layer)
+    # An affine scales, too; more digits are those of a rotation, and there are none without one.
+    lengths = [float(f"{length:.12g}") for length in np.linalg.norm(turned, axis=0)]
+    sizes = [length * abs(float(own)) for length, own in zip(lengths, layer.scale, strict=True)]
+    straight = np.allclose(turned, np.diag(lengths), rtol=1e-6, atol=1e-8 * max(lengths))
+    if straight and np.allclose(layer.shear, 0) and (layer.scale > 0).all():
+        return sizes, [float(at) for at in layer.data_to_world((0.0,) * layer.ndim)]
+    return sizes, [0.0] * layer.ndim
 
 
 def objects_of(scene: Scene, palette: Palette) -> tuple[ImageObjects, ...]:

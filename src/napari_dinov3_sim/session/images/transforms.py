@@ -106,6 +106,25 @@ def plane_transform(layer: Layer, shown: tuple[int, int], units: Units | None) -
     return PlaneTransform(linear, offset)
 
 
+def turned_axes(layer: Layer) -> NDArray[np.float64]:
+    """Return a step along each axis of a layer as columns, turned and stretched by its affine.
+
+    What its own scale and shear make of a step is left out.
+    """
+    return np.asarray(layer.affine.affine_matrix[:-1, :-1] @ layer.rotate, float)
+
+
+def pixel_steps(layer: Layer) -> NDArray[np.float64]:
+    """Return where one pixel further along each axis lies in the world of a layer, as columns.
+
+    Unlike differences of places in the world, they have no rounding of a far origin.
+    """
+    from napari.utils.transforms import Affine
+
+    own = Affine(scale=layer.scale, shear=layer.shear, ndim=layer.ndim)
+    return np.asarray(turned_axes(layer) @ own.linear_matrix, float)
+
+
 def _world_of_corners(layer: Layer, steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return where the origin of a layer's data lies in its world, and the ends of some steps."""
     corners = np.vstack([np.zeros(layer.ndim), steps])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.objects.labelling import ObjectRules
 from napari_dinov3_sim.core.objects.sizes import NO_LEAST, NO_MOST, Area
+from napari_dinov3_sim.session.images.transforms import pixel_steps
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -58,14 +61,12 @@ class ObjectOptions:
 
 def pixel_area(layer: Layer, axes: tuple[int, int]) -> float | None:
     """Return the area of a pixel in square metres; None where a unit is no length."""
-    area = 1.0
-    for axis in axes:
-        try:
-            metres = (1 * layer.units[axis]).to("meter").magnitude
-        except Exception:  # pint has an error of its own for each way not to be a length
-            return None
-        area *= abs(float(layer.scale[axis])) * float(metres)
-    return area
+    try:
+        metres = [float((1 * layer.units[axis]).to("meter").magnitude) for axis in axes]
+    except Exception:  # pint has an error of its own for each way not to be a length
+        return None
+    area = np.linalg.det(pixel_steps(layer)[np.ix_(axes, axes)]) * np.prod(metres)
+    return float(f"{abs(area):.12g}")  # more digits are those of rounding
 
 
 def connected_axes(connect: Connection, names: tuple[str, ...], count: int) -> tuple[int, ...]:
