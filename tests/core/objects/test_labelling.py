@@ -118,6 +118,21 @@ def test_areas_are_read_with_their_units(text, area, pixels):
     assert Area.parse(str(area)) == area
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "larger"),
+    [
+        ("50", "49.5 px", True),
+        ("50", "50", False),
+        ("1 mm2", "999 um2", True),
+        ("999 nm2", "1um2", False),
+        ("50", "1 um2", False),
+        ("50 um2", "1", False),
+    ],
+)
+def test_areas_are_compared_where_no_image_is_needed(one, other, larger):
+    assert Area.parse(one).exceeds(Area.parse(other)) is larger
+
+
 @pytest.mark.parametrize("text", ["", "-1", "50 acres", "um2", "1e999", "nan"])
 def test_what_is_no_area_is_refused(text):
     with pytest.raises(SimilarityError, match="is not an area"):

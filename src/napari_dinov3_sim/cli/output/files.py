@@ -352,7 +352,7 @@ class OutputOptions:
         Raises
         ------
         UsageError
-            A least area of objects, where none are written, or limits in the wrong order.
+            A least area of objects, where none are written, or areas or limits in the wrong order.
         """
         objects = arguments.objects or arguments.measure or bool(arguments.export)
         thresholds = WantedLevels.of(arguments.threshold, saved, automatic=objects)
@@ -363,12 +363,18 @@ class OutputOptions:
                     f"{name} is about objects, and none are written without --objects or "
                     f"--threshold; add --objects, or leave {name} out."
                 )
+        wanted = WantedObjects.of(arguments)
+        if wanted.min_area.exceeds(wanted.max_area):
+            raise UsageError(
+                f"No object has {wanted.min_area} or more and {wanted.max_area} or less; give "
+                "--max-area more than --min-area."
+            )
         limits = tuple(arguments.limits) if arguments.limits else None
         if limits is not None and limits[0] >= limits[1]:
             raise UsageError("--limits go from the lower to the higher cosine, such as 0.2 0.9.")
         return cls(
             thresholds,
-            WantedObjects.of(arguments),
+            wanted,
             arguments.peaks,
             arguments.maps,
             limits,

@@ -77,6 +77,13 @@ class Area:
             )
         return self.value * METRES[self.unit] ** 2 / pixel_area
 
+    def exceeds(self, other: Area) -> bool:
+        """Whether it is larger in any image; pixels and units are not compared."""
+        if bool(self.unit) != bool(other.unit):
+            return False
+        mine, its = (one.value * METRES.get(one.unit, 1.0) ** 2 for one in (self, other))
+        return mine > its
+
     def __str__(self) -> str:
         unit = self.unit.replace("u", "µ")
         return f"{self.value:g} {unit}²" if unit else f"{self.value:g} px"
