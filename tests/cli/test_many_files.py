@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import subprocess
@@ -107,6 +108,16 @@ def test_limits_are_those_of_the_heatmaps(cli, many):
     )
 
 
+def test_areas_are_those_of_some_object(cli, many):
+    asked = ("search", "q", "many", "--threshold", 0.3, "--out", "out")
+    for least, most in (("500", "50"), ("2 um2", "3000 nm2"), ("1px", "0")):
+        line = cli(*asked, "--min-area", least, "--max-area", most).refusal
+        assert "give --max-area more than --min-area" in line
+    # Whether one is larger than the other depends on the image.
+    assert cli(*asked, "--min-area", "500", "--max-area", "50um2").code == 0
+    assert cli(*asked, "--min-area", "50", "--max-area", "50", "--overwrite").code == 0
+
+
 @pytest.mark.parametrize(
     ("maps", "ends"),
     [
@@ -140,6 +151,17 @@ def test_a_list_names_files_of_any_name(cli, query, picture, end):
     for number, name in enumerate(names):
         np.save(name, picture(32, 48, seed=number))
     Path("list").write_bytes(b"".join(os.fsencode(name) + end for name in names))
+    report = cli("search", "q", "--files-from", "list", "--out", "out", "--json").json
+    assert [entry["image"] for entry in report["images"]] == names
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_list_may_be_text_as_windows_saves_it(cli, query, picture, encoding):
+    names = ["a.npy", "größe 木.npy"]
+    for name in names:
+        np.save(name, picture(32, 48))
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    Path("list").write_bytes(mark + "".join(f"{name}\r\n" for name in names).encode(encoding))
     report = cli("search", "q", "--files-from", "list", "--out", "out", "--json").json
     assert [entry["image"] for entry in report["images"]] == names
 

@@ -38,6 +38,10 @@ def test_what_a_file_is_does_not_hang_on_its_name(tmp_path):
     write_geojson([SQUARE, SQUARE], geojson)
     assert [len(read_regions(path).shapes) for path in (rois, geojson)] == [1, 2]
     assert read_regions(geojson).classes == ("a",)
+    for encoding in ("utf-8-sig", "utf-16"):  # as Windows may save it
+        text = geojson.read_text(encoding="utf-8")
+        (tmp_path / encoding).write_text(text, encoding=encoding)
+        assert len(read_regions(tmp_path / encoding).shapes) == 2
 
 
 def test_label_images_of_every_format(tmp_path, labels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,22 @@ def writable(text: str) -> str:
     'caf\\udce9 é'
     """
     return text.encode(errors="backslashreplace").decode()
+
+
+def plain_utf8(content: bytes) -> bytes:
+    r"""Return the content of a text file as UTF-8 without a mark, however Windows saved it.
+
+    Notepad may put a mark before UTF-8, and what PowerShell's ``>`` writes is UTF-16. Other bytes
+    are returned as they are.
+
+    Examples
+    --------
+    >>> plain_utf8(b"\xef\xbb\xbfa.png"), plain_utf8("a.png".encode("utf-16"))
+    (b'a.png', b'a.png')
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").encode()
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def file_name_part(text: str, most: int) -> str:

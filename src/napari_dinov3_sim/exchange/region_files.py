@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dinov3_sim.core.text import plain_utf8
 from napari_dinov3_sim.exchange.geojson import read_geojson
 from napari_dinov3_sim.exchange.imagej import read_rois
 from napari_dinov3_sim.exchange.shapes import ExchangeError
@@ -94,7 +95,7 @@ def _read(path: Path, files: OpenFiles | None) -> RegionFile:
         start = file.read(512)
     if start.startswith((b"Iout", b"PK\3\4", b"PK\5\6")):
         return RegionFile(path, shapes=tuple(read_rois(path)))
-    if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
+    if plain_utf8(start).lstrip().startswith((b"{", b"[")):
         return RegionFile(path, shapes=tuple(read_geojson(path)))
     return RegionFile(path, labels=_labels(path, files))
 

@@ -92,8 +92,10 @@ def test_objects_alone_are_one_class_and_16_bit_images_are_stretched(tmp_path):
     assert np.corrcoef(pixels[..., 1].ravel(), grey.ravel())[0, 1] > 0.999
 
 
-def test_names_and_zoom_of_a_set_are_read_and_may_be_overruled(squares):
-    (squares / "classes.json").write_text('{"2": "small", "1": "twin"}')
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_names_and_zoom_of_a_set_are_read_and_may_be_overruled(squares, encoding):
+    names = '{"2": "small", "1": "twin"}'
+    (squares / "classes.json").write_text(names, encoding=encoding)
     (squares / "set.json").write_text('{"zoom": 2, "licence": "MIT"}')
     (found,) = find_sets([squares])
     assert found.names_of([]) == {1: "twin", 2: "small"}

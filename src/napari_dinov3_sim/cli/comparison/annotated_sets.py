@@ -219,7 +219,7 @@ def _stored(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())  # with or without a mark of its encoding
     except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):

@@ -18,7 +18,7 @@ from napari_dinov3_sim.cli.reading.numbered_files import (
 )
 from napari_dinov3_sim.cli.terminal import fetching
 from napari_dinov3_sim.core.errors import SimilarityError
-from napari_dinov3_sim.core.text import does_not_exist, name_key
+from napari_dinov3_sim.core.text import does_not_exist, name_key, plain_utf8
 from napari_dinov3_sim.readers.addresses import Address, path_or_address
 from napari_dinov3_sim.readers.errors import InputError
 from napari_dinov3_sim.readers.reader import images_in
@@ -188,7 +188,7 @@ def listed_paths(path: Path) -> list[Path]:
     ----------
     path : Path
         Of the list: a name a line, or each ended by a NUL byte, where names may hold line breaks.
-        They may be of any bytes.
+        They may be of any bytes; of text as Windows saves it, its mark is no part of a name.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def listed_paths(path: Path) -> list[Path]:
         The list cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = plain_utf8(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"The list {path} cannot be read ({error.strerror or error}); check the spelling and "
