@@ -195,7 +195,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         "--keep-embeddings",
         action="store_true",
         help="with --embeddings: make the folder if need be, and keep there what is embedded, so "
-        "that a search that was interrupted goes on",
+        "that a search that was interrupted goes on with the same command and --overwrite",
     )
     parser.add_argument(
         "--progress",
@@ -516,7 +516,8 @@ def _embed(parser: _Parser) -> Callable[[argparse.Namespace], int]:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="with --export: replace files that already have these names",
+        help="with --export: replace files that already have these names; what is embedded is not "
+        "embedded again",
     )
     parser.add_argument(
         "--scheduler",

@@ -238,5 +238,8 @@ def test_embeddings_are_written_with_their_places(cli, folder):
     root = zarr.open_group("out/gray.embeddings.zarr", mode="r")
     assert np.array_equal(root["vectors"][:], vectors)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
-    assert "would be replaced" in cli(*embed).refusal
-    assert cli(*embed, "--overwrite").code == 0
+    # Another folder for the results would be one without embeddings.
+    line = cli(*embed).refusal
+    assert "would be replaced; add --overwrite, which embeds nothing again" in line
+    again = cli(*embed, "--overwrite", "--json")
+    assert [entry["skipped"] for entry in again.json["images"]] == [True, True]

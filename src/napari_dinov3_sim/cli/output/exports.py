@@ -154,7 +154,8 @@ class EmbeddingExports:
         images = dict.fromkeys(place.path for place in self.places)
         check_inputs_survive([file for path in images for file in files_of(path)], paths)
         if not self.arguments.overwrite:
-            check_nothing_is_replaced(paths)
+            # Another --out would have no embeddings, and all would be made again.
+            check_nothing_is_replaced(paths, "add --overwrite, which embeds nothing again")
 
     def _paths(self, place: SearchPlane) -> dict[str, Path]:
         formats = self.arguments.export or ()
