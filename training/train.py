@@ -23,7 +23,7 @@ from training.losses import distillation, patch_contrast, relation_agreement
 from training.model import MovingAverage, Student, student_config
 
 WARM_UP = 200
-MAY_CHANGE = {"out", "steps", "decay", "threads", "log_every", "save_every"}
+MAY_CHANGE = {"data", "out", "steps", "decay", "threads", "log_every", "save_every"}
 """Options that may be others when a run goes on: it learns the same with them, or for longer."""
 
 
