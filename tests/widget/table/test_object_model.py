@@ -72,7 +72,6 @@ def test_a_name_may_hold_what_stands_between_parts(text, rows):
     assert np.flatnonzero(rows_meant(columns, text)).tolist() == rows
 
 
-
 def test_nothing_is_meant_of_nothing():
     assert rows_meant({}, "").tolist() == []
     assert rows_meant({"image": np.empty(0, str), "label": np.empty(0)}, "a").tolist() == []
