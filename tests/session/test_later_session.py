@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
+from napari.utils import Colormap
 
 from heatmap_values import over_image
 from napari_dinov3_sim.session import SimilaritySession
@@ -77,3 +80,17 @@ def test_a_heatmap_that_the_user_hid_stays_hidden(session, image, later):
     image.visible = False
     image.visible = True
     assert not heatmap.visible
+
+
+def test_a_look_that_only_napari_knows_does_not_stop_the_controls(session, image, later):
+    heatmap = session.heatmaps[image]
+    session.style(opacity=0.4)
+    session.close()
+    with suppress(ValueError):  # older versions of napari have no such blending
+        heatmap.blending = "multiplicative"
+    heatmap.colormap = Colormap([[0, 0, 0, 0], [1, 0, 1, 1]], name="of a script")
+    second = later()
+    assert second.heatmap_style.opacity == 0.4
+    second.heatmap_style.check()
+    second.style(opacity=0.6)
+    assert heatmap.opacity == 0.6

@@ -83,6 +83,22 @@ class HeatmapStyle:
                 f"There is no blending {self.blending!r}; choose one of {', '.join(BLENDINGS)}."
             )
 
+    @classmethod
+    def closest(cls, colormap: str, opacity: float, blending: str) -> HeatmapStyle:
+        """Return the style of a layer, with the defaults of what no heatmap is drawn with.
+
+        napari's own controls set more blendings and colormaps.
+        """
+        found = cls()
+        for part in ({"colormap": colormap}, {"opacity": opacity}, {"blending": blending}):
+            changed = replace(found, **part)  # type: ignore[arg-type]
+            try:
+                changed.check()
+            except SimilarityError:
+                continue
+            found = changed
+        return found
+
 
 STEPS = np.linspace(0.0, 1.0, 65)
 """Scores, in parts of the scale, at which the colours of a heatmap are given."""
