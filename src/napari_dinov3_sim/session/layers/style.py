@@ -91,7 +91,7 @@ class HeatmapStyle:
         """
         found = cls()
         for part in ({"colormap": colormap}, {"opacity": opacity}, {"blending": blending}):
-            changed = replace(found, **part)  # type: ignore[arg-type]
+            changed = replace(found, **part)
             try:
                 changed.check()
             except SimilarityError:
