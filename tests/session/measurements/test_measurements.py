@@ -124,6 +124,53 @@ def test_columns_of_others_stay_in_the_features(session, made):
     }
 
 
+def test_columns_of_others_stay_however_often_it_is_measured(session, made):
+    measure(session)
+    made.features = made.features.assign(mine=1.5)
+    for number in range(3):
+        made.data_setitem((np.array([number]), np.array([0])), 300)
+        measure(session)
+        assert "mine" in made.features
+
+
+def test_features_are_there_again_when_the_labels_are(session, made):
+    measure(session)
+    before = made.features.copy()
+    session.results.labels(0.1)
+    session.wait()
+    assert made.features.empty
+    session.results.labels(0.3)
+    session.wait()
+    measure(session)
+    assert made.features.to_dict("list") == before.to_dict("list")
+
+
+def test_tracks_of_other_labels_are_not_in_the_table(session, viewer, rng):
+    stack = viewer.add_image(rng.normal(size=(3, 64, 64)), name="stack")
+    session.all_planes = True
+    session.add_query(stack, 20, 20)
+    session.results.labels(0.3)
+    session.wait()
+    layer = labels_of(viewer, stack)
+    session.tracking.follow()
+    session.wait()
+    assert "track" in layer.features
+    session.results.labels(0.25)
+    session.wait()
+    assert len(measure(session)["label"])
+    assert "track" not in columns(session)
+    assert "track" not in layer.features
+    session.tracking.follow()
+    session.wait()
+    assert "track" in columns(session)
+    session.measurements.measure(by_plane=True)
+    session.wait()
+    assert "track" in columns(session)
+    assert "track" in layer.features
+    layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 300)
+    assert "track" not in measure(session)
+
+
 def test_what_is_painted_counts(session, made):
     before = measure(session)
     assert not session.measurements.outdated

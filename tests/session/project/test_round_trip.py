@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import QueryModelError, SimilarityError
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -282,6 +283,31 @@ def test_results_are_there_as_they_are_painted(make_session, folder, tmp_path):
     assert sum(name.startswith("a objects") for name in after) == 2
     assert sum(name.startswith("a [1] objects") for name in after) == 1
     assert sum("peaks" in name for name in after) == 2
+
+
+def test_numbers_are_of_the_labels_that_were_saved(make_session, folder, tmp_path):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.outline = "patches"
+    session.add_query(image, 40, 33)
+    session.wait()
+    low, high = np.quantile(over_image(image, session.heatmaps[image]), [0.6, 0.8])
+    session.results.labels(low)
+    session.wait()
+    session.measurements.measure()
+    session.wait()
+    layer = session.viewer.layers["a objects"]
+    layer.features = layer.features.assign(mine=1.5)
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    found = again.viewer.layers["a objects"]
+    assert found.features["area_px"].tolist() == layer.features["area_px"].tolist()
+    again.results.labels(high)
+    again.wait()
+    assert set(found.features) == {"index", "mine"}
+    layer.data[0, 0] = 77
+    layer.refresh()
+    again = reopen(make_session, save(session, tmp_path / "q.dinov3sim.zip"))
+    assert set(again.viewer.layers["a objects"].features) == {"index", "mine"}
 
 
 def test_judgements_are_known_again(make_session, folder, tmp_path):

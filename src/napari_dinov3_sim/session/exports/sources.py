@@ -23,6 +23,7 @@ from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.measurements.features import present_features
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -121,7 +122,7 @@ def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
 
 
 def _measured(layer: Labels) -> ObjectNumbers:
-    features = layer.features
+    features = present_features(layer)
     key = next((name for name in LABEL_COLUMNS if name in features), None)
     if key is None:
         return ObjectNumbers(np.empty(0), {})

@@ -434,7 +434,9 @@ class SessionWriter:
         if layer is None:
             raise SimilarityError("its image is of another size now")
         what = self._what(record)
-        self._parts.results.adopt_layer(image, layer, what, unchanged=record.unchanged)
+        self._parts.results.adopt_layer(
+            image, layer, what, unchanged=record.unchanged, made=record.made
+        )
 
     def _what(self, record: ResultRecord) -> tuple[object, ...]:
         ids: dict[object, object] = {n: image.unique_id for n, image in self._images.items()}

@@ -12,6 +12,7 @@ from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.text import writable
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.measurements.features import present_features
 from napari_dinov3_sim.session.project.examining import ImageData
 from napari_dinov3_sim.session.project.layer_records import columns_of, look_of, placement_record
 from napari_dinov3_sim.session.query.labels import LabelRegions
@@ -390,6 +391,8 @@ class SessionReader:
         if not isinstance(layer, Points | Labels) and not hasattr(layer, "rgb"):
             raise StoreError(f"layers of type {type(layer).__name__} are not saved.")
         array = np.array(layer.data, float) if is_points else levels_of(layer)[0]
+        columns = columns_of(present_features(layer)) if form != "image" else ()
+        made = mark.get("made", {})
         what = tuple(self._what(part) for part in mark["what"])
         return ResultRecord(
             form,  # type: ignore[arg-type]
@@ -399,9 +402,10 @@ class SessionReader:
             self._parts.results.is_unchanged(layer),
             self._array("results", array),
             self._look(layer),
-            columns_of(layer.features) if form != "image" else (),
+            columns,
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),
             float(layer.current_size) if is_points else 1.0,
+            tuple(column.name for column in columns if column.name in made),
         )
 
     def _what(self, part: Hashable) -> str | int:

@@ -18,6 +18,12 @@ from napari_dinov3_sim.session.layer_metadata import (
     mark_of,
 )
 from napari_dinov3_sim.session.layers.base import insert_above
+from napari_dinov3_sim.session.layers.label_features import (
+    drop_columns,
+    made_columns,
+    note_columns,
+    stale_columns,
+)
 from napari_dinov3_sim.session.layers.style import CLASS_COLOURS, shades_of
 from napari_dinov3_sim.session.results.computations import checksum
 
@@ -82,8 +88,11 @@ class ResultLayers:
         if found.several:
             colours = shades_of(self._palette[found.class_name], self._palette.values())
         drawn = _colour(layer, colours)
+        made = made_columns(layer)
         self._place(image, layer, what, found.checksum, name)
         layer.metadata[MARKER] |= {"planes": found.planes, "colours": drawn}
+        note_columns(layer, made)
+        drop_columns(layer, stale_columns(layer, found.checksum))
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -155,7 +164,15 @@ class ResultLayers:
         found = mark_of(layer, "result")
         return found is not None and found["checksum"] == _checksum(layer)
 
-    def adopt(self, image: Image, layer: Layer, what: tuple[Any, ...], *, unchanged: bool) -> None:
+    def adopt(
+        self,
+        image: Image,
+        layer: Layer,
+        what: tuple[Any, ...],
+        *,
+        unchanged: bool,
+        made: Sequence[str] = (),
+    ) -> None:
         """Show a layer that an earlier session has made over the same image.
 
         Parameters
@@ -166,10 +183,14 @@ class ResultLayers:
             What it shows, as its mark says.
         unchanged : bool
             Whether it is as it was made then.
+        made : sequence of str, optional
+            Which columns of its features were made of its labels as they are.
         """
         checksum_now = _checksum(layer)
         number = checksum_now if unchanged else checksum_now ^ 1
         self._place(image, layer, what, number, layer.name)
+        if made:
+            note_columns(layer, dict.fromkeys(made, checksum_now))
 
     def has(self, what: str) -> bool:
         """Whether a result of a sort, such as 'labels', is in the viewer."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.planes import patch_borders
-from napari_dinov3_sim.session.results.computations import MAX_EDITABLE
+from napari_dinov3_sim.session.results.computations import MAX_EDITABLE, checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,6 +121,8 @@ class FoundTracks:
         Labels with the numbers of tracks; None where the labels are not held in memory.
     unknown : int
         Planes with objects of which no embeddings are kept.
+    checksum : int
+        Of the labels that were followed.
     """
 
     asked: LabelledPlanes
@@ -131,6 +133,7 @@ class FoundTracks:
     parents: Mapping[int, int]
     tracked: NDArray[Any] | None = field(repr=False)
     unknown: int
+    checksum: int
 
     @property
     def count(self) -> int:
@@ -161,7 +164,8 @@ def find_tracks(
     """
     total, done = sum(one.count for one in asked), 0
     for one in asked:
-        series = []
+        # Read before the labels are: of what is painted meanwhile, these are not the tracks.
+        number, series = checksum(one.labels), []
         for at in product(*(range(one.plane.shape[axis]) for axis in one.axes.series)):
             fixed = dict(zip(one.axes.series, at, strict=True))
             frames = []
@@ -171,7 +175,7 @@ def find_tracks(
                 done += len(frames[-1].places)
             series.append(_series_of(one, frames, settings))
         check(done, total)
-        yield _tracks_of(one, series)
+        yield _tracks_of(one, series, number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +256,7 @@ def _same_length(frames: list[Any]) -> list[Any]:
     ]
 
 
-def _tracks_of(asked: LabelledPlanes, series: list[_Series]) -> FoundTracks:
+def _tracks_of(asked: LabelledPlanes, series: list[_Series], number: int) -> FoundTracks:
     tracked = _empty_like(asked.labels)
     rows, labels, areas, scores = [], [], [], []
     parents: dict[int, int] = {}
@@ -280,6 +284,7 @@ def _tracks_of(asked: LabelledPlanes, series: list[_Series]) -> FoundTracks:
         parents,
         tracked,
         unknown,
+        number,
     )
 
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.patch_array import LayerData
-from napari_dinov3_sim.session.layers.label_features import INDEX, TRACK, features_by_label
+from napari_dinov3_sim.session.layers.label_features import (
+    INDEX,
+    TRACK,
+    features_by_label,
+    made_columns,
+    note_columns,
+)
 from napari_dinov3_sim.session.results.computations import checksum
 from napari_dinov3_sim.session.results.result_layers import ResultLayers
 
@@ -71,6 +77,7 @@ class TrackLayers(ResultLayers):
         if layers:
             labels, first = np.unique(found.labels, return_index=True)
             add_label_feature(layers[0], TRACK, labels, found.rows[first, 0].astype(np.int64))
+            note_columns(layers[0], {**made_columns(layers[0]), TRACK: found.checksum})
 
 
 def add_label_feature(
