@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -308,6 +311,66 @@ def test_numbers_are_of_the_labels_that_were_saved(make_session, folder, tmp_pat
     layer.refresh()
     again = reopen(make_session, save(session, tmp_path / "q.dinov3sim.zip"))
     assert set(again.viewer.layers["a objects"].features) == {"index", "mine"}
+
+
+def without_planes(path):
+    """A project as it was before it said which planes were searched."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    project = json.loads(members["project.json"]) | {"version": 1}
+    for result in project["results"]:
+        for name in ("made", "axes", "planes"):
+            result.pop(name, None)
+    members["project.json"] = json.dumps(project).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def measured(session):
+    session.measurements.measure()
+    session.wait()
+    return session.measurements.table.columns, session.measurements.summary.columns
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_labels_are_measured_as_before(make_session, folder, tmp_path, older):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.outline = "patches"
+    session.add_query(image, 40, 33)
+    session.results.labels()
+    session.wait()
+    before = measured(session)
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    after = measured(reopen(make_session, without_planes(path) if older else path))
+    assert "score_mean" in before[0]
+    for one, other in zip(before, after, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_which_planes_were_searched_is_known_again(make_session, folder, tmp_path):
+    session = make_session()
+    stack = open_file(session, folder / "stack.ome.tif")[0]
+    session.outline = "patches"
+    session.viewer.dims.set_current_step(0, 1)
+    session.add_query(stack, 20, 20)
+    session.results.labels()
+    session.wait()
+    before = measured(session)[1]
+    assert before["planes"].tolist() == [1]
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    after = measured(again)[1]
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+    said = []
+    again.tracking.done.connect(said.append)
+    again.tracking.follow()
+    again.wait()
+    assert "the objects are of 1 of 3 planes" in said[-1]
 
 
 def test_judgements_are_known_again(make_session, folder, tmp_path):

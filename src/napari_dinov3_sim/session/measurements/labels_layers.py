@@ -87,7 +87,8 @@ def _labels_of(
         axes = image.plane.key.axes
     searched = (mark or {}).get("planes", frozenset())
     maps = {} if image is None else _maps_of(image, class_name, layer)
-    maps = {position: found for position, found in maps.items() if position in searched}
+    if searched:
+        maps = {position: found for position, found in maps.items() if position in searched}
     placement = _placement_of(layer, axes)
     channels = {} if record is None else _channels(record, layer)
     names = _axis_names(layer, None if record is None else record.layer, scene.viewer)

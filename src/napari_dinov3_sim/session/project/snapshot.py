@@ -406,6 +406,8 @@ class SessionReader:
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),
             float(layer.current_size) if is_points else 1.0,
             tuple(column.name for column in columns if column.name in made),
+            tuple(map(int, mark.get("axes", ()))),
+            tuple(tuple(map(int, place)) for place in sorted(mark.get("planes", ()))),
         )
 
     def _what(self, part: Hashable) -> str | int:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.session.images.patch_array import LayerData
     from napari_dinov3_sim.session.images.planes import LayerAxes
     from napari_dinov3_sim.session.layers.style import Palette
@@ -90,7 +91,8 @@ class ResultLayers:
         drawn = _colour(layer, colours)
         made = made_columns(layer)
         self._place(image, layer, what, found.checksum, name)
-        layer.metadata[MARKER] |= {"planes": found.planes, "colours": drawn}
+        axes = found.layer.axes
+        layer.metadata[MARKER] |= {"axes": axes, "planes": found.planes, "colours": drawn}
         note_columns(layer, made)
         drop_columns(layer, stale_columns(layer, found.checksum))
         return True
@@ -172,6 +174,7 @@ class ResultLayers:
         *,
         unchanged: bool,
         made: Sequence[str] = (),
+        searched: tuple[tuple[int, int], frozenset[Position]] | None = None,
     ) -> None:
         """Show a layer that an earlier session has made over the same image.
 
@@ -185,12 +188,16 @@ class ResultLayers:
             Whether it is as it was made then.
         made : sequence of str, optional
             Which columns of its features were made of its labels as they are.
+        searched : (tuple of int, frozenset of tuple of int), optional
+            Along which axes its planes lie, and the positions of those that were searched.
         """
         checksum_now = _checksum(layer)
         number = checksum_now if unchanged else checksum_now ^ 1
         self._place(image, layer, what, number, layer.name)
         if made:
             note_columns(layer, dict.fromkeys(made, checksum_now))
+        if searched is not None:
+            layer.metadata[MARKER] |= {"axes": searched[0], "planes": searched[1]}
 
     def has(self, what: str) -> bool:
         """Whether a result of a sort, such as 'labels', is in the viewer."""

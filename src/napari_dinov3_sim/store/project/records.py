@@ -461,6 +461,10 @@ class ResultRecord:
         Of the points.
     made : tuple of str
         Which columns were measured, or found by following; all others are the user's.
+    axes : tuple of int
+        The data axes of rows and columns that objects were found along; empty if not known.
+    planes : tuple of tuple of int
+        The positions along the other axes that were searched; empty if not known.
     """
 
     form: Literal["labels", "points", "image"]
@@ -474,6 +478,8 @@ class ResultRecord:
     colours: Annotated[tuple[ColourRow, ...], Rows] = ()
     size: Annotated[FiniteFloat, Field(ge=0)] = 1.0
     made: Texts = ()
+    axes: Annotated[tuple[Count, ...], Field(max_length=2)] = ()
+    planes: Annotated[tuple[Shape, ...], Rows] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
