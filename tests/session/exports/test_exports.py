@@ -223,6 +223,31 @@ def test_planes_of_a_stack_are_slices(session, viewer, rng, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["t", "z"])
+def test_numbers_of_another_plane_are_not_exported(session, viewer, rng, tmp_path, name):
+    image = viewer.add_image(rng.random((3, 32, 48)), axis_labels=(name, "y", "x"))
+    session.all_planes = True
+    session.add_query(image, 3, 3)
+    session.wait()
+    session.results.labels(threshold=0.3)
+    (layer,) = [layer for layer in viewer.layers if mark_of(layer, "result")]
+    layer.data[...] = 0
+    layer.data[0, 4:6, 6:8] = layer.data[1, 4:10, 6:12] = 500
+    layer.data[2, 4:9, 6:9] = 501
+    layer.refresh()
+    session.measurements.measure(by_plane=True)
+    session.wait()
+    found = exported(session, tmp_path / "o.geojson")
+    areas = [numbers.get("area_px") for numbers in found.values()]
+    assert areas == [None, None, 15]
+    column = "time" if name == "t" else "plane"
+    assert [numbers.get(column) for numbers in found.values()] == [None, None, 2]
+    assert next(iter(found.values()))["bbox_min_y_px"] == 4  # the same on both
+    under = layer.get_status((0, 5, 7), world=True)["coordinates"]
+    assert "500" in under
+    assert "area_px" not in under
+
+
 def test_heatmaps_are_the_raw_scores(session, viewer, two, tmp_path):
     session.add_query(two[0], 3, 3, class_name="one")
     session.exports.heatmaps(tmp_path)

@@ -137,6 +137,21 @@ def test_labels_carry_the_number_of_their_track(session, viewer, depth):
     np.testing.assert_allclose(tracked.extent.world, depth.extent.world)
 
 
+def test_a_label_of_several_tracks_has_none_of_them(session, viewer, depth):
+    (labels,) = results(viewer, "labels")
+    labels.data[...] = 0
+    labels.data[:4, 8:16, 8:16] = labels.data[4:, 72:80, 72:80] = 1  # far from each other
+    labels.data[:, 40:56, 40:56] = 2
+    session.tracking.follow()
+    (tracked,) = results(viewer, "tracked objects")
+    assert len({*tracked.data[labels.data == 1]}) > 1
+    (own,) = {*tracked.data[labels.data == 2]}
+    session.measurements.measure(by_plane=True)
+    found = session.measurements.table.columns
+    assert np.isnan(found["track"][found["label"] == 1]).all()
+    assert set(found["track"][found["label"] == 2]) == {own}
+
+
 @pytest.mark.parametrize("measured", ["before", "after", "before and after"])
 def test_the_table_has_the_tracks_of_objects(session, viewer, depth, measured):
     if "before" in measured:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_dinov3_sim.core.objects.object_table import is_text
 from napari_dinov3_sim.session.layer_metadata import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
 INDEX = "index"
 """napari finds the features of a label by this column; the background needs no row."""
@@ -29,6 +33,23 @@ def features_by_label(layer: Labels) -> Any:
     # Without an index, napari takes the number of a row for its label.
     by_label = features.set_index(INDEX) if INDEX in features.columns else features
     return by_label[~by_label.index.duplicated()]
+
+
+def one_row_each(
+    labels: NDArray[np.int64], columns: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Return each label once, and its values: nothing where those of its rows differ.
+
+    Nothing is NaN in numbers, and an empty text.
+    """
+    known, first, row = np.unique(labels, return_index=True, return_inverse=True)
+    found = {}
+    for name, values in columns.items():
+        nothing: Any = "" if is_text(values) else np.nan
+        differs = np.zeros(len(known), bool)
+        differs[row[values != values[first][row]]] = True  # NaN does from NaN, and stays NaN
+        found[name] = np.where(differs, nothing, values[first]) if differs.any() else values[first]
+    return known, found
 
 
 def made_columns(layer: Labels) -> dict[str, int]:

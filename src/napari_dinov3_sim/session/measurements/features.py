@@ -12,6 +12,7 @@ from napari_dinov3_sim.session.layers.label_features import (
     features_by_label,
     made_columns,
     note_columns,
+    one_row_each,
     stale_columns,
 )
 from napari_dinov3_sim.session.results.computations import checksum
@@ -68,12 +69,13 @@ def show_features(layer: Labels, table: ObjectTable, number: int) -> None:
     ----------
     layer : napari.layers.Labels
     table : ObjectTable
-        With the column ``label``; of several rows for a label, the first counts.
+        With the column ``label``. Where the rows of a label differ, as those of its planes do,
+        the label has no value: napari has one row for it, on all planes.
     number : int
         Checksum of the labels that were measured.
     """
-    labels, first = np.unique(table.columns["label"], return_index=True)
-    own = {n: c[first] for n, c in table.columns.items() if n != "label"}
+    labels, own = one_row_each(table.columns["label"], table.columns)
+    del own["label"]
     before = made_columns(layer)
     tracks = {TRACK: number} if before.get(TRACK) == number else {}
     gone = {INDEX, *own, *before} - tracks.keys()
