@@ -213,6 +213,13 @@ def test_sums_are_those_of_every_pixel(monkeypatch):
         assert found.mean_scores[number] == pytest.approx(np.mean([scores[one] for one in at]))
 
 
+def test_negative_labels_are_background():
+    labels = np.array([[-3, -3, 0], [0, 2, 2]])
+    found = sum_objects(labels, (np.array([0, 2]), np.array([0, 3])))
+    assert found.labels.tolist() == [2]
+    assert found.areas.tolist() == [2]
+
+
 def test_an_object_in_several_planes_is_one():
     labels = np.zeros((4, 4), int)
     labels[1, 1:3] = 7

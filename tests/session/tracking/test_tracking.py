@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.session.tracking import follow_job
 from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
 from patience import PATIENCE
 
@@ -234,6 +235,27 @@ def test_volumes_are_followed_through_time(session, viewer):
     assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) >= 4  # each time for itself
 
 
+def test_what_is_painted_meanwhile_is_in_no_track(session, viewer, depth, monkeypatch):
+    (labels,) = results(viewer, "labels")
+    labels.data = labels.data.astype(np.int32)
+    last = int(labels.data.max())
+    labels.data[0, :2, :2] = last + 5
+    labels.data[0, 4, :2] = -1
+    paint = follow_job._paint
+
+    def painted_first(*arguments):
+        labels.data[0, 2:4, :2] = last + 9  # above all that there were
+        labels.data[0, 2:4, 4:6] = last + 2  # between two of them
+        paint(*arguments)
+
+    monkeypatch.setattr(follow_job, "_paint", painted_first)
+    session.tracking.follow()
+    (tracks,), (tracked,) = results(viewer, "tracks"), results(viewer, "tracked objects")
+    assert set(tracks.features["label"]) == {*range(1, last + 1), last + 5}
+    assert (tracked.data[0, :2, :2] > 0).all()
+    assert not tracked.data[0, 2:5, :6].any()
+
+
 def test_what_cannot_be_followed_is_refused(session, viewer, rng):
     with pytest.raises(SimilarityError, match="press Make Labels first"):
         session.tracking.follow()
@@ -282,6 +304,21 @@ def test_planes_without_embeddings_go_by_place_and_are_told_of(session, viewer, 
     session.tracking.follow()
     assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) == 2
     assert "2 planes have no embeddings" in said[-1]
+
+
+def test_negative_labels_need_no_embeddings(session, viewer, depth):
+    said = []
+    session.tracking.done.connect(said.append)
+    (labels,) = results(viewer, "labels")
+    labels.data = labels.data.astype(np.int32)
+    labels.data[2] = -1
+    session.store.memory._budget = 0
+    record = session._coordinator.embedder._record
+    (gone,) = [key for key in record.embedded_planes() if key.indices == (2,)]
+    record._states.pop(gone, None)
+    record._digests.pop(gone)
+    session.tracking.follow()
+    assert "no embeddings" not in said[-1]
 
 
 def test_labels_of_some_planes_only_are_told_of(session, viewer):

@@ -213,7 +213,7 @@ def _frame_of(asked: LabelledPlanes, fixed: Mapping[int, int], store: EmbeddingS
         labels = np.asarray(asked.labels[asked.pixels(indices)])
         position = asked.position(indices)
         handle = asked.states.get(position)
-        has_any = bool(labels.any())
+        has_any = bool((labels > 0).any())
         state = handle.fetch(store) if has_any and handle is not None else None
         unknown += has_any and state is None
         vectors = None if state is None else state.vectors
@@ -302,4 +302,7 @@ def _paint(
     values = np.concatenate([[0], numbers])
     for indices in frame.places:
         at = asked.pixels(indices)
-        tracked[at] = values[np.searchsorted(known, asked.labels[at])]
+        pixels = np.asarray(asked.labels[at])
+        # Somebody may have painted other labels meanwhile; these are in no track.
+        found = np.searchsorted(known, pixels).clip(max=len(known) - 1)
+        tracked[at] = np.where(known[found] == pixels, values[found], 0)
