@@ -245,6 +245,32 @@ def test_sliders_do_not_make_it_old(session, viewer, rng):
     assert not session.measurements.outdated
 
 
+@pytest.mark.parametrize("all_planes", [False, True])
+@pytest.mark.parametrize(("name", "unit"), [("z", "um"), ("t", "s")])
+def test_it_is_the_same_however_the_view_is_turned(session, viewer, rng, name, unit, all_planes):
+    axes = {"scale": (2, 0.5, 0.25), "units": (unit, "um", "um"), "axis_labels": (name, "y", "x")}
+    stack = viewer.add_image(rng.normal(size=(20, 64, 96)), name="stack", **axes)
+    session.all_planes = all_planes
+    session.add_query(stack, 20, 20)
+    session.wait()
+    session.results.labels(0.3)
+    session.wait()
+    before = dict(measure(session))
+    summary = session.measurements.summary.columns
+    assert "area_um2" in before
+    for _ in range(3):
+        viewer.dims.roll()
+        session.wait()
+        found = measure(session)
+        # The heatmaps are of other planes than the objects, or there are none.
+        assert before.keys() - found.keys() <= {"score_mean", "score_max"}
+        for column, values in found.items():
+            np.testing.assert_array_equal(values, before[column])
+        for column, values in session.measurements.summary.columns.items():
+            np.testing.assert_array_equal(values, summary[column])
+    assert found.keys() == before.keys()  # as at first
+
+
 def test_a_stack_has_planes_and_painted_through_them_volumes(session, viewer, rng):
     stack = viewer.add_image(
         rng.normal(size=(3, 64, 64)), name="stack", scale=(2, 0.5, 0.5), units=("um",) * 3

@@ -82,9 +82,12 @@ def _labels_of(
     mark = mark_of(layer, "result")
     image_id, class_name = (mark["image"], mark["what"][1]) if mark else (None, "")
     record, image = scene.targets.get(image_id), answered.get(image_id)
-    axes = shown_axes(layer, scene.viewer) or (layer.ndim - 2, layer.ndim - 1)
-    if image is not None:
-        axes = image.plane.key.axes
+    axes = (mark or {}).get("axes")
+    if axes is None:  # made before this was noted
+        axes = shown_axes(layer, scene.viewer) or (layer.ndim - 2, layer.ndim - 1)
+        axes = axes if image is None else image.plane.key.axes
+    if image is not None and image.plane.key.axes != axes:
+        image = None  # the view was turned since: its planes are others
     searched = (mark or {}).get("planes", frozenset())
     maps = {} if image is None else _maps_of(image, class_name, layer)
     if searched:
