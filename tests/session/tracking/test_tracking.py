@@ -256,6 +256,28 @@ def test_what_is_painted_meanwhile_is_in_no_track(session, viewer, depth, monkey
     assert not tracked.data[0, 2:5, :6].any()
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("depth", [False, True])
+def test_divisions_do_not_depend_on_the_size_of_a_pixel(session, viewer, scale, depth):
+    stack = np.full((2, 3, 96, 96, 3), COLOURS[0])
+    stack[0, :, 32:64, 32:64] = COLOURS[1]
+    stack[1, :, 32:64, 32:46] = stack[1, :, 32:64, 52:66] = COLOURS[1]
+    stack, names = (stack, ("t", "z", "y", "x")) if depth else (stack[:, 0], ("t", "y", "x"))
+    image = viewer.add_image(stack, rgb=True, scale=(scale,) * len(names), axis_labels=names)
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(image, 48, 48)
+    session.connect_planes = "depth"
+    session.results.labels(threshold=0.95)
+    (labels,) = results(viewer, "labels")
+    labels.data[...] = 0
+    labels.data[0, ..., 32:64, 32:64] = 1
+    labels.data[1, ..., 32:64, 32:46] = 2
+    labels.data[1, ..., 32:64, 52:66] = 3
+    session.tracking.follow(max_distance=9.5 * scale)
+    (tracks,) = results(viewer, "tracks")
+    assert tracks.graph == {2: [1], 3: [1]}
+
+
 def test_what_cannot_be_followed_is_refused(session, viewer, rng):
     with pytest.raises(SimilarityError, match="press Make Labels first"):
         session.tracking.follow()

@@ -87,6 +87,17 @@ class LabelledPlanes:
         return [axis for axis in range(len(self.plane.shape)) if axis not in self.layer.axes]
 
     @property
+    def depth_axes(self) -> list[int]:
+        """The axes along which objects may be several planes deep."""
+        return [axis for axis in self.axes.space if self.plane.shape[axis] > 1]
+
+    @property
+    def pixel(self) -> float:
+        """The area of a pixel in the world, or its volume where objects may have a depth."""
+        sides = self.to_world[:, [*self.layer.axes, *self.depth_axes]]
+        return float(np.prod(np.linalg.svd(sides, compute_uv=False)))
+
+    @property
     def count(self) -> int:
         """How many planes there are."""
         return self.plane.stack_size
@@ -227,7 +238,9 @@ def _frame_of(asked: LabelledPlanes, fixed: Mapping[int, int], store: EmbeddingS
 def _series_of(asked: LabelledPlanes, frames: list[_Frame], settings: FollowSettings) -> _Series:
     from napari_dinov3_sim.core.objects.tracking import TrackSettings, track_objects
 
-    limits = TrackSettings(asked.max_distance, settings.max_gap, settings.look)
+    limits = TrackSettings(
+        asked.max_distance, settings.max_gap, settings.look, depth=bool(asked.depth_axes)
+    )
     tracks = track_objects(_same_length([_objects_of(asked, one) for one in frames]), limits)
     return _Series(frames, tracks.numbers, tracks.parents)
 
@@ -237,8 +250,8 @@ def _objects_of(asked: LabelledPlanes, frame: _Frame) -> Any:
 
     places = frame.sums.centroids.copy()
     places[:, asked.axes.along] = 0  # how far apart frames are is no distance
-    sums = frame.sums
-    return FrameObjects(places @ asked.to_world.T, sums.areas.astype(float), sums.directions)
+    areas = np.asarray(frame.sums.areas * asked.pixel, np.float64)
+    return FrameObjects(places @ asked.to_world.T, areas, frame.sums.directions)
 
 
 def _same_length(frames: list[Any]) -> list[Any]:
