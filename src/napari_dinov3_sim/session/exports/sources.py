@@ -23,7 +23,7 @@ from napari_dinov3_sim.exchange.shapes import ExchangeError
 from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.session.measurements.features import present_features
+from napari_dinov3_sim.session.results.result_layers import present_features
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

@@ -15,7 +15,6 @@ from napari_dinov3_sim.session.layers.label_features import (
     one_row_each,
     stale_columns,
 )
-from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dinov3_sim.core.objects.object_table import ObjectTable
-
-
-def present_features(layer: Labels) -> Any:
-    """Return the features of a layer, a data frame, without those of labels of before."""
-    if not made_columns(layer):
-        return layer.features
-    stale = stale_columns(layer, checksum(layer.data, layer.multiscale))
-    return layer.features.drop(columns=list(stale), errors="ignore")
 
 
 def track_column(layer: Labels, labels: NDArray[Any], number: int) -> NDArray[np.float64] | None:

@@ -12,12 +12,12 @@ from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.text import writable
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
-from napari_dinov3_sim.session.measurements.features import present_features
 from napari_dinov3_sim.session.project.examining import ImageData
 from napari_dinov3_sim.session.project.layer_records import columns_of, look_of, placement_record
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import CLASS, ID, SIGN
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
+from napari_dinov3_sim.session.results.result_layers import present_features
 from napari_dinov3_sim.store.project.archive import array_record
 from napari_dinov3_sim.store.project.records import (
     ChannelsRecord,

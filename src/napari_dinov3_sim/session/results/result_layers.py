@@ -265,6 +265,14 @@ class ResultLayers:
             insert_above(viewer, layer, [top, *over])
 
 
+def present_features(layer: Labels) -> Any:
+    """Return the features of a layer, a data frame, without those of labels of before."""
+    if not made_columns(layer):
+        return layer.features
+    stale = stale_columns(layer, _checksum(layer))
+    return layer.features.drop(columns=list(stale), errors="ignore")
+
+
 def _colour(layer: Labels, colours: Sequence[str]) -> str | None:
     """Draw objects in some colours, unless the user has given them others.
 
