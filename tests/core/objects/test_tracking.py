@@ -213,6 +213,34 @@ def test_sums_are_those_of_every_pixel(monkeypatch):
         assert found.mean_scores[number] == pytest.approx(np.mean([scores[one] for one in at]))
 
 
+@pytest.mark.parametrize(("depth", "power"), [(False, 2), (True, 3)])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_divisions_do_not_depend_on_the_unit(depth, power, scale):
+    """A parent and two daughters, the farther one as far as the parent's radius and 4 more."""
+    radius, whole = 10.0, {2: np.pi * 10.0**2, 3: 4 / 3 * np.pi * 10.0**3}[power]
+    found = {}
+    for far in (radius + 3.9, radius + 4.1):
+        frames = [
+            FrameObjects(
+                places * scale, areas * scale**power, np.ones((len(areas), 1), np.float32)
+            )
+            for places, areas in (
+                (np.zeros((1, power)), np.array([whole])),
+                (np.array([[-3.0], [far]]) * np.eye(1, power), np.array([whole, whole]) * 0.48),
+            )
+        ]
+        tracks = track_objects(frames, TrackSettings(4.0 * scale, depth=depth))
+        found[far] = dict(tracks.parents)
+    assert list(found.values()) == [{2: 1, 3: 1}, {}]
+
+
+def test_negative_labels_are_background():
+    labels = np.array([[-3, -3, 0], [0, 2, 2]])
+    found = sum_objects(labels, (np.array([0, 2]), np.array([0, 3])))
+    assert found.labels.tolist() == [2]
+    assert found.areas.tolist() == [2]
+
+
 def test_an_object_in_several_planes_is_one():
     labels = np.zeros((4, 4), int)
     labels[1, 1:3] = 7

@@ -81,6 +81,55 @@ def test_objects_are_those_of_the_layers_as_they_are_now(session, viewer, two, t
     assert sentences == [f"{count} objects saved to 2 files in {tmp_path}."]
 
 
+def exported(session, path):
+    """The measurements of each object in a file, by its name and plane."""
+    session.exports.objects(path, overwrite=True)
+    session.wait()
+    return {
+        (f["properties"]["name"], *f["geometry"].get("plane", {}).values()): f["properties"].get(
+            "measurements", {}
+        )
+        for f in read_features(path)
+    }
+
+
+@pytest.mark.parametrize("change", ["painted", "renewed", "renewed and measured"])
+def test_numbers_of_other_labels_are_not_exported(session, viewer, two, tmp_path, change):
+    viewer.layers.remove(two[1])
+    session.outline = "patches"
+    session.add_query(two[0], 40, 33)
+    low, high = np.quantile(over_image(two[0], session.heatmaps[two[0]]), [0.6, 0.8])
+    session.threshold = low
+    session.results.labels()
+    (layer,) = [layer for layer in viewer.layers if mark_of(layer, "result")]
+    session.measurements.measure()
+    session.wait()
+    features = layer.features.copy()
+    layer.features = features.assign(mine=np.arange(len(features)) + 0.5)
+    before = exported(session, tmp_path / "o.geojson")
+    assert all({"area_px", "score_mean", "mine"} <= found.keys() for found in before.values())
+    session.results.renew()
+    session.wait()
+    assert exported(session, tmp_path / "o.geojson") == before  # they are the same objects
+    if change == "painted":
+        layer.data[np.flatnonzero((layer.data == 1).any(axis=1))[-1]] = 0
+        layer.refresh()
+    else:
+        session.threshold = high
+        session.results.renew()
+        session.wait()
+        assert set(layer.features) == {"index", "mine"}
+    if "measured" in change:
+        session.measurements.measure()
+        session.wait()
+    found = exported(session, tmp_path / "o.geojson")
+    for (name,), numbers in found.items():
+        area = (layer.data == int(name.split()[-1])).sum()
+        assert numbers.get("area_px", area) == area
+        assert ("area_px" in numbers) == ("measured" in change)
+        assert numbers["mine"] == before[name,]["mine"]  # of the user
+
+
 def test_what_is_there_is_left_alone_unless_told(session, viewer, two, tmp_path):
     viewer.layers.remove(two[1])
     session.add_query(two[0], 3, 3)
@@ -196,6 +245,31 @@ def test_planes_of_a_stack_are_slices(session, viewer, rng, tmp_path):
     assert np.array_equal(
         tifffile.imread(tmp_path / "h.tif"), over_image(image, session.heatmaps[image])
     )
+
+
+@pytest.mark.parametrize("name", ["t", "z"])
+def test_numbers_of_another_plane_are_not_exported(session, viewer, rng, tmp_path, name):
+    image = viewer.add_image(rng.random((3, 32, 48)), axis_labels=(name, "y", "x"))
+    session.all_planes = True
+    session.add_query(image, 3, 3)
+    session.wait()
+    session.results.labels(threshold=0.3)
+    (layer,) = [layer for layer in viewer.layers if mark_of(layer, "result")]
+    layer.data[...] = 0
+    layer.data[0, 4:6, 6:8] = layer.data[1, 4:10, 6:12] = 500
+    layer.data[2, 4:9, 6:9] = 501
+    layer.refresh()
+    session.measurements.measure(by_plane=True)
+    session.wait()
+    found = exported(session, tmp_path / "o.geojson")
+    areas = [numbers.get("area_px") for numbers in found.values()]
+    assert areas == [None, None, 15]
+    column = "time" if name == "t" else "plane"
+    assert [numbers.get(column) for numbers in found.values()] == [None, None, 2]
+    assert next(iter(found.values()))["bbox_min_y_px"] == 4  # the same on both
+    under = layer.get_status((0, 5, 7), world=True)["coordinates"]
+    assert "500" in under
+    assert "area_px" not in under
 
 
 def test_heatmaps_are_the_raw_scores(session, viewer, two, tmp_path):

@@ -124,6 +124,53 @@ def test_columns_of_others_stay_in_the_features(session, made):
     }
 
 
+def test_columns_of_others_stay_however_often_it_is_measured(session, made):
+    measure(session)
+    made.features = made.features.assign(mine=1.5)
+    for number in range(3):
+        made.data_setitem((np.array([number]), np.array([0])), 300)
+        measure(session)
+        assert "mine" in made.features
+
+
+def test_features_are_there_again_when_the_labels_are(session, made):
+    measure(session)
+    before = made.features.copy()
+    session.results.labels(0.1)
+    session.wait()
+    assert made.features.empty
+    session.results.labels(0.3)
+    session.wait()
+    measure(session)
+    assert made.features.to_dict("list") == before.to_dict("list")
+
+
+def test_tracks_of_other_labels_are_not_in_the_table(session, viewer, rng):
+    stack = viewer.add_image(rng.normal(size=(3, 64, 64)), name="stack")
+    session.all_planes = True
+    session.add_query(stack, 20, 20)
+    session.results.labels(0.3)
+    session.wait()
+    layer = labels_of(viewer, stack)
+    session.tracking.follow()
+    session.wait()
+    assert "track" in layer.features
+    session.results.labels(0.25)
+    session.wait()
+    assert len(measure(session)["label"])
+    assert "track" not in columns(session)
+    assert "track" not in layer.features
+    session.tracking.follow()
+    session.wait()
+    assert "track" in columns(session)
+    session.measurements.measure(by_plane=True)
+    session.wait()
+    assert "track" in columns(session)
+    assert "track" in layer.features
+    layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 300)
+    assert "track" not in measure(session)
+
+
 def test_what_is_painted_counts(session, made):
     before = measure(session)
     assert not session.measurements.outdated
@@ -196,6 +243,32 @@ def test_sliders_do_not_make_it_old(session, viewer, rng):
         viewer.dims.set_current_step(0, step)
         session.wait()
     assert not session.measurements.outdated
+
+
+@pytest.mark.parametrize("all_planes", [False, True])
+@pytest.mark.parametrize(("name", "unit"), [("z", "um"), ("t", "s")])
+def test_it_is_the_same_however_the_view_is_turned(session, viewer, rng, name, unit, all_planes):
+    axes = {"scale": (2, 0.5, 0.25), "units": (unit, "um", "um"), "axis_labels": (name, "y", "x")}
+    stack = viewer.add_image(rng.normal(size=(20, 64, 96)), name="stack", **axes)
+    session.all_planes = all_planes
+    session.add_query(stack, 20, 20)
+    session.wait()
+    session.results.labels(0.3)
+    session.wait()
+    before = dict(measure(session))
+    summary = session.measurements.summary.columns
+    assert "area_um2" in before
+    for _ in range(3):
+        viewer.dims.roll()
+        session.wait()
+        found = measure(session)
+        # The heatmaps are of other planes than the objects, or there are none.
+        assert before.keys() - found.keys() <= {"score_mean", "score_max"}
+        for column, values in found.items():
+            np.testing.assert_array_equal(values, before[column])
+        for column, values in session.measurements.summary.columns.items():
+            np.testing.assert_array_equal(values, summary[column])
+    assert found.keys() == before.keys()  # as at first
 
 
 def test_a_stack_has_planes_and_painted_through_them_volumes(session, viewer, rng):

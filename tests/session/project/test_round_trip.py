@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 
+from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import QueryModelError, SimilarityError
 from napari_dinov3_sim.session.layer_metadata import mark_of
@@ -282,6 +286,91 @@ def test_results_are_there_as_they_are_painted(make_session, folder, tmp_path):
     assert sum(name.startswith("a objects") for name in after) == 2
     assert sum(name.startswith("a [1] objects") for name in after) == 1
     assert sum("peaks" in name for name in after) == 2
+
+
+def test_numbers_are_of_the_labels_that_were_saved(make_session, folder, tmp_path):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.outline = "patches"
+    session.add_query(image, 40, 33)
+    session.wait()
+    low, high = np.quantile(over_image(image, session.heatmaps[image]), [0.6, 0.8])
+    session.results.labels(low)
+    session.wait()
+    session.measurements.measure()
+    session.wait()
+    layer = session.viewer.layers["a objects"]
+    layer.features = layer.features.assign(mine=1.5)
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    found = again.viewer.layers["a objects"]
+    assert found.features["area_px"].tolist() == layer.features["area_px"].tolist()
+    again.results.labels(high)
+    again.wait()
+    assert set(found.features) == {"index", "mine"}
+    layer.data[0, 0] = 77
+    layer.refresh()
+    again = reopen(make_session, save(session, tmp_path / "q.dinov3sim.zip"))
+    assert set(again.viewer.layers["a objects"].features) == {"index", "mine"}
+
+
+def without_planes(path):
+    """A project as it was before it said which planes were searched."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    project = json.loads(members["project.json"]) | {"version": 1}
+    for result in project["results"]:
+        for name in ("made", "axes", "planes"):
+            result.pop(name, None)
+    members["project.json"] = json.dumps(project).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def measured(session):
+    session.measurements.measure()
+    session.wait()
+    return session.measurements.table.columns, session.measurements.summary.columns
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_labels_are_measured_as_before(make_session, folder, tmp_path, older):
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.outline = "patches"
+    session.add_query(image, 40, 33)
+    session.results.labels()
+    session.wait()
+    before = measured(session)
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    after = measured(reopen(make_session, without_planes(path) if older else path))
+    assert "score_mean" in before[0]
+    for one, other in zip(before, after, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_which_planes_were_searched_is_known_again(make_session, folder, tmp_path):
+    session = make_session()
+    stack = open_file(session, folder / "stack.ome.tif")[0]
+    session.outline = "patches"
+    session.viewer.dims.set_current_step(0, 1)
+    session.add_query(stack, 20, 20)
+    session.results.labels()
+    session.wait()
+    before = measured(session)[1]
+    assert before["planes"].tolist() == [1]
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    after = measured(again)[1]
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+    said = []
+    again.tracking.done.connect(said.append)
+    again.tracking.follow()
+    again.wait()
+    assert "the objects are of 1 of 3 planes" in said[-1]
 
 
 def test_judgements_are_known_again(make_session, folder, tmp_path):

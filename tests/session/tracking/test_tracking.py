@@ -17,6 +17,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from napari_dinov3_sim.session.tracking import follow_job
 from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
 from patience import PATIENCE
 
@@ -137,6 +138,21 @@ def test_labels_carry_the_number_of_their_track(session, viewer, depth):
     np.testing.assert_allclose(tracked.extent.world, depth.extent.world)
 
 
+def test_a_label_of_several_tracks_has_none_of_them(session, viewer, depth):
+    (labels,) = results(viewer, "labels")
+    labels.data[...] = 0
+    labels.data[:4, 8:16, 8:16] = labels.data[4:, 72:80, 72:80] = 1  # far from each other
+    labels.data[:, 40:56, 40:56] = 2
+    session.tracking.follow()
+    (tracked,) = results(viewer, "tracked objects")
+    assert len({*tracked.data[labels.data == 1]}) > 1
+    (own,) = {*tracked.data[labels.data == 2]}
+    session.measurements.measure(by_plane=True)
+    found = session.measurements.table.columns
+    assert np.isnan(found["track"][found["label"] == 1]).all()
+    assert set(found["track"][found["label"] == 2]) == {own}
+
+
 @pytest.mark.parametrize("measured", ["before", "after", "before and after"])
 def test_the_table_has_the_tracks_of_objects(session, viewer, depth, measured):
     if "before" in measured:
@@ -219,6 +235,49 @@ def test_volumes_are_followed_through_time(session, viewer):
     assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) >= 4  # each time for itself
 
 
+def test_what_is_painted_meanwhile_is_in_no_track(session, viewer, depth, monkeypatch):
+    (labels,) = results(viewer, "labels")
+    labels.data = labels.data.astype(np.int32)
+    last = int(labels.data.max())
+    labels.data[0, :2, :2] = last + 5
+    labels.data[0, 4, :2] = -1
+    paint = follow_job._paint
+
+    def painted_first(*arguments):
+        labels.data[0, 2:4, :2] = last + 9  # above all that there were
+        labels.data[0, 2:4, 4:6] = last + 2  # between two of them
+        paint(*arguments)
+
+    monkeypatch.setattr(follow_job, "_paint", painted_first)
+    session.tracking.follow()
+    (tracks,), (tracked,) = results(viewer, "tracks"), results(viewer, "tracked objects")
+    assert set(tracks.features["label"]) == {*range(1, last + 1), last + 5}
+    assert (tracked.data[0, :2, :2] > 0).all()
+    assert not tracked.data[0, 2:5, :6].any()
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("depth", [False, True])
+def test_divisions_do_not_depend_on_the_size_of_a_pixel(session, viewer, scale, depth):
+    stack = np.full((2, 3, 96, 96, 3), COLOURS[0])
+    stack[0, :, 32:64, 32:64] = COLOURS[1]
+    stack[1, :, 32:64, 32:46] = stack[1, :, 32:64, 52:66] = COLOURS[1]
+    stack, names = (stack, ("t", "z", "y", "x")) if depth else (stack[:, 0], ("t", "y", "x"))
+    image = viewer.add_image(stack, rgb=True, scale=(scale,) * len(names), axis_labels=names)
+    viewer.dims.set_current_step(0, 0)
+    session.add_query(image, 48, 48)
+    session.connect_planes = "depth"
+    session.results.labels(threshold=0.95)
+    (labels,) = results(viewer, "labels")
+    labels.data[...] = 0
+    labels.data[0, ..., 32:64, 32:64] = 1
+    labels.data[1, ..., 32:64, 32:46] = 2
+    labels.data[1, ..., 32:64, 52:66] = 3
+    session.tracking.follow(max_distance=9.5 * scale)
+    (tracks,) = results(viewer, "tracks")
+    assert tracks.graph == {2: [1], 3: [1]}
+
+
 def test_what_cannot_be_followed_is_refused(session, viewer, rng):
     with pytest.raises(SimilarityError, match="press Make Labels first"):
         session.tracking.follow()
@@ -267,6 +326,21 @@ def test_planes_without_embeddings_go_by_place_and_are_told_of(session, viewer, 
     session.tracking.follow()
     assert len(np.unique(results(viewer, "tracks")[0].data[:, 0])) == 2
     assert "2 planes have no embeddings" in said[-1]
+
+
+def test_negative_labels_need_no_embeddings(session, viewer, depth):
+    said = []
+    session.tracking.done.connect(said.append)
+    (labels,) = results(viewer, "labels")
+    labels.data = labels.data.astype(np.int32)
+    labels.data[2] = -1
+    session.store.memory._budget = 0
+    record = session._coordinator.embedder._record
+    (gone,) = [key for key in record.embedded_planes() if key.indices == (2,)]
+    record._states.pop(gone, None)
+    record._digests.pop(gone)
+    session.tracking.follow()
+    assert "no embeddings" not in said[-1]
 
 
 def test_labels_of_some_planes_only_are_told_of(session, viewer):

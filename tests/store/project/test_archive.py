@@ -180,8 +180,19 @@ def test_repacking_alone_changes_nothing(written):
 
 
 def test_a_project_of_a_newer_version(written):
-    sentence = refusal(described(written, version=2, something_new=[1]))
-    assert "newer version of this plugin (format 2, and 1 is known here); update" in sentence
+    sentence = refusal(described(written, version=3, something_new=[1]))
+    assert "newer version of this plugin (format 3, and 2 is known here); update" in sentence
+
+
+def test_a_project_of_an_older_version_is_read(written):
+    before = read(written)[0]
+    older = described(written, version=1)
+    found = description(older)
+    for result in found["results"]:
+        for name in ("made", "axes", "planes"):
+            result.pop(name, None)
+    older = repacked(older, {"project.json": json.dumps(found).encode()})
+    assert replace(read(older)[0], version=2) == before
 
 
 def test_a_zip_archive_of_something_else(written):

@@ -69,7 +69,8 @@ def sum_objects(
     Parameters
     ----------
     labels : array_like of int, shape (H, W)
-        0 is background. It is read in strips of rows, so that a lazy one need not fit in memory.
+        What is not above 0 is background. It is read in strips of rows, so that a lazy one need
+        not fit in memory.
     borders : tuple of ndarray of int, shapes (rows + 1,) and (columns + 1,)
         Where the patches begin, in pixels, and where the last one ends.
     vectors : ndarray, shape (rows * columns, D), optional
@@ -108,7 +109,7 @@ def _sums_of_strip(
 ) -> ObjectSums:
     from scipy.sparse import coo_array
 
-    rows, columns = np.nonzero(labels)
+    rows, columns = np.nonzero(labels > 0)
     known, own = np.unique(labels[rows, columns], return_inverse=True)
     used, at = np.unique(patches[rows, columns], return_inverse=True)
     shape = len(known), len(used)

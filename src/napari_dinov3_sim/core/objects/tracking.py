@@ -55,6 +55,7 @@ class FrameObjects:
     places : ndarray of float, shape (n, d)
         Centroids; in a unit of length, the same along all axes.
     areas : ndarray of float, shape (n,)
+        In the square of that unit; or volumes, in its cube, see `TrackSettings.depth`.
     vectors : ndarray of float32, shape (n, D)
         Unit rows, for example `ObjectSums.directions`; NaN where none is known, and the object
         then looks like any other.
@@ -80,11 +81,19 @@ class TrackSettings:
         Frames in which an object may be missing.
     look : float
         Weight of the embeddings; 0 goes by place and area alone.
+    depth : bool
+        Whether the areas of objects are volumes.
     """
 
     max_distance: float
     max_gap: int = 2
     look: float = 1.0
+    depth: bool = False
+
+    def radii(self, areas: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the radii of discs, or balls, of these sizes."""
+        ball = np.cbrt(areas * 3 / (4 * np.pi))
+        return np.asarray(ball if self.depth else np.sqrt(areas / np.pi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,15 +330,14 @@ def _meetings(
     """
     free = np.setdiff1d(np.arange(len(parts)), list(partner.values()))
     linked = np.array(sorted(partner), np.intp)
-    radius = np.sqrt(wholes.areas.max(initial=0) / np.pi)
-    reach = costs.settings.max_distance + float(radius)
+    reaches = costs.settings.max_distance + costs.settings.radii(wholes.areas)
+    reach = float(reaches.max(initial=0))
     rows, columns, distance = costs.near(wholes.places[linked], parts.places[free], reach)
     found: dict[int, list[int]] = {}
     taken: set[int] = set()
     for at in np.argsort(distance, stable=True):
         whole, part = int(linked[rows[at]]), int(free[columns[at]])
-        own = costs.settings.max_distance + np.sqrt(wholes.areas[whole] / np.pi)
-        if part in taken or distance[at] > own:
+        if part in taken or distance[at] > reaches[whole]:
             continue
         together = found.get(whole, [partner[whole]])
         areas = parts.areas[[*together, part]]

@@ -24,6 +24,7 @@ from napari_dinov3_sim.session.images.patch_array import PatchwiseArray
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.images.transforms import turned_axes
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.results.result_layers import present_features
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -123,7 +124,7 @@ def _objects(class_name: str, colour: str, layer: Labels) -> ClassObjects:
 
 
 def _measured(layer: Labels) -> ObjectNumbers:
-    features = layer.features
+    features = present_features(layer)
     key = next((name for name in LABEL_COLUMNS if name in features), None)
     if key is None:
         return ObjectNumbers(np.empty(0), {})

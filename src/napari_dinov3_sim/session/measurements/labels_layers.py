@@ -82,12 +82,16 @@ def _labels_of(
     mark = mark_of(layer, "result")
     image_id, class_name = (mark["image"], mark["what"][1]) if mark else (None, "")
     record, image = scene.targets.get(image_id), answered.get(image_id)
-    axes = shown_axes(layer, scene.viewer) or (layer.ndim - 2, layer.ndim - 1)
-    if image is not None:
-        axes = image.plane.key.axes
+    axes = (mark or {}).get("axes")
+    if axes is None:  # made before this was noted
+        axes = shown_axes(layer, scene.viewer) or (layer.ndim - 2, layer.ndim - 1)
+        axes = axes if image is None else image.plane.key.axes
+    if image is not None and image.plane.key.axes != axes:
+        image = None  # the view was turned since: its planes are others
     searched = (mark or {}).get("planes", frozenset())
     maps = {} if image is None else _maps_of(image, class_name, layer)
-    maps = {position: found for position, found in maps.items() if position in searched}
+    if searched:
+        maps = {position: found for position, found in maps.items() if position in searched}
     placement = _placement_of(layer, axes)
     channels = {} if record is None else _channels(record, layer)
     names = _axis_names(layer, None if record is None else record.layer, scene.viewer)

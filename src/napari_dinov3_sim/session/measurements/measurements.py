@@ -16,7 +16,11 @@ from napari_dinov3_sim.core.text import plural
 from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.interaction.best_match import look_at
 from napari_dinov3_sim.session.layers.label_features import TRACK
-from napari_dinov3_sim.session.measurements.features import show_features, track_column
+from napari_dinov3_sim.session.measurements.features import (
+    has_features,
+    show_features,
+    track_column,
+)
 from napari_dinov3_sim.session.measurements.follow_labels import LabelsFollower
 from napari_dinov3_sim.session.measurements.labels_layers import collect_labels, result_labels
 from napari_dinov3_sim.session.measurements.measure_job import measure_labels
@@ -125,7 +129,6 @@ class Measurements:
             runner, self._on_failed, self._on_done, self._on_progress, lane="analysis"
         )
         self._objects = _MeasuredLayers()
-        self._made: dict[Hashable, frozenset[str]] = {}
         self._is_measured = self._is_stale = False
         self._by_plane = False
         self._follower = LabelsFollower(
@@ -206,8 +209,9 @@ class Measurements:
         before = set(self._objects.parts)
         self.seconds, self._is_measured = measured.seconds, True
         for part in parts:
-            if part not in before:
-                self._show(layers[part.labels.layer_id], part)
+            layer = layers[part.labels.layer_id]
+            if part not in before or not has_features(layer, part.checksum):
+                show_features(layer, part.found.table, part.checksum)
         self._objects = self._with_tracks(parts)
         self.changed.emit()
         return True
@@ -217,7 +221,9 @@ class Measurements:
         for part in parts:
             layer = self._layer(part.labels.layer_id)
             labels = part.found.table.columns.get("label")
-            found = None if layer is None or labels is None else track_column(layer, labels)
+            if layer is None or labels is None:
+                continue
+            found = track_column(layer, labels, part.checksum)
             if found is not None:
                 tracks[part.labels.layer_id] = found
         return _MeasuredLayers(parts, tracks)
@@ -227,10 +233,6 @@ class Measurements:
         if self._is_measured:
             self._objects = self._with_tracks(self._objects.parts)
             self.changed.emit()
-
-    def _show(self, layer: Labels, part: MeasuredLabels) -> None:
-        made = self._made.get(layer.unique_id, frozenset())
-        self._made[layer.unique_id] = show_features(layer, part.found.table, made)
 
     def cancel(self) -> None:
         """Give up measuring; the table stays as it was."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from psygnal import SignalInstance
 
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.session.coordinator import Coordinator
     from napari_dinov3_sim.session.project.finding import FoundImage, ReadProject
     from napari_dinov3_sim.store.project.records import (
@@ -434,7 +435,14 @@ class SessionWriter:
         if layer is None:
             raise SimilarityError("its image is of another size now")
         what = self._what(record)
-        self._parts.results.adopt_layer(image, layer, what, unchanged=record.unchanged)
+        self._parts.results.adopt_layer(
+            image,
+            layer,
+            what,
+            unchanged=record.unchanged,
+            made=record.made,
+            searched=_searched(record, image),
+        )
 
     def _what(self, record: ResultRecord) -> tuple[object, ...]:
         ids: dict[object, object] = {n: image.unique_id for n, image in self._images.items()}
@@ -574,6 +582,21 @@ def _from_file(found: FoundImage) -> Iterator[None]:
 
 def _finest(image: Image) -> Any:
     return image.data[0] if image.multiscale else image.data
+
+
+def _searched(
+    record: ResultRecord, image: Image
+) -> tuple[tuple[int, int], frozenset[Position]] | None:
+    """Return the axes of planes, and those that were searched; None if it is not known."""
+    axes, shape = record.axes, _finest(image).shape[: image.ndim]
+    if len(axes) < 2 or not axes[0] < axes[1] < image.ndim:
+        return None
+    sizes = [size for axis, size in enumerate(shape) if axis not in axes]
+    are_there = all(
+        len(place) == len(sizes) and all(at < size for at, size in zip(place, sizes, strict=True))
+        for place in record.planes
+    )
+    return ((axes[0], axes[1]), frozenset(record.planes)) if are_there else None
 
 
 def _is_table(array: Any, image: Image) -> bool:

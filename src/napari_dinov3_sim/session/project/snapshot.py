@@ -17,6 +17,7 @@ from napari_dinov3_sim.session.project.layer_records import columns_of, look_of,
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import CLASS, ID, SIGN
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
+from napari_dinov3_sim.session.results.result_layers import present_features
 from napari_dinov3_sim.store.project.archive import array_record
 from napari_dinov3_sim.store.project.records import (
     ChannelsRecord,
@@ -390,6 +391,8 @@ class SessionReader:
         if not isinstance(layer, Points | Labels) and not hasattr(layer, "rgb"):
             raise StoreError(f"layers of type {type(layer).__name__} are not saved.")
         array = np.array(layer.data, float) if is_points else levels_of(layer)[0]
+        columns = columns_of(present_features(layer)) if form != "image" else ()
+        made = mark.get("made", {})
         what = tuple(self._what(part) for part in mark["what"])
         return ResultRecord(
             form,  # type: ignore[arg-type]
@@ -399,9 +402,12 @@ class SessionReader:
             self._parts.results.is_unchanged(layer),
             self._array("results", array),
             self._look(layer),
-            columns_of(layer.features) if form != "image" else (),
+            columns,
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),
             float(layer.current_size) if is_points else 1.0,
+            tuple(column.name for column in columns if column.name in made),
+            tuple(map(int, mark.get("axes", ()))),
+            tuple(tuple(map(int, place)) for place in sorted(mark.get("planes", ()))),
         )
 
     def _what(self, part: Hashable) -> str | int:

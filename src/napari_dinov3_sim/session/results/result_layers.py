@@ -18,6 +18,12 @@ from napari_dinov3_sim.session.layer_metadata import (
     mark_of,
 )
 from napari_dinov3_sim.session.layers.base import insert_above
+from napari_dinov3_sim.session.layers.label_features import (
+    drop_columns,
+    made_columns,
+    note_columns,
+    stale_columns,
+)
 from napari_dinov3_sim.session.layers.style import CLASS_COLOURS, shades_of
 from napari_dinov3_sim.session.results.computations import checksum
 
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Points
     from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.images.levels import Position
     from napari_dinov3_sim.session.images.patch_array import LayerData
     from napari_dinov3_sim.session.images.planes import LayerAxes
     from napari_dinov3_sim.session.layers.style import Palette
@@ -82,8 +89,12 @@ class ResultLayers:
         if found.several:
             colours = shades_of(self._palette[found.class_name], self._palette.values())
         drawn = _colour(layer, colours)
+        made = made_columns(layer)
         self._place(image, layer, what, found.checksum, name)
-        layer.metadata[MARKER] |= {"planes": found.planes, "colours": drawn}
+        axes = found.layer.axes
+        layer.metadata[MARKER] |= {"axes": axes, "planes": found.planes, "colours": drawn}
+        note_columns(layer, made)
+        drop_columns(layer, stale_columns(layer, found.checksum))
         return True
 
     def show_colours(self, found: FoundColours) -> bool:
@@ -155,7 +166,16 @@ class ResultLayers:
         found = mark_of(layer, "result")
         return found is not None and found["checksum"] == _checksum(layer)
 
-    def adopt(self, image: Image, layer: Layer, what: tuple[Any, ...], *, unchanged: bool) -> None:
+    def adopt(
+        self,
+        image: Image,
+        layer: Layer,
+        what: tuple[Any, ...],
+        *,
+        unchanged: bool,
+        made: Sequence[str] = (),
+        searched: tuple[tuple[int, int], frozenset[Position]] | None = None,
+    ) -> None:
         """Show a layer that an earlier session has made over the same image.
 
         Parameters
@@ -166,10 +186,18 @@ class ResultLayers:
             What it shows, as its mark says.
         unchanged : bool
             Whether it is as it was made then.
+        made : sequence of str, optional
+            Which columns of its features were made of its labels as they are.
+        searched : (tuple of int, frozenset of tuple of int), optional
+            Along which axes its planes lie, and the positions of those that were searched.
         """
         checksum_now = _checksum(layer)
         number = checksum_now if unchanged else checksum_now ^ 1
         self._place(image, layer, what, number, layer.name)
+        if made:
+            note_columns(layer, dict.fromkeys(made, checksum_now))
+        if searched is not None:
+            layer.metadata[MARKER] |= {"axes": searched[0], "planes": searched[1]}
 
     def has(self, what: str) -> bool:
         """Whether a result of a sort, such as 'labels', is in the viewer."""
@@ -235,6 +263,14 @@ class ResultLayers:
             top = self._scene.top(image.unique_id) or image
             over = [other for other in viewer.layers if _lies_over(other, image)]
             insert_above(viewer, layer, [top, *over])
+
+
+def present_features(layer: Labels) -> Any:
+    """Return the features of a layer, a data frame, without those of labels of before."""
+    if not made_columns(layer):
+        return layer.features
+    stale = stale_columns(layer, _checksum(layer))
+    return layer.features.drop(columns=list(stale), errors="ignore")
 
 
 def _colour(layer: Labels, colours: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -155,10 +155,10 @@ class QueryResults:
         return self._layers.is_unchanged(layer)
 
     def adopt_layer(
-        self, image: Image, layer: Layer, what: tuple[object, ...], *, unchanged: bool
+        self, image: Image, layer: Layer, what: tuple[object, ...], **known: Any
     ) -> None:
         """Show a layer of results that an earlier session has made; see `ResultLayers.adopt`."""
-        self._layers.adopt(image, layer, what, unchanged=unchanged)
+        self._layers.adopt(image, layer, what, **known)
 
     @property
     def query(self) -> SavedQuery | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.planes import patch_borders
-from napari_dinov3_sim.session.results.computations import MAX_EDITABLE
+from napari_dinov3_sim.session.results.computations import MAX_EDITABLE, checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +87,17 @@ class LabelledPlanes:
         return [axis for axis in range(len(self.plane.shape)) if axis not in self.layer.axes]
 
     @property
+    def depth_axes(self) -> list[int]:
+        """The axes along which objects may be several planes deep."""
+        return [axis for axis in self.axes.space if self.plane.shape[axis] > 1]
+
+    @property
+    def pixel(self) -> float:
+        """The area of a pixel in the world, or its volume where objects may have a depth."""
+        sides = self.to_world[:, [*self.layer.axes, *self.depth_axes]]
+        return float(np.prod(np.linalg.svd(sides, compute_uv=False)))
+
+    @property
     def count(self) -> int:
         """How many planes there are."""
         return self.plane.stack_size
@@ -121,6 +132,8 @@ class FoundTracks:
         Labels with the numbers of tracks; None where the labels are not held in memory.
     unknown : int
         Planes with objects of which no embeddings are kept.
+    checksum : int
+        Of the labels that were followed.
     """
 
     asked: LabelledPlanes
@@ -131,6 +144,7 @@ class FoundTracks:
     parents: Mapping[int, int]
     tracked: NDArray[Any] | None = field(repr=False)
     unknown: int
+    checksum: int
 
     @property
     def count(self) -> int:
@@ -161,7 +175,8 @@ def find_tracks(
     """
     total, done = sum(one.count for one in asked), 0
     for one in asked:
-        series = []
+        # Read before the labels are: of what is painted meanwhile, these are not the tracks.
+        number, series = checksum(one.labels), []
         for at in product(*(range(one.plane.shape[axis]) for axis in one.axes.series)):
             fixed = dict(zip(one.axes.series, at, strict=True))
             frames = []
@@ -171,7 +186,7 @@ def find_tracks(
                 done += len(frames[-1].places)
             series.append(_series_of(one, frames, settings))
         check(done, total)
-        yield _tracks_of(one, series)
+        yield _tracks_of(one, series, number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +224,7 @@ def _frame_of(asked: LabelledPlanes, fixed: Mapping[int, int], store: EmbeddingS
         labels = np.asarray(asked.labels[asked.pixels(indices)])
         position = asked.position(indices)
         handle = asked.states.get(position)
-        has_any = bool(labels.any())
+        has_any = bool((labels > 0).any())
         state = handle.fetch(store) if has_any and handle is not None else None
         unknown += has_any and state is None
         vectors = None if state is None else state.vectors
@@ -223,7 +238,9 @@ def _frame_of(asked: LabelledPlanes, fixed: Mapping[int, int], store: EmbeddingS
 def _series_of(asked: LabelledPlanes, frames: list[_Frame], settings: FollowSettings) -> _Series:
     from napari_dinov3_sim.core.objects.tracking import TrackSettings, track_objects
 
-    limits = TrackSettings(asked.max_distance, settings.max_gap, settings.look)
+    limits = TrackSettings(
+        asked.max_distance, settings.max_gap, settings.look, depth=bool(asked.depth_axes)
+    )
     tracks = track_objects(_same_length([_objects_of(asked, one) for one in frames]), limits)
     return _Series(frames, tracks.numbers, tracks.parents)
 
@@ -233,8 +250,8 @@ def _objects_of(asked: LabelledPlanes, frame: _Frame) -> Any:
 
     places = frame.sums.centroids.copy()
     places[:, asked.axes.along] = 0  # how far apart frames are is no distance
-    sums = frame.sums
-    return FrameObjects(places @ asked.to_world.T, sums.areas.astype(float), sums.directions)
+    areas = np.asarray(frame.sums.areas * asked.pixel, np.float64)
+    return FrameObjects(places @ asked.to_world.T, areas, frame.sums.directions)
 
 
 def _same_length(frames: list[Any]) -> list[Any]:
@@ -252,7 +269,7 @@ def _same_length(frames: list[Any]) -> list[Any]:
     ]
 
 
-def _tracks_of(asked: LabelledPlanes, series: list[_Series]) -> FoundTracks:
+def _tracks_of(asked: LabelledPlanes, series: list[_Series], number: int) -> FoundTracks:
     tracked = _empty_like(asked.labels)
     rows, labels, areas, scores = [], [], [], []
     parents: dict[int, int] = {}
@@ -280,6 +297,7 @@ def _tracks_of(asked: LabelledPlanes, series: list[_Series]) -> FoundTracks:
         parents,
         tracked,
         unknown,
+        number,
     )
 
 
@@ -297,4 +315,7 @@ def _paint(
     values = np.concatenate([[0], numbers])
     for indices in frame.places:
         at = asked.pixels(indices)
-        tracked[at] = values[np.searchsorted(known, asked.labels[at])]
+        pixels = np.asarray(asked.labels[at])
+        # Somebody may have painted other labels meanwhile; these are in no track.
+        found = np.searchsorted(known, pixels).clip(max=len(known) - 1)
+        tracked[at] = np.where(known[found] == pixels, values[found], 0)

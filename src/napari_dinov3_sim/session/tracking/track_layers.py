@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dinov3_sim.session.images.patch_array import LayerData
-from napari_dinov3_sim.session.layers.label_features import INDEX, TRACK, features_by_label
+from napari_dinov3_sim.session.layers.label_features import (
+    INDEX,
+    TRACK,
+    features_by_label,
+    made_columns,
+    note_columns,
+    one_row_each,
+)
 from napari_dinov3_sim.session.results.computations import checksum
 from napari_dinov3_sim.session.results.result_layers import ResultLayers
 
@@ -69,8 +76,10 @@ class TrackLayers(ResultLayers):
         """Give the objects' own labels the number of their track, beside what they have."""
         layers = [one for one in self._scene.viewer.layers if one.unique_id == source]
         if layers:
-            labels, first = np.unique(found.labels, return_index=True)
-            add_label_feature(layers[0], TRACK, labels, found.rows[first, 0].astype(np.int64))
+            tracks = {TRACK: found.rows[:, 0].astype(np.int64)}
+            labels, own = one_row_each(found.labels, tracks)
+            add_label_feature(layers[0], TRACK, labels, own[TRACK])
+            note_columns(layers[0], {**made_columns(layers[0]), TRACK: found.checksum})
 
 
 def add_label_feature(

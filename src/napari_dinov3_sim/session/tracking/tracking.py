@@ -155,7 +155,9 @@ class Tracking:
     def _remark(self, asked: Sequence[LabelledPlanes], marks: Sequence[dict[str, Any]]) -> str:
         """Return which planes the Labels do not have, or that they are old, and what to do."""
         pairs = [
-            (one, mark.get("planes", frozenset())) for one, mark in zip(asked, marks, strict=True)
+            (one, mark.get("planes", frozenset()))
+            for one, mark in zip(asked, marks, strict=True)
+            if mark.get("axes", one.layer.axes) == one.layer.axes  # else the view was turned
         ]
         # One of each stack, whatever its classes; labels of before this was noted know no planes.
         known = {one.layer: (one, planes) for one, planes in pairs if planes}

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 from pydantic.dataclasses import dataclass
 
 PROJECT_FORMAT: Final = "napari-dinov3-sim project"
-PROJECT_VERSION: Final = 1
+PROJECT_VERSION: Final = 2
 """To be raised with every change of the form; a file of a newer version is refused."""
 
 MAX_ARRAY = 2**30
@@ -459,6 +459,12 @@ class ResultRecord:
         Of the points, as RGBA.
     size : float
         Of the points.
+    made : tuple of str
+        Which columns were measured, or found by following; all others are the user's.
+    axes : tuple of int
+        The data axes of rows and columns that objects were found along; empty if not known.
+    planes : tuple of tuple of int
+        The positions along the other axes that were searched; empty if not known.
     """
 
     form: Literal["labels", "points", "image"]
@@ -471,6 +477,9 @@ class ResultRecord:
     columns: Columns = ()
     colours: Annotated[tuple[ColourRow, ...], Rows] = ()
     size: Annotated[FiniteFloat, Field(ge=0)] = 1.0
+    made: Texts = ()
+    axes: Annotated[tuple[Count, ...], Field(max_length=2)] = ()
+    planes: Annotated[tuple[Shape, ...], Rows] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -557,7 +566,7 @@ class Project:
     view: ViewRecord | None
     members: Annotated[tuple[MemberRecord, ...], Field(max_length=MAX_IMAGES)] = ()
     format: Literal["napari-dinov3-sim project"] = PROJECT_FORMAT
-    version: Literal[1] = PROJECT_VERSION
+    version: Literal[1, 2] = PROJECT_VERSION
 
     @property
     def arrays(self) -> tuple[ArrayRecord, ...]:
