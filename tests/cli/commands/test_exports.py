@@ -129,7 +129,7 @@ def test_points_and_classes_of_a_file_are_those_of_the_command(cli, folder):
     colours = {tuple(f["properties"]["classification"]["color"]) for f in features}
     assert (0x11, 0x22, 0x33) in colours
     assert cli("search", "two.query.safetensors", "gray.png", "--out", "again").code == 0
-    # The query is of normalised vectors; a processor with AVX2 alone rounds their products elsewhere.
+    # The vectors in the file are normalised, and not each processor rounds their products alike.
     again = tifffile.imread("again/gray.a.cosine.tif")
     np.testing.assert_allclose(again, found, rtol=0, atol=1e-6)
     clicks = ("--at", 5, 5, "--not", 40, 40, "--class", "a")
