@@ -184,6 +184,31 @@ def test_a_loaded_query_is_asked_again(make_session, folder, tmp_path):
     assert {name for _, name in heatmaps(other)} == {"cells"}
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_loaded_query_whose_classes_were_all_deleted_is_none(
+    make_session, folder, tmp_path, labels
+):
+    """With and without any array in the project."""
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.add_query(image, 40, 33, class_name="cell")
+    session.wait()
+    session.results.save_query(tmp_path / "cells.query.safetensors")
+    session.wait()
+    fresh = make_session()
+    image = open_file(fresh, folder / "day 2" / "a.tif")[0]
+    fresh.results.load_query(tmp_path / "cells.query.safetensors")
+    fresh.remove_class("cell")
+    fresh.add_query(image, 10, 10, class_name="mine")
+    fresh.wait()
+    if labels:
+        fresh.results.labels()
+        fresh.wait()
+    again = reopen(make_session, save(fresh, tmp_path / "p.dinov3sim.zip"))
+    assert again.results.saved.name == ""
+    assert_same(heatmaps(again), heatmaps(fresh))
+
+
 def test_settings_are_set_again(make_session, folder, tmp_path):
     session = make_session()
     image = open_file(session, folder / "day 1" / "a.tif")[0]

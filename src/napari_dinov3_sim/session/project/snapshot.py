@@ -189,7 +189,7 @@ class SessionReader:
             "classes": self._classes(),
             "points": self._points(),
             "regions": tuple(self._regions()),
-            "query": writable(self._parts.results.saved.name) or None,
+            "query": self._query(),
             "judged": self._judged(),
             "results": tuple(self._results()),
             "settings": self._set(),
@@ -257,6 +257,11 @@ class SessionReader:
         )
 
     # -- the query ---------------------------------------------------------------------------
+
+    def _query(self) -> str | None:
+        """Return what a loaded query is called; none of whose classes is left, is none."""
+        saved = self._parts.results.saved
+        return (writable(saved.name) or None) if saved.classes else None
 
     def _origin(self, source: PointOrigin) -> OriginRecord:
         ignored = source.image is IGNORED

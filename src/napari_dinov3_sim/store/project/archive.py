@@ -113,6 +113,8 @@ def write_project(
     EmbeddingCancelled
         As `report` says; the file is as it was.
     """
+    if bool(project.query) != (query is not None):
+        raise ValueError("the members are not those that are used")
     target = Path(path)
     if not overwrite:
         _check_replaceable(target)
@@ -278,15 +280,18 @@ class ProjectFile:
         with _told(self.path), self._archive.open(record.member) as file:
             return _read_array(file, record, self._member(record.member), report)
 
-    def query(self) -> bytes:
-        """Return the saved query.
+    def query(self) -> bytes | None:
+        """Return the saved query, or None.
 
         Raises
         ------
         StoreError
             It is damaged.
         """
-        member = self._member(QUERY_MEMBER)
+        members = {member.name: member for member in self.project.members}
+        member = members.get(QUERY_MEMBER)
+        if member is None:  # also where there is its name alone, as was once written
+            return None
         with _told(self.path), self._archive.open(QUERY_MEMBER) as file:
             content = file.read(member.size + 1)
             if hashlib.sha256(content).hexdigest() != member.sha256:
