@@ -313,6 +313,87 @@ def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_pat
     assert [image.name for image in again.images] == ["slow"]
 
 
+def test_a_project_that_is_being_saved_is_not_given_up_for_another(
+    make_session, saved, tmp_path
+):
+    other, _ = saved
+    session, gate = make_session(runner=ThreadRunner()), Gate()
+    gate.opened.set()  # for napari, which draws it
+    session.viewer.add_image(gate.image(), name="slow", contrast_limits=(0, 1))
+    gate.opened.clear()
+    path = tmp_path / "slow.dinov3sim.zip"
+    session.project.save(path)
+    for another in (
+        lambda: session.project.open(other),
+        lambda: session.project.save(tmp_path / "second.dinov3sim.zip"),
+    ):
+        with pytest.raises(SimilarityError, match="just being saved; wait until it is, or press"):
+            another()
+    session.project.save(path)  # as it is now
+    gate.opened.set()
+    session.wait(PATIENCE)
+    assert [image.name for image in reopen(make_session, path).images] == ["slow"]
+    assert len(session.told) == 1
+    assert sorted(tmp_path.glob("*.zip")) == [other, path]
+
+
+def test_a_project_that_is_being_written_is_not_given_up_by_a_question(
+    make_session, saved, tmp_path, monkeypatch
+):
+    """Whoever cancels the question about another one stops all that goes on."""
+    from napari_dinov3_sim.session.project.saving import ProjectToWrite
+
+    other, _ = saved
+    session, go_on, write = make_session(runner=ThreadRunner()), threading.Event(), []
+    reached, written = threading.Event(), ProjectToWrite.write
+
+    def slow(self, check):
+        reached.set()
+        assert go_on.wait(PATIENCE)
+        return written(self, check)
+
+    monkeypatch.setattr(ProjectToWrite, "write", slow)
+    session.viewer.add_image(np.zeros((40, 50)), name="made")
+    path = tmp_path / "made.dinov3sim.zip"
+    session.project.unsaved.connect(write.append)
+    session.project.save(path, include=None)
+    session.wait(PATIENCE)
+    assert len(write) == 1
+    session.project.include(True)
+    assert reached.wait(PATIENCE)
+    with pytest.raises(SimilarityError, match="just being saved"):
+        session.project.open(other, ask=True)
+    go_on.set()
+    session.wait(PATIENCE)
+    assert path.exists()
+
+
+def test_a_project_that_is_being_opened_is_not_given_up_for_saving(
+    make_session, saved, folder, tmp_path, monkeypatch
+):
+    from napari_dinov3_sim.session.project import projects
+
+    path, _ = saved
+    session, go_on, read = make_session(runner=ThreadRunner()), threading.Event(), []
+
+    def slow(path, check):
+        assert go_on.wait(PATIENCE)
+        return read_project(path, check)
+
+    read_project = projects.read_project
+    monkeypatch.setattr(projects, "read_project", slow)
+    session.viewer.add_image(np.zeros((40, 50)), name="made")
+    session.project.open(path)
+    with pytest.raises(SimilarityError, match="just being opened"):
+        session.project.save(path)
+    # Whoever hears that it is open may save.
+    session.project.done.connect(lambda _: read or read.append(session.project.save(path)))
+    go_on.set()
+    session.wait(PATIENCE)
+    assert len(session.images) == 3
+    assert len(reopen(make_session, path).images) == 3
+
+
 # --- nothing is lost ---------------------------------------------------------------------------
 
 
