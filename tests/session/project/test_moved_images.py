@@ -313,9 +313,7 @@ def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_pat
     assert [image.name for image in again.images] == ["slow"]
 
 
-def test_a_project_that_is_being_saved_is_not_given_up_for_another(
-    make_session, saved, tmp_path
-):
+def test_a_project_that_is_being_saved_is_not_given_up_for_another(make_session, saved, tmp_path):
     other, _ = saved
     session, gate = make_session(runner=ThreadRunner()), Gate()
     gate.opened.set()  # for napari, which draws it
