@@ -773,6 +773,8 @@ class Coordinator:
         if new.question is None or not images.planes:
             self.answers.forget()
         else:
+            for name in new.question.classes:
+                self.palette.add(name)  # an answer about a class that it lacks is of no use
             self.answers.ask(new.question, new.targets, {key.layer for key in images.planes})
 
     def _best_match(self) -> tuple[Plane, int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -285,6 +287,50 @@ def test_what_is_undone_is_drawn_in_its_colours(session, image):
     session.undo()
     np.testing.assert_array_equal(session.queries.border_color, before)
     assert [str(symbol) for symbol in session.queries.symbol] == ["disc", "cross"]
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("deed", ["delete", "join"])
+def test_redo_of_a_class_that_goes_does_not_bring_it_back(session, image, maps, deed):
+    """What is still drawn asks for the colour of a class that there is no more."""
+    for number, name in enumerate(("class 1", "b", "c")):
+        session.add_query(image, 5 + 20 * number, 10, class_name=name)
+    session.show_class_maps = maps
+    colours = session.classes
+    if deed == "delete":
+        session.remove_class("b")
+    else:
+        session.rename_class("b", "c")
+    for _ in range(2):
+        assert set(session.classes) == {"class 1", "c"}
+        session.undo()
+        assert session.classes == colours
+        session.redo()
+    assert set(session.classes) == {"class 1", "c"}
+    assert session.undo()
+    assert session.classes == colours
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("new", [False, True])
+def test_an_answer_on_its_way_does_not_bring_a_class_back(viewer, backbone, rng, maps, new):
+    image, go_on = viewer.add_image(rng.normal(size=(70, 60))), threading.Event()
+    runner = ThreadRunner()
+    with closing(SimilaritySession(viewer, backbone=backbone, runner=runner)) as session:
+        session.show_class_maps = maps
+        for number, name in enumerate(("class 1", "b", "c")):
+            if new and name == "c":
+                session.wait()
+                runner.submit("answer", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+            session.add_query(image, 5 + 20 * number, 10, class_name=name)
+        if not new:
+            session.wait()
+            runner.submit("answer", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+            session.add_query(image, 30, 60, class_name="b")
+        session.remove_class("c")
+        go_on.set()
+        session.wait(PATIENCE)
+        assert set(session.classes) == {"class 1", "b"}
 
 
 def test_edits_before_a_refresh_are_steps_of_their_own(viewer, backbone, rng):
