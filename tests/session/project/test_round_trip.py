@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import QueryModelError, SimilarityError
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from .conftest import assert_same, heatmaps, open_file, reopen, save
 
@@ -307,6 +311,33 @@ def test_results_are_there_as_they_are_painted(make_session, folder, tmp_path):
     assert sum(name.startswith("a objects") for name in after) == 2
     assert sum(name.startswith("a [1] objects") for name in after) == 1
     assert sum("peaks" in name for name in after) == 2
+
+
+def test_what_is_painted_while_a_project_is_saved_is_the_users(make_session, folder, tmp_path):
+    """Images are read first, which takes long, and what is painted meanwhile is in the file."""
+    runner, go_on = ThreadRunner(), threading.Event()
+    session = make_session(runner=runner)
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    other = open_file(session, folder / "day 2" / "a.tif")[0]
+    other.translate = (100, 0)
+    session.add_query(image, 40, 33)
+    session.wait(PATIENCE)
+    session.results.labels()
+    session.wait(PATIENCE)
+    labels = session.viewer.layers["a objects"]
+    runner.submit("files", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+    session.project.save(tmp_path / "p.dinov3sim.zip")
+    labels.data[:3, :3] = 7
+    go_on.set()
+    session.wait(PATIENCE)
+    again = reopen(make_session, tmp_path / "p.dinov3sim.zip")
+    painted = again.viewer.layers["a objects"]
+    again.results.labels()
+    again.wait()
+    assert (painted.data[:3, :3] == 7).all()
+    names = [layer.name for layer in again.viewer.layers if mark_of(layer, "result")]
+    assert sum(name.startswith("a objects") for name in names) == 2
+    assert sum(name.startswith("a [1] objects") for name in names) == 1  # renewed in place
 
 
 def test_judgements_are_known_again(make_session, folder, tmp_path):

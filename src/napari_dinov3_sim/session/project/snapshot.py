@@ -118,6 +118,8 @@ class SessionContent:
         The other parts of a `Project`.
     arrays : mapping of str to array_like
         Of regions and results, by member.
+    made : mapping of str to int
+        The checksums of results that were as they were made, by member; these can be painted in.
     left_out : tuple of str
         What cannot be in a project, and why.
     """
@@ -129,6 +131,7 @@ class SessionContent:
     ticked: tuple[bool, ...]
     parts: dict[str, Any] = field(repr=False)
     arrays: dict[str, Any] = field(repr=False)
+    made: dict[str, int] = field(repr=False)
     left_out: tuple[str, ...]
 
 
@@ -154,6 +157,7 @@ class SessionReader:
         self._viewer, self._parts, self._settings = viewer, coordinator, settings
         self._known = known
         self._arrays: dict[str, Any] = {}
+        self._made: dict[str, int] = {}
         self._left_out: list[str] = []
         self._layers = self._images()
         self._numbers = {layer.unique_id: n for n, layer in enumerate(self._layers)}
@@ -204,6 +208,7 @@ class SessionReader:
             tuple(layer.unique_id in ticked for layer in self._layers),
             parts,
             self._arrays,
+            self._made,
             tuple(self._left_out),
         )
 
@@ -396,13 +401,16 @@ class SessionReader:
             raise StoreError(f"layers of type {type(layer).__name__} are not saved.")
         array = np.array(layer.data, float) if is_points else levels_of(layer)[0]
         what = tuple(self._what(part) for part in mark["what"])
+        unchanged, record = self._parts.results.is_unchanged(layer), self._array("results", array)
+        if unchanged and not is_points and isinstance(array, np.ndarray):
+            self._made[record.member] = mark["checksum"]
         return ResultRecord(
             form,  # type: ignore[arg-type]
             writable(layer.name),
             self._numbers[mark["image"]],
             what,
-            self._parts.results.is_unchanged(layer),
-            self._array("results", array),
+            unchanged,
+            record,
             self._look(layer),
             columns_of(layer.features) if form != "image" else (),
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),

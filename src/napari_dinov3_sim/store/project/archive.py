@@ -83,6 +83,7 @@ def write_project(
     query: bytes | None = None,
     overwrite: bool = False,
     report: Callable[[int, int], None] | None = None,
+    finish: Callable[[Project], Project] | None = None,
 ) -> Path:
     """Write a project, whole or not at all.
 
@@ -100,6 +101,8 @@ def write_project(
         Whether a file that is no project is replaced, too.
     report : callable, optional
         Called with (bytes done, bytes in all); may raise `EmbeddingCancelled`.
+    finish : callable, optional
+        Given the project when all arrays are written, returns what is said of them.
 
     Returns
     -------
@@ -131,7 +134,8 @@ def write_project(
         ]
         if query is not None:
             members.append(_write_bytes(archive, QUERY_MEMBER, query))
-        archive.writestr(DESCRIPTION, _described(replace(project, members=tuple(members))))
+        project = replace(project if finish is None else finish(project), members=tuple(members))
+        archive.writestr(DESCRIPTION, _described(project))
     return target
 
 
