@@ -382,6 +382,55 @@ def test_a_project_is_added_to_what_is_open(make_session, folder, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-6)  # of two classes, computed together
 
 
+def test_a_project_that_is_added_leaves_the_loaded_query_and_its_classes(
+    make_session, folder, tmp_path
+):
+    for name, threshold in (("a", 0.3), ("b", 0.6)):
+        session = make_session()
+        image = open_file(session, folder / "day 1" / "a.tif")[0]
+        session.add_query(image, 40, 33, class_name=f"of {name}")
+        session.add_query(image, 10, 20, class_name="both")
+        session.class_name, session.threshold = "both", threshold
+        session.set_class_colour("both", "#123456" if name == "a" else "#654321")
+        session.wait()
+        session.results.save_query(tmp_path / f"{name}.query.safetensors")
+        session.wait()
+    session = make_session()
+    open_file(session, folder / "stack.ome.tif")
+    session.results.load_query(tmp_path / "b.query.safetensors")
+    session.wait()
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    other = make_session()
+    open_file(other, folder / "day 2" / "a.tif")
+    other.results.load_query(tmp_path / "a.query.safetensors")
+    other.wait()
+    other.project.open(path)
+    other.wait()
+    assert other.results.saved.name == "a.query.safetensors"
+    assert set(other.results.saved.classes) == {"of a", "both"}
+    assert other.classes["both"] == "#123456"
+    assert other.thresholds["both"] == pytest.approx(0.3)
+    assert "query b.query.safetensors was not loaded, because a.query.saf" in other.told.text
+    other.results.drop_query()
+    other.project.open(path)
+    other.wait()
+    assert other.results.saved.name == "b.query.safetensors"
+
+
+def test_a_project_that_is_added_leaves_thresholds_that_are_set(make_session, folder, tmp_path):
+    session = make_session()
+    session.add_query(open_file(session, folder / "day 1" / "a.tif")[0], 40, 33)
+    session.wait()
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    other = make_session()
+    other.add_query(open_file(other, folder / "day 2" / "a.tif")[0], 40, 33)
+    other.threshold = 0.4
+    other.wait()
+    other.project.open(path)
+    other.wait()
+    assert other.threshold == 0.4
+
+
 def test_nothing_open_is_nothing_to_save(make_session, tmp_path):
     with pytest.raises(SimilarityError, match="open one first"):
         make_session().project.save(tmp_path / "p.dinov3sim.zip")
