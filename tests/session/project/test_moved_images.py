@@ -18,10 +18,12 @@ import tifffile
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
 from napari_dinov3_sim.core.state import LOW_PRECISION
+from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.project import examining, snapshot
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from patience import PATIENCE
 
+from ..brute_force import PatchProjection
 from .conftest import READER, assert_same, heatmaps, open_file, reopen, save
 
 pytestmark = pytest.mark.slow
@@ -156,6 +158,37 @@ def test_pixels_that_were_changed_here_are_in_the_project(make_session, folder, 
     again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
     assert_same(heatmaps(again), heatmaps(session))
     assert "a had no file and is in the project." in session.told.text
+
+
+@pytest.mark.parametrize("how", ["turned", "another file", "turned before"])
+def test_pixels_that_are_read_from_elsewhere_by_now_are_in_the_project(
+    make_session, folder, tmp_path, how
+):
+    """Also while they are read where they are seen; nothing of them is in memory."""
+    session = make_session()
+    if how == "turned before":  # a session that begins later has not seen it
+        viewer = session.viewer
+        session.close()
+        image = viewer.open(str(folder / "day 1" / "a.tif"), plugin=READER)[0]
+        image.data = image.data[::-1]
+        later = SimilaritySession(viewer, backbone=PatchProjection(), runner=InlineRunner())
+        later.viewer, later.told, session = viewer, session.told, later
+        later.project.done.connect(later.told.hear)
+    else:
+        image = open_file(session, folder / "day 1" / "a.tif")[0]
+        pixels = tifffile.imread(folder / "day 1" / "a.tif")
+        tifffile.imwrite(folder / "b.tif", pixels[::-1])
+        turned = session.viewer.open(str(folder / "b.tif"), plugin=READER)[0].data
+        session.viewer.layers.remove("b")
+        image.data = image.data[::-1] if how == "turned" else turned
+    assert isinstance(image.data, da.Array)
+    session.add_query(image, 40, 33)
+    session.wait()
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    assert "a had no file and is in the project." in session.told.text
+    assert_same(heatmaps(again), heatmaps(session))
+    assert "other pixels" not in again.told.text
+    session.close()
 
 
 def test_images_without_a_file_are_left_out_if_that_is_wanted(make_session, tmp_path, rng):

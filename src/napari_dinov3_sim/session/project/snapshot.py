@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.coordinator import Coordinator
+    from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.project.examining import ExaminedImage
@@ -219,8 +220,10 @@ class SessionReader:
         return replace(look, visible=True) if is_hidden else look
 
     def _key(self, layer: Image) -> Hashable:
-        version = next(r.version for r in self._parts.targets.records() if r.layer == layer)
-        return layer.unique_id, version
+        return layer.unique_id, self._record(layer).version
+
+    def _record(self, layer: Image) -> Target:
+        return next(r for r in self._parts.targets.records() if r.layer == layer)
 
     def _data(self, layer: Image) -> ImageData:
         source = layer.source
@@ -231,6 +234,7 @@ class SessionReader:
             source.path,
             source.reader_plugin or "",
             self._known.get(self._key(layer)),
+            self._record(layer).replaced,
         )
 
     def _number(self, image_id: Hashable | None) -> int | None:
