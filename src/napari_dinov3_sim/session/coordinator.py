@@ -417,6 +417,7 @@ class Coordinator:
             queries=self.queries,
             hold=self.held,
             rename_layers=self._rename_layers,
+            part_layers=self._part_layers,
             recolour=self._recolour,
             changed=self._on_regions,
         )
@@ -631,6 +632,12 @@ class Coordinator:
         self._picks.regions_changed()
         # Regions may still ask for the old one, whose layers are gone.
         self.answers.rename_class(old, new)
+
+    def _part_layers(self, old: str, new: str) -> None:
+        self.overlays.part_class(old, new)
+        self.results.part_class(old, new)
+        self.measurements.note_changes()
+        self.gallery.part_class(old, new)
 
     def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
         """Add a query point at data coordinates of an image."""

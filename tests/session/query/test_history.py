@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import closing
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
@@ -309,6 +311,40 @@ def test_redo_of_a_class_that_goes_does_not_bring_it_back(session, image, maps, 
     assert set(session.classes) == {"class 1", "c"}
     assert session.undo()
     assert session.classes == colours
+
+
+def test_undo_of_a_join_parts_all_that_is_made_of_the_classes(session, viewer, image):
+    """Objects, judged places, and whether a class is hidden; redo joins them again."""
+
+    def made():
+        marks = [(layer, mark_of(layer, "result")) for layer in viewer.layers]
+        places = Counter(one.class_name for one in session.gallery.judgements())
+        objects = {layer: mark["what"] for layer, mark in marks if mark is not None}
+        return objects, [layer.name for layer in objects], places, session.hidden_classes
+
+    for number, name in enumerate(("class 1", "b", "c")):
+        session.add_query(image, 5 + 20 * number, 10, class_name=name)
+    for name in ("b", "c"):
+        session.class_name = name
+        session.gallery.show()
+        session.gallery.judge(session.gallery.matches[0], True)
+    session.results.labels()
+    session.set_class_visible("c", False)
+    before = made()
+    assert before[2] == {"b": 1, "c": 1}
+    session.rename_class("b", "c")
+    joined = made()
+    assert joined[2] == {"c": 2}
+    assert set(joined[0].values()) == {("labels", "class 1"), ("labels", "c")}
+    for _ in range(2):
+        session.undo()
+        assert made() == before
+        session.redo()
+        assert made() == joined
+    session.rename_class("c", "d")
+    session.undo()
+    session.undo()
+    assert (made()[0], *made()[2:]) == (before[0], *before[2:])
 
 
 @pytest.mark.parametrize("maps", [False, True])

@@ -605,6 +605,10 @@ class Gallery:
         """Give a class another name; its places stay."""
         self._asked.rename_class(old, new)
 
+    def part_class(self, old: str, new: str) -> None:
+        """Give a class its places again that are those of another since they were joined."""
+        self._asked.part_class(old, new)
+
     def close(self) -> None:
         """Give up what is on its way."""
         self._work.stop_all()

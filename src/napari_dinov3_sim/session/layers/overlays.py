@@ -52,6 +52,7 @@ class Overlays:
         self.empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
+        self._hidden_before: dict[tuple[str, str], frozenset[str]] = {}
         self._contoured: tuple[ResolvedImages, FoundOf] | None = None
         self._stacked: ResolvedImages | None = None
         self._ndisplay = viewer.dims.ndisplay
@@ -84,7 +85,15 @@ class Overlays:
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
+        self._hidden_before[old, new] = hidden & {old, new}
         now = hidden - {old, new} | ({new} if old in hidden else set())
+        self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
+        self.heatmaps.update_visibility()
+
+    def part_class(self, old: str, new: str) -> None:
+        """Hide a class, and the one it was joined with, where they were hidden before that."""
+        before = self._hidden_before.pop((old, new))
+        now = self.heatmaps.hidden_classes - {old, new} | before
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
         self.heatmaps.update_visibility()
 

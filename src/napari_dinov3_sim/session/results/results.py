@@ -155,6 +155,10 @@ class QueryResults:
         self.saved.rename_class(old, new)
         self._layers.rename_class(old, new)
 
+    def part_class(self, old: str, new: str) -> None:
+        """Give a class its objects again that are those of another since they were joined."""
+        self._layers.part_class(old, new)
+
     def is_unchanged(self, layer: Layer) -> bool:
         """Whether a layer of results is as it was made; else it belongs to the user."""
         return self._layers.is_unchanged(layer)
