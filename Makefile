@@ -61,7 +61,7 @@ soak: env  ## Do in random order all that a user can do, MINUTES=60 long; print 
 fuzz: env  ## Damage every file that is read, and stop what writes; print what came of it
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
-train: env  ## Train the built-in model anew, about three hours; IMAGES=FOLDER adds real images
+train: env  ## Train the built-in model anew, in an afternoon; IMAGES=FOLDER adds real images
 	@bash training/make.sh
 
 train-smoke: env  ## All steps of the training on a few drawings, in two minutes

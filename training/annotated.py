@@ -10,20 +10,28 @@ training.
 from __future__ import annotations
 
 import argparse
-import json
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from napari_dinov3_sim.cli.comparison.annotated_sets import AnnotatedImage
+from napari_dinov3_sim.core.evaluation.clicks import IGNORED
+from napari_dinov3_sim.readers.errors import InputError
 from training.drawings.groups import patch_shares
 from training.drawings.scenes import CLASSES
-from training.images import SUFFIXES, drawn_sets, files_below, random_window, read_rgb, resized
+from training.images import (
+    SUFFIXES,
+    check_all,
+    drawn_sets,
+    files_below,
+    random_window,
+    resized,
+    save_whole,
+)
 
 BACKGROUND = CLASSES - 1
 """What is not annotated is a class of its own, with the last number: see `losses.py`."""
-NOT_JUDGED = 255
 
 
 def held_out(path: Path) -> bool:
@@ -45,31 +53,26 @@ def image_of(classes: Path) -> Path:
     for suffix in SUFFIXES:
         if (path := classes.with_name(stem + suffix)).exists():
             return path
-    raise SystemExit(f"{classes} has no image beside it; name one {stem}.png, .tif or .jpg.")
+    raise InputError(f"{classes} has no image beside it; name one {stem}.png, .tif or .jpg.")
 
 
-def read_classes(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The class of each pixel of an image of this shape (rows, columns, 3).
+def read_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The image that a class image belongs to, and the class of each of its pixels.
 
     Raises
     ------
-    SystemExit
-        It has colours, another size than its image, or a class that is none of 1 to 14.
+    InputError
+        One of them cannot be read, they differ in size, or a class is none of 1 to 14.
     """
-    with Image.open(path) as image:
-        classes = np.asarray(image)
-    if classes.shape != shape[:2]:
-        raise SystemExit(
-            f"{path} has the shape {classes.shape}, its image {shape}; save it with one number "
-            "per pixel, as large as its image."
+    both = AnnotatedImage(image_of(path), path, None)
+    pixels, classes = both.read_pixels(), both.read_annotation().classes
+    wrong = classes[((classes < 0) | (classes >= BACKGROUND)) & (classes != IGNORED)]
+    if wrong.size:
+        raise InputError(
+            f"{path} has the number {wrong[0]}; use 1 to {BACKGROUND - 1} for classes, 0 for "
+            f"everything else, {IGNORED} for what was not judged."
         )
-    if ((classes >= BACKGROUND) & (classes != NOT_JUDGED)).any():
-        raise SystemExit(
-            f"{path} has numbers up to {classes[classes != NOT_JUDGED].max()}; use 1 to "
-            f"{BACKGROUND - 1} for classes, 0 for everything else, {NOT_JUDGED} for what was not "
-            "judged."
-        )
-    return np.where(classes == 0, BACKGROUND, classes).astype(np.uint8)
+    return pixels, np.where(classes == 0, BACKGROUND, classes).astype(np.uint8)
 
 
 def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +80,7 @@ def group(rng: np.random.Generator, files: list[Path]) -> tuple[np.ndarray, np.n
     scale = np.exp(rng.uniform(np.log(0.5), np.log(1.6)))
     turn, images, shares = int(rng.integers(4)), [], []
     for k in rng.choice(len(files), 4, replace=len(files) < 4):
-        image = read_rgb(image_of(files[k]))
-        classes = read_classes(files[k], image.shape)
+        image, classes = read_pair(files[k])
         side = 256 / scale
         window = random_window(rng, image.shape, 0.85 * side, 1.15 * side)
         labels = resized(classes[window], nearest=True)
@@ -94,16 +96,15 @@ def link_held_out(sets: dict[str, list[Path]], never: list[str], out: Path) -> N
         target.mkdir(parents=True, exist_ok=True)
         for path in files:
             if name in never or held_out(path):
-                stem = path.name.replace(".classes.png", "")
-                for source in path.parent.glob(f"{stem}.*"):
+                objects = path.with_name(path.name.replace(".classes.png", ".instances.tif"))
+                for source in (image_of(path), path, objects):
                     link = target / source.name
-                    if not link.exists():
+                    link.unlink(missing_ok=True)
+                    if source.exists():
                         link.symlink_to(source.resolve())
         names = path.parent / "classes.json"
         if names.exists():
             (target / "classes.json").write_text(names.read_text())
-        elif not (target / "classes.json").exists():
-            (target / "classes.json").write_text(json.dumps({"1": "object"}))
 
 
 def main() -> None:
@@ -120,6 +121,7 @@ def main() -> None:
     sets: dict[str, list[Path]] = {}
     for folder in options.images:
         sets.update(annotated_files(folder))
+    check_all((path for files in sets.values() for path in files), read_pair)
     if options.held_out:
         link_held_out(sets, options.never, options.held_out)
     learned = {
@@ -133,8 +135,8 @@ def main() -> None:
         one, its_shares = group(rng, files)
         images.append(one)
         shares.append(its_shares)
-    np.save(options.out / "real-0000.shares.npy", np.stack(shares))
-    np.save(options.out / "real-0000.images.npy", np.stack(images))
+    save_whole(options.out / "real-0000.shares.npy", np.stack(shares))
+    save_whole(options.out / "real-0000.images.npy", np.stack(images))
     print({n: len(f) for n, f in learned.items()})
 
 

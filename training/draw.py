@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.drawings.groups import draw_group
+from training.images import save_whole
 
 PER_SHARD = 100
 
@@ -28,10 +29,8 @@ def draw_shard(shard: int, *, out: Path, per_shard: int, seed: int) -> str:
         return f"{name} was there"
     first = seed * 10_000_000 + shard * per_shard
     groups = [draw_group(first + k, large=large) for k in range(per_shard)]
-    np.save(out / f"{name}.shares.npy", np.stack([g.shares for g in groups]))
-    part = out / f"{name}.part.npy"
-    np.save(part, np.stack([g.images for g in groups]))
-    part.replace(images)
+    save_whole(out / f"{name}.shares.npy", np.stack([g.shares for g in groups]))
+    save_whole(images, np.stack([g.images for g in groups]))
     return name
 
 

@@ -1,4 +1,4 @@
-"""Reading real images and cutting crops of 256 × 256 pixels out of them."""
+"""Files of real images, crops of 256 × 256 pixels out of them, and writing what is made."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
-from napari_dinov3_sim.core.images.intensity import convert_to_rgb, window_of
-from napari_dinov3_sim.readers.lazy import OpenFiles
-from napari_dinov3_sim.readers.reader import open_image_file
+from napari_dinov3_sim.cli.comparison.annotated_sets import AnnotatedImage
+from napari_dinov3_sim.readers.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Array = np.ndarray
 Key = TypeVar("Key", str, Path)
@@ -42,7 +41,35 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 def image_files(folder: Path) -> list[Path]:
     """All images below a folder, without class and instance images, in order."""
     files = [p for p in files_below(folder, "*.*") if p.suffix.lower() in SUFFIXES]
-    return [p for p in files if not p.name.endswith((".classes.png", ".instances.tif"))]
+    images = [p for p in files if not p.name.endswith((".classes.png", ".instances.tif"))]
+    if not images:
+        raise SystemExit(f"{folder} has no image; they must end in {', '.join(SUFFIXES)}.")
+    return images
+
+
+def check_all(files: Iterable[Path], read: Callable[[Path], object]) -> None:
+    """Read all files once, so that a bad one is told before hours of work, with all others.
+
+    Raises
+    ------
+    SystemExit
+        Some cannot be read.
+    """
+    problems = []
+    for path in files:
+        try:
+            read(path)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise SystemExit("\n".join([*problems, "Mend or remove these files, and start again."]))
+
+
+def save_whole(path: Path, array: Array) -> None:
+    """Write an array under a name that is there only when all of it is."""
+    part = path.with_name(f"{path.stem}.part.npy")
+    np.save(part, array)
+    part.replace(path)
 
 
 def by_folder(files: Iterable[Path]) -> dict[Path, list[Path]]:
@@ -72,18 +99,14 @@ def drawn_sets(
 
 
 def read_rgb(path: Path) -> Array:
-    """The image as uint8, shape (rows, columns, 3).
+    """The image as uint8, shape (rows, columns, 3), as compare-models reads it.
 
-    Of a file with several planes or channels it is the first. What is not of 8 bits is drawn
-    through an intensity window, as the plugin draws it.
+    Raises
+    ------
+    InputError
+        It cannot be read, or has several planes.
     """
-    with OpenFiles() as files:
-        layer = open_image_file(path, "auto", files).layers[0]
-        while len(layer.shape) > 2:
-            layer = layer.at(0, 0)
-        plane = np.asarray(layer.levels[0])
-    window = None if plane.dtype == np.uint8 else window_of(plane)
-    return np.round(255 * convert_to_rgb(plane, window)).astype(np.uint8)
+    return AnnotatedImage(path, None, None).read_pixels()
 
 
 def random_window(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-from training.normalisation import normalised
+from training.normalisation import normalised, products_in_bfloat16
 from training.teacher import WIDTH as TEACHER_WIDTH
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Student(nn.Module):
 
     def patches(self, images: Tensor) -> Tensor:
         """Patch features of images in 0 … 1, (n, 3, size, size): (n, patches, width), float32."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with products_in_bfloat16():
             hidden = self.encoder(normalised(images)).last_hidden_state
         return hidden[:, PREFIX:].float()
 

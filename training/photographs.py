@@ -13,7 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from training.images import by_folder, drawn_sets, image_files, random_window, read_rgb, resized
+from training.images import (
+    by_folder,
+    check_all,
+    drawn_sets,
+    image_files,
+    random_window,
+    read_rgb,
+    resized,
+    save_whole,
+)
 from training.teacher import load_teacher, teacher_features
 
 BATCH = 8
@@ -23,7 +32,9 @@ def crops(folder: Path, count: int, seed: int) -> np.ndarray:
     """`count` crops; the weight of a subfolder grows with the root of its number of images."""
     rng = np.random.default_rng(seed)
     made = []
-    for files in drawn_sets(rng, by_folder(image_files(folder)), count):
+    images = image_files(folder)
+    check_all(images, read_rgb)
+    for files in drawn_sets(rng, by_folder(images), count):
         image = read_rgb(files[rng.integers(len(files))])
         window = random_window(rng, image.shape, 150, 384)
         crop = resized(image[window])
@@ -42,14 +53,14 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     images = crops(options.images, options.count, options.seed)
-    np.save(options.out / "photographs.images.npy", images)
+    save_whole(options.out / "photographs.images.npy", images)
     teacher = load_teacher(options.teacher)
     features = []
     for k in range(0, len(images), BATCH):
         features.append(teacher_features(teacher, images[k : k + BATCH]))
         if k % (50 * BATCH) == 0:
             print(f"{k} of {len(images)}", flush=True)
-    np.save(options.out / "photographs.features.npy", np.concatenate(features))
+    save_whole(options.out / "photographs.features.npy", np.concatenate(features))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import Dinov2Config, Dinov2Model
 
-from training.normalisation import normalised
+from training.normalisation import normalised, products_in_bfloat16
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def _tensors(wheel: Path) -> dict[str, torch.Tensor]:
     )
     found["embeddings.position_embeddings"] = np.concatenate([first, grid], 1)
     found["embeddings.mask_token"] = np.zeros((1, WIDTH), np.float32)
-    return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in found.items()}
+    return {k: torch.from_numpy(np.array(v, order="C")) for k, v in found.items()}
 
 
 @torch.inference_mode()
@@ -88,6 +88,6 @@ def teacher_features(teacher: nn.Module, crops: np.ndarray) -> np.ndarray:
     """Features of crops (n, 256, 256, 3); float16, shape (n, 256 patches, 384)."""
     x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
     x = nn.functional.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with products_in_bfloat16():
         out = teacher(normalised(x), output_hidden_states=True).hidden_states[BLOCK]
     return out[:, 1:].half().numpy()

@@ -1,8 +1,9 @@
 """Train the built-in model: `python -m training.train --data FOLDER --out FOLDER --steps 8000`.
 
-FOLDER of `--data` holds drawings/ and, if there are any, photographs/ and annotated/. A run that
-was stopped goes on where it was. Everything that is drawn at random comes from the seed and the
-number of the step, so a run that was stopped gives the same batches as one that was not.
+FOLDER of `--data` holds drawings/ and, if there are any, photographs/, annotated/ and unlabelled/.
+A run that was stopped goes on where it was, and gives the same model to the last bit as one that
+was not: batches come from the seed and the number of the step, and the state of torch's generator,
+which scales the positions in the encoder, is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from training.losses import distillation, patch_contrast, relation_agreement
 from training.model import MovingAverage, Student, student_config
 
 WARM_UP = 200
+MAY_CHANGE = {"data", "out", "steps", "decay", "threads", "log_every", "save_every"}
+"""Options that may be others when a run goes on: it learns the same with them, or for longer."""
 
 
 class Trainer:
@@ -45,11 +48,12 @@ class Trainer:
         self.step, self.minutes = 0, 0.0
         self.small = Shards(options.data / "drawings", "small")
         self.large = Shards(options.data / "drawings", "large")
-        annotated, photographs = options.data / "annotated", options.data / "photographs"
-        self.real = Shards(annotated, "real") if annotated.exists() else None
+        sources = learned_from(options.data)
+        self.real = Shards(options.data / "annotated", "real") if "annotated" in sources else None
         unlabelled = options.data / "unlabelled" / "unlabelled-0000.images.npy"
-        self.unlabelled = Unlabelled(unlabelled) if unlabelled.exists() else None
-        self.photographs = Photographs(photographs) if photographs.exists() else None
+        self.unlabelled = Unlabelled(unlabelled) if "unlabelled" in sources else None
+        photographs = options.data / "photographs"
+        self.photographs = Photographs(photographs) if "photographs" in sources else None
 
     def learning_rate(self) -> float:
         """A short rise, a plateau, and a fall to zero in the last `decay` steps.
@@ -119,6 +123,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "minutes": self.minutes,
+            "random": torch.get_rng_state(),
         }
         torch.save(state, part)
         part.replace(folder / "state.pt")
@@ -132,6 +137,31 @@ class Trainer:
         self.average.student.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.minutes = state["step"], state["minutes"]
+        torch.set_rng_state(state["random"])
+
+
+def learned_from(data: Path) -> list[str]:
+    """Which of the sources of images are there, whole."""
+    marks = {
+        "drawings": "small-*.images.npy",
+        "photographs": "photographs.features.npy",
+        "annotated": "real-0000.images.npy",
+        "unlabelled": "unlabelled-0000.images.npy",
+    }
+    return [name for name, mark in marks.items() if any((data / name).glob(mark))]
+
+
+def check_same_run(folder: Path, options: dict[str, object]) -> None:
+    """Raise SystemExit where a run in the folder learned otherwise than these options say."""
+    if not (folder / "state.pt").exists():
+        return
+    before = json.loads((folder / "options.json").read_text())
+    for name in sorted(options.keys() - MAY_CHANGE):
+        if before.get(name) != options[name]:
+            raise SystemExit(
+                f"The run in {folder} was begun with {name}={before.get(name)}, and would go on "
+                f"with {options[name]}; name another folder, or remove this one to begin anew."
+            )
 
 
 def main() -> None:
@@ -159,12 +189,18 @@ def main() -> None:
     parser.add_argument("--log-every", type=int, default=50)
     parser.add_argument("--save-every", type=int, default=500)
     options = parser.parse_args()
+    if options.groups < 2:
+        parser.error("--groups must be 2 or more: one of them is a large one in every fourth step")
     options.out.mkdir(parents=True, exist_ok=True)
+    written = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
+    written["learned_from"] = learned_from(options.data)
+    check_same_run(options.out, written)
     torch.set_num_threads(options.threads)
     trainer = Trainer(options)
     trainer.resume(options.out)
-    written = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}
     (options.out / "options.json").write_text(json.dumps(written, indent=1))
+    if trainer.step >= options.steps:
+        print(f"{options.out} has all {trainer.step} steps; more --steps make it longer.")
     recent: list[dict[str, float]] = []
     start = time.monotonic() - 60 * trainer.minutes
     while trainer.step < options.steps:
@@ -180,6 +216,9 @@ def main() -> None:
         if trainer.step % options.save_every == 0 or trainer.step == options.steps:
             trainer.save(options.out)
             trainer.average.save(options.out / "model")
+    trainer.average.save(
+        options.out / "model"
+    )  # it may be older than the state, after a full disk
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Groups of real images without annotations: four crops of one set.
 
 `python -m training.unlabelled --images FOLDER --out FOLDER`. Writes unlabelled-0000.images.npy
-(uint8, groups × 4 × 256 × 256 × 3). Images that are held out for measuring are left out by the
-same rule as in `annotated`.
+(uint8, groups × 4 × 256 × 256 × 3). Images with an annotation beside them that `annotated` holds
+out for measuring are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from training.annotated import held_out
-from training.images import by_folder, drawn_sets, image_files, random_window, read_rgb, resized
+from training.images import (
+    by_folder,
+    check_all,
+    drawn_sets,
+    image_files,
+    random_window,
+    read_rgb,
+    resized,
+    save_whole,
+)
 
 
 def main() -> None:
@@ -27,6 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     files = [path for folder in options.images for path in image_files(folder)]
+    check_all(files, read_rgb)
     sets = by_folder(path for path in files if not _left_out(path, options.never))
     rng = np.random.default_rng(options.seed)
     groups = []
@@ -37,7 +47,7 @@ def main() -> None:
             image = read_rgb(files[chosen])
             crops.append(resized(image[random_window(rng, image.shape, 0.9 * side, 1.1 * side)]))
         groups.append(np.stack(crops))
-    np.save(options.out / "unlabelled-0000.images.npy", np.stack(groups))
+    save_whole(options.out / "unlabelled-0000.images.npy", np.stack(groups))
     print({folder.name: len(files) for folder, files in sorted(sets.items())})
 
 

@@ -322,14 +322,21 @@ def test_a_folder_is_a_library_that_tells_of_broken_files(query, tmp_path):
 # --- thumbnails ---------------------------------------------------------------------------------
 
 
-def test_a_thumbnail_shows_the_point_in_the_middle_and_stays_inside():
+def test_a_thumbnail_shows_the_point_in_the_middle_also_at_a_border():
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
     np.testing.assert_array_equal(make_thumbnail(image, None, (30, 20), 8), image[16:24, 26:34])
-    np.testing.assert_array_equal(make_thumbnail(image, None, (69.5, 1), 8), image[:8, 62:70])
-    assert make_thumbnail(image, None, (3, 3)).shape == (50, 64, 3)
+    mirrored = np.pad(image, [(40, 40), (40, 40), (0, 0)], mode="symmetric")
+    for x, y in ((0, 0), (69.5, 1), (3, 3), (40, 49.9), (68, 25)):
+        column, row = int(x) + 40, int(y) + 40
+        found = make_thumbnail(image, None, (x, y), 8)
+        np.testing.assert_array_equal(found, mirrored[row - 4 : row + 4, column - 4 : column + 4])
+        found = make_thumbnail(image, None, (x, y))
+        expected = mirrored[row - 32 : row + 32, column - 32 : column + 32]
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_thumbnail_is_drawn_through_the_window():
     image = np.array([[100, 200], [300, 400]], np.uint16)
-    found = make_thumbnail(image, IntensityWindow(200, 400), (0, 0))
+    found = make_thumbnail(image, IntensityWindow(200, 400), (1, 1), 2)
     assert found[..., 0].tolist() == [[0, 0], [128, 255]]
+    assert make_thumbnail(image[:1, :1], None, (0, 0)).shape == (64, 64, 3)

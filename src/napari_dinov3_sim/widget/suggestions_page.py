@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dinov3_sim.widget.views.common import DockPage, ElidedLabel
+from napari_dinov3_sim.widget.views.common import DockPage, ElidedLabel, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -281,7 +281,7 @@ class SuggestionsView(DockPage):
     def show_state(self, count: int, line: str, *, waiting: bool) -> None:
         """Show how many classes were asked for, and say how far it is."""
         with QSignalBlocker(self.count):
-            self.count.setValue(count)
+            show_value(self.count, count)
         self.line.show_text(line)
         self.cancel_button.setVisible(waiting)
         self.refresh_button.setEnabled(not waiting)

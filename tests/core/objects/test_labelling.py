@@ -110,12 +110,18 @@ def test_nothing_found_is_no_object():
         ("50um2", Area(50, "um"), 200),
         ("50 µm²", Area(50, "um"), 200),
         ("1e-6mm^2", Area(1e-6, "mm"), 4),
+        ("1234567 px", Area(1234567), 1234567),
+        ("12345.67 nm²", Area(12345.67, "nm"), 0.04938268),
     ],
 )
 def test_areas_are_read_with_their_units(text, area, pixels):
     assert Area.parse(text) == area
     assert area.pixels(0.25e-12) == pytest.approx(pixels)
     assert Area.parse(str(area)) == area
+
+
+def test_no_area_needs_no_pixel_size():
+    assert Area(0, "um").pixels(None) == 0
 
 
 @pytest.mark.parametrize("text", ["", "-1", "50 acres", "um2", "1e999", "nan"])

@@ -39,10 +39,13 @@ def saved(*pictures, **changes):
 
 
 @pytest.mark.parametrize("patch_size", [16, 8])
-def test_the_vector_is_that_of_what_was_clicked(image, patch_size):
+@pytest.mark.parametrize("at", [(100, 90), (8, 8), (231, 191), (9, 100), (120, 8)])
+@pytest.mark.parametrize("shape", [(200, 240), (20, 31)])
+def test_the_vector_is_that_of_what_was_clicked(image, patch_size, at, shape):
     """Of a model that sees each patch alone, a picture is as good as the image."""
     backbone = Patches(patch_size)
-    x, y = 100, 90
+    image = image[: shape[0], : shape[1]]
+    x, y = (min(one, size - 8) for one, size in zip(at, reversed(shape), strict=True))
     query = saved(("eye", (make_thumbnail(image, None, (x, y)),)))
     again = ask_again(query, lambda: backbone, Recipe())
     half = patch_size // 2

@@ -34,6 +34,12 @@ def test_peaks_come_best_first_with_their_scores():
     assert places(find_peaks(map_of(scores), 0.5, limit=1)) == [(9.5, 21.5)]
 
 
+def test_a_distance_beyond_the_map_leaves_one_peak_and_takes_no_memory():
+    scores = np.zeros((30, 50))
+    scores[3, 3], scores[28, 48] = 0.5, 0.9
+    assert places(find_peaks(map_of(scores), 0.4, min_distance=1e9)) == [(193.5, 113.5)]
+
+
 def test_the_border_counts():
     scores = np.zeros((5, 5))
     scores[0, 0], scores[4, 4], scores[0, 4], scores[4, 2] = 0.9, 0.8, 0.7, 0.6

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import dask.array as da
 import numpy as np
 import pytest
 
 from heatmap_values import over_image
 from napari_dinov3_sim.core.images import levels
+from napari_dinov3_sim.session.images.planes import LayerAxes, Plane, PlaneKey
+from napari_dinov3_sim.session.images.stack_order import StackOrder
 
 from ..brute_force import (
     PATCH,
@@ -204,3 +208,18 @@ def test_a_points_layer_made_first_follows_the_units_of_the_world(session, viewe
     np.testing.assert_array_equal(over_image(micro, session.heatmaps[micro]), before)
     assert session.queries.units == viewer.layers.units
     assert len(session.heatmaps) == 2
+
+
+def test_of_a_large_stack_only_the_planes_that_are_asked_for_are_made():
+    layer = LayerAxes("layer", 0, (2, 3))
+    shape = (100, 200, 64, 64)
+    plane = Plane(PlaneKey(layer, ((0, 40), (1, 50))), "", shape, (np.empty(shape[2:]),), False, 0)
+    order = StackOrder({"layer"})
+    for _ in range(2):
+        near = list(islice(order.other_planes([plane]), 10))
+        assert near[0].key.indices == (39, 49)
+        assert len({one.key for one in near}) == 10
+        assert all(max(abs(z - 40), abs(t - 50)) <= 2 for z, t in (p.key.indices for p in near))
+    ranked = order._neighbours(plane)
+    assert len(ranked.made) <= 11
+    assert len(ranked.places) == 19_999

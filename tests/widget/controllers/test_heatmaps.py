@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QLocale, Qt
+from qtpy.QtWidgets import QLineEdit
 
 from heatmap_values import over_image
+from napari_dinov3_sim.widget.views.heatmaps import HeatmapControls
 
 from .actions import answer, show, tick
 
@@ -19,6 +22,28 @@ def test_a_window_of_cosines(dock):
     assert style.scaling.currentData() == "fixed"
     style.limits.setValue((0.5, 0.5))
     assert dock.session.limits == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(("keys", "value"), [("0,4", 0.4), ("0.5", 0.5), (",3", 0.3), ("-1", -1)])
+@pytest.mark.parametrize("language", ["C", "de_DE"])
+def test_the_numbers_of_sliders_are_typed_with_a_comma_or_a_point(qtbot, language, keys, value):
+    before = QLocale()
+    QLocale.setDefault(QLocale(language))
+    try:
+        controls = HeatmapControls()
+        qtbot.addWidget(controls)
+    finally:
+        QLocale.setDefault(before)
+    controls.show()
+    controls.limits.setValue((-0.5, 0.88))
+    said = []
+    controls.limits_changed.connect(lambda *limits: said.append(limits))
+    low = controls.limits.findChildren(QLineEdit)[0]
+    assert low.focusPolicy() == Qt.FocusPolicy.StrongFocus
+    low.selectAll()
+    qtbot.keyClicks(low, keys)
+    qtbot.keyClick(low, Qt.Key.Key_Return)
+    assert said == [pytest.approx((value, 0.88))]
 
 
 def test_light_that_is_lost_on_a_bright_image_is_told_of(qtbot, dock, pair, viewer_model):

@@ -208,6 +208,66 @@ def test_what_counts_as_an_object_is_chosen(qtbot, dock, pair):
     assert (form.unit.currentText(), form.split.isChecked()) == ("nm²", False)
 
 
+@pytest.mark.parametrize("area", ["1234567 px", "0.004 mm²", "12345.67 µm²", "1000000000 nm²"])
+def test_areas_come_back_as_they_were_set(dock, area):
+    session, form = dock.session, dock.views.object_options
+    session.min_area = area
+    shown = session.min_area
+    number, unit = area.split()
+    assert (form.min_area.text(), form.unit.currentText()) == (number, unit)
+    form.max_area.setValue(0.000001)  # the form says both
+    form.max_area.setValue(0)
+    assert session.min_area == shown
+
+
+def type_keys(qtbot, box, keys):
+    """Type into a box in place of what it shows, as far as a person has got."""
+    box.activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus)
+    box.selectAll()
+    qtbot.keyClicks(box, keys)
+
+
+def test_what_is_being_typed_is_not_lost_when_something_is_answered(qtbot, dock, pair):
+    session, panel, form = dock.session, dock.views.results, dock.views.object_options
+    answer(qtbot, dock, pair[0], (40, 20))
+    show(dock, 3)
+    for box, keys, value in (
+        (panel.threshold, "0.6", lambda: session.threshold),
+        (form.min_area, "77", lambda: session.min_area),
+        (form.max_area, "7777.5", lambda: session.max_area),
+    ):
+        type_keys(qtbot, box, keys)
+        session.queried.emit()
+        session.answered.emit()
+        qtbot.keyClick(box, Qt.Key.Key_Return)
+        assert value() == float(keys)
+        session.queried.emit()
+        assert box.value() == float(keys)
+
+
+def test_a_button_ends_typing_wherever_a_click_gives_no_focus(qtbot, dock, pair):
+    panel = dock.views.results
+    for button in (panel.labels_button, panel.table_button, panel.export_button):
+        assert button.focusPolicy() == Qt.FocusPolicy.StrongFocus
+
+
+def test_the_value_that_is_shown_can_be_typed(qtbot):
+    panel = ResultsPanel()
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.show_threshold(0.4573, automatic=True)
+    said = []
+    panel.threshold_changed.connect(said.append)
+    panel.threshold.selectAll()
+    qtbot.keyClicks(panel.threshold, "0.46")
+    qtbot.keyClick(panel.threshold, Qt.Key.Key_Return)
+    assert said == [0.46]
+    qtbot.keyClick(panel.threshold, Qt.Key.Key_Return)
+    assert said == [0.46]
+
+
 @pytest.mark.parametrize(("keys", "value"), [("-0,05", -0.05), ("0.25", 0.25), (",5", 0.5)])
 @pytest.mark.parametrize("language", ["C", "de_DE"])
 def test_decimals_begin_with_a_comma_or_a_point(qtbot, language, keys, value):

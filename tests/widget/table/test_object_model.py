@@ -43,6 +43,9 @@ def texts(model, column):
         ("class = Debris, label >= 2", [1, 3]),
         ("left and area_um2>0", [0]),
         ("area_um2 > large", []),
+        ("area_um2 > 7,4", [0, 2, 3]),
+        ("area_um2>7,4,nuc", [0, 2]),
+        ("area_um2 > 7,6 and right", [3]),
         ("class < nuclei", []),
         ("nowhere", []),
         (" , ", [0, 1, 2, 3]),
@@ -50,6 +53,23 @@ def texts(model, column):
 )
 def test_a_line_of_text_means_rows(text, rows):
     assert np.flatnonzero(rows_meant(COLUMNS, text)).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("class = Cells and debris", [0, 1]),
+        ("class = cells and debris and label > 1", [1]),
+        ("label > 1, class = a, b", [2]),
+        ("class != a, b and label < 3", [0, 1]),
+        ("class = cells and nothing", []),
+        ("cells and debris", [0, 1]),
+    ],
+)
+def test_a_name_may_hold_what_stands_between_parts(text, rows):
+    names = np.array(["cells and debris", "cells and debris", "a, b"])
+    columns = {"class": names, "label": np.array([1, 2, 3])}
+    assert np.flatnonzero(rows_meant(columns, text)).tolist() == rows
 
 
 def test_nothing_is_meant_of_nothing():

@@ -68,7 +68,7 @@ class Area:
         SimilarityError
             The area has a unit and the image has none.
         """
-        if not self.unit:
+        if not self.unit or not self.value:
             return self.value
         if not pixel_area:
             raise SimilarityError(
@@ -79,7 +79,7 @@ class Area:
 
     def __str__(self) -> str:
         unit = self.unit.replace("u", "µ")
-        return f"{self.value:g} {unit}²" if unit else f"{self.value:g} px"
+        return f"{self.value:.12g} {unit}²" if unit else f"{self.value:.12g} px"
 
 
 NO_LEAST, NO_MOST = Area(0.0), Area(float("inf"))

@@ -85,7 +85,8 @@ def find_peaks(
     least = cosine.min() if threshold is None else np.float32(threshold)
     places = peak_local_max(
         cosine,
-        min_distance=max(1, ceil(min_distance / grid.patch_size)),
+        # Nothing in the map is farther apart, and memory grows with the square of the distance.
+        min_distance=min(max(1, ceil(min_distance / grid.patch_size)), max(cosine.shape)),
         # The function keeps what is greater; a score that equals the threshold counts.
         threshold_abs=np.nextafter(least, np.float32(-np.inf)),
         exclude_border=False,

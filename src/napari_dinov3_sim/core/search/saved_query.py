@@ -261,19 +261,21 @@ def make_thumbnail(
     point : (x, y)
         In pixels, inside the image.
     side : int, optional
-        Height and width, in pixels; less where the image is smaller.
+        Height and width, in pixels.
 
     Returns
     -------
-    ndarray of uint8, shape (h, w, 3)
-        The point is in the middle, unless the border of the image is near.
+    ndarray of uint8, shape (side, side, 3)
+        The point is in the middle; beyond a border the image goes on mirrored.
     """
-    rows, columns = (
-        slice(start := max(0, min(int(at) - side // 2, size - side)), start + side)
-        for at, size in zip(reversed(point), image.shape, strict=False)
-    )
-    rgb = convert_to_rgb(image[rows, columns], window)
-    return (rgb * 255 + 0.5).astype(np.uint8)
+    inside, beyond = [], []
+    for at, size in zip(reversed(point), image.shape, strict=False):
+        start = int(at) - side // 2
+        inside.append(slice(max(0, start), min(start + side, size)))
+        beyond.append((max(0, -start), max(0, start + side - size)))
+    rgb = convert_to_rgb(image[tuple(inside)], window)
+    picture = (rgb * 255 + 0.5).astype(np.uint8)
+    return np.pad(picture, [*beyond, (0, 0)], mode="symmetric")
 
 
 def _are_units(rows: NDArray[Any]) -> bool:

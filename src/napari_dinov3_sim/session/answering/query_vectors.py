@@ -42,6 +42,9 @@ _REGIONS: WeakKeyDictionary[
 """Vectors of the regions of the last question, by the image they lie on: while a point is dragged
 they stay what they are, and labels over 2048² pixels take 0.4 s."""
 
+EXACT_IN_FLOAT64 = 2**53
+"""Up to this number float64 holds every whole one; large segmentations have greater labels."""
+
 LABELS_COUNTED = 2**20
 """Labels below this number are counted, the others sorted."""
 
@@ -243,6 +246,10 @@ def labels_over_image(pick: LabelsPick, shape: tuple[int, int]) -> NDArray[np.in
     exactly = np.allclose(matrix, np.eye(2), atol=1e-9) and np.allclose(pick.offset, 0, atol=1e-6)
     if exactly and labels.shape == shape:
         return labels
+    numbers = None
+    if labels.size and labels.max() > EXACT_IN_FLOAT64:  # in which they are moved
+        numbers, places = np.unique(labels, return_inverse=True)
+        labels = places.reshape(labels.shape) + 1  # 0 is for what lies outside
     over: NDArray[np.intp] = affine_transform(
         labels,
         matrix,
@@ -252,4 +259,6 @@ def labels_over_image(pick: LabelsPick, shape: tuple[int, int]) -> NDArray[np.in
         mode="grid-constant",  # a pixel at the border counts whole
         cval=0,
     )
-    return over
+    if numbers is None:
+        return over
+    return np.concatenate([np.zeros(1, numbers.dtype), numbers])[over]

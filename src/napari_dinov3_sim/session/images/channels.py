@@ -158,6 +158,11 @@ class ChannelMerger:
         self._records[merged.lead.unique_id].ticked = True
         self.edited = True
 
+    @property
+    def settled(self) -> frozenset[Hashable]:
+        """Ids of layers that the user has merged or split."""
+        return frozenset(self._settled)
+
     def settle(self, layers: Iterable[Image]) -> None:
         """Leave layers alone from now on: the user has said what they are."""
         self._settled.update(layer.unique_id for layer in layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -12,29 +12,50 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Container, Hashable, Iterable, Iterator
 
+    from numpy.typing import NDArray
+
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
 
 
-def neighbours(plane: Plane) -> list[tuple[int, Plane]]:
-    """Return all other planes of a stack along the same axes, the nearest ones first.
+@dataclass(frozen=True, eq=False)
+class RankedPlanes:
+    """The other planes of a stack along the same axes, the nearest ones first.
 
-    Returns
-    -------
-    list of (int, Plane)
-        With the distance: the greatest number of steps along any slider.
+    A stack may have tens of thousands, of which a few are asked for: planes are made when they
+    are, and kept.
     """
+
+    plane: Plane
+    places: NDArray[np.intp] = field(repr=False)
+    distances: NDArray[np.intp] = field(repr=False)
+    made: list[tuple[int, Plane]] = field(default_factory=list, repr=False)
+
+    def __iter__(self) -> Iterator[tuple[int, Plane]]:
+        """Yield planes with their distance: the greatest number of steps along any slider."""
+        for number in range(len(self.places)):
+            if number == len(self.made):
+                self.made.append(self._make(number))
+            yield self.made[number]
+
+    def _make(self, number: int) -> tuple[int, Plane]:
+        key = self.plane.key
+        axes = [axis for axis, _ in key.position]
+        position = tuple(zip(axes, self.places[number].tolist(), strict=True))
+        return int(self.distances[number]), replace(
+            self.plane, key=key._replace(position=position)
+        )
+
+
+def neighbours(plane: Plane) -> RankedPlanes:
+    """Rank all other planes of a stack along the same axes."""
     axes = [axis for axis, _ in plane.key.position]
     here = np.array(plane.key.indices, int)
     shape = [plane.shape[axis] for axis in axes]
     grid = np.indices(shape).reshape(len(axes), int(np.prod(shape))).T
     distances = np.abs(grid - here).max(axis=1, initial=0)
     order = np.argsort(distances, stable=True)
-    found = []
-    for index in order[distances[order] > 0].tolist():
-        position = tuple(zip(axes, grid[index].tolist(), strict=True))
-        key = plane.key._replace(position=position)
-        found.append((int(distances[index]), replace(plane, key=key)))
-    return found
+    order = order[distances[order] > 0]
+    return RankedPlanes(plane, grid[order], distances[order])
 
 
 class StackOrder:
@@ -48,15 +69,14 @@ class StackOrder:
 
     def __init__(self, images: Container[Hashable]) -> None:
         self._images = images
-        self._ranked: dict[PlaneKey, list[tuple[int, Plane]]] = {}
+        self._ranked: dict[PlaneKey, RankedPlanes] = {}
 
     def other_planes(self, shown: Iterable[Plane]) -> Iterator[Plane]:
         """Yield the planes of the same stacks that are not shown, the nearest ones first."""
         ranked = merge(*(self._neighbours(one) for one in shown), key=itemgetter(0))
         return (plane for _, plane in ranked)
 
-    def _neighbours(self, plane: Plane) -> list[tuple[int, Plane]]:
-        """Return a stack's other planes with their distance in steps of the sliders."""
+    def _neighbours(self, plane: Plane) -> RankedPlanes:
         if plane.key not in self._ranked:
             self._ranked = {
                 key: planes

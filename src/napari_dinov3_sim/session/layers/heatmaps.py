@@ -193,7 +193,7 @@ class HeatmapLayers(OverlayLayers[HeatmapKey, "Image"]):
                 )
                 self._keep(key, layer, record)
                 colormap = colormap_of_style(layer.colormap.name)
-                self._style = HeatmapStyle(colormap, layer.opacity, str(layer.blending))
+                self._style = HeatmapStyle.closest(colormap, layer.opacity, str(layer.blending))
 
     def contents(self) -> dict[HeatmapKey, HeatmapContent | None]:
         """Return what each heatmap layer shows; None for one of an earlier session."""

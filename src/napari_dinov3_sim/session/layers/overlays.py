@@ -92,8 +92,9 @@ class Overlays:
 
     def part_class(self, old: str, new: str) -> None:
         """Hide a class, and the one it was joined with, where they were hidden before that."""
-        before = self._hidden_before.pop((old, new))
-        now = self.heatmaps.hidden_classes - {old, new} | before
+        hidden = self.heatmaps.hidden_classes
+        before = self._hidden_before.pop((old, new), hidden & {old, new})
+        now = hidden - {old, new} | before
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
         self.heatmaps.update_visibility()
 

@@ -83,6 +83,22 @@ class HeatmapStyle:
                 f"There is no blending {self.blending!r}; choose one of {', '.join(BLENDINGS)}."
             )
 
+    @classmethod
+    def closest(cls, colormap: str, opacity: float, blending: str) -> HeatmapStyle:
+        """Return the style of a layer, with the defaults of what no heatmap is drawn with.
+
+        napari's own controls set more blendings and colormaps.
+        """
+        found = cls()
+        for part in ({"colormap": colormap}, {"opacity": opacity}, {"blending": blending}):
+            changed = replace(found, **part)
+            try:
+                changed.check()
+            except SimilarityError:
+                continue
+            found = changed
+        return found
+
 
 STEPS = np.linspace(0.0, 1.0, 65)
 """Scores, in parts of the scale, at which the colours of a heatmap are given."""
@@ -239,6 +255,17 @@ class Palette(dict[str, str]):
             dropped=snapshot.dropped,
             joined=snapshot.joined,
         )
+
+    def take_up(self, snapshot: PaletteState) -> None:
+        """Have the classes of an earlier palette, with their numbers, and then its own ones."""
+        own = [name for name in self.names if name not in snapshot.numbers]
+        taken = {*snapshot.numbers.values(), *snapshot.dropped, *snapshot.assigned}
+        self._next = count(max(taken, default=-1) + 1)
+        self._change(
+            numbers=snapshot.numbers, assigned=snapshot.assigned, dropped=snapshot.dropped
+        )
+        for name in own:
+            self.add(name)
 
     def remove(self, class_name: str) -> None:
         """Let a class be none any more; if it comes again, it is a new one."""

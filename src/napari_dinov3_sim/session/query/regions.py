@@ -209,6 +209,11 @@ class ShapeRegions:
         return found, planes
 
     @property
+    def image(self) -> Hashable | None:
+        """Id of the image that shapes belong to as long as they lie on it."""
+        return self._image
+
+    @property
     def class_name(self) -> str | None:
         """The class of shapes whose columns name none; None for the name of the layer."""
         return self._class_name

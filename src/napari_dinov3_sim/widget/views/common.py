@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from qtpy.QtGui import QColor
+    from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
 
 def keep_narrow(combo: QComboBox) -> None:
@@ -83,6 +84,15 @@ class LayerCombo(QComboBox):
 
     def _on_activated(self) -> None:
         self.picked.emit(self.layer_id)
+
+
+def show_value(box: QSpinBox | QDoubleSpinBox, value: float) -> None:
+    """Show a value in a box, unless another one is being typed into it, which would be lost."""
+    edit = box.lineEdit()
+    number = box.textFromValue(box.value())  # type: ignore[arg-type]
+    shown = f"{box.prefix()}{number}{box.suffix()}"
+    if not box.hasFocus() or edit is None or edit.text() == shown:
+        box.setValue(value)  # type: ignore[arg-type]
 
 
 class ElidedLabel(QElidingLabel):

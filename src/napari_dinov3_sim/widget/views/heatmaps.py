@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QLocale, QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
+    QLineEdit,
     QRadioButton,
     QWidget,
 )
@@ -19,6 +21,8 @@ from napari_dinov3_sim.widget.views.colour_bar import ColourBar
 from napari_dinov3_sim.widget.views.common import ElidedLabel, keep_narrow
 
 if TYPE_CHECKING:
+    from qtpy.QtGui import QValidator
+
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
 
@@ -41,6 +45,24 @@ SCALINGS: dict[Scaling, str] = {
 
 
 HINT = "Additive light is lost on bright images."
+
+
+class _DecimalValidator(QDoubleValidator):
+    """Numbers whose decimals begin with a point or a comma, whatever the locale."""
+
+    def __init__(self, parent: QLineEdit) -> None:
+        super().__init__(parent)
+        self.setLocale(QLocale.c())
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Return what Qt says of the text with a point; a comma is shown as a point at once."""
+        return super().validate(text.replace(",", "."), position)  # type: ignore[return-value]
+
+
+def _take_typing(number: QLineEdit) -> None:
+    """Let the number of a slider be reached by Tab, and read what is typed as Python does."""
+    number.setValidator(_DecimalValidator(number))
+    number.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
 
 class HeatmapControls(QWidget):
@@ -116,7 +138,11 @@ class HeatmapControls(QWidget):
     def _load(self) -> None:
         self.opacity.setRange(0, 100)
         self.limits.setRange(-1, 1)
+        self.limits.setValue((-1, 1))  # which makes the two labels
         self.limits.setDecimals(2)
+        for slider in (self.opacity, self.limits):
+            for number in slider.findChildren(QLineEdit):
+                _take_typing(number)
         self.limits.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
         # The label of a handle at an end has room, and is not cut in two.
         layout = self.limits.layout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QLocale, QSignalBlocker, Signal
+from qtpy.QtCore import QLocale, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dinov3_sim.widget.views.common import ElidedLabel, LayerCombo
+from napari_dinov3_sim.widget.views.common import ElidedLabel, LayerCombo, show_value
 from napari_dinov3_sim.widget.views.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ class ResultsPanel(QWidget):
         self.labels_button = QPushButton("Make Labels")
         self.table_button = QPushButton("Table…")
         self.export_button = ExportButton()
+        self._is_typed = False
         self._build()
         self._explain()
         self._connect()
@@ -258,6 +259,8 @@ class ResultsPanel(QWidget):
         for line, row in enumerate(buttons):
             span = COLUMNS // len(row)
             for place, widget in enumerate(row):
+                # A click on a button ends typing in a box, on macOS only if it takes the focus.
+                widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 grid.addWidget(widget, line, place * span, 1, span)
         for column in range(COLUMNS):
             grid.setColumnStretch(column, 1)
@@ -289,7 +292,9 @@ class ResultsPanel(QWidget):
     def _connect(self) -> None:
         self.histogram.threshold_dragged.connect(self.threshold_changed)
         self.histogram.automatic_clicked.connect(self.automatic_clicked)
-        self.threshold.valueChanged.connect(self.threshold_changed)
+        self.threshold.valueChanged.connect(self._on_threshold)
+        self.threshold.lineEdit().textEdited.connect(self._on_typing)
+        self.threshold.editingFinished.connect(self._on_typed)
         self.automatic_button.clicked.connect(self.automatic_clicked)
         self.gallery_button.clicked.connect(self.gallery_clicked)
         self.best_match.clicked.connect(self.best_match_clicked)
@@ -297,6 +302,18 @@ class ResultsPanel(QWidget):
         self.labels_button.clicked.connect(self.labels_clicked)
         self.table_button.clicked.connect(self.table_clicked)
         self.export_button.picked.connect(self.export_picked)
+
+    def _on_threshold(self, threshold: float) -> None:
+        self._is_typed = False
+        self.threshold_changed.emit(threshold)
+
+    def _on_typing(self, _text: str) -> None:
+        self._is_typed = True
+
+    def _on_typed(self) -> None:
+        """Take what was typed, also where it is the rounded value that was shown before."""
+        if self._is_typed:
+            self._on_threshold(self.threshold.value())
 
     def show_histograms(
         self,
@@ -320,7 +337,7 @@ class ResultsPanel(QWidget):
         with QSignalBlocker(self.threshold):
             self.threshold.setEnabled(threshold is not None)
             if threshold is not None:
-                self.threshold.setValue(threshold)
+                show_value(self.threshold, threshold)
         self.automatic_button.setChecked(automatic)
         self.histogram.show_threshold(threshold, automatic=automatic)
 
@@ -409,7 +426,7 @@ class ObjectOptionsForm(QWidget):
         self.split.setChecked(split)
         for box, area in zip((self.min_area, self.max_area), areas, strict=True):
             value, unit = area.split() if isinstance(area, str) else (area, "px")
-            box.setValue(float(value) if float(value) < MOST_PIXELS else 0)
+            show_value(box, float(value) if float(value) <= MOST_PIXELS else 0)
             if box.value():
                 self.unit.setCurrentText(unit)
         del blockers
@@ -423,7 +440,7 @@ class ObjectOptionsForm(QWidget):
     def _emit_areas(self) -> None:
         unit = self.unit.currentText()
         least, most = self.min_area.value(), self.max_area.value()
-        self.areas_changed.emit(f"{least:g} {unit}", f"{most:g} {unit}" if most else "")
+        self.areas_changed.emit(f"{least:.12g} {unit}", f"{most:.12g} {unit}" if most else "")
 
 
 class _PlainSpinBox(_DecimalBox):
@@ -431,7 +448,7 @@ class _PlainSpinBox(_DecimalBox):
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         """Return what is shown of a value."""
-        return f"{value:.10g}"
+        return f"{value:.12g}"
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:
@@ -445,7 +462,7 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
 def _area(tip: str, name: str) -> QDoubleSpinBox:
     box = _PlainSpinBox()
     box.setRange(0, MOST_PIXELS)
-    box.setDecimals(2)
+    box.setDecimals(6)
     box.setToolTip(tip)
     box.setAccessibleName(name)
     box.setKeyboardTracking(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_dinov3_sim.core.errors import SimilarityError
 
@@ -116,6 +117,18 @@ def test_more_classes_than_there_are_colours_are_fewer(qtbot, page, dock):
     page.count.setValue(7)
     settle(qtbot, dock, 3)
     qtbot.waitUntil(lambda: "only 3 classes differ" in page.line.text())
+
+
+def test_a_number_that_is_being_typed_is_not_lost(qtbot, page, dock):
+    page.activateWindow()
+    page.count.setFocus()
+    qtbot.waitUntil(page.count.hasFocus)
+    page.count.selectAll()
+    qtbot.keyClicks(page.count, "2")
+    page.show_state(3, "", waiting=False)
+    qtbot.keyClick(page.count, Qt.Key.Key_Return)
+    assert page.count.value() == 2
+    settle(qtbot, dock, 2)
 
 
 def test_narrow_pages_have_one_column(qtbot, page):
