@@ -417,6 +417,7 @@ class Coordinator:
             queries=self.queries,
             hold=self.held,
             rename_layers=self._rename_layers,
+            part_layers=self._part_layers,
             recolour=self._recolour,
             changed=self._on_regions,
         )
@@ -632,6 +633,12 @@ class Coordinator:
         # Regions may still ask for the old one, whose layers are gone.
         self.answers.rename_class(old, new)
 
+    def _part_layers(self, old: str, new: str) -> None:
+        self.overlays.part_class(old, new)
+        self.results.part_class(old, new)
+        self.measurements.note_changes()
+        self.gallery.part_class(old, new)
+
     def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
         """Add a query point at data coordinates of an image."""
         plane = self.scene.shown_planes().get(image.unique_id)
@@ -773,6 +780,8 @@ class Coordinator:
         if new.question is None or not images.planes:
             self.answers.forget()
         else:
+            for name in new.question.classes:
+                self.palette.add(name)  # an answer about a class that it lacks is of no use
             self.answers.ask(new.question, new.targets, {key.layer for key in images.planes})
 
     def _best_match(self) -> tuple[Plane, int, int] | None:

@@ -13,13 +13,13 @@ from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from napari.components import ViewerModel
 
     from napari_dinov3_sim.session.images.targets import Targets
-    from napari_dinov3_sim.session.layers.style import Palette
+    from napari_dinov3_sim.session.layers.style import Palette, PaletteState
     from napari_dinov3_sim.session.query.drawn_regions import DrawnRegions
     from napari_dinov3_sim.session.query.loaded_query import LoadedQuery
     from napari_dinov3_sim.session.query.points import QueryPoints
@@ -42,6 +42,8 @@ class Edits:
         Returns a context in which nothing is refreshed.
     rename_layers : callable
         Called with the old and the new name of a class, for all that is made of it.
+    part_layers : callable
+        Called likewise when that was a class already, and they are two again.
     recolour : callable
         Called when classes have other colours.
     changed : callable
@@ -60,6 +62,7 @@ class Edits:
         queries: QueryPoints,
         hold: Callable[[], AbstractContextManager[None]],
         rename_layers: Callable[[str, str], None],
+        part_layers: Callable[[str, str], None],
         recolour: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
@@ -67,6 +70,7 @@ class Edits:
         self._regions, self._drawn, self._queries = regions, drawn, queries
         self._hold, self._changed = hold, changed
         self._rename_layers, self._recolour = rename_layers, recolour
+        self._part_layers = part_layers
         self._history = History((palette, targets, saved, regions, drawn, queries))
 
     # -- the history -------------------------------------------------------------------------
@@ -113,7 +117,7 @@ class Edits:
         """Go one step through the history.
 
         A class that was renamed has its former name again, and its layers and the next point go
-        with it.
+        with it. One that was joined with another has its own again, or they are the other's again.
         """
         self.note()
         before = self._palette.snapshot()
@@ -124,12 +128,24 @@ class Edits:
             if name not in self._palette and number in names:
                 self._rename_layers(name, names[number])
                 self._follow_role(name, names[number])
+        self._travel_joined(before, names)
         if self._queries.role.class_name not in self._palette:
             self._leave_class(self._queries.role.class_name)
         if self._palette.snapshot() != before:
             self._recolour()
         self._changed()
         return done
+
+    def _travel_joined(self, before: PaletteState, names: Mapping[int, str]) -> None:
+        """Part what is made of classes that are two again, and join what is of one again."""
+        earlier, now = before.joined, self._palette.snapshot().joined
+        for number in earlier.keys() - now.keys():
+            if number in names and earlier[number] in names:
+                self._part_layers(names[number], names[earlier[number]])
+        for name, number in before.numbers.items():
+            if number in now.keys() - earlier.keys():
+                self._rename_layers(name, names[now[number]])
+                self._follow_role(name, names[now[number]])
 
     # -- classes -----------------------------------------------------------------------------
 

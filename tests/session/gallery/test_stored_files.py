@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from skimage.io import imsave
@@ -11,12 +13,13 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.session import SimilaritySession
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import DiskStore
 from napari_dinov3_sim.store.digest import digest_of
 from patience import PATIENCE
 
 from ..brute_force import PATCH, PatchProjection, reference_embeddings, reference_window
+from ..test_removed_layers import LaterRunner
 
 pytestmark = pytest.mark.slow
 
@@ -224,6 +227,47 @@ def test_a_stack_in_colour_is_searched_plane_by_plane(
     (judged,) = [m for m in session.gallery.matches if m.judgement is not None]
     assert (judged.plane.indices, judged.path) == ((2,), None)
     assert viewer.dims.current_step[0] != 2, "the view stays where it is"
+
+
+@pytest.mark.parametrize("runner", [InlineRunner, LaterRunner])
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("judged", ["first", "last"])
+def test_channels_of_a_file_are_judged_one_by_one_as_they_are_searched(
+    viewer, tmp_path, folder, backbone, rng, runner, count, judged
+):
+    """When their file is opened, they are not merged: a match is one of its channel."""
+    import tifffile
+
+    pixels = rng.integers(0, 9999, (count, 64, 64)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "cells.ome.tif", pixels, metadata={"axes": "CYX"})
+    for channel in pixels:
+        stored(channel, folder, "cells", backbone)
+    with closing(SimilaritySession(viewer, backbone=backbone, runner=runner())) as session:
+        image = viewer.add_image(rng.integers(0, 255, (112, 144)).astype(np.uint8), name="open")
+        session.wait()
+        session.add_query(image, 40, 40)
+        session.wait()
+        session.gallery.add_files(tmp_path / "cells.ome.tif", folder)
+        session.gallery.show("best", 90)
+        session.wait()
+        number = 0 if judged == "first" else count - 1
+        name = f"cells.ome.tif [{number}]"
+        before = session.gallery.matches
+        at = next(n for n, match in enumerate(before) if match.image == name)
+        session.gallery.judge(before[at], right=True)
+        session.wait()
+        match = session.gallery.matches[at]
+        opened = viewer.layers[match.image]
+        np.testing.assert_array_equal(opened.data, pixels[number])
+        assert match.source == opened.unique_id
+        assert match.judgement is True
+        assert session.gallery.counts.right == 1
+        assert len(session.gallery.matches) == len(before)
+        assert session.merged == {}
+        assert session.auto_merge
+        others = viewer.add_image(pixels, channel_axis=0, name="others")
+        session.wait()
+        assert list(session.merged) == [others[0]]
 
 
 def test_embeddings_of_another_model_are_not_used(session, image, files, folder, told):

@@ -18,10 +18,12 @@ import tifffile
 from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.core.errors import SimilarityError, StoreError
 from napari_dinov3_sim.core.state import LOW_PRECISION
+from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.project import examining, snapshot
-from napari_dinov3_sim.session.runner import ThreadRunner
+from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from patience import PATIENCE
 
+from ..brute_force import PatchProjection
 from .conftest import READER, assert_same, heatmaps, open_file, reopen, save
 
 pytestmark = pytest.mark.slow
@@ -156,6 +158,37 @@ def test_pixels_that_were_changed_here_are_in_the_project(make_session, folder, 
     again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
     assert_same(heatmaps(again), heatmaps(session))
     assert "a had no file and is in the project." in session.told.text
+
+
+@pytest.mark.parametrize("how", ["turned", "another file", "turned before"])
+def test_pixels_that_are_read_from_elsewhere_by_now_are_in_the_project(
+    make_session, folder, tmp_path, how
+):
+    """Also while they are read where they are seen; nothing of them is in memory."""
+    session = make_session()
+    if how == "turned before":  # a session that begins later has not seen it
+        viewer = session.viewer
+        session.close()
+        image = viewer.open(str(folder / "day 1" / "a.tif"), plugin=READER)[0]
+        image.data = image.data[::-1]
+        later = SimilaritySession(viewer, backbone=PatchProjection(), runner=InlineRunner())
+        later.viewer, later.told, session = viewer, session.told, later
+        later.project.done.connect(later.told.hear)
+    else:
+        image = open_file(session, folder / "day 1" / "a.tif")[0]
+        pixels = tifffile.imread(folder / "day 1" / "a.tif")
+        tifffile.imwrite(folder / "b.tif", pixels[::-1])
+        turned = session.viewer.open(str(folder / "b.tif"), plugin=READER)[0].data
+        session.viewer.layers.remove("b")
+        image.data = image.data[::-1] if how == "turned" else turned
+    assert isinstance(image.data, da.Array)
+    session.add_query(image, 40, 33)
+    session.wait()
+    again = reopen(make_session, save(session, tmp_path / "p.dinov3sim.zip"))
+    assert "a had no file and is in the project." in session.told.text
+    assert_same(heatmaps(again), heatmaps(session))
+    assert "other pixels" not in again.told.text
+    session.close()
 
 
 def test_images_without_a_file_are_left_out_if_that_is_wanted(make_session, tmp_path, rng):
@@ -311,6 +344,85 @@ def test_saving_is_stopped_in_the_middle_on_its_own_thread(make_session, tmp_pat
     again.project.open(path)
     again.wait(PATIENCE)
     assert [image.name for image in again.images] == ["slow"]
+
+
+def test_a_project_that_is_being_saved_is_not_given_up_for_another(make_session, saved, tmp_path):
+    other, _ = saved
+    session, gate = make_session(runner=ThreadRunner()), Gate()
+    gate.opened.set()  # for napari, which draws it
+    session.viewer.add_image(gate.image(), name="slow", contrast_limits=(0, 1))
+    gate.opened.clear()
+    path = tmp_path / "slow.dinov3sim.zip"
+    session.project.save(path)
+    for another in (
+        lambda: session.project.open(other),
+        lambda: session.project.save(tmp_path / "second.dinov3sim.zip"),
+    ):
+        with pytest.raises(SimilarityError, match="just being saved; wait until it is, or press"):
+            another()
+    session.project.save(path)  # as it is now
+    gate.opened.set()
+    session.wait(PATIENCE)
+    assert [image.name for image in reopen(make_session, path).images] == ["slow"]
+    assert len(session.told) == 1
+    assert sorted(tmp_path.glob("*.zip")) == [other, path]
+
+
+def test_a_project_that_is_being_written_is_not_given_up_by_a_question(
+    make_session, saved, tmp_path, monkeypatch
+):
+    """Whoever cancels the question about another one stops all that goes on."""
+    from napari_dinov3_sim.session.project.saving import ProjectToWrite
+
+    other, _ = saved
+    session, go_on, write = make_session(runner=ThreadRunner()), threading.Event(), []
+    reached, written = threading.Event(), ProjectToWrite.write
+
+    def slow(self, check):
+        reached.set()
+        assert go_on.wait(PATIENCE)
+        return written(self, check)
+
+    monkeypatch.setattr(ProjectToWrite, "write", slow)
+    session.viewer.add_image(np.zeros((40, 50)), name="made")
+    path = tmp_path / "made.dinov3sim.zip"
+    session.project.unsaved.connect(write.append)
+    session.project.save(path, include=None)
+    session.wait(PATIENCE)
+    assert len(write) == 1
+    session.project.include(True)
+    assert reached.wait(PATIENCE)
+    with pytest.raises(SimilarityError, match="just being saved"):
+        session.project.open(other, ask=True)
+    go_on.set()
+    session.wait(PATIENCE)
+    assert path.exists()
+
+
+def test_a_project_that_is_being_opened_is_not_given_up_for_saving(
+    make_session, saved, folder, tmp_path, monkeypatch
+):
+    from napari_dinov3_sim.session.project import projects
+
+    path, _ = saved
+    session, go_on, read = make_session(runner=ThreadRunner()), threading.Event(), []
+
+    def slow(path, check):
+        assert go_on.wait(PATIENCE)
+        return read_project(path, check)
+
+    read_project = projects.read_project
+    monkeypatch.setattr(projects, "read_project", slow)
+    session.viewer.add_image(np.zeros((40, 50)), name="made")
+    session.project.open(path)
+    with pytest.raises(SimilarityError, match="just being opened"):
+        session.project.save(path)
+    # Whoever hears that it is open may save.
+    session.project.done.connect(lambda _: read or read.append(session.project.save(path)))
+    go_on.set()
+    session.wait(PATIENCE)
+    assert len(session.images) == 3
+    assert len(reopen(make_session, path).images) == 3
 
 
 # --- nothing is lost ---------------------------------------------------------------------------

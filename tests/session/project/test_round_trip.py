@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 
 import numpy as np
@@ -12,6 +13,8 @@ from heatmap_values import over_image
 from napari_dinov3_sim.core.embedding.recipe import Recipe, Tiling
 from napari_dinov3_sim.core.errors import QueryModelError, SimilarityError
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.runner import ThreadRunner
+from patience import PATIENCE
 
 from .conftest import assert_same, heatmaps, open_file, reopen, save
 
@@ -186,6 +189,31 @@ def test_a_loaded_query_is_asked_again(make_session, folder, tmp_path):
     other.results.ask_again()
     other.wait()
     assert {name for _, name in heatmaps(other)} == {"cells"}
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_loaded_query_whose_classes_were_all_deleted_is_none(
+    make_session, folder, tmp_path, labels
+):
+    """With and without any array in the project."""
+    session = make_session()
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    session.add_query(image, 40, 33, class_name="cell")
+    session.wait()
+    session.results.save_query(tmp_path / "cells.query.safetensors")
+    session.wait()
+    fresh = make_session()
+    image = open_file(fresh, folder / "day 2" / "a.tif")[0]
+    fresh.results.load_query(tmp_path / "cells.query.safetensors")
+    fresh.remove_class("cell")
+    fresh.add_query(image, 10, 10, class_name="mine")
+    fresh.wait()
+    if labels:
+        fresh.results.labels()
+        fresh.wait()
+    again = reopen(make_session, save(fresh, tmp_path / "p.dinov3sim.zip"))
+    assert again.results.saved.name == ""
+    assert_same(heatmaps(again), heatmaps(fresh))
 
 
 def test_settings_are_set_again(make_session, folder, tmp_path):
@@ -373,6 +401,33 @@ def test_which_planes_were_searched_is_known_again(make_session, folder, tmp_pat
     assert "the objects are of 1 of 3 planes" in said[-1]
 
 
+def test_what_is_painted_while_a_project_is_saved_is_the_users(make_session, folder, tmp_path):
+    """Images are read first, which takes long, and what is painted meanwhile is in the file."""
+    runner, go_on = ThreadRunner(), threading.Event()
+    session = make_session(runner=runner)
+    image = open_file(session, folder / "day 1" / "a.tif")[0]
+    other = open_file(session, folder / "day 2" / "a.tif")[0]
+    other.translate = (100, 0)
+    session.add_query(image, 40, 33)
+    session.wait(PATIENCE)
+    session.results.labels()
+    session.wait(PATIENCE)
+    labels = session.viewer.layers["a objects"]
+    runner.submit("files", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+    session.project.save(tmp_path / "p.dinov3sim.zip")
+    labels.data[:3, :3] = 7
+    go_on.set()
+    session.wait(PATIENCE)
+    again = reopen(make_session, tmp_path / "p.dinov3sim.zip")
+    painted = again.viewer.layers["a objects"]
+    again.results.labels()
+    again.wait()
+    assert (painted.data[:3, :3] == 7).all()
+    names = [layer.name for layer in again.viewer.layers if mark_of(layer, "result")]
+    assert sum(name.startswith("a objects") for name in names) == 2
+    assert sum(name.startswith("a [1] objects") for name in names) == 1  # renewed in place
+
+
 def test_judgements_are_known_again(make_session, folder, tmp_path):
     session = make_session()
     image = open_file(session, folder / "day 1" / "a.tif")[0]
@@ -413,6 +468,55 @@ def test_a_project_is_added_to_what_is_open(make_session, folder, tmp_path):
     assert other.class_counts["mine"].positive == other.class_counts["saved"].positive == 1
     found, expected = heatmaps(other)["a", "saved"], heatmaps(session)["a", "saved"]
     np.testing.assert_allclose(found, expected, atol=1e-6)  # of two classes, computed together
+
+
+def test_a_project_that_is_added_leaves_the_loaded_query_and_its_classes(
+    make_session, folder, tmp_path
+):
+    for name, threshold in (("a", 0.3), ("b", 0.6)):
+        session = make_session()
+        image = open_file(session, folder / "day 1" / "a.tif")[0]
+        session.add_query(image, 40, 33, class_name=f"of {name}")
+        session.add_query(image, 10, 20, class_name="both")
+        session.class_name, session.threshold = "both", threshold
+        session.set_class_colour("both", "#123456" if name == "a" else "#654321")
+        session.wait()
+        session.results.save_query(tmp_path / f"{name}.query.safetensors")
+        session.wait()
+    session = make_session()
+    open_file(session, folder / "stack.ome.tif")
+    session.results.load_query(tmp_path / "b.query.safetensors")
+    session.wait()
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    other = make_session()
+    open_file(other, folder / "day 2" / "a.tif")
+    other.results.load_query(tmp_path / "a.query.safetensors")
+    other.wait()
+    other.project.open(path)
+    other.wait()
+    assert other.results.saved.name == "a.query.safetensors"
+    assert set(other.results.saved.classes) == {"of a", "both"}
+    assert other.classes["both"] == "#123456"
+    assert other.thresholds["both"] == pytest.approx(0.3)
+    assert "query b.query.safetensors was not loaded, because a.query.saf" in other.told.text
+    other.results.drop_query()
+    other.project.open(path)
+    other.wait()
+    assert other.results.saved.name == "b.query.safetensors"
+
+
+def test_a_project_that_is_added_leaves_thresholds_that_are_set(make_session, folder, tmp_path):
+    session = make_session()
+    session.add_query(open_file(session, folder / "day 1" / "a.tif")[0], 40, 33)
+    session.wait()
+    path = save(session, tmp_path / "p.dinov3sim.zip")
+    other = make_session()
+    other.add_query(open_file(other, folder / "day 2" / "a.tif")[0], 40, 33)
+    other.threshold = 0.4
+    other.wait()
+    other.project.open(path)
+    other.wait()
+    assert other.threshold == 0.4
 
 
 def test_nothing_open_is_nothing_to_save(make_session, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from contextlib import closing
 
 import numpy as np
@@ -10,9 +12,11 @@ from napari.layers.base import ActionType
 
 from napari_dinov3_sim.core.errors import ImageError
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.layer_metadata import mark_of
 from napari_dinov3_sim.session.query.history import DEPTH, History
 from napari_dinov3_sim.session.resolved_state import ClassCounts
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
+from patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -285,6 +289,84 @@ def test_what_is_undone_is_drawn_in_its_colours(session, image):
     session.undo()
     np.testing.assert_array_equal(session.queries.border_color, before)
     assert [str(symbol) for symbol in session.queries.symbol] == ["disc", "cross"]
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("deed", ["delete", "join"])
+def test_redo_of_a_class_that_goes_does_not_bring_it_back(session, image, maps, deed):
+    """What is still drawn asks for the colour of a class that there is no more."""
+    for number, name in enumerate(("class 1", "b", "c")):
+        session.add_query(image, 5 + 20 * number, 10, class_name=name)
+    session.show_class_maps = maps
+    colours = session.classes
+    if deed == "delete":
+        session.remove_class("b")
+    else:
+        session.rename_class("b", "c")
+    for _ in range(2):
+        assert set(session.classes) == {"class 1", "c"}
+        session.undo()
+        assert session.classes == colours
+        session.redo()
+    assert set(session.classes) == {"class 1", "c"}
+    assert session.undo()
+    assert session.classes == colours
+
+
+def test_undo_of_a_join_parts_all_that_is_made_of_the_classes(session, viewer, image):
+    """Objects, judged places, and whether a class is hidden; redo joins them again."""
+
+    def made():
+        marks = [(layer, mark_of(layer, "result")) for layer in viewer.layers]
+        places = Counter(one.class_name for one in session.gallery.judgements())
+        objects = {layer: mark["what"] for layer, mark in marks if mark is not None}
+        return objects, [layer.name for layer in objects], places, session.hidden_classes
+
+    for number, name in enumerate(("class 1", "b", "c")):
+        session.add_query(image, 5 + 20 * number, 10, class_name=name)
+    for name in ("b", "c"):
+        session.class_name = name
+        session.gallery.show()
+        session.gallery.judge(session.gallery.matches[0], True)
+    session.results.labels()
+    session.set_class_visible("c", False)
+    before = made()
+    assert before[2] == {"b": 1, "c": 1}
+    session.rename_class("b", "c")
+    joined = made()
+    assert joined[2] == {"c": 2}
+    assert set(joined[0].values()) == {("labels", "class 1"), ("labels", "c")}
+    for _ in range(2):
+        session.undo()
+        assert made() == before
+        session.redo()
+        assert made() == joined
+    session.rename_class("c", "d")
+    session.undo()
+    session.undo()
+    assert (made()[0], *made()[2:]) == (before[0], *before[2:])
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("new", [False, True])
+def test_an_answer_on_its_way_does_not_bring_a_class_back(viewer, backbone, rng, maps, new):
+    image, go_on = viewer.add_image(rng.normal(size=(70, 60))), threading.Event()
+    runner = ThreadRunner()
+    with closing(SimilaritySession(viewer, backbone=backbone, runner=runner)) as session:
+        session.show_class_maps = maps
+        for number, name in enumerate(("class 1", "b", "c")):
+            if new and name == "c":
+                session.wait()
+                runner.submit("answer", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+            session.add_query(image, 5 + 20 * number, 10, class_name=name)
+        if not new:
+            session.wait()
+            runner.submit("answer", lambda *_: go_on.wait(PATIENCE), lambda _: None)
+            session.add_query(image, 30, 60, class_name="b")
+        session.remove_class("c")
+        go_on.set()
+        session.wait(PATIENCE)
+        assert set(session.classes) == {"class 1", "b"}
 
 
 def test_edits_before_a_refresh_are_steps_of_their_own(viewer, backbone, rng):

@@ -798,6 +798,42 @@ def test_a_layer_that_is_deleted_or_moved_meanwhile_does_no_harm(threaded, two, 
     lies_over(results(viewer, "labels", two[1])[0], two[1])
 
 
+@pytest.mark.parametrize("deed", ["rename", "delete", "delete and undo", "join"])
+@pytest.mark.parametrize("what", ["labels", "peaks"])
+def test_classes_that_are_renamed_or_deleted_meanwhile(threaded, two, viewer, deed, what):
+    """What is made is of classes as they are called when it is there."""
+    threaded.add_query(two[0], 40, 33)
+    threaded.add_query(two[0], 60, 13, class_name="cells")
+    threaded.add_query(two[0], 10, 50, class_name="other")
+    threaded.wait(PATIENCE)
+    before = set(threaded.classes)
+    gate = held_back(threaded)
+    getattr(threaded.results, what)(0.3)
+    if deed == "rename":
+        threaded.rename_class("cells", "nuclei")
+    elif deed == "join":
+        threaded.rename_class("cells", "other")
+    else:
+        threaded.remove_class("cells")
+    if deed == "delete and undo":
+        threaded.undo()
+    gate.set()
+    threaded.wait(PATIENCE)
+    wanted = {
+        "rename": before - {"cells"} | {"nuclei"},
+        "delete and undo": before,
+    }.get(deed, before - {"cells"})
+    assert set(threaded.classes) == wanted
+    found = results(viewer, what, two[0])
+    if what == "labels":
+        classes = [mark_of(layer, "result")["what"][1] for layer in found]
+        assert len(set(classes)) == len(classes)
+        assert {layer.name for layer in found} == {f"plain objects: {name}" for name in wanted}
+    else:
+        classes = found[0].features["class"]
+    assert set(classes) == wanted
+
+
 def test_of_many_requests_the_newest_one_counts(threaded, two, viewer):
     threaded.add_query(two[0], 40, 33)
     threaded.wait(PATIENCE)

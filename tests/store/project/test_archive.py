@@ -112,6 +112,25 @@ def test_writing_can_be_cancelled(written):
     assert [path.name for path in written.parent.iterdir()] == [written.name]
 
 
+@pytest.mark.parametrize(("name", "query"), [("cells", None), (None, b"of no name")])
+def test_a_query_without_its_name_or_a_name_alone_is_never_written(written, name, query):
+    before = written.read_bytes()
+    project, arrays = make_project()
+    with pytest.raises(ValueError, match="not those that are used"):
+        write_project(replace(project, query=name), arrays, written, query=query)
+    assert written.read_bytes() == before
+
+
+def test_a_name_of_a_query_alone_that_was_once_written_is_read(tmp_path):
+    """Where there was no array, nothing held the name against what is in the file."""
+    project, _ = make_project()
+    bare = replace(project, images=project.images[1:], points=None, regions=(), results=())
+    path = write_project(bare, {}, tmp_path / "p.dinov3sim.zip")
+    with ProjectFile.open(described(path, query="cells")) as file:
+        assert (file.project.query, file.project.members) == ("cells", ())
+        assert file.query() is None
+
+
 def test_objects_are_never_written():
     with pytest.raises(StoreError, match="type object cannot be saved"):
         array_record("results/2.npy", np.array([object()]))

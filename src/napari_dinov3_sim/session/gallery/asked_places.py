@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.images.planes import Plane, PlaneKey
 
     Picks = Mapping[int, Pick]
+    Places = dict[PatchId, ChosenPlace]
 
 
 class AskedPlaces:
@@ -37,6 +38,7 @@ class AskedPlaces:
         self.page: tuple[ChosenPlace, ...] | None = None
         self.seen: set[PatchId] = set()
         self._of_class: dict[str, dict[PatchId, ChosenPlace]] = {}
+        self._joined: dict[tuple[str, str], tuple[Places, Places]] = {}
 
     def start_over(self, class_name: str) -> None:
         """Show places of a class, from the first on."""
@@ -69,22 +71,33 @@ class AskedPlaces:
                 return place
             return replace(place, id=place.id._replace(plane=plane.key), plane=plane)
 
+        def all_moved(places: Places) -> Places:
+            return {place.id: place for place in map(moved, places.values())}
+
         if self.page is not None:
             self.page = tuple(map(moved, self.page))
         self.seen = {
             patch._replace(plane=planes[patch.plane].key) if patch.plane in planes else patch
             for patch in self.seen
         }
-        for class_name, places in self._of_class.items():
-            found = map(moved, places.values())
-            self._of_class[class_name] = {place.id: place for place in found}
+        self._of_class = {name: all_moved(places) for name, places in self._of_class.items()}
+        self._joined = {
+            names: (all_moved(old), all_moved(new)) for names, (old, new) in self._joined.items()
+        }
 
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name."""
-        if old in self._of_class:
-            self._of_class.setdefault(new, {}).update(self._of_class.pop(old))
+        former, other = self._of_class.pop(old, {}), self._of_class.get(new, {})
+        self._joined[old, new] = former, other
+        self._of_class[new] = {**other, **former}
         if self.class_name == old:
             self.class_name = new
+
+    def part_class(self, old: str, new: str) -> None:
+        """Give a class its places again, and leave the one it was joined with its own."""
+        former, other = self._joined.pop((old, new), ({}, {}))
+        rest = {i: p for i, p in self._of_class.get(new, {}).items() if i not in former}
+        self._of_class[old], self._of_class[new] = former, {**rest, **other}
 
     # -- what was judged -----------------------------------------------------------------------
 

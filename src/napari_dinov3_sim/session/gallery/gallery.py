@@ -489,8 +489,7 @@ class Gallery:
         if not isinstance(path, Path):
             return place
         planes = self._files.planes_of(path)
-        layers = self._scene.viewer.open(str(path), plugin=planes[0].reader)
-        images = [layer for layer in layers if self._scene.targets.get(layer.unique_id)]
+        images = self._open(path, planes[0].reader)
         moved: dict[PlaneKey, Plane] = {}
         for stored in planes:
             layer = images[stored.layer] if stored.layer < len(images) else None
@@ -504,6 +503,18 @@ class Gallery:
         if found is None:
             raise _gone(place.plane.name)
         return replace(place, id=place.id._replace(plane=found.key), plane=found)
+
+    def _open(self, path: Path, reader: str) -> list[Image]:
+        """Open a file; its channels were searched one by one, so they are not merged."""
+        merging = self._scene.targets.merging
+        before, merging.automatic = merging.automatic, False
+        try:
+            layers = self._scene.viewer.open(str(path), plugin=reader)
+            images = [layer for layer in layers if self._scene.targets.get(layer.unique_id)]
+            merging.settle(images)
+        finally:
+            merging.automatic = before
+        return images
 
     def _plane_in(self, layer: Image, plane: Plane) -> Plane | None:
         record = self._scene.targets.get(layer.unique_id)
@@ -593,6 +604,10 @@ class Gallery:
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; its places stay."""
         self._asked.rename_class(old, new)
+
+    def part_class(self, old: str, new: str) -> None:
+        """Give a class its places again that are those of another since they were joined."""
+        self._asked.part_class(old, new)
 
     def close(self) -> None:
         """Give up what is on its way."""

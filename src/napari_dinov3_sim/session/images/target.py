@@ -119,6 +119,8 @@ class Target:
         A number that its pixels share with no others.
     merged : MergedChannels or None
         The channels that it is one of; the record of the first one stands for all.
+    replaced : bool
+        Whether the layer was given other pixels than it came with.
     """
 
     layer: Image
@@ -126,6 +128,7 @@ class Target:
     refused: str | None
     version: int
     merged: MergedChannels | None = None
+    replaced: bool = False
 
     @property
     def layers(self) -> tuple[Image, ...]:

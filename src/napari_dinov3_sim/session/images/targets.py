@@ -137,6 +137,7 @@ class Targets:
         record = self._records.get(event.source.unique_id)
         if record is None:
             return
+        record.replaced = True
         for layer in record.layers:
             self._records[layer.unique_id].version = next(self._versions)
         before = record.refused

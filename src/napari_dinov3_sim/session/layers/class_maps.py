@@ -155,5 +155,6 @@ class ClassMapLayers(OverlayLayers["Hashable", "Labels"]):
         return DirectLabelColormap(color_dict=nothing | dict(numbered))
 
     def _colours(self, classes: Sequence[str]) -> tuple[str, ...]:
-        hidden = self.hidden_classes
-        return tuple("transparent" if name in hidden else self._palette[name] for name in classes)
+        # A class that there is no more may still be shown; to ask for its colour brings it back.
+        shown = self._palette.keys() - self.hidden_classes
+        return tuple(self._palette[name] if name in shown else "transparent" for name in classes)

@@ -99,7 +99,8 @@ class ContourLayers(OverlayLayers["Hashable", "Vectors"]):
             if key.layer_id not in kept or found is None:
                 continue
             heatmaps = over(key.layer_id)
-            names = [name for name in found if name in heatmaps and heatmaps[name].visible]
+            there = heatmaps.keys() & self._palette.keys()
+            names = [name for name in found if name in there and heatmaps[name].visible]
             colours = tuple(self._palette[name] for name in names)
             wanted = (plane, tuple(found[name] for name in names), colours)
             if not self._is_drawn(wanted) and (names or key.layer_id in self.layers):

@@ -44,7 +44,7 @@ class Overlays:
     """
 
     def __init__(self, viewer: ViewerModel, heatmap_style: HeatmapStyle, palette: Palette) -> None:
-        self._viewer = viewer
+        self._viewer, self._palette = viewer, palette
         self.heatmaps = HeatmapLayers(viewer, heatmap_style, palette)
         self.class_maps = ClassMapLayers(viewer, palette, self._on_replaced)
         self.contours = ContourLayers(viewer, palette)
@@ -52,6 +52,7 @@ class Overlays:
         self.empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
+        self._hidden_before: dict[tuple[str, str], frozenset[str]] = {}
         self._contoured: tuple[ResolvedImages, FoundOf] | None = None
         self._stacked: ResolvedImages | None = None
         self._ndisplay = viewer.dims.ndisplay
@@ -84,7 +85,16 @@ class Overlays:
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
+        self._hidden_before[old, new] = hidden & {old, new}
         now = hidden - {old, new} | ({new} if old in hidden else set())
+        self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
+        self.heatmaps.update_visibility()
+
+    def part_class(self, old: str, new: str) -> None:
+        """Hide a class, and the one it was joined with, where they were hidden before that."""
+        hidden = self.heatmaps.hidden_classes
+        before = self._hidden_before.pop((old, new), hidden & {old, new})
+        now = hidden - {old, new} | before
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
         self.heatmaps.update_visibility()
 
@@ -99,17 +109,20 @@ class Overlays:
     ) -> None:
         """Show what a job has found over an image.
 
-        New layers lie above the topmost of the layers that are one with the image.
+        New layers lie above the topmost of the layers that are one with the image. A class that
+        was asked and is deleted by now is not shown; one that the answer names is a new one.
         """
         image_id = ready.layer.layer_id
         target, above = images.targets[image_id], images.tops[image_id]
         image, name = target.layer, images.names[image_id]
         self.heatmaps.set_classes(tuple(ready.heatmaps))
-        for class_name, data in ready.heatmaps.items():
+        gone = set(question.classes) - self._palette.keys()
+        there = {name: data for name, data in ready.heatmaps.items() if name not in gone}
+        for class_name, data in there.items():
             content = HeatmapContent(ready.layer, question, data, model, name)
             self.heatmaps.show(image, class_name, content, above)
         for key in self.heatmaps.over(image_id):
-            if key.class_name not in ready.heatmaps:
+            if key.class_name not in there:
                 self.heatmaps.remove(key)
         if ready.class_map is not None:
             over = [above, *self.heatmaps.over(image_id).values()]

@@ -184,11 +184,14 @@ class PaletteState:
         The colours of classes that have not the one of their number.
     dropped : frozenset of int
         Numbers of classes that were removed, or joined with another.
+    joined : mapping of int to int
+        Of those that were joined, the number of the other class.
     """
 
     numbers: Mapping[str, int] = field(default_factory=dict)
     assigned: Mapping[int, str] = field(default_factory=dict)
     dropped: frozenset[int] = frozenset()
+    joined: Mapping[int, int] = field(default_factory=dict)
 
     def same_as(self, other: PaletteState) -> bool:
         """Whether the classes have the same names and colours."""
@@ -250,6 +253,7 @@ class Palette(dict[str, str]):
             numbers={**new, **snapshot.numbers},
             assigned={**colours, **snapshot.assigned},
             dropped=snapshot.dropped,
+            joined=snapshot.joined,
         )
 
     def take_up(self, snapshot: PaletteState) -> None:
@@ -275,9 +279,13 @@ class Palette(dict[str, str]):
         if old != new and old in self.numbers:
             numbers = dict(self.numbers)
             number = numbers.pop(old)
-            joined = {number} if new in numbers else set()
+            joined = {number: numbers[new]} if new in numbers else {}
             numbers.setdefault(new, number)
-            self._change(numbers=numbers, dropped=self._state.dropped | joined)
+            self._change(
+                numbers=numbers,
+                dropped=self._state.dropped | joined.keys(),
+                joined={**self._state.joined, **joined},
+            )
 
     def _change(self, **parts: Any) -> None:
         self._state = replace(self._state, **parts)

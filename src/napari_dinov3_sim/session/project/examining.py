@@ -35,6 +35,8 @@ class ImageData:
         The plugin that read it.
     before : ExaminedImage or None
         What was found when the same pixels were examined last.
+    replaced : bool
+        Whether the layer was given other pixels than it came with.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ImageData:
     path: str | None = None
     reader: str = ""
     before: ExaminedImage | None = None
+    replaced: bool = False
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -180,17 +183,32 @@ class _Files:
     def _shows(
         self, image: ImageData, number: int, digest: str, check: Check, *, is_only: bool
     ) -> bool:
-        """Whether a layer of the file has the pixels; one that reads from it has, surely."""
-        if is_only and not _is_in_memory(image):
+        """Whether a layer of the file has the pixels; one that still reads from it has, surely."""
+        layer = self._layers(image)[number]
+        if is_only and not image.replaced and _is_as_read(layer, image):
             return True
         key = str(image.path), image.reader, number
         if key not in self._digests:
-            layer = self._layers(image)[number]
             try:
                 self._digests[key] = digest_of_pixels(layer.levels, layer.rgb, check)
             except ImageError:
                 self._digests[key] = ""
         return self._digests[key] == digest
+
+
+def _is_as_read(layer: FileLayer, image: ImageData) -> bool:
+    """Whether nothing was done to the pixels of a file, such as to turn them, after reading."""
+    here, there = (list(map(_steps, each.levels)) for each in (layer, image))
+    return not _is_in_memory(image) and here == there
+
+
+def _steps(level: Any) -> list[str]:
+    """Return what a lazy array is computed by; the names in dask's graphs differ each time."""
+    import dask.array as da
+
+    if not isinstance(level, da.Array):
+        return [type(level).__name__]
+    return sorted(name.partition("-")[0] for name in level.dask.layers)
 
 
 def _is_alike(layer: FileLayer, image: ImageData) -> bool:

@@ -105,7 +105,7 @@ def read_project(path: Path, check: Check) -> Iterator[ReadProject]:
             for record in project.arrays
             if record.member not in of_images
         }
-        query = None if project.query is None else file.query()
+        query = file.query()
         files = _Opener(path.parent, check, len(project.images))
         images = tuple(
             _stored(file, record) if record.arrays else files.open(number, record)

@@ -69,6 +69,7 @@ class Projects:
         self._runner = runner
         self._work = ResultJobs(runner, self._on_failure, _ignore, self.progressed.emit, "files")
         self._saving: _Saving | None = None
+        self._target: Path | None = None
         self._opening: tuple[ReadProject, bool] | None = None
         self._adding: _Adding | None = None
         self._expected: tuple[str, str] | None = None
@@ -79,6 +80,19 @@ class Projects:
     def pending(self) -> bool:
         """Whether a project is being saved or opened, without waiting for an answer."""
         return self._work.pending or self._adding is not None
+
+    def _check_saved(self) -> None:
+        """Raise `SimilarityError` while a project is being saved: it would be given up."""
+        if self._saving is not None or self._work.runs("write"):
+            raise SimilarityError(
+                "A project is just being saved; wait until it is, or press Cancel."
+            )
+
+    def _check_opened(self) -> None:
+        """Raise `SimilarityError` while a project is being opened."""
+        reading = self._work.runs("open") or self._work.runs("find")
+        if reading or self._opening is not None or self._adding is not None:
+            raise SimilarityError("A project is just being opened; wait until it is there.")
 
     def cancel(self) -> None:
         """Stop saving or opening; what is being added to the viewer already is added."""
@@ -123,18 +137,20 @@ class Projects:
         Raises
         ------
         SimilarityError
-            There is nothing to save.
+            There is nothing to save, or another project is just being saved or opened.
         """
+        self._check_opened()
+        target = Path(path).absolute()
+        if target != self._target:
+            self._check_saved()
         parts = self._parts
         content = SessionReader(self._viewer, parts, self._session, self._known).read()
         if not content.images:
             raise SimilarityError("There is no image to save; open one first.")
         query = parts.results.saved.present(parts.palette)
-        self._saving = _Saving(
-            Path(path).absolute(), content, query, include=include, overwrite=overwrite
-        )
+        self._target = target
+        self._saving = _Saving(target, content, query, include=include, overwrite=overwrite)
         compute = partial(examine_images, content.images)
-        self._work.stop("open")
         self._work.start_long("save", "Looking at images", compute, self._examined, _say_nothing)
 
     def _examined(self, found: tuple[ExaminedImage, ...]) -> bool:
@@ -191,15 +207,15 @@ class Projects:
         Raises
         ------
         SimilarityError
-            The folder is none, or another project is just being added.
+            The folder is none, or another project is just being saved or added.
         """
         if self._adding is not None:
             raise SimilarityError("A project is just being opened; wait until it is there.")
+        self._check_saved()
         if folder is not None and not Path(folder).is_dir():
             raise SimilarityError(f"{folder} is no folder; choose the one that the images are in.")
         where = None if folder is None else Path(folder).absolute()
-        self._saving = self._opening = None
-        self._work.stop("save")
+        self._opening = None
         source = Path(path).absolute()
         compute = partial(read_project, source)
         take = partial(self._on_read, folder=where, ask=ask)
@@ -246,6 +262,8 @@ class Projects:
         return True
 
     def _write(self, read: ReadProject) -> None:
+        for name in ("open", "find"):  # it is read: whoever hears `done` may save
+            self._work.stop(name)
         writer = SessionWriter(self._viewer, self._parts, self._session, read)
         model = read.project.model
         self._expected = (

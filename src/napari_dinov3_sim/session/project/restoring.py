@@ -226,9 +226,12 @@ class SessionWriter:
         if not self._has_query:
             for name in palette.names:
                 palette.remove(name)
+        by_hand = self._parts.thresholds.by_hand
         for record in self._project.classes:
-            palette.assign(record.name, record.colour.lower())
-            self._parts.thresholds.set_by_hand(record.name, record.threshold)
+            if record.name not in palette:
+                palette.assign(record.name, record.colour.lower())
+            if record.threshold is not None and record.name not in by_hand:
+                self._parts.thresholds.set_by_hand(record.name, record.threshold)
 
     # -- points ----------------------------------------------------------------------------------
 
@@ -389,14 +392,20 @@ class SessionWriter:
     def _load_query(self) -> None:
         from napari_dinov3_sim.store.query_files import load_query
 
-        content = self._read.query
-        if content is None or self._project.query is None:
+        content, name, saved = self._read.query, self._project.query, self._parts.results.saved
+        if content is None or name is None:
+            return
+        if saved.classes:
+            self.told.append(
+                f"The project's query {name} was not loaded, because {saved.name} is; drop "
+                f"{saved.name} and open it again."
+            )
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "query.safetensors"
             path.write_bytes(content)
             query = load_query(path)
-        self._parts.results.saved.keep(query, self._project.query)
+        saved.keep(query, name)
 
     # -- what was judged and made ----------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from napari_dinov3_sim.core.text import plural, writable
 from napari_dinov3_sim.session.project.snapshot import MAX_INCLUDED
+from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.project.examining import ExaminedImage, ImageData
     from napari_dinov3_sim.session.project.snapshot import SessionContent
-    from napari_dinov3_sim.store.project.records import FileRecord, ImageRecord
+    from napari_dinov3_sim.store.project.records import FileRecord, ImageRecord, Project
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,15 @@ class ProjectToWrite:
             program=version("napari-dinov3-sim"), images=images, **self.content.parts
         )
         query = None if self.query is None else query_content(self.query)
+        arrays = _AsWritten(self.content, self._arrays)
         write_project(
             project,
-            {**self.content.arrays, **self._arrays},
+            arrays,
             self.path,
             query=query,
             overwrite=self.overwrite,
             report=check,
+            finish=arrays.finish,
         )
         yield self._sentence(images)
 
@@ -156,6 +160,44 @@ class ProjectToWrite:
         if self.content.left_out:
             said.append(f"Left out: {' '.join(self.content.left_out)}")
         return " ".join(said)
+
+
+class _AsWritten(Mapping[str, Any]):
+    """The arrays of a project, and which results are still as they were made when written.
+
+    The user may paint in labels for as long as a project is being saved. So each is copied before
+    it is written, one at a time, and the copy says whether it is as it was made.
+    """
+
+    def __init__(self, content: SessionContent, images: Mapping[str, Any]) -> None:
+        self._arrays = {**content.arrays, **images}
+        self._painted_in, self._made = content.arrays.keys(), content.made
+        self._changed: set[str] = set()
+
+    def __getitem__(self, member: str) -> Any:
+        array = self._arrays[member]
+        if not isinstance(array, np.ndarray) or member not in self._painted_in:
+            return array
+        copied = array.copy()
+        if member in self._made and checksum(copied) != self._made[member]:
+            self._changed.add(member)
+        return copied
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def finish(self, project: Project) -> Project:
+        """Let results that were painted in belong to the user."""
+        results = tuple(
+            replace(
+                result, unchanged=result.unchanged and result.array.member not in self._changed
+            )
+            for result in project.results
+        )
+        return replace(project, results=results)
 
 
 def _listed(names: Sequence[str]) -> str:

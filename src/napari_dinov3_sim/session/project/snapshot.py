@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from napari_dinov3_sim.core.search.combine import Combination
     from napari_dinov3_sim.session.coordinator import Coordinator
+    from napari_dinov3_sim.session.images.target import Target
     from napari_dinov3_sim.session.layers.heatmaps import Scaling
     from napari_dinov3_sim.session.layers.style import HeatmapStyle
     from napari_dinov3_sim.session.project.examining import ExaminedImage
@@ -119,6 +120,8 @@ class SessionContent:
         The other parts of a `Project`.
     arrays : mapping of str to array_like
         Of regions and results, by member.
+    made : mapping of str to int
+        The checksums of results that were as they were made, by member; these can be painted in.
     left_out : tuple of str
         What cannot be in a project, and why.
     """
@@ -130,6 +133,7 @@ class SessionContent:
     ticked: tuple[bool, ...]
     parts: dict[str, Any] = field(repr=False)
     arrays: dict[str, Any] = field(repr=False)
+    made: dict[str, int] = field(repr=False)
     left_out: tuple[str, ...]
 
 
@@ -155,6 +159,7 @@ class SessionReader:
         self._viewer, self._parts, self._settings = viewer, coordinator, settings
         self._known = known
         self._arrays: dict[str, Any] = {}
+        self._made: dict[str, int] = {}
         self._left_out: list[str] = []
         self._layers = self._images()
         self._numbers = {layer.unique_id: n for n, layer in enumerate(self._layers)}
@@ -190,7 +195,7 @@ class SessionReader:
             "classes": self._classes(),
             "points": self._points(),
             "regions": tuple(self._regions()),
-            "query": writable(self._parts.results.saved.name) or None,
+            "query": self._query(),
             "judged": self._judged(),
             "results": tuple(self._results()),
             "settings": self._set(),
@@ -205,6 +210,7 @@ class SessionReader:
             tuple(layer.unique_id in ticked for layer in self._layers),
             parts,
             self._arrays,
+            self._made,
             tuple(self._left_out),
         )
 
@@ -215,8 +221,10 @@ class SessionReader:
         return replace(look, visible=True) if is_hidden else look
 
     def _key(self, layer: Image) -> Hashable:
-        version = next(r.version for r in self._parts.targets.records() if r.layer == layer)
-        return layer.unique_id, version
+        return layer.unique_id, self._record(layer).version
+
+    def _record(self, layer: Image) -> Target:
+        return next(r for r in self._parts.targets.records() if r.layer == layer)
 
     def _data(self, layer: Image) -> ImageData:
         source = layer.source
@@ -227,6 +235,7 @@ class SessionReader:
             source.path,
             source.reader_plugin or "",
             self._known.get(self._key(layer)),
+            self._record(layer).replaced,
         )
 
     def _number(self, image_id: Hashable | None) -> int | None:
@@ -258,6 +267,11 @@ class SessionReader:
         )
 
     # -- the query ---------------------------------------------------------------------------
+
+    def _query(self) -> str | None:
+        """Return what a loaded query is called; none of whose classes is left, is none."""
+        saved = self._parts.results.saved
+        return (writable(saved.name) or None) if saved.classes else None
 
     def _origin(self, source: PointOrigin) -> OriginRecord:
         ignored = source.image is IGNORED
@@ -394,13 +408,16 @@ class SessionReader:
         columns = columns_of(present_features(layer)) if form != "image" else ()
         made = mark.get("made", {})
         what = tuple(self._what(part) for part in mark["what"])
+        unchanged, record = self._parts.results.is_unchanged(layer), self._array("results", array)
+        if unchanged and not is_points and isinstance(array, np.ndarray):
+            self._made[record.member] = mark["checksum"]
         return ResultRecord(
             form,  # type: ignore[arg-type]
             writable(layer.name),
             self._numbers[mark["image"]],
             what,
-            self._parts.results.is_unchanged(layer),
-            self._array("results", array),
+            unchanged,
+            record,
             self._look(layer),
             columns,
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),

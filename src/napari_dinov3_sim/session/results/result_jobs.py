@@ -107,6 +107,10 @@ class ResultJobs:
         """Whether something is on its way."""
         return bool(self._requests)
 
+    def runs(self, name: str) -> bool:
+        """Whether the job for a result is on its way."""
+        return name in self._requests
+
     def start(
         self,
         name: str,

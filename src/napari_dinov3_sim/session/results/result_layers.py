@@ -28,7 +28,7 @@ from napari_dinov3_sim.session.layers.style import CLASS_COLOURS, shades_of
 from napari_dinov3_sim.session.results.computations import checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from napari.layers import Image, Labels, Layer, Points
     from numpy.typing import NDArray
@@ -67,6 +67,7 @@ class ResultLayers:
 
     def __init__(self, scene: Scene, palette: Palette) -> None:
         self._scene, self._palette = scene, palette
+        self._renamed: dict[tuple[str, str], set[Hashable]] = {}
 
     def show_labels(self, found: FoundLabels) -> bool:
         """Show objects as a Labels layer; return whether their image is still there.
@@ -206,13 +207,27 @@ class ResultLayers:
 
     def rename_class(self, old: str, new: str) -> None:
         """Make objects of a class those of the other, in the names of the layers too."""
-        for layer in self._scene.viewer.layers:
+        self._renamed[old, new] = self._rename(self._scene.viewer.layers, old, new)
+
+    def part_class(self, old: str, new: str) -> None:
+        """Take back what `rename_class` did, and leave the other class its own."""
+        ids = self._renamed.pop((old, new), set())
+        self._rename(
+            [each for each in self._scene.viewer.layers if each.unique_id in ids], new, old
+        )
+
+    def _rename(self, layers: Iterable[Layer], old: str, new: str) -> set[Hashable]:
+        """Return the ids of layers that are those of the other class now."""
+        renamed: set[Hashable] = set()
+        for layer in layers:
             found = mark_of(layer, "result")
             if found is not None and found["what"][0] in OF_CLASS and found["what"][1] == old:
                 found["what"] = (found["what"][0], new)
                 given = found.get("name", "")
                 wanted = f"{given.removesuffix(f': {old}')}: {new}"
                 found["name"] = follow_name(layer, given, wanted)
+                renamed.add(layer.unique_id)
+        return renamed
 
     # -- finding and placing -----------------------------------------------------------------
 

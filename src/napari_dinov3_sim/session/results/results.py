@@ -52,7 +52,12 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.session.objects.finder import ObjectFinder
     from napari_dinov3_sim.session.objects.options import ObjectOptions
     from napari_dinov3_sim.session.query.loaded_query import Thumbnails
-    from napari_dinov3_sim.session.results.computations import AnsweredImage, EmbeddedPlane
+    from napari_dinov3_sim.session.results.computations import (
+        AnsweredImage,
+        EmbeddedPlane,
+        FoundLabels,
+        FoundPeaks,
+    )
     from napari_dinov3_sim.session.results.result_jobs import Check
     from napari_dinov3_sim.session.results.thresholds import Thresholds
     from napari_dinov3_sim.session.runner import Runner
@@ -149,6 +154,10 @@ class QueryResults:
         """Give a class of a loaded query, and the objects of a class, another name."""
         self.saved.rename_class(old, new)
         self._layers.rename_class(old, new)
+
+    def part_class(self, old: str, new: str) -> None:
+        """Give a class its objects again that are those of another since they were joined."""
+        self._layers.part_class(old, new)
 
     def is_unchanged(self, layer: Layer) -> bool:
         """Whether a layer of results is as it was made; else it belongs to the user."""
@@ -441,7 +450,7 @@ class Results(QueryResults):
         describe = partial(describe_labels, without_heatmap(self._scene))
         again = partial(self.labels, threshold, min_area, class_name)
         self._note("labels", threshold, partial(self._options, min_area), again)
-        show = self._layers.show_labels
+        show = partial(self._show_labels, self._palette.numbers)
         self._work.start_long("labels", "Making labels", compute, show, describe)
 
     def peaks(self, threshold: float | None = None, min_distance: float = 0) -> None:
@@ -470,7 +479,26 @@ class Results(QueryResults):
         describe = partial(describe_peaks, without_heatmap(self._scene))
         again = partial(self.peaks, threshold, min_distance)
         self._note("peaks", threshold, lambda: None, again)
-        self._work.start("peaks", compute, self._layers.show_peaks, describe)
+        show = partial(self._show_peaks, self._palette.numbers)
+        self._work.start("peaks", compute, show, describe)
+
+    def _show_labels(self, numbers: Mapping[str, int], found: FoundLabels) -> bool:
+        name = self._names_now(numbers).get(found.class_name)
+        return name is not None and self._layers.show_labels(replace(found, class_name=name))
+
+    def _show_peaks(self, numbers: Mapping[str, int], found: FoundPeaks) -> bool:
+        names = self._names_now(numbers)
+        peaks = tuple(
+            replace(peak, class_name=names[peak.class_name])
+            for peak in found.peaks
+            if peak.class_name in names
+        )
+        return self._layers.show_peaks(replace(found, peaks=peaks))
+
+    def _names_now(self, numbers: Mapping[str, int]) -> dict[str, str]:
+        """Return what classes are called now, by the names that they had; without those gone."""
+        now = {number: name for name, number in self._palette.numbers.items()}
+        return {name: now[number] for name, number in numbers.items() if number in now}
 
     def save_csv(
         self,

@@ -83,6 +83,7 @@ def write_project(
     query: bytes | None = None,
     overwrite: bool = False,
     report: Callable[[int, int], None] | None = None,
+    finish: Callable[[Project], Project] | None = None,
 ) -> Path:
     """Write a project, whole or not at all.
 
@@ -100,6 +101,8 @@ def write_project(
         Whether a file that is no project is replaced, too.
     report : callable, optional
         Called with (bytes done, bytes in all); may raise `EmbeddingCancelled`.
+    finish : callable, optional
+        Given the project when all arrays are written, returns what is said of them.
 
     Returns
     -------
@@ -113,6 +116,8 @@ def write_project(
     EmbeddingCancelled
         As `report` says; the file is as it was.
     """
+    if bool(project.query) != (query is not None):
+        raise ValueError("the members are not those that are used")
     target = Path(path)
     if not overwrite:
         _check_replaceable(target)
@@ -129,7 +134,8 @@ def write_project(
         ]
         if query is not None:
             members.append(_write_bytes(archive, QUERY_MEMBER, query))
-        archive.writestr(DESCRIPTION, _described(replace(project, members=tuple(members))))
+        project = replace(project if finish is None else finish(project), members=tuple(members))
+        archive.writestr(DESCRIPTION, _described(project))
     return target
 
 
@@ -278,15 +284,18 @@ class ProjectFile:
         with _told(self.path), self._archive.open(record.member) as file:
             return _read_array(file, record, self._member(record.member), report)
 
-    def query(self) -> bytes:
-        """Return the saved query.
+    def query(self) -> bytes | None:
+        """Return the saved query, or None.
 
         Raises
         ------
         StoreError
             It is damaged.
         """
-        member = self._member(QUERY_MEMBER)
+        members = {member.name: member for member in self.project.members}
+        member = members.get(QUERY_MEMBER)
+        if member is None:  # also where there is its name alone, as was once written
+            return None
         with _told(self.path), self._archive.open(QUERY_MEMBER) as file:
             content = file.read(member.size + 1)
             if hashlib.sha256(content).hexdigest() != member.sha256:
