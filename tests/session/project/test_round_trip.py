@@ -401,8 +401,14 @@ def test_which_planes_were_searched_is_known_again(make_session, folder, tmp_pat
     assert "the objects are of 1 of 3 planes" in said[-1]
 
 
-def test_what_is_painted_while_a_project_is_saved_is_the_users(make_session, folder, tmp_path):
-    """Images are read first, which takes long, and what is painted meanwhile is in the file."""
+@pytest.mark.parametrize("painted_before", [False, True])
+def test_what_is_painted_while_a_project_is_saved_is_the_users(
+    make_session, folder, tmp_path, painted_before
+):
+    """Images are read first, which takes long, and what is painted meanwhile is in the file.
+
+    What was measured before is not of the labels in the file.
+    """
     runner, go_on = ThreadRunner(), threading.Event()
     session = make_session(runner=runner)
     image = open_file(session, folder / "day 1" / "a.tif")[0]
@@ -413,13 +419,21 @@ def test_what_is_painted_while_a_project_is_saved_is_the_users(make_session, fol
     session.results.labels()
     session.wait(PATIENCE)
     labels = session.viewer.layers["a objects"]
+    if painted_before:
+        labels.data[-3:, -3:] = 8
+        labels.refresh()
+    session.measurements.measure()
+    session.wait(PATIENCE)
+    labels.features = labels.features.assign(mine=1.5)
     runner.submit("files", lambda *_: go_on.wait(PATIENCE), lambda _: None)
     session.project.save(tmp_path / "p.dinov3sim.zip")
     labels.data[:3, :3] = 7
     go_on.set()
     session.wait(PATIENCE)
     again = reopen(make_session, tmp_path / "p.dinov3sim.zip")
-    painted = again.viewer.layers["a objects"]
+    painted, as_made = (again.viewer.layers[name] for name in ("a objects", "a [1] objects"))
+    assert set(painted.features) == {"index", "mine"}
+    assert "area_px" in as_made.features
     again.results.labels()
     again.wait()
     assert (painted.data[:3, :3] == 7).all()

@@ -15,7 +15,7 @@ from napari_dinov3_sim.store.project.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari.layers import Layer
 
@@ -117,7 +117,7 @@ def _colormap_of(record: ColormapRecord) -> Any:
     )
 
 
-def columns_of(features: Any, left_out: Sequence[str] = ()) -> tuple[ColumnRecord, ...]:
+def columns_of(features: Any, left_out: Collection[str] = ()) -> tuple[ColumnRecord, ...]:
     """Return the columns of a DataFrame; what is neither number nor text becomes text."""
     return tuple(
         ColumnRecord(writable(str(name)), tuple(map(_cell, features[name])))

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from napari_dinov3_sim.core.search.saved_query import SavedQuery
     from napari_dinov3_sim.session.project.examining import ExaminedImage, ImageData
     from napari_dinov3_sim.session.project.snapshot import SessionContent
-    from napari_dinov3_sim.store.project.records import FileRecord, ImageRecord, Project
+    from napari_dinov3_sim.store.project.records import (
+        FileRecord,
+        ImageRecord,
+        Project,
+        ResultRecord,
+    )
 
 
 @dataclass(frozen=True)
@@ -190,14 +195,18 @@ class _AsWritten(Mapping[str, Any]):
         return len(self._arrays)
 
     def finish(self, project: Project) -> Project:
-        """Let results that were painted in belong to the user."""
+        """Let results that were painted in belong to the user, without the numbers of before."""
         results = tuple(
-            replace(
-                result, unchanged=result.unchanged and result.array.member not in self._changed
-            )
+            _painted(result) if result.array.member in self._changed else result
             for result in project.results
         )
         return replace(project, results=results)
+
+
+def _painted(result: ResultRecord) -> ResultRecord:
+    """Return a result that is the user's, without the columns that were made of other labels."""
+    columns = tuple(column for column in result.columns if column.name not in result.made)
+    return replace(result, unchanged=False, columns=columns, made=())
 
 
 def _listed(names: Sequence[str]) -> str:

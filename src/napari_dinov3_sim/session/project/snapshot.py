@@ -12,12 +12,13 @@ from napari_dinov3_sim.core.errors import StoreError
 from napari_dinov3_sim.core.text import writable
 from napari_dinov3_sim.session.images.planes import levels_of
 from napari_dinov3_sim.session.layer_metadata import mark_of
+from napari_dinov3_sim.session.layers.label_features import stale_columns
 from napari_dinov3_sim.session.project.examining import ImageData
 from napari_dinov3_sim.session.project.layer_records import columns_of, look_of, placement_record
 from napari_dinov3_sim.session.query.labels import LabelRegions
 from napari_dinov3_sim.session.query.point_features import CLASS, ID, SIGN
 from napari_dinov3_sim.session.query.point_history import IGNORED, PointOrigin
-from napari_dinov3_sim.session.results.result_layers import present_features
+from napari_dinov3_sim.session.results.result_layers import checksum_of
 from napari_dinov3_sim.store.project.archive import array_record
 from napari_dinov3_sim.store.project.records import (
     ChannelsRecord,
@@ -121,7 +122,8 @@ class SessionContent:
     arrays : mapping of str to array_like
         Of regions and results, by member.
     made : mapping of str to int
-        The checksums of results that were as they were made, by member; these can be painted in.
+        By member, the checksums of results that can be painted in, and that were as they were made
+        or have columns that were made of them.
     left_out : tuple of str
         What cannot be in a project, and why.
     """
@@ -405,12 +407,14 @@ class SessionReader:
         if not isinstance(layer, Points | Labels) and not hasattr(layer, "rgb"):
             raise StoreError(f"layers of type {type(layer).__name__} are not saved.")
         array = np.array(layer.data, float) if is_points else levels_of(layer)[0]
-        columns = columns_of(present_features(layer)) if form != "image" else ()
-        made = mark.get("made", {})
+        number = checksum_of(layer)  # reads through large labels: once
+        stale = stale_columns(layer, number)
+        columns = columns_of(layer.features, stale) if form != "image" else ()
+        made = [column.name for column in columns if column.name in mark.get("made", {})]
         what = tuple(self._what(part) for part in mark["what"])
-        unchanged, record = self._parts.results.is_unchanged(layer), self._array("results", array)
-        if unchanged and not is_points and isinstance(array, np.ndarray):
-            self._made[record.member] = mark["checksum"]
+        unchanged, record = mark["checksum"] == number, self._array("results", array)
+        if (unchanged or made) and not is_points and isinstance(array, np.ndarray):
+            self._made[record.member] = number
         return ResultRecord(
             form,  # type: ignore[arg-type]
             writable(layer.name),
@@ -422,7 +426,7 @@ class SessionReader:
             columns,
             tuple(_floats(colour) for colour in layer.border_color) if is_points else (),
             float(layer.current_size) if is_points else 1.0,
-            tuple(column.name for column in columns if column.name in made),
+            tuple(made),
             tuple(map(int, mark.get("axes", ()))),
             tuple(tuple(map(int, place)) for place in sorted(mark.get("planes", ()))),
         )

@@ -135,7 +135,7 @@ class ResultLayers:
         layer = self._unchanged(image, ("peaks",))
         name, look = self._name(image, "peaks"), (colours, found.size)
         layer = _points(layer, image, name, places=places, features=features, look=look)
-        self._place(image, layer, ("peaks",), _checksum(layer), name)
+        self._place(image, layer, ("peaks",), checksum_of(layer), name)
         return True
 
     def show_matches(self, found: FoundMatches) -> bool:
@@ -156,16 +156,11 @@ class ResultLayers:
             name = self._name(image, f"matches with {others[side]}")
             look = _hues(len(numbers)), size
             layer = _points(old[side], image, name, places=places, features=features, look=look)
-            self._place(image, layer, what, _checksum(layer), name)
+            self._place(image, layer, what, checksum_of(layer), name)
             layers.append(layer)
         if old[0] is None:
             self._scene.viewer.layers.link_layers(layers, ("visible", "opacity"))
         return True
-
-    def is_unchanged(self, layer: Layer) -> bool:
-        """Whether a layer of results is as it was made; else it belongs to the user."""
-        found = mark_of(layer, "result")
-        return found is not None and found["checksum"] == _checksum(layer)
 
     def adopt(
         self,
@@ -192,7 +187,7 @@ class ResultLayers:
         searched : (tuple of int, frozenset of tuple of int), optional
             Along which axes its planes lie, and the positions of those that were searched.
         """
-        checksum_now = _checksum(layer)
+        checksum_now = checksum_of(layer)
         number = checksum_now if unchanged else checksum_now ^ 1
         self._place(image, layer, what, number, layer.name)
         if made:
@@ -244,7 +239,7 @@ class ResultLayers:
             found = mark_of(layer, "result")
             if found is None or (found["image"], found["what"]) != (image.unique_id, what):
                 continue
-            if layer.ndim == image.ndim and found["checksum"] == _checksum(layer):
+            if layer.ndim == image.ndim and found["checksum"] == checksum_of(layer):
                 return layer
         return None
 
@@ -284,7 +279,7 @@ def present_features(layer: Labels) -> Any:
     """Return the features of a layer, a data frame, without those of labels of before."""
     if not made_columns(layer):
         return layer.features
-    stale = stale_columns(layer, _checksum(layer))
+    stale = stale_columns(layer, checksum_of(layer))
     return layer.features.drop(columns=list(stale), errors="ignore")
 
 
@@ -312,7 +307,8 @@ def _lies_over(layer: Layer, image: Image) -> bool:
     return isinstance(found, dict) and found.get("image") == image.unique_id
 
 
-def _checksum(layer: Any) -> int:
+def checksum_of(layer: Any) -> int:
+    """Return a number that tells whether what a layer of results shows is still what it was."""
     from napari.layers import Points
 
     if not isinstance(layer, Points):

@@ -159,10 +159,6 @@ class QueryResults:
         """Give a class its objects again that are those of another since they were joined."""
         self._layers.part_class(old, new)
 
-    def is_unchanged(self, layer: Layer) -> bool:
-        """Whether a layer of results is as it was made; else it belongs to the user."""
-        return self._layers.is_unchanged(layer)
-
     def adopt_layer(
         self, image: Image, layer: Layer, what: tuple[object, ...], **known: Any
     ) -> None:
