@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -413,3 +415,37 @@ def test_an_image_that_goes_meanwhile_gets_no_tracks(threaded, viewer):
     viewer.layers.remove(viewer.layers["rods"])
     threaded.wait(PATIENCE)
     assert results(viewer, "tracks") == []
+
+
+@pytest.mark.parametrize("deed", ["rename", "delete", "delete and undo", "join", "deleted before"])
+def test_classes_that_are_renamed_or_deleted_meanwhile(threaded, viewer, deed):
+    """Tracks are of classes as they are called when they are there."""
+    image, go_on = viewer.layers["rods"], threading.Event()
+    threaded.add_query(image, 90, 5, class_name="dark")
+    threaded.wait(PATIENCE)
+    threaded.results.labels(threshold=0.99)
+    threaded.wait(PATIENCE)
+    if deed == "deleted before":
+        threaded.remove_class("dark")
+        threaded.wait(PATIENCE)
+    threaded._runner.submit("analysis", lambda *_: go_on.wait(PATIENCE) and None, lambda _: None)
+    threaded.tracking.follow()
+    if deed == "rename":
+        threaded.rename_class("dark", "background")
+    elif deed == "join":
+        threaded.rename_class("dark", "class 1")
+    elif deed != "deleted before":
+        threaded.remove_class("dark")
+    if deed == "delete and undo":
+        threaded.undo()
+    go_on.set()
+    threaded.wait(PATIENCE)
+    other = {"rename": ["background"], "delete": [], "join": []}.get(deed, ["dark"])
+    for what in ("tracks", "tracked objects"):
+        found = results(viewer, what)
+        classes = [mark_of(layer, "result")["what"][1] for layer in found]
+        assert sorted(classes) == sorted(["class 1", *other])
+        assert {layer.name for layer in found} == {f"rods {what}: {name}" for name in classes}
+    for layer in results(viewer, "tracks"):
+        assert set(layer.features["class"]) == {mark_of(layer, "result")["what"][1]}
+    assert "dark" not in threaded.classes or deed == "delete and undo"

@@ -235,6 +235,17 @@ class Palette(dict[str, str]):
         """All classes, in the order in which they were first seen."""
         return tuple(sorted(self.numbers, key=self.numbers.__getitem__))
 
+    def names_now(self, numbers: Mapping[str, int]) -> dict[str, str]:
+        """Return what classes are called now, by the names that they had; without those gone.
+
+        Parameters
+        ----------
+        numbers : mapping of str to int
+            Those of the classes under the names that they had.
+        """
+        now = {number: name for name, number in self.numbers.items()}
+        return {name: now[number] for name, number in numbers.items() if number in now}
+
     def assign(self, class_name: str, colour: str) -> None:
         """Give a class the colour it had elsewhere, as ``#rrggbb``."""
         self.add(class_name)

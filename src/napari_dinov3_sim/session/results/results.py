@@ -479,22 +479,17 @@ class Results(QueryResults):
         self._work.start("peaks", compute, show, describe)
 
     def _show_labels(self, numbers: Mapping[str, int], found: FoundLabels) -> bool:
-        name = self._names_now(numbers).get(found.class_name)
+        name = self._palette.names_now(numbers).get(found.class_name)
         return name is not None and self._layers.show_labels(replace(found, class_name=name))
 
     def _show_peaks(self, numbers: Mapping[str, int], found: FoundPeaks) -> bool:
-        names = self._names_now(numbers)
+        names = self._palette.names_now(numbers)
         peaks = tuple(
             replace(peak, class_name=names[peak.class_name])
             for peak in found.peaks
             if peak.class_name in names
         )
         return self._layers.show_peaks(replace(found, peaks=peaks))
-
-    def _names_now(self, numbers: Mapping[str, int]) -> dict[str, str]:
-        """Return what classes are called now, by the names that they had; without those gone."""
-        now = {number: name for name, number in self._palette.numbers.items()}
-        return {name: now[number] for name, number in numbers.items() if number in now}
 
     def save_csv(
         self,

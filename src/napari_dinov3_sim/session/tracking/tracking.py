@@ -24,7 +24,7 @@ from napari_dinov3_sim.session.tracking.stack_axes import choose_axes
 from napari_dinov3_sim.session.tracking.track_layers import TrackLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class Tracking:
         is_outdated: Callable[[], bool],
     ) -> None:
         self._scene, self._store, self._is_outdated = scene, store, is_outdated
-        self._layers = TrackLayers(scene, palette)
+        self._palette, self._layers = palette, TrackLayers(scene, palette)
         self._work = ResultJobs(
             runner, fail, self.done.emit, self.progressed.emit, lane="analysis"
         )
@@ -150,7 +150,17 @@ class Tracking:
         name = self._scene.targets.name(stacks[0][1])
         what = f"Following {name}" if len(stacks) == 1 else "Following objects"
         describe = partial(_describe, self._remark(asked, [mark for *_, mark in stacks]))
-        self._work.start_long("tracks", what, compute, self._layers.show, describe)
+        show = partial(self._show, self._palette.numbers)
+        self._work.start_long("tracks", what, compute, show, describe)
+
+    def _show(self, numbers: Mapping[str, int], found: FoundTracks) -> bool:
+        """Show tracks of a class as it is called now; one that is deleted meanwhile has none."""
+        name: str | None = found.asked.class_name
+        if name in numbers:  # the Labels of a class that was deleted before are followed, too
+            name = self._palette.names_now(numbers).get(name)
+        if name is None:
+            return False
+        return self._layers.show(replace(found, asked=replace(found.asked, class_name=name)))
 
     def _remark(self, asked: Sequence[LabelledPlanes], marks: Sequence[dict[str, Any]]) -> str:
         """Return which planes the Labels do not have, or that they are old, and what to do."""
