@@ -622,22 +622,22 @@ class Coordinator:
         self.queries.set_role(self.queries.role)  # the next point is drawn in it, too
         self._signals.restyled.emit()
 
-    def _rename_layers(self, old: str, new: str) -> None:
-        self.overlays.rename_class(old, new)
-        self.results.rename_class(old, new)
+    def _rename_layers(self, old: str, new: str, number: int | None) -> None:
+        self.overlays.rename_class(old, new, number)
+        self.results.rename_class(old, new, number)
         self.measurements.note_changes()
-        self.gallery.rename_class(old, new)
+        self.gallery.rename_class(old, new, number)
         self.discovery.rename_class(old, new)
         self.thresholds.rename_class(old, new)
         self._picks.regions_changed()
         # Regions may still ask for the old one, whose layers are gone.
         self.answers.rename_class(old, new)
 
-    def _part_layers(self, old: str, new: str) -> None:
-        self.overlays.part_class(old, new)
-        self.results.part_class(old, new)
+    def _part_layers(self, old: str, new: str, number: int) -> None:
+        self.overlays.part_class(old, new, number)
+        self.results.part_class(old, new, number)
         self.measurements.note_changes()
-        self.gallery.part_class(old, new)
+        self.gallery.part_class(old, new, number)
 
     def _add_point(self, image: Image, data: NDArray[np.float64], role: PointRole) -> None:
         """Add a query point at data coordinates of an image."""

@@ -41,7 +41,8 @@ class Edits:
     hold : callable
         Returns a context in which nothing is refreshed.
     rename_layers : callable
-        Called with the old and the new name of a class, for all that is made of it.
+        Called with the old and the new name of a class, for all that is made of it, and with its
+        number, None where there is no such class.
     part_layers : callable
         Called likewise when that was a class already, and they are two again.
     recolour : callable
@@ -61,8 +62,8 @@ class Edits:
         drawn: DrawnRegions,
         queries: QueryPoints,
         hold: Callable[[], AbstractContextManager[None]],
-        rename_layers: Callable[[str, str], None],
-        part_layers: Callable[[str, str], None],
+        rename_layers: Callable[[str, str, int | None], None],
+        part_layers: Callable[[str, str, int], None],
         recolour: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
@@ -126,7 +127,7 @@ class Edits:
         names = {number: name for name, number in self._palette.numbers.items()}
         for name, number in before.numbers.items():
             if name not in self._palette and number in names:
-                self._rename_layers(name, names[number])
+                self._rename_layers(name, names[number], number)
                 self._follow_role(name, names[number])
         self._travel_joined(before, names)
         if self._queries.role.class_name not in self._palette:
@@ -141,10 +142,10 @@ class Edits:
         earlier, now = before.joined, self._palette.snapshot().joined
         for number in earlier.keys() - now.keys():
             if number in names and earlier[number] in names:
-                self._part_layers(names[number], names[earlier[number]])
+                self._part_layers(names[number], names[earlier[number]], number)
         for name, number in before.numbers.items():
             if number in now.keys() - earlier.keys():
-                self._rename_layers(name, names[now[number]])
+                self._rename_layers(name, names[now[number]], number)
                 self._follow_role(name, names[now[number]])
 
     # -- classes -----------------------------------------------------------------------------
@@ -168,9 +169,9 @@ class Edits:
     def rename_class(self, old: str, new: str) -> None:
         """Give a class another name; it keeps its points and its colour."""
         with self.step():
-            role = self._queries.role
+            role, number = self._queries.role, self._palette.numbers.get(old)
             self._palette.rename(old, new)  # first: whatever draws asks for the colour of a name
-            self._rename_layers(old, new)
+            self._rename_layers(old, new, number)
             self._queries.rename_class(old, new)
             self._drawn.rename_class(old, new)
             if role.class_name == old:

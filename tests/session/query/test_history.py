@@ -347,6 +347,45 @@ def test_undo_of_a_join_parts_all_that_is_made_of_the_classes(session, viewer, i
     assert (made()[0], *made()[2:]) == (before[0], *before[2:])
 
 
+@pytest.mark.parametrize("later", ["join", "rename"])
+def test_undo_of_a_join_after_another_class_of_the_same_name(session, viewer, image, later):
+    """Each of the two gets back what is its own."""
+    for number, name in enumerate(("class 1", "b", "c")):
+        session.add_query(image, 5 + 20 * number, 10, class_name=name)
+
+    def judge():
+        session.class_name = "b"
+        session.gallery.show()
+        session.gallery.judge(session.gallery.matches[0], True)
+
+    def judged():
+        return {one.class_name for one in session.gallery.judgements()}
+
+    judge()
+    session.results.labels()
+    (own,) = [layer for layer in viewer.layers if layer.name.endswith("objects: b")]
+    session.set_class_visible("b", False)
+    colours, deeds = session.classes, 4
+    session.rename_class("b", "c")
+    session.set_class_visible("c", True)
+    if later == "rename":
+        session.rename_class("c", "d")
+        deeds += 1
+    session.add_query(image, 45, 50, class_name="b")
+    judge()
+    both = {"b", "d" if later == "rename" else "c"}
+    assert judged() == both
+    session.rename_class("b", "c")
+    session.undo()
+    assert judged() == both
+    for _ in range(deeds - 1):
+        session.undo()
+    assert (judged(), session.hidden_classes) == ({"b"}, {"b"})
+    assert session.classes == colours
+    assert mark_of(own, "result")["what"] == ("labels", "b")
+    assert own.name == "image objects: b"
+
+
 @pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("new", [False, True])
 def test_an_answer_on_its_way_does_not_bring_a_class_back(viewer, backbone, rng, maps, new):

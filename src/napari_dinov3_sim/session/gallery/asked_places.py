@@ -38,7 +38,8 @@ class AskedPlaces:
         self.page: tuple[ChosenPlace, ...] | None = None
         self.seen: set[PatchId] = set()
         self._of_class: dict[str, dict[PatchId, ChosenPlace]] = {}
-        self._joined: dict[tuple[str, str], tuple[Places, Places]] = {}
+        # By number: classes that follow each other may have the same name.
+        self._joined: dict[int | None, tuple[Places, Places]] = {}
 
     def start_over(self, class_name: str) -> None:
         """Show places of a class, from the first on."""
@@ -82,20 +83,20 @@ class AskedPlaces:
         }
         self._of_class = {name: all_moved(places) for name, places in self._of_class.items()}
         self._joined = {
-            names: (all_moved(old), all_moved(new)) for names, (old, new) in self._joined.items()
+            number: (all_moved(old), all_moved(new)) for number, (old, new) in self._joined.items()
         }
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, number: int | None) -> None:
         """Give a class another name."""
         former, other = self._of_class.pop(old, {}), self._of_class.get(new, {})
-        self._joined[old, new] = former, other
+        self._joined[number] = former, other
         self._of_class[new] = {**other, **former}
         if self.class_name == old:
             self.class_name = new
 
-    def part_class(self, old: str, new: str) -> None:
+    def part_class(self, old: str, new: str, number: int) -> None:
         """Give a class its places again, and leave the one it was joined with its own."""
-        former, other = self._joined.pop((old, new), ({}, {}))
+        former, other = self._joined.pop(number, ({}, {}))
         rest = {i: p for i, p in self._of_class.get(new, {}).items() if i not in former}
         self._of_class[old], self._of_class[new] = former, {**rest, **other}
 

@@ -601,13 +601,13 @@ class Gallery:
         save_judgements(found, Path(path), overwrite=overwrite)
         return len(found)
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, number: int | None) -> None:
         """Give a class another name; its places stay."""
-        self._asked.rename_class(old, new)
+        self._asked.rename_class(old, new, number)
 
-    def part_class(self, old: str, new: str) -> None:
+    def part_class(self, old: str, new: str, number: int) -> None:
         """Give a class its places again that are those of another since they were joined."""
-        self._asked.part_class(old, new)
+        self._asked.part_class(old, new, number)
 
     def close(self) -> None:
         """Give up what is on its way."""

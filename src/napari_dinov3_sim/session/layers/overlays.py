@@ -52,7 +52,8 @@ class Overlays:
         self.empty_points = EmptyPoints(viewer)
         self._found: tuple[object, Mapping[Hashable, int]] | None = None
         self._last_check: tuple[object, ...] = ()
-        self._hidden_before: dict[tuple[str, str], frozenset[str]] = {}
+        # By number: classes that follow each other may have the same name.
+        self._hidden_before: dict[int | None, frozenset[str]] = {}
         self._contoured: tuple[ResolvedImages, FoundOf] | None = None
         self._stacked: ResolvedImages | None = None
         self._ndisplay = viewer.dims.ndisplay
@@ -76,7 +77,7 @@ class Overlays:
         self.class_maps.recolour()
         self._redraw_contours()
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, number: int | None) -> None:
         """Give what is shown of a class to another, which is hidden if the first one was.
 
         Class maps and contours follow with the answer that comes next: to draw them now would give
@@ -85,15 +86,15 @@ class Overlays:
         self.heatmaps.rename_class(old, new)
         self.class_maps.rename_class(old, new)
         hidden = self.heatmaps.hidden_classes
-        self._hidden_before[old, new] = hidden & {old, new}
+        self._hidden_before[number] = hidden & {old, new}
         now = hidden - {old, new} | ({new} if old in hidden else set())
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
         self.heatmaps.update_visibility()
 
-    def part_class(self, old: str, new: str) -> None:
+    def part_class(self, old: str, new: str, number: int) -> None:
         """Hide a class, and the one it was joined with, where they were hidden before that."""
         hidden = self.heatmaps.hidden_classes
-        before = self._hidden_before.pop((old, new), hidden & {old, new})
+        before = self._hidden_before.pop(number, hidden & {old, new})
         now = hidden - {old, new} | before
         self.heatmaps.hidden_classes = self.class_maps.hidden_classes = now
         self.heatmaps.update_visibility()

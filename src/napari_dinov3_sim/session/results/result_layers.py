@@ -67,7 +67,8 @@ class ResultLayers:
 
     def __init__(self, scene: Scene, palette: Palette) -> None:
         self._scene, self._palette = scene, palette
-        self._renamed: dict[tuple[str, str], set[Hashable]] = {}
+        # By number: classes that follow each other may have the same name.
+        self._renamed: dict[int | None, set[Hashable]] = {}
 
     def show_labels(self, found: FoundLabels) -> bool:
         """Show objects as a Labels layer; return whether their image is still there.
@@ -200,13 +201,13 @@ class ResultLayers:
         marks = (mark_of(layer, "result") for layer in self._scene.viewer.layers)
         return any(found is not None and found["what"][0] == what for found in marks)
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, number: int | None) -> None:
         """Make objects of a class those of the other, in the names of the layers too."""
-        self._renamed[old, new] = self._rename(self._scene.viewer.layers, old, new)
+        self._renamed[number] = self._rename(self._scene.viewer.layers, old, new)
 
-    def part_class(self, old: str, new: str) -> None:
+    def part_class(self, old: str, new: str, number: int) -> None:
         """Take back what `rename_class` did, and leave the other class its own."""
-        ids = self._renamed.pop((old, new), set())
+        ids = self._renamed.pop(number, set())
         self._rename(
             [each for each in self._scene.viewer.layers if each.unique_id in ids], new, old
         )

@@ -150,14 +150,14 @@ class QueryResults:
         """Give up what is on its way."""
         self._work.stop_all()
 
-    def rename_class(self, old: str, new: str) -> None:
+    def rename_class(self, old: str, new: str, number: int | None) -> None:
         """Give a class of a loaded query, and the objects of a class, another name."""
         self.saved.rename_class(old, new)
-        self._layers.rename_class(old, new)
+        self._layers.rename_class(old, new, number)
 
-    def part_class(self, old: str, new: str) -> None:
+    def part_class(self, old: str, new: str, number: int) -> None:
         """Give a class its objects again that are those of another since they were joined."""
-        self._layers.part_class(old, new)
+        self._layers.part_class(old, new, number)
 
     def adopt_layer(
         self, image: Image, layer: Layer, what: tuple[object, ...], **known: Any
