@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 out=${OUT:-train-output}
-images=${IMAGES:-}
+images=${IMAGES:+$(realpath -m "$IMAGES")}
 never=${NEVER:-"sem_superalloy sem_coatings coffee_leaf"}
 has() { [ -n "$images" ] && [ -d "$images/$1" ]; }
 if [ -n "$images" ] && ! { has photographs || has annotated || has unlabelled; }; then

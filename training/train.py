@@ -1,9 +1,9 @@
 """Train the built-in model: `python -m training.train --data FOLDER --out FOLDER --steps 8000`.
 
 FOLDER of `--data` holds drawings/ and, if there are any, photographs/, annotated/ and unlabelled/.
-A run that was stopped goes on where it was, and gives the same model to the last bit as one that
-was not: batches come from the seed and the number of the step, and the state of torch's generator,
-which scales the positions in the encoder, is kept.
+A run that was stopped goes on where it was. On one computer it gives the same model to the last
+bit as one that was not: batches come from the seed and the number of the step, and the state of
+torch's generator, which scales the positions in the encoder, is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.model import MovingAverage, Student, student_config
 
 WARM_UP = 200
 MAY_CHANGE = {"data", "out", "steps", "decay", "threads", "log_every", "save_every"}
-"""Options that may be others when a run goes on: it learns the same with them, or for longer."""
+"""Options that may be others when a run goes on. Other steps or threads end in another model."""
 
 
 class Trainer:
@@ -156,6 +156,11 @@ def check_same_run(folder: Path, options: dict[str, object]) -> None:
     if not (folder / "state.pt").exists():
         return
     before = json.loads((folder / "options.json").read_text())
+    if "learned_from" not in before:
+        raise SystemExit(
+            f"The run in {folder} was begun by an older version; name another folder, or remove "
+            "this one to begin anew."
+        )
     for name in sorted(options.keys() - MAY_CHANGE):
         if before.get(name) != options[name]:
             raise SystemExit(

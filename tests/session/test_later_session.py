@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from napari.layers import Points
 from napari.utils import Colormap
 
 from heatmap_values import over_image
+from napari_dinov3_sim.core.embedding.recipe import Recipe
 from napari_dinov3_sim.session import SimilaritySession
 from napari_dinov3_sim.session.layers.style import CLASS_COLOURS
 from napari_dinov3_sim.session.resolved_state import ClassCounts
@@ -186,3 +188,67 @@ def test_only_what_is_still_there_is_taken_up(viewer, session, image, other, lat
     second.close()
     viewer.layers.remove("DINOv3 query")
     assert dict(later().class_counts) == {"class 1": ClassCounts()}
+
+
+def drawn(x):
+    return [[5, x], [5, x + 10], [15, x + 10], [15, x]]
+
+
+def test_shapes_that_were_edited_while_nobody_looked_are_asked(viewer, session, image, later):
+    over = viewer.add_image(np.array(image.data), name="over")  # lies on the same place
+    shapes = viewer.add_shapes([drawn(0), drawn(12), drawn(24)], name="shapes")
+    session.regions.add(shapes, image)
+    over.visible = False
+    session.wait()
+    session.close()
+    over.visible = True
+    shapes.data = [drawn(12), drawn(25), drawn(1), drawn(8)]  # one is gone, two new, one moved
+    second = later()
+    assert second.class_counts["shapes"].regions == 4
+    (regions,) = (one for one in second.regions.followed if one.layer is shapes)
+    assert regions.origins[0].image == image.unique_id
+    shapes.add(drawn(20))
+    assert second.class_counts["shapes"].regions == 5
+
+
+def test_resolution_source_and_look_are_as_they_were(viewer, session, image, other, later):
+    session.recipe = Recipe(factor=2)
+    session.source = other
+    session.style(opacity=0.3, colormap="magma")
+    session.close()
+    for layer in [one for one in viewer.layers if one not in (image, other)]:
+        if not isinstance(layer, Points):
+            viewer.layers.remove(layer)
+    second = later()
+    assert second.recipe == Recipe(factor=2)
+    assert second.source == other
+    assert (second.heatmap_style.opacity, second.heatmap_style.colormap) == (0.3, "magma")
+
+
+def test_channels_that_were_found_are_found_anew_and_asked(viewer, session, later, rng):
+    layers = viewer.add_image(rng.normal(size=(3, 40, 40)), channel_axis=0, name="cells")
+    session.add_query(layers[0], 5, 5)
+    assert session.merged.keys() == {layers[0]}
+    session.close()
+    viewer.layers.remove(layers[0])
+    second = later()
+    assert second.merged == {layers[1]: (layers[1], layers[2], None)}
+    assert second.targets == [layers[1]]
+    (group,) = second.channel_groups.values()
+    assert group.automatic
+
+
+def test_what_is_given_to_a_session_counts(viewer, session, image, later, backbone):
+    session.recipe = Recipe(factor=2)
+    session.close()
+    with closing(
+        SimilaritySession(
+            viewer,
+            backbone=backbone,
+            runner=InlineRunner(),
+            recipe=Recipe(shifts=2),
+            auto_merge=False,
+        )
+    ) as second:
+        assert second.recipe == Recipe(shifts=2)
+        assert not second.auto_merge

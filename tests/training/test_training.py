@@ -366,6 +366,12 @@ def test_a_run_goes_on_with_what_it_began_with(drawings, tmp_path, monkeypatch, 
     np.save(drawings / "unlabelled" / "unlabelled-0000.images.npy", images)
     with pytest.raises(SystemExit, match=r"learned_from=\['drawings'\], and would go on"):
         run_training(monkeypatch, drawings, out, 6)
+    options = json.loads((out / "options.json").read_text())
+    older = {name: value for name, value in options.items() if name != "learned_from"}
+    (out / "options.json").write_text(json.dumps(older))
+    with pytest.raises(SystemExit, match="begun by an older version"):
+        run_training(monkeypatch, drawings, out, 6)
+    (out / "options.json").write_text(json.dumps(options))
     (drawings / "unlabelled" / "unlabelled-0000.images.npy").unlink()
     (out / "model" / "model.safetensors").unlink()
     capsys.readouterr()

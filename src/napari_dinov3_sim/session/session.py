@@ -126,6 +126,10 @@ class SimilaritySession(SessionSignals):
         self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
         take_up_session(viewer, self._coordinator, self)
+        if recipe is not None:
+            self._coordinator.embedder.recipe = recipe
+        if not auto_merge:
+            self._coordinator.targets.merging.automatic = False
         self._coordinator.schedule()
 
     @property

@@ -171,7 +171,7 @@ def test_a_saved_query_knows_class_model_and_what_was_clicked(saved, backbone):
     assert (query.combination, query.cell_size) == ("auto", 16)
     (class_name,) = query.classes
     assert (class_name.name, len(class_name.positives), len(class_name.negatives)) == ("a", 2, 1)
-    assert [one.shape for one in class_name.thumbnails] == [(50, 64, 3)] * 2
+    assert [one.shape for one in class_name.thumbnails] == [(64, 64, 3)] * 2
 
 
 @pytest.fixture

@@ -76,10 +76,10 @@ def linear(
 ) -> Callable[..., object]:
     """Each of the two ways to multiply, on any computer that has it."""
     if request.param == "torch":
-        monkeypatch.setattr(encoder, "_best_linear", lambda: encoder._plain)
-    elif encoder._best_linear() is encoder._plain:
+        monkeypatch.setattr(encoder, "_best_linear", lambda _dtype: encoder._plain)
+    elif encoder._best_linear(torch.float32) is encoder._plain:
         pytest.skip("this build of torch has no oneDNN for this processor")
-    return encoder._best_linear()
+    return encoder._best_linear(torch.float32)
 
 
 @pytest.mark.usefixtures("linear")
@@ -158,7 +158,24 @@ def test_torch_multiplies_where_onednn_fails_or_differs(
     replacement: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoder, "_onednn", lambda *args, **_: replacement(*args))
-    assert encoder._best_linear.__wrapped__() is encoder._plain
+    for dtype in (torch.float32, torch.bfloat16):
+        assert encoder._best_linear.__wrapped__(dtype) is encoder._plain
+
+
+def test_torch_multiplies_bfloat16_where_onednn_has_float32_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on processors with AVX2, which have no instruction for it."""
+
+    def without_bfloat16(values: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
+        if values.dtype != torch.float32:
+            raise RuntimeError("could not create a primitive descriptor")
+        return encoder._plain(values, *args, **options)
+
+    monkeypatch.setattr(encoder, "_onednn", without_bfloat16)
+    monkeypatch.setattr(encoder.platform, "machine", lambda: "x86_64")
+    assert encoder._best_linear.__wrapped__(torch.float32) is without_bfloat16
+    assert encoder._best_linear.__wrapped__(torch.bfloat16) is encoder._plain
 
 
 @pytest.mark.parametrize("machine", ["arm64", "aarch64"])
@@ -166,7 +183,7 @@ def test_torch_multiplies_on_other_processors(
     machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoder.platform, "machine", lambda: machine)
-    assert encoder._best_linear.__wrapped__() is encoder._plain
+    assert encoder._best_linear.__wrapped__(torch.float32) is encoder._plain
 
 
 def test_cosine_agreement_is_the_mean_and_the_smallest_cosine() -> None:

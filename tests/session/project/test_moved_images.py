@@ -399,7 +399,7 @@ def test_a_project_that_is_being_written_is_not_given_up_by_a_question(
     assert path.exists()
 
 
-def test_a_project_that_is_being_opened_is_not_given_up_for_saving(
+def test_a_project_that_is_being_opened_is_not_given_up_for_another(
     make_session, saved, folder, tmp_path, monkeypatch
 ):
     from napari_dinov3_sim.session.project import projects
@@ -415,6 +415,8 @@ def test_a_project_that_is_being_opened_is_not_given_up_for_saving(
     monkeypatch.setattr(projects, "read_project", slow)
     session.viewer.add_image(np.zeros((40, 50)), name="made")
     session.project.open(path)
+    with pytest.raises(SimilarityError, match="just being opened"):
+        session.project.open(path)
     with pytest.raises(SimilarityError, match="just being opened"):
         session.project.save(path)
     # Whoever hears that it is open may save.

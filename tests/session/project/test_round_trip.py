@@ -513,10 +513,7 @@ def test_a_project_that_is_added_leaves_the_loaded_query_and_its_classes(
     assert other.classes["both"] == "#123456"
     assert other.thresholds["both"] == pytest.approx(0.3)
     assert "query b.query.safetensors was not loaded, because a.query.saf" in other.told.text
-    other.results.drop_query()
-    other.project.open(path)
-    other.wait()
-    assert other.results.saved.name == "b.query.safetensors"
+    assert reopen(make_session, path).results.saved.name == "b.query.safetensors"
 
 
 def test_a_project_that_is_added_leaves_thresholds_that_are_set(make_session, folder, tmp_path):

@@ -277,6 +277,11 @@ class ChannelMerger:
         """Return which layers are one image now."""
         return Grouping(frozenset(_ids_of(merged) for merged in self.merged()))
 
+    def left(self) -> Grouping:
+        """Return which layers are one image, but for those that are found to be when opened."""
+        groups = [one for one in self.merged() if not (self.automatic and self.is_automatic(one))]
+        return Grouping(frozenset(map(_ids_of, groups)))
+
     def restore(self, grouping: Grouping) -> bool:
         """Merge and split as it was; return whether that changed anything.
 

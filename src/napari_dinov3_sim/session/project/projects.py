@@ -207,9 +207,9 @@ class Projects:
         Raises
         ------
         SimilarityError
-            The folder is none, or another project is just being saved or added.
+            The folder is none, or another project is just being saved or opened.
         """
-        if self._adding is not None:
+        if self._adding is not None or self._work.runs("open") or self._work.runs("find"):
             raise SimilarityError("A project is just being opened; wait until it is there.")
         self._check_saved()
         if folder is not None and not Path(folder).is_dir():

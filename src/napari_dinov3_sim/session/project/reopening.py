@@ -18,13 +18,16 @@ from napari_dinov3_sim.session.project.snapshot import PLAIN
 from napari_dinov3_sim.session.query.labels import LabelRegions
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
+    import numpy as np
     from napari.components import ViewerModel
+    from numpy.typing import NDArray
 
+    from napari_dinov3_sim.core.embedding.recipe import Recipe
     from napari_dinov3_sim.session.coordinator import Coordinator
     from napari_dinov3_sim.session.images.channels import Grouping
-    from napari_dinov3_sim.session.layers.style import PaletteState
+    from napari_dinov3_sim.session.layers.style import HeatmapStyle, PaletteState
     from napari_dinov3_sim.session.project.restoring import OpenSession
     from napari_dinov3_sim.session.query.loaded_query import LoadedClasses
     from napari_dinov3_sim.session.query.point_history import PointOrigin
@@ -45,6 +48,7 @@ class _LeftRegions:
     positive: bool
     left_out: frozenset[str]
     origins: tuple[PointOrigin, ...]
+    centres: NDArray[np.float64] | None
     sliders: tuple[tuple[float, ...], ...]
 
     @classmethod
@@ -56,6 +60,7 @@ class _LeftRegions:
             regions.positive,
             regions.left_out,
             () if isinstance(regions, LabelRegions) else regions.origins,
+            None if isinstance(regions, LabelRegions) else regions.centres,
             regions.sliders if isinstance(regions, LabelRegions) else (),
         )
 
@@ -76,6 +81,9 @@ class _LeftSession:
     query_name: str
     settings: Mapping[str, Any]
     limits: tuple[float, float]
+    recipe: Recipe
+    style: HeatmapStyle
+    source: Hashable | None
 
 
 def leave_session(parts: Coordinator, session: OpenSession) -> None:
@@ -84,7 +92,6 @@ def leave_session(parts: Coordinator, session: OpenSession) -> None:
     found = None if layer is None else mark_of(layer, "query")
     if found is None:
         return
-    ticked = {image.unique_id for image in parts.targets.layers()}
     asked = [one for one in parts.regions.followed if not is_derived(one.layer)]
     found[KEY] = _LeftSession(
         parts.palette.snapshot(),
@@ -92,14 +99,25 @@ def leave_session(parts: Coordinator, session: OpenSession) -> None:
         session.hidden_classes,
         session.class_name,
         tuple(map(_LeftRegions.of, asked)),
-        parts.targets.merging.snapshot(),
+        parts.targets.merging.left(),
         parts.targets.merging.settled,
-        frozenset(image.unique_id for image in parts.images if image.unique_id not in ticked),
+        frozenset(_unticked(parts)),
         parts.results.saved.snapshot(),
         parts.results.saved.name,
         {name: getattr(session, name) for name in SETTINGS},
         session.limits,
+        parts.embedder.recipe,
+        session.heatmap_style,
+        parts.targets.source,
     )
+
+
+def _unticked(parts: Coordinator) -> Iterator[Hashable]:
+    """Yield the ids of images that the user has unticked, and of no others."""
+    for record in parts.targets.records():
+        is_image = record.merged is None or record.merged.lead == record.layer
+        if is_image and not record.ticked and record.refused is None:
+            yield record.layer.unique_id
 
 
 def take_up_session(viewer: ViewerModel, parts: Coordinator, session: OpenSession) -> None:
@@ -111,6 +129,13 @@ def take_up_session(viewer: ViewerModel, parts: Coordinator, session: OpenSessio
         return
     layers = {layer.unique_id: layer for layer in viewer.layers}
     with parts.held():
+        parts.embedder.recipe = left.recipe
+        if not parts.overlays.heatmaps.layers:  # which say how they are drawn
+            session.style(
+                colormap=left.style.colormap,
+                opacity=left.style.opacity,
+                blending=left.style.blending,
+            )
         parts.palette.take_up(left.palette)
         parts.thresholds.restore(left.thresholds)
         if left.query.query is not None:
@@ -125,6 +150,7 @@ def take_up_session(viewer: ViewerModel, parts: Coordinator, session: OpenSessio
             if regions.layer_id in layers:
                 with suppress(SimilarityError):  # they have become too many labels
                     _ask_regions(parts, layers, regions)
+        session.source = layers.get(left.source)
         if left.settings["scaling"] == "fixed":
             session.limits = left.limits
         for name, value in left.settings.items():
@@ -143,5 +169,5 @@ def _ask_regions(parts: Coordinator, layers: Mapping[Hashable, Any], left: _Left
     regions.left_out = left.left_out
     if isinstance(regions, LabelRegions):
         regions.adopt(left.sliders)
-    else:
-        regions.adopt(left.origins)
+    elif left.centres is not None:
+        regions.know_again(left.origins, left.centres)

@@ -397,8 +397,8 @@ class SessionWriter:
             return
         if saved.classes:
             self.told.append(
-                f"The project's query {name} was not loaded, because {saved.name} is; drop "
-                f"{saved.name} and open it again."
+                f"The project's query {name} was not loaded, because {saved.name} is. To use it, "
+                "open the project in a new window."
             )
             return
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
