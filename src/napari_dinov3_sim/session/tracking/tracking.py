@@ -155,9 +155,9 @@ class Tracking:
 
     def _show(self, numbers: Mapping[str, int], found: FoundTracks) -> bool:
         """Show tracks of a class as it is called now; one that is deleted meanwhile has none."""
-        name: str | None = found.asked.class_name
-        if name in numbers:  # the Labels of a class that was deleted before are followed, too
-            name = self._palette.names_now(numbers).get(name)
+        asked = found.asked.class_name
+        # The Labels of a class that was deleted before are followed, too.
+        name = self._palette.names_now(numbers).get(asked) if asked in numbers else asked
         if name is None:
             return False
         return self._layers.show(replace(found, asked=replace(found.asked, class_name=name)))
