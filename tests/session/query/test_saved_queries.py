@@ -318,12 +318,13 @@ def test_thumbnails_of_merged_channels_and_regions_show_them(viewer, rng, tmp_pa
         class_name.name: class_name
         for class_name in load_query(tmp_path / "a.query.safetensors").classes
     }
-    for name, (top, left) in {"point": (8, 8), "drawn": (0, 0)}.items():
+    for name, start in {"point": 8, "drawn": -1}.items():
         (thumbnail,) = classes[name].thumbnails
         assert not thumbnail[..., 1].any()
         for channel, image in ((0, red), (2, green)):
             low, high = reference_window(image.data)
-            seen = image.data[top : top + 64, left : left + 64]
+            at = slice(1 + start, 65 + start)
+            seen = np.pad(image.data, 1, mode="symmetric")[at, at]
             shown = np.clip((seen - low) / (high - low), 0, 1)
             np.testing.assert_allclose(thumbnail[..., channel], shown * 255, atol=1)
     session.close()
