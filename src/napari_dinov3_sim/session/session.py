@@ -22,7 +22,6 @@ from napari_dinov3_sim.session.images.transforms import plane_transform
 from napari_dinov3_sim.session.layers.style import HeatmapStyle
 from napari_dinov3_sim.session.objects.options import checked_connection, checked_outline
 from napari_dinov3_sim.session.project.projects import Projects
-from napari_dinov3_sim.session.project.reopening import leave_session, take_up_session
 from napari_dinov3_sim.session.query.point_features import PointRole
 from napari_dinov3_sim.session.runner import Runner, default_runner
 from napari_dinov3_sim.store import DEFAULT_BUDGET, EmbeddingStore, MemoryStore
@@ -125,11 +124,6 @@ class SimilaritySession(SessionSignals):
         self._project.progressed.connect(self._on_result_progress)
         self._coordinator.tracking.progressed.connect(self._on_result_progress)
         self._choose(backbone)
-        take_up_session(viewer, self._coordinator, self)
-        if recipe is not None:
-            self._coordinator.embedder.recipe = recipe
-        if not auto_merge:
-            self._coordinator.targets.merging.automatic = False
         self._coordinator.schedule()
 
     @property
@@ -387,7 +381,6 @@ class SimilaritySession(SessionSignals):
     def close(self) -> None:
         """Stop listening and working; layers stay in the viewer, they are the user's."""
         if not self._coordinator.closed:
-            leave_session(self._coordinator, self)
             self.project.close()
             self._coordinator.close()
 

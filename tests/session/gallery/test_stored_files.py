@@ -13,6 +13,7 @@ from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.core.images.scanning import scan_pixels
 from napari_dinov3_sim.core.images.sources import ArraySource
 from napari_dinov3_sim.session import SimilaritySession
+from napari_dinov3_sim.session.gallery import stored_files
 from napari_dinov3_sim.session.runner import InlineRunner, ThreadRunner
 from napari_dinov3_sim.store import DiskStore
 from napari_dinov3_sim.store.digest import digest_of
@@ -233,11 +234,14 @@ def test_a_stack_in_colour_is_searched_plane_by_plane(
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("judged", ["first", "last"])
 def test_channels_of_a_file_are_judged_one_by_one_as_they_are_searched(
-    viewer, tmp_path, folder, backbone, rng, runner, count, judged
+    viewer, tmp_path, folder, backbone, rng, runner, count, judged, monkeypatch
 ):
     """When their file is opened, they are not merged: a match is one of its channel."""
     import tifffile
 
+    read = stored_files.read_file
+    # Which of the readers napari takes first differs from one environment to another.
+    monkeypatch.setattr(stored_files, "read_file", lambda path: read(path, "napari-dinov3-sim"))
     pixels = rng.integers(0, 9999, (count, 64, 64)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "cells.ome.tif", pixels, metadata={"axes": "CYX"})
     for channel in pixels:

@@ -158,11 +158,6 @@ class ChannelMerger:
         self._records[merged.lead.unique_id].ticked = True
         self.edited = True
 
-    @property
-    def settled(self) -> frozenset[Hashable]:
-        """Ids of layers that the user has merged or split."""
-        return frozenset(self._settled)
-
     def settle(self, layers: Iterable[Image]) -> None:
         """Leave layers alone from now on: the user has said what they are."""
         self._settled.update(layer.unique_id for layer in layers)
@@ -276,11 +271,6 @@ class ChannelMerger:
     def snapshot(self) -> Grouping:
         """Return which layers are one image now."""
         return Grouping(frozenset(_ids_of(merged) for merged in self.merged()))
-
-    def left(self) -> Grouping:
-        """Return which layers are one image, but for those that are found to be when opened."""
-        groups = [one for one in self.merged() if not (self.automatic and self.is_automatic(one))]
-        return Grouping(frozenset(map(_ids_of, groups)))
 
     def restore(self, grouping: Grouping) -> bool:
         """Merge and split as it was; return whether that changed anything.

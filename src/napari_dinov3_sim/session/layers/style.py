@@ -267,17 +267,6 @@ class Palette(dict[str, str]):
             joined=snapshot.joined,
         )
 
-    def take_up(self, snapshot: PaletteState) -> None:
-        """Have the classes of an earlier palette, with their numbers, and then its own ones."""
-        own = [name for name in self.names if name not in snapshot.numbers]
-        taken = {*snapshot.numbers.values(), *snapshot.dropped, *snapshot.assigned}
-        self._next = count(max(taken, default=-1) + 1)
-        self._change(
-            numbers=snapshot.numbers, assigned=snapshot.assigned, dropped=snapshot.dropped
-        )
-        for name in own:
-            self.add(name)
-
     def remove(self, class_name: str) -> None:
         """Let a class be none any more; if it comes again, it is a new one."""
         if class_name in self.numbers:

@@ -2,7 +2,6 @@
 
 `snapshot` makes a project of a session and `restoring` makes a session of a project, both on the
 main thread. In workers, `examining` finds out which file each image is from, and `finding` opens
-the images of a project. `projects` is the public part. `reopening` goes on with what an earlier
-session has left in the same viewer. May import `session/coordinator.py`, and what that may import,
-and `store/project/`.
+the images of a project. `projects` is the public part. May import `session/coordinator.py`, and
+what that may import, and `store/project/`.
 """

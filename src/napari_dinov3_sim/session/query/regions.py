@@ -209,11 +209,6 @@ class ShapeRegions:
         return found, planes
 
     @property
-    def image(self) -> Hashable | None:
-        """Id of the image that shapes belong to as long as they lie on it."""
-        return self._image
-
-    @property
     def class_name(self) -> str | None:
         """The class of shapes whose columns name none; None for the name of the layer."""
         return self._class_name
@@ -244,22 +239,10 @@ class ShapeRegions:
         """What is remembered of each shape, as of the last `picks`."""
         return tuple(self._sources)
 
-    @property
-    def centres(self) -> NDArray[np.float64]:
-        """Where the shapes of `origins` were, in data coordinates of the layer."""
-        return self._centres
-
     def adopt(self, origins: Sequence[PointOrigin]) -> None:
         """Take shapes for those that had these origins: they have been put back."""
         self._centres = self._centres_of(outlines_of(self.layer))
         self._sources, self._leaving = list(origins), []
-
-    def know_again(self, origins: Sequence[PointOrigin], centres: NDArray[np.float64]) -> None:
-        """Give shapes the origins of those that were at their places; all others are new."""
-        self._centres = self._centres_of(outlines_of(self.layer))
-        rows = former_rows(centres, self._centres)
-        self._sources = [PointOrigin() if row is None else origins[row] for row in rows]
-        self._leaving = []
 
     def _on_its_plane(self, source: PointOrigin) -> PointOrigin:
         """Where a shape lies along the axes its layer lacks: where the slider was at first."""

@@ -125,14 +125,6 @@ class Thresholds:
         elif class_name in self._palette.numbers:
             self._levels.pop(self._palette.numbers[class_name], None)
 
-    def snapshot(self) -> dict[int, Level]:
-        """Return those that were set, by the number of the class."""
-        return dict(self._levels)
-
-    def restore(self, snapshot: Mapping[int, Level]) -> None:
-        """Set what was set, in a palette with the same numbers."""
-        self._levels = dict(snapshot)
-
     def _set(self, class_name: str, level: Level) -> None:
         self._palette.add(class_name)
         self._levels[self._palette.numbers[class_name]] = level
