@@ -206,6 +206,8 @@ def main() -> None:
     (options.out / "options.json").write_text(json.dumps(written, indent=1))
     if trainer.step >= options.steps:
         print(f"{options.out} has all {trainer.step} steps; more --steps make it longer.")
+        # The model may be older than the state: the disk was full, or the run was killed between.
+        trainer.average.save(options.out / "model")
     recent: list[dict[str, float]] = []
     start = time.monotonic() - 60 * trainer.minutes
     while trainer.step < options.steps:
@@ -221,9 +223,6 @@ def main() -> None:
         if trainer.step % options.save_every == 0 or trainer.step == options.steps:
             trainer.save(options.out)
             trainer.average.save(options.out / "model")
-    trainer.average.save(
-        options.out / "model"
-    )  # it may be older than the state, after a full disk
 
 
 if __name__ == "__main__":

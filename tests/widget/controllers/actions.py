@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from napari.utils.key_bindings import KeymapHandler
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QLocale, QPoint, Qt
 
 from napari_dinov3_sim.widget.views.query import NAME
+
+
+@contextmanager
+def default_locale(language):
+    """Widgets that are made meanwhile have the decimals of a language."""
+    before = QLocale()
+    QLocale.setDefault(QLocale(language))
+    try:
+        yield
+    finally:
+        QLocale.setDefault(before)
 
 
 def press(qtbot, button):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QLocale, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from heatmap_values import over_image
 from napari_dinov3_sim.widget.views.heatmaps import HeatmapControls
 
-from .actions import answer, show, tick
+from .actions import answer, default_locale, show, tick
 
 pytestmark = pytest.mark.slow
 
@@ -27,13 +27,9 @@ def test_a_window_of_cosines(dock):
 @pytest.mark.parametrize(("keys", "value"), [("0,4", 0.4), ("0.5", 0.5), (",3", 0.3), ("-1", -1)])
 @pytest.mark.parametrize("language", ["C", "de_DE"])
 def test_the_numbers_of_sliders_are_typed_with_a_comma_or_a_point(qtbot, language, keys, value):
-    before = QLocale()
-    QLocale.setDefault(QLocale(language))
-    try:
+    with default_locale(language):
         controls = HeatmapControls()
         qtbot.addWidget(controls)
-    finally:
-        QLocale.setDefault(before)
     controls.show()
     controls.limits.setValue((-0.5, 0.88))
     said = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QLocale, QPoint, Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_dinov3_sim.core.errors import SimilarityError
 from napari_dinov3_sim.widget.views.results import ResultsPanel
 
-from .actions import answer, choose, press, show
+from .actions import answer, choose, default_locale, press, show
 
 pytestmark = pytest.mark.slow
 
@@ -271,13 +271,9 @@ def test_the_value_that_is_shown_can_be_typed(qtbot):
 @pytest.mark.parametrize(("keys", "value"), [("-0,05", -0.05), ("0.25", 0.25), (",5", 0.5)])
 @pytest.mark.parametrize("language", ["C", "de_DE"])
 def test_decimals_begin_with_a_comma_or_a_point(qtbot, language, keys, value):
-    before = QLocale()
-    QLocale.setDefault(QLocale(language))
-    try:
+    with default_locale(language):
         panel = ResultsPanel()
         qtbot.addWidget(panel)
-    finally:
-        QLocale.setDefault(before)
     panel.show()
     panel.show_threshold(0.61, automatic=True)
     said = []
